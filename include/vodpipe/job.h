@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef VODPIPE_JOB_H
+#define VODPIPE_JOB_H
+
+/*
+ * A whole publish: scan, plan, tasks, manifests, checks. Tier 4.
+ *
+ *     vp_source_file, vp_sink_directory, vp_store_directory -> vp_job_new -> vp_job_start -> vp_job_wait
+ *
+ * Events come by callback, or from a vp_queue that many jobs share.
+ */
+
+#include <vodpipe/manifest.h>
+#include <vodpipe/probe.h>
+#include <vodpipe/transcode.h>
+#include <vodpipe/verify.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- events ---- */
+
+enum {
+    VP_EVENT_STAGE = 1,     /* a stage began */
+    VP_EVENT_PROGRESS = 2,  /* at most ten a second */
+    VP_EVENT_WARNING = 3,   /* reason, time_us, text */
+    VP_EVENT_OBJECT = 4,    /* an object was committed: key, object_kind, bytes, crc32c */
+    VP_EVENT_DONE = 5,      /* last event: published, or ALREADY_DONE (reason) */
+    VP_EVENT_FAILED = 6,    /* last event: status, reason, op, text, retryable */
+    VP_EVENT_SUSPENDED = 7, /* last event: the work is kept */
+    VP_EVENT_CANCELED = 8   /* last event */
+};
+
+enum {
+    VP_STAGE_SCAN = 1,
+    VP_STAGE_ANALYSE = 2,
+    VP_STAGE_SOLVE = 3,
+    VP_STAGE_AUDIO = 4,
+    VP_STAGE_ENCODE = 5,
+    VP_STAGE_PACKAGE = 6,
+    VP_STAGE_MANIFEST = 7,
+    VP_STAGE_FINISH = 8
+};
+VP_API const char *vp_stage_name(int32_t stage); /* "scan" ...; static */
+
+/* Most rungs whose rates an event carries. */
+#define VP_EVENT_RUNGS 16
+
+typedef struct vp_event {
+    uint32_t struct_size;
+    int32_t kind;            /* VP_EVENT_* */
+    int32_t stage;           /* VP_STAGE_* */
+    vp_status status;        /* FAILED */
+    uint64_t tag;            /* the job's, from vp_job_options */
+    uint64_t seq;            /* rises by one in a job */
+    uint64_t done, total;    /* cumulative; in unit */
+    uint64_t bytes;          /* OBJECT: its size; DONE: of all objects */
+    uint64_t objects;        /* DONE: how many */
+    int64_t time_us;         /* WARNING: media time, VP_TIME_UNKNOWN */
+    int64_t eta_us;          /* PROGRESS: rest of the job; -1 unknown */
+    int64_t cpu_us, wall_us; /* DONE */
+    uint32_t permille;       /* of the whole job; never falls, also over a resume */
+    uint32_t fps_milli;      /* PROGRESS in encode: pictures a second * 1000 */
+    uint32_t crc32c;         /* OBJECT */
+    int32_t object_kind;     /* OBJECT: VP_OBJECT_* */
+    uint32_t retryable;      /* FAILED */
+    uint32_t rung_count;     /* PROGRESS in encode */
+    uint32_t rung_kbps[VP_EVENT_RUNGS];
+    uint64_t rung_bytes[VP_EVENT_RUNGS];
+    char rung_name[VP_EVENT_RUNGS][32];
+    char unit[16];           /* PROGRESS: "frames", "bytes" */
+    char reason[32];         /* WARNING, FAILED, DONE */
+    char op[48];             /* FAILED */
+    char key[1024];          /* OBJECT; SUSPENDED: empty */
+    char version[48];        /* DONE */
+    char text[448];          /* WARNING, FAILED */
+} vp_event;
+VP_API void vp_event_init(vp_event *event);
+/* The event as a line of `--progress json`, without a newline. Pure function. work: text for "suspended", or NULL. */
+VP_API vp_status vp_event_json(const vp_event *event, const char *work, vp_bytes **out, vp_error *err);
+
+/*
+ * Called on a library thread; the calls of one job never overlap and come in the order of seq. event is valid
+ * during the call. May fire a cancel, suspend or cancel the job; must not wait for it or drop its last reference.
+ * A non-zero return ends the job with VP_E_HOST and that number in vp_error.native.
+ */
+typedef int32_t (*vp_event_fn)(void *user, const vp_event *event);
+
+/* Events of many jobs, for a host that reads them on a thread of its own. Thread-safe. */
+typedef struct vp_queue vp_queue;
+VP_API vp_status vp_queue_new(vp_queue **out, vp_error *err);
+VP_API vp_queue *vp_queue_ref(vp_queue *queue);
+VP_API vp_queue *vp_queue_unref(vp_queue *queue);
+/*
+ * Next event, copied into *event (struct_size set). Waits up to timeout_ms (0: not at all, -1: for ever). VP_AGAIN:
+ * none came. An unread queue never blocks a job: progress events of a job coalesce, others are kept.
+ */
+VP_API vp_status vp_queue_next(vp_queue *queue, int64_t timeout_ms, vp_event *event, vp_error *err);
+/* A descriptor that polls readable while events wait; owned by the queue; -1 where there is none. */
+VP_API int32_t vp_queue_fd(vp_queue *queue);
+
+/* ---- job ---- */
+
+typedef struct vp_job_options {
+    uint32_t struct_size;
+    uint32_t player;          /* 1: also write player.html */
+    vp_source *source;        /* required for publish */
+    vp_sink *sink;            /* required */
+    vp_store *work;           /* NULL: in memory, nothing survives the job */
+    vp_cancel *cancel;        /* may be NULL; when it fires the job is suspended */
+    const vp_ladder *ladder;  /* NULL: derived from the source */
+    const vp_transcode_options *transcode; /* NULL: defaults */
+    vp_queue *queue;          /* where events go, and/or: */
+    vp_event_fn on_event;
+    void *event_user;
+    uint64_t tag;             /* comes back in every event */
+    /*
+     * Settings as JSON, over what the structs say, for languages where structs are awkward. Fields as the long
+     * options of the command line: {"format":"both","ladder":"720p,360p","segment":6,"gop":2,"single_file":true,
+     * "preset":"veryfast","rate":"abr","crf":23,"audio_bitrate":128,"audio":"en","max_fps":30,"prefix":"none",
+     * "player":true,"prune":true,"force":true}. "ladder" may be a ladder document. Unknown fields are ARG.
+     */
+    const char *settings_json;
+    uint32_t prune;           /* 1: remove versions that no manifest names, after publishing */
+    uint32_t force;           /* 1: overwrite output that is not ours or of the same prefix */
+    /* For errors and SUSPENDED lines only: how a person calls the work store. NULL: none. */
+    const char *work_name;
+    /* Scripts of the player page: text of hls.js (NULL: the page plays where the browser itself can). */
+    const char *player_script;
+    uint32_t probe_timeout_ms; /* limit for the scan without progress; 0: none */
+    uint32_t reserved;
+} vp_job_options;
+#define VP_JOB_OPTIONS_INIT                                                                                  \
+    {                                                                                                        \
+        (uint32_t)sizeof(vp_job_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL,  \
+            0, 0, NULL, NULL, 0, 0                                                                           \
+    }
+VP_API void vp_job_options_init(vp_job_options *options);
+
+/* Thread-safe. */
+typedef struct vp_job vp_job;
+
+/* A publish. No I/O. Errors: ARG (with the name of the field), NOMEM, STATE, VERSION. */
+VP_API vp_status vp_job_new(vp_context *context, const vp_job_options *options, vp_job **out, vp_error *err);
+/* The same without structs: handles and JSON only. sink and source required, others may be NULL. */
+VP_API vp_status vp_job_new_json(vp_context *context, vp_source *source, vp_sink *sink, vp_store *work,
+                                 vp_queue *queue, uint64_t tag, const char *settings_json, vp_job **out,
+                                 vp_error *err);
+/*
+ * Packages count ready-made renditions (MP4, TS, Matroska; H.264 and AAC) without transcoding; options.source is
+ * not used, of transcode only formats, segment_ms, gop_ms, single_file and prefix. names are for messages.
+ */
+VP_API vp_status vp_job_new_package(vp_context *context, const vp_job_options *options, vp_source *const *sources,
+                                    const char *const *names, uint32_t count, vp_job **out, vp_error *err);
+VP_API vp_job *vp_job_ref(vp_job *job);
+/* The last reference of a running job cancels it and waits for it. */
+VP_API vp_job *vp_job_unref(vp_job *job);
+
+/* Returns at once; once for each job (STATE). */
+VP_API vp_status vp_job_start(vp_job *job, vp_error *err);
+/*
+ * Waits up to timeout_ms (-1: for ever) for the end; VP_AGAIN: still running. Then the job's outcome, as often as
+ * it is asked: VP_OK published; VP_END ALREADY_DONE; VP_E_CANCELED cancelled or suspended; else the failure with
+ * its vp_error. STATE when called from a callback of the job.
+ */
+VP_API vp_status vp_job_wait(vp_job *job, int64_t timeout_ms, vp_error *err);
+/* Stops within a second and keeps finished tasks in the work store: a later job of the same settings skips them. */
+VP_API vp_status vp_job_suspend(vp_job *job, vp_error *err);
+/* Stops within a second and removes what is unfinished: work store and objects of the unpublished version. */
+VP_API vp_status vp_job_cancel(vp_job *job, vp_error *err);
+/* After VP_OK or VP_END: what was published. STATE before. */
+VP_API vp_status vp_job_presentation(vp_job *job, vp_presentation **out, vp_error *err);
+
+/* ---- finish of a plan whose tasks others ran ---- */
+
+/*
+ * Checks that all tasks are in the work store, composes single files, verifies, writes manifests and publishes. One
+ * at a time, by a lease: CONFLICT ALREADY_RUNNING. TASKS_MISSING names the missing tasks in missing (a JSON array,
+ * may be NULL). options: sink, work (required), player, prune, force, events; others are not used.
+ */
+VP_API vp_status vp_plan_finish(vp_context *context, const vp_plan *plan, const vp_job_options *options,
+                                vp_presentation **out, vp_bytes **missing, vp_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef VPI_BASE_FAULT_H
+#define VPI_BASE_FAULT_H
+
+/*
+ * Fault injection for tests: store n > 0 and the n-th allocation (or thread start) of the library from then on
+ * fails, once. 0, the state outside tests, costs one relaxed load per allocation. When the value is still above
+ * zero after a flow, the flow made fewer than n allocations.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+extern _Atomic long vpi_alloc_fail_at;
+
+/* True when the allocation that asks has to fail. */
+static inline bool vpi_fault_hit(void)
+{
+    if (atomic_load_explicit(&vpi_alloc_fail_at, memory_order_relaxed) <= 0) return false;
+    return atomic_fetch_sub_explicit(&vpi_alloc_fail_at, 1, memory_order_relaxed) == 1;
+}
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* FIPS 180-4, sections 4.1.2, 5.1.1 and 6.2. */
+
+#include "base/buf.h"
+#include "base/hash.h"
+
+static const uint32_t k[64] = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
+};
+
+static inline uint32_t rotr(uint32_t v, unsigned n)
+{
+    return (v >> n) | (v << (32 - n));
+}
+
+static void compress(uint32_t h[8], const uint8_t *p)
+{
+    uint32_t w[64], s[8];
+    unsigned i;
+
+    for (i = 0; i < 16; i++) w[i] = vpi_rd32(p + 4 * i);
+    for (; i < 64; i++) {
+        uint32_t s0 = rotr(w[i - 15], 7) ^ rotr(w[i - 15], 18) ^ (w[i - 15] >> 3);
+        uint32_t s1 = rotr(w[i - 2], 17) ^ rotr(w[i - 2], 19) ^ (w[i - 2] >> 10);
+
+        w[i] = w[i - 16] + s0 + w[i - 7] + s1;
+    }
+    memcpy(s, h, sizeof(s));
+    for (i = 0; i < 64; i++) {
+        uint32_t s1 = rotr(s[4], 6) ^ rotr(s[4], 11) ^ rotr(s[4], 25);
+        uint32_t t1 = s[7] + s1 + ((s[4] & s[5]) ^ (~s[4] & s[6])) + k[i] + w[i];
+        uint32_t s0 = rotr(s[0], 2) ^ rotr(s[0], 13) ^ rotr(s[0], 22);
+        uint32_t t2 = s0 + ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
+
+        memmove(s + 1, s, 7 * sizeof(s[0]));
+        s[4] += t1;
+        s[0] = t1 + t2;
+    }
+    for (i = 0; i < 8; i++) h[i] += s[i];
+}
+
+void vpi_sha256_init(vpi_sha256 *s)
+{
+    static const uint32_t start[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                       0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 };
+
+    memcpy(s->h, start, sizeof(start));
+    s->length = 0;
+}
+
+void vpi_sha256_add(vpi_sha256 *s, const void *data, size_t size)
+{
+    const uint8_t *p = data;
+    size_t fill = (size_t)(s->length % 64);
+
+    s->length += size;
+    if (fill > 0) {
+        size_t n = VPI_MIN(64 - fill, size);
+
+        if (n > 0) memcpy(s->block + fill, p, n);
+        if (fill + n < 64) return;
+        compress(s->h, s->block);
+        p += n;
+        size -= n;
+    }
+    for (; size >= 64; p += 64, size -= 64) compress(s->h, p);
+    if (size > 0) memcpy(s->block, p, size);
+}
+
+void vpi_sha256_add_u64(vpi_sha256 *s, uint64_t v)
+{
+    uint8_t b[8];
+    unsigned i;
+
+    for (i = 0; i < 8; i++) b[i] = (uint8_t)(v >> (56 - 8 * i));
+    vpi_sha256_add(s, b, sizeof(b));
+}
+
+void vpi_sha256_add_str(vpi_sha256 *s, const char *text)
+{
+    size_t n = text ? strlen(text) : 0;
+
+    vpi_sha256_add_u64(s, n);
+    if (n > 0) vpi_sha256_add(s, text, n);
+}
+
+void vpi_sha256_done(vpi_sha256 *s, uint8_t digest[32])
+{
+    static const uint8_t pad[64] = { 0x80 };
+    uint64_t bits = s->length * 8;
+    size_t fill = (size_t)(s->length % 64);
+    unsigned i;
+
+    vpi_sha256_add(s, pad, fill < 56 ? 56 - fill : 120 - fill);
+    vpi_sha256_add_u64(s, bits);
+    for (i = 0; i < 32; i++) digest[i] = (uint8_t)(s->h[i / 4] >> (24 - 8 * (i % 4)));
+}
+
+void vpi_sha256_hex(vpi_sha256 *s, char hex[65])
+{
+    static const char digits[] = "0123456789abcdef";
+    uint8_t digest[32];
+    unsigned i;
+
+    vpi_sha256_done(s, digest);
+    for (i = 0; i < 32; i++) {
+        hex[2 * i] = digits[digest[i] >> 4];
+        hex[2 * i + 1] = digits[digest[i] & 15];
+    }
+    hex[64] = 0;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef VPI_BITSTREAM_H
+#define VPI_BITSTREAM_H
+
+/*
+ * Readers of elementary stream headers. Bounded: they never read outside the bytes given, refuse with DATA and
+ * reason INPUT_CORRUPT what breaks a syntax rule or a named limit, and allocate nothing unless said. What is
+ * parsed goes to *out, which holds no promise after a failure.
+ */
+
+#include "base/common.h"
+#include "base/error.h"
+
+/* ---- bits ---- */
+
+/* MSB first; reading past the end sets failed and gives zeros. */
+typedef struct vpi_bits {
+    const uint8_t *data;
+    size_t size;     /* bytes */
+    size_t position; /* bits */
+    bool failed;
+} vpi_bits;
+void vpi_bits_init(vpi_bits *b, const void *data, size_t size);
+uint32_t vpi_bits_read(vpi_bits *b, unsigned count); /* 0..32 */
+void vpi_bits_skip(vpi_bits *b, size_t count);
+uint32_t vpi_bits_ue(vpi_bits *b); /* H.264 9.1; values over 2^32-2 fail */
+int32_t vpi_bits_se(vpi_bits *b);
+size_t vpi_bits_left(const vpi_bits *b);
+/* H.264 7.2 more_rbsp_data(): false when only rbsp_trailing_bits and cabac_zero_words are left. */
+bool vpi_bits_more_rbsp(const vpi_bits *b);
+
+/* ---- NAL units ---- */
+
+typedef struct vpi_nal {
+    const uint8_t *data; /* from the NAL header on, no start code or length */
+    size_t size;
+} vpi_nal;
+
+/* Next NAL of an Annex B stream; *at is the read position (start at 0). False at the end. Trailing zeros are cut. */
+bool vpi_annexb_next(const uint8_t *data, size_t size, size_t *at, vpi_nal *nal);
+/* Next NAL of a length-prefixed sample, possibly empty. False at the end; *bad: a length reaches past the end. */
+bool vpi_avcc_next(const uint8_t *data, size_t size, unsigned length_size, size_t *at, vpi_nal *nal,
+                   bool *bad);
+/* Takes emulation prevention bytes out (7.4.1). to has room for nal.size bytes; returns the bytes written. */
+size_t vpi_nal_unescape(const vpi_nal *nal, uint8_t *to);
+
+/* ---- H.264 (ITU-T H.264, 7.3) ---- */
+
+enum {
+    VPI_H264_SLICE = 1,
+    VPI_H264_IDR = 5,
+    VPI_H264_SEI = 6,
+    VPI_H264_SPS = 7,
+    VPI_H264_PPS = 8,
+    VPI_H264_AUD = 9,
+    VPI_H264_EOSEQ = 10,
+    VPI_H264_EOSTREAM = 11,
+    VPI_H264_FILLER = 12
+};
+static inline unsigned vpi_h264_type(const vpi_nal *nal)
+{
+    return nal->size ? nal->data[0] & 31u : 0;
+}
+
+typedef struct vpi_h264_sps {
+    uint8_t profile_idc, constraints, level_idc; /* the three bytes of the codec string */
+    uint8_t id, chroma_format_idc, bit_depth_luma, bit_depth_chroma;
+    bool separate_colour_planes, frame_mbs_only, mb_adaptive;
+    uint32_t width, height;       /* after cropping */
+    uint32_t mb_width, mb_height; /* of a frame */
+    uint8_t log2_max_frame_num, poc_type, log2_max_poc_lsb;
+    bool delta_pic_order_always_zero;
+    uint32_t max_ref_frames;
+    bool has_vui;
+    uint32_t sar_num, sar_den; /* 0/0: not given */
+    bool full_range;
+    uint8_t primaries, transfer, matrix;    /* ISO/IEC 23091-2 numbers; 2: unspecified */
+    uint32_t num_units_in_tick, time_scale; /* 0: not given */
+    bool fixed_frame_rate;
+    bool has_reorder;
+    uint32_t max_reorder_frames, max_dec_frame_buffering;
+} vpi_h264_sps;
+
+typedef struct vpi_h264_pps {
+    uint8_t id, sps_id; /* ids are 0..255 and 0..31 */
+    bool cabac, bottom_field_order, weighted_pred, deblocking_control, redundant_pic_cnt;
+    uint8_t weighted_bipred_idc, slice_groups;
+    uint32_t refs_l0, refs_l1;
+    uint8_t slice_group_map_type;     /* with slice_groups > 1 */
+    uint32_t slice_group_change_rate; /* in map units, for types 3 to 5 */
+} vpi_h264_pps;
+
+typedef struct vpi_h264_slice {
+    uint32_t first_mb, type; /* type 0..9 as coded; %5: 0 P 1 B 2 I 3 SP 4 SI */
+    uint8_t pps_id;
+    uint32_t frame_num, idr_pic_id, poc_lsb;
+    bool field_pic, bottom_field, idr;
+    size_t header_bits; /* size of the slice header in the unescaped NAL, NAL header included */
+    size_t
+        header_bytes_escaped; /* bytes of the NAL as coded up to the last byte that holds header bits, inclusive */
+} vpi_h264_slice;
+
+vp_status vpi_h264_sps_parse(const vpi_nal *nal, vpi_h264_sps *out, vp_error *err);
+/* sps NULL: what follows redundant_pic_cnt (needs the chroma format, gives nothing here) is not read. */
+vp_status vpi_h264_pps_parse(const vpi_nal *nal, const vpi_h264_sps *sps, vpi_h264_pps *out, vp_error *err);
+/* The parameter set that a slice names, to choose what goes into vpi_h264_slice_parse. */
+vp_status vpi_h264_slice_pps_id(const vpi_nal *nal, uint8_t *pps_id, vp_error *err);
+vp_status vpi_h264_slice_parse(const vpi_nal *nal, const vpi_h264_sps *sps, const vpi_h264_pps *pps,
+                               vpi_h264_slice *out, vp_error *err);
+
+/* AVCDecoderConfigurationRecord (ISO/IEC 14496-15 5.3.3.1). Views into the record. */
+#define VPI_AVCC_MAX_SETS 32
+typedef struct vpi_avcc {
+    uint8_t profile_idc, constraints, level_idc, length_size; /* length_size 1, 2 or 4 */
+    size_t sps_count, pps_count;
+    vpi_nal sps[VPI_AVCC_MAX_SETS], pps[VPI_AVCC_MAX_SETS];
+} vpi_avcc;
+vp_status vpi_avcc_parse(const void *data, size_t size, vpi_avcc *out, vp_error *err);
+struct vpi_buf;
+/* From one or more parameter sets; length_size 4; writes the chroma/bit depth extension for High profiles. */
+vp_status vpi_avcc_write(const vpi_nal *sps, size_t sps_count, const vpi_nal *pps, size_t pps_count,
+                         struct vpi_buf *out, vp_error *err);
+
+/* ---- AAC (ISO/IEC 14496-3 1.6.2.1) ---- */
+
+typedef struct vpi_asc {
+    /*
+     * As coded first, what the codec string shows: 2 LC, 5 SBR, 29 PS, 42 xHE. Signalling that old decoders do
+     * not see (a sync extension at the end) leaves 2 here and sets sbr and ps.
+     */
+    uint8_t object_type;
+    uint8_t core_object_type;
+    uint32_t sample_rate;     /* of the core */
+    uint32_t ext_sample_rate; /* with SBR; else 0 */
+    uint8_t channel_config;   /* 0: given by a PCE */
+    uint8_t channels;         /* 0 when only the PCE tells and it is broken */
+    bool sbr, ps;
+    uint32_t frame_samples; /* of the core: 1024 or 960; LD and ELD 512 or 480; xHE 768 to 4096; else 0 */
+} vpi_asc;
+vp_status vpi_asc_parse(const void *data, size_t size, vpi_asc *out, vp_error *err);
+/* Plain LC config of 2 bytes. False for a rate or count that has no index. */
+bool vpi_asc_write_lc(uint32_t sample_rate, unsigned channels, uint8_t out[2]);
+/* 7-byte ADTS header without CRC (1.A.2) for a frame of payload bytes. False when it does not fit 13 bits, or ASC
+ * cannot be carried in ADTS. */
+bool vpi_adts_write(const vpi_asc *asc, size_t payload, uint8_t out[7]);
+/* Header at data; *header 7 or 9, *frame the whole frame's size. UNSUPPORTED for several blocks in a frame. */
+vp_status vpi_adts_parse(const void *data, size_t size, vpi_asc *out, size_t *header, size_t *frame,
+                         vp_error *err);
+
+/* ---- HEVC, AV1, VP9, AC-3, Opus: what a codec string needs ---- */
+
+typedef struct vpi_hevc_ptl { /* profile_tier_level, from hvcC or SPS */
+    uint8_t profile_space, tier, profile_idc, level_idc, constraints[6];
+    uint32_t compatibility;
+    uint8_t chroma_format_idc, bit_depth;
+    uint32_t width, height;
+} vpi_hevc_ptl;
+vp_status vpi_hvcc_parse(const void *data, size_t size, vpi_hevc_ptl *out, uint8_t *length_size,
+                         vp_error *err);
+vp_status vpi_hevc_sps_parse(const vpi_nal *nal, vpi_hevc_ptl *out, vp_error *err);
+
+/* ---- codec strings (RFC 6381, ISO/IEC 14496-15 annex E, AV1 ISOBMFF 5) ---- */
+
+#define VPI_CODECS_SIZE 64
+/* "avc1.64001f" from avcC. */
+vp_status vpi_codecs_avc(const void *avcc, size_t size, char out[VPI_CODECS_SIZE], vp_error *err);
+/* "hvc1.1.6.L93.B0" from hvcC: compatibility bits reversed, all six constraint bytes less trailing zero ones. */
+vp_status vpi_codecs_hevc(const void *hvcc, size_t size, char out[VPI_CODECS_SIZE], vp_error *err);
+/* "av01.0.04M.08" or the long form when colour is signalled, from av1C (with its configOBUs). */
+vp_status vpi_codecs_av1(const void *av1c, size_t size, char out[VPI_CODECS_SIZE], vp_error *err);
+/* "vp09.00.10.08" from vpcC (the box's payload after version and flags). */
+vp_status vpi_codecs_vp9(const void *vpcc, size_t size, char out[VPI_CODECS_SIZE], vp_error *err);
+/* "mp4a.40.2" from an ASC. */
+vp_status vpi_codecs_aac(const void *asc, size_t size, char out[VPI_CODECS_SIZE], vp_error *err);
+
+/* ---- AC-3 and E-AC-3 (ETSI TS 102 366): sync frame header ---- */
+typedef struct vpi_ac3 {
+    bool eac3;
+    uint32_t sample_rate, frame_bytes, samples, bit_rate;
+    uint8_t bsid, bsmod, acmod, lfe, fscod, bit_rate_code, channels;
+} vpi_ac3;
+vp_status vpi_ac3_parse(const void *data, size_t size, vpi_ac3 *out, vp_error *err);
+
+/* H.264 level limits (table A-1): smallest level_idc (10..62) for which this fits; 0 when none does. */
+unsigned vpi_h264_level(uint32_t width, uint32_t height, vpi_rational frame_rate, uint32_t maxrate_kbps,
+                        uint32_t bufsize_kbit, uint32_t ref_frames, bool high_profile);
+
+#endif

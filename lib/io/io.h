@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef VPI_IO_IO_H
+#define VPI_IO_IO_H
+
+/* What other folders need beyond <vodpipe/io.h>: back ends of our own and small helpers. */
+
+#include <sys/uio.h>
+
+#include <vodpipe/io.h>
+
+#include "base/context.h"
+
+/*
+ * Back ends of ours use the same tables as hosts, but their statuses are not marked FROM_HOST, and their release,
+ * abort and unlease also run in a forked child, where they may only close descriptors and free memory.
+ */
+vp_status vpi_source_new_internal(vp_context *context, const vp_source_ops *ops, void *user, vp_source **out,
+                                  vp_error *err);
+/* writev may be NULL; it may change iov. With direct, writes of any size go straight through. */
+typedef vp_status (*vpi_writev_fn)(void *user, void *object, struct iovec *iov, int count, vp_error *err);
+vp_status vpi_sink_new_internal(vp_context *context, const vp_sink_ops *ops, vpi_writev_fn writev, bool direct,
+                                void *user, vp_sink **out, vp_error *err);
+vp_status vpi_store_new_internal(vp_context *context, const vp_store_ops *ops, void *user, vp_store **out,
+                                 vp_error *err);
+
+/* Takes a reference of bytes. */
+vp_status vpi_source_bytes(vp_context *context, vp_bytes *bytes, vp_source **out, vp_error *err);
+/* Takes fd over, also on failure. name: for errors. ARG when it is not a regular file. */
+vp_status vpi_source_fd(vp_context *context, int fd, const char *name, vp_source **out, vp_error *err);
+/* All of a source, at most limit bytes (LIMIT, INPUT_LIMIT), 0: 64 MiB. */
+vp_status vpi_source_read_all(vp_source *source, uint64_t limit, vp_bytes **out, vp_error *err);
+
+/* begin, write, commit or abort in one call. bytes and crc32c as in vp_object_commit. */
+vp_status vpi_sink_put(vp_sink *sink, const vp_object_info *info, const void *data, uint64_t size,
+                       uint64_t *bytes, uint32_t *crc32c, vp_error *err);
+
+/* Calls the host's interrupt, if any: for whoever saw a cancel while another thread is inside a callback. */
+void vpi_source_interrupt(vp_source *source);
+void vpi_sink_interrupt(vp_sink *sink);
+void vpi_store_interrupt(vp_store *store);
+
+/* Borrowed. */
+vp_context *vpi_source_context(const vp_source *source);
+vp_context *vpi_sink_context(const vp_sink *sink);
+vp_context *vpi_store_context(const vp_store *store);
+
+#endif

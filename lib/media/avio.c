@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "media/reader_int.h"
+
+#include <libavutil/mem.h>
+
+static int read_packet(void *opaque, uint8_t *buffer, int size)
+{
+    vpi_avio *a = opaque;
+    size_t got = 0;
+
+    /* libav* turns a failed read into the end of the file and may ask again: stay failed. */
+    if (a->error.status < 0) return AVERROR_EXTERNAL;
+    if (size <= 0) return AVERROR(EINVAL);
+    if (vpi_cancel_check(a->cancel, &a->error) < 0) return AVERROR_EXIT;
+    if (a->position >= a->size) {
+        if (a->position > a->size) a->beyond = true;
+        return AVERROR_EOF;
+    }
+    if (vp_source_read_at(a->source, a->position, buffer, (size_t)size, &got, &a->error) < 0) {
+        if (a->error.status >= 0) vpi_fail(&a->error, VP_E_IO, "IO_ERROR", "the source failed without a reason");
+        return AVERROR_EXTERNAL;
+    }
+    /* read_at gives less than asked only at the end: fewer than the declared size is a source that shrank. */
+    if (got < (size_t)size && got < a->size - a->position) {
+        vpi_fail(&a->error, VP_E_DATA, "INPUT_TRUNCATED", "the source ended at byte %llu of %llu",
+                 (unsigned long long)(a->position + got), (unsigned long long)a->size);
+        return AVERROR_EXTERNAL;
+    }
+    a->position += got;
+    if (a->position > a->furthest) a->furthest = a->position;
+    return got ? (int)got : AVERROR_EOF;
+}
+
+static int64_t seek(void *opaque, int64_t offset, int whence)
+{
+    vpi_avio *a = opaque;
+    int64_t base = 0, to;
+
+    if (whence & AVSEEK_SIZE) return (int64_t)a->size;
+    switch (whence & ~AVSEEK_FORCE) {
+    case SEEK_SET: break;
+    case SEEK_CUR: base = (int64_t)a->position; break;
+    case SEEK_END: base = (int64_t)a->size; break;
+    default: return AVERROR(EINVAL);
+    }
+    if (!vpi_add_i64(base, offset, &to) || to < 0) return AVERROR(EINVAL);
+    if ((uint64_t)to > a->size) a->beyond = true;
+    a->position = (uint64_t)to;
+    return to;
+}
+
+vp_status vpi_avio_open(vpi_avio *a, vp_source *source, vp_cancel *cancel, vp_error *err)
+{
+    uint8_t *buffer;
+    vp_status st;
+
+    memset(a, 0, sizeof(*a));
+    vp_error_init(&a->error);
+    a->source = source;
+    a->cancel = cancel;
+    st = vp_source_size(source, &a->size, err);
+    if (st < 0) return st;
+    if (st != VP_OK) return vpi_fail(err, VP_E_STATE, NULL, "the source is still growing");
+    if (a->size > INT64_MAX) return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "a source above 2^63 bytes");
+    buffer = av_malloc(VPI_AVIO_BUFFER);
+    if (!buffer) return vpi_fail_nomem(err);
+    a->context = avio_alloc_context(buffer, VPI_AVIO_BUFFER, 0, a, read_packet, NULL, seek);
+    if (!a->context) {
+        av_free(buffer);
+        return vpi_fail_nomem(err);
+    }
+    a->context->seekable = AVIO_SEEKABLE_NORMAL;
+    return VP_OK;
+}
+
+void vpi_avio_close(vpi_avio *a)
+{
+    if (a->context) {
+        av_freep(&a->context->buffer);
+        avio_context_free(&a->context);
+    }
+}
+
+vp_status vpi_avio_failed(const vpi_avio *a, vp_error *err)
+{
+    if (a->error.status >= 0) return VP_OK;
+    if (err && err->status >= 0) vpi_error_copy(err, &a->error);
+    return a->error.status;
+}
+
+vp_status vpi_window_read(vpi_window *w, uint64_t offset, size_t n, const uint8_t **data, size_t *got,
+                          vp_error *err)
+{
+    size_t have;
+
+    *got = 0;
+    *data = w->bytes;
+    if (offset >= w->size) return VP_OK;
+    n = (size_t)VPI_MIN((uint64_t)n, w->size - offset);
+    if (offset < w->at || offset + n > w->at + w->filled) {
+        VPI_TRY(vpi_cancel_check(w->cancel, err));
+        w->filled = 0;
+        VPI_TRY(vp_source_read_at(w->source, offset, w->bytes, sizeof(w->bytes), &have, err));
+        w->at = offset;
+        w->filled = have;
+        if (have < n) {
+            return vpi_fail(err, VP_E_DATA, "INPUT_TRUNCATED", "the source ended at byte %llu of %llu",
+                            (unsigned long long)(offset + have), (unsigned long long)w->size);
+        }
+    }
+    *data = w->bytes + (offset - w->at);
+    *got = n;
+    return VP_OK;
+}

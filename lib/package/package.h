@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef VPI_PACKAGE_H
+#define VPI_PACKAGE_H
+
+/*
+ * Writers of segments: pure functions from the samples of one segment to bytes. All state that runs over a title
+ * (numbers, times, continuity counters) is derived from absolute positions, so that segments may be made in any
+ * order, by anybody, any number of times, with equal bytes.
+ */
+
+#include <vodpipe/io.h>
+
+#include "base/buf.h"
+#include "base/common.h"
+#include "base/error.h"
+#include "io/object.h"
+#include "model/media.h"
+#include "model/presentation.h"
+
+/* ---- track ---- */
+
+typedef struct vpi_track_setup {
+    vpi_kind kind;   /* video, audio */
+    vpi_codec codec; /* H264, AAC; CMAF also HEVC, AV1, VP9, AC3, EAC3, OPUS, FLAC */
+    uint32_t timescale;
+    const uint8_t *config; /* avcC, ASC, hvcC, av1C, vpcC, dac3, dec3, dOps, dfLa payload */
+    size_t config_size;
+    char language[36]; /* BCP-47 */
+    /* video */
+    uint32_t width, height;
+    uint8_t primaries, transfer, matrix; /* colr nclx; 0: no colr box */
+    bool full_range;
+    /* audio */
+    uint32_t sample_rate, channels;
+    uint32_t kbps; /* average, for esds and btrt; 0 unknown */
+} vpi_track_setup;
+
+/* One sample in decode order. data is borrowed until the segment function returns. */
+typedef struct vpi_sample {
+    int64_t pts;       /* ticks; not below the segment's start */
+    bool sync;
+    const uint8_t *data;
+    size_t size;
+} vpi_sample;
+
+/*
+ * The samples of one segment. Decode times are the sorted presentation times of each fragment, the last duration
+ * of a fragment ends at the next one's start: exact, no edit list, tfdt = presentation time of the first picture.
+ */
+typedef struct vpi_segment_in {
+    const vpi_track_setup *setup;
+    const vpi_sample *samples;
+    size_t count;              /* above 0 */
+    const size_t *fragments;   /* index of the first sample of each fragment; fragments[0] == 0 */
+    size_t fragment_count;     /* above 0 */
+    uint64_t start, end;       /* ticks */
+    uint64_t first_fragment;   /* fragments of this track before this segment in the whole title */
+    uint64_t first_sample;     /* samples of this track before this segment; only the protect step sees it */
+} vpi_segment_in;
+
+/* ---- protection, per sample (ISO/IEC 23001-7); a later module provides the function ---- */
+
+typedef struct vpi_subsample {
+    uint16_t clear; /* bytes */
+    uint32_t protected_bytes;
+} vpi_subsample;
+#define VPI_SUBSAMPLES_MAX 512
+typedef struct vpi_protect_out {
+    uint8_t iv[16];
+    uint8_t iv_size; /* 0 with a constant IV */
+    uint32_t subsample_count; /* 0: whole sample */
+    vpi_subsample subsamples[VPI_SUBSAMPLES_MAX];
+} vpi_protect_out;
+typedef struct vpi_protect {
+    uint32_t scheme; /* 'cenc', 'cbcs' ...; SAMPLE-AES in TS uses 'cbcs' */
+    uint8_t kid[16], constant_iv[16];
+    uint8_t per_sample_iv_size, constant_iv_size, crypt_blocks, skip_blocks;
+    /*
+     * Protects sample number `index` of the track (absolute): writes size bytes to `to`, fills *out. A sample never
+     * changes its size in CMAF. data NULL: simulate, fill *out's counts only, from `sizes` of in.
+     */
+    vp_status (*sample)(void *user, uint64_t index, const uint8_t *data, size_t size, uint8_t *to,
+                        vpi_protect_out *out, vp_error *err);
+    void *user;
+} vpi_protect;
+
+/* ---- CMAF (ISO/IEC 23000-19) ---- */
+
+/* ftyp + moov. protect NULL: clear. */
+vp_status vpi_cmaf_init(const vpi_track_setup *setup, const vpi_protect *protect, vpi_buf *out, vp_error *err);
+/*
+ * [styp] + (moof + mdat) for each fragment, written to object; fills entry's start, ticks, bytes and fragments
+ * (key, crc and offset are the caller's). styp is left out for single-file parts.
+ */
+vp_status vpi_cmaf_segment(const vpi_segment_in *in, const vpi_protect *protect, bool styp, vp_object *object,
+                           vpi_segment *entry, vp_error *err);
+/* The same numbers without bytes: exact size and fragment offsets. data pointers of samples may be NULL. */
+vp_status vpi_cmaf_segment_size(const vpi_segment_in *in, const vpi_protect *protect, bool styp,
+                                vpi_segment *entry, vp_error *err);
+/* sidx whose references are the fragments of the segments; size is known from their count alone. */
+vp_status vpi_cmaf_sidx(const vpi_ptrack *track, vpi_buf *out, vp_error *err);
+
+/* ---- MPEG-TS (ISO/IEC 13818-1) and packed audio (RFC 8216 3.2, 3.4) ---- */
+
+#define VPI_TS_BASE 900000 /* PTS of title time 0, 90 kHz */
+
+/*
+ * PAT and PMT at every fragment, video PID 0x100 with PCR, audio PID 0x101. Counters begin at 0 in every segment
+ * for media PIDs, whose payload packets are padded to a multiple of 16; PSI counters follow from first_fragment.
+ * audio NULL: video only. video NULL: audio only. min_frame: lower bound of the distance of two pictures in the
+ * title, ticks of the video track: decode times of the first `reorder` pictures of a segment go back by it.
+ */
+typedef struct vpi_ts_in {
+    const vpi_segment_in *video;
+    const vpi_segment_in *audio;
+    uint32_t reorder;   /* pictures; 0..16 */
+    uint64_t min_frame; /* ticks of the video timescale */
+} vpi_ts_in;
+vp_status vpi_ts_segment(const vpi_ts_in *in, const vpi_protect *protect, vp_object *object, vpi_segment *entry,
+                         vp_error *err);
+vp_status vpi_ts_segment_size(const vpi_ts_in *in, const vpi_protect *protect, vpi_segment *entry, vp_error *err);
+/* ID3 timestamp + ADTS frames. */
+vp_status vpi_packed_audio_segment(const vpi_segment_in *in, vp_object *object, vpi_segment *entry, vp_error *err);
+
+/* ---- grid ---- */
+
+/*
+ * Segment and fragment borders of a title: fragments of `fragment` ticks, `per_segment` of them in a segment; the
+ * last segment is merged with the one before when it is under 0.5 s.
+ */
+typedef struct vpi_grid {
+    uint32_t timescale;
+    uint64_t fragment, total; /* ticks, above 0 */
+    uint32_t per_segment;
+} vpi_grid;
+uint64_t vpi_grid_segments(const vpi_grid *grid);
+/* Start of segment n (0-based); n == count gives total. */
+uint64_t vpi_grid_start(const vpi_grid *grid, uint64_t n);
+/* Fragments before segment n; for n == count all of them (a last one shorter than 0.5 s is merged into the one
+ * before it in the same way). */
+uint64_t vpi_grid_fragments(const vpi_grid *grid, uint64_t n);
+/* Start of fragment f (0-based, counted over the title). */
+uint64_t vpi_grid_fragment_start(const vpi_grid *grid, uint64_t f);
+/* Audio frames before segment n: the frame border nearest to the video border; `frames` at the end. */
+uint64_t vpi_grid_audio(const vpi_grid *grid, uint64_t n, uint32_t sample_rate, uint32_t frame_samples,
+                        uint64_t frames);
+
+/* Content types and cache rules per kind of object (DESIGN section 5; Apple HLS authoring 10.4). */
+const char *vpi_content_type(int32_t container, int32_t kind, int32_t object_kind);
+
+#endif

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+
+#include "plan_int.h"
+
+vp_plan *vpi_plan_alloc(void)
+{
+    vp_plan *plan = vpi_calloc(1, sizeof(*plan));
+    if (plan) plan->refs = 1;
+    return plan;
+}
+
+vp_plan *vp_plan_ref(vp_plan *plan)
+{
+    if (plan) plan->refs++;
+    return plan;
+}
+
+vp_plan *vp_plan_unref(vp_plan *plan)
+{
+    if (!plan || --plan->refs) return NULL;
+    for (size_t i = 0; i < plan->rung_count; i++) {
+        vpi_buf_dispose(&plan->rungs[i].avcc);
+        vpi_buf_dispose(&plan->rungs[i].init);
+    }
+    for (size_t i = 0; i < plan->audio_count; i++) {
+        vpi_buf_dispose(&plan->audio[i].asc);
+        vpi_buf_dispose(&plan->audio[i].init);
+    }
+    vpi_free(plan->rungs);
+    vpi_free(plan->audio);
+    vpi_free(plan->spans);
+    vpi_free(plan->task_names);
+    vpi_free(plan->build);
+    vpi_free(plan);
+    return NULL;
+}
+
+const char *vp_plan_hash(const vp_plan *plan)
+{
+    return plan ? plan->hash : "";
+}
+
+const char *vp_plan_request(const vp_plan *plan)
+{
+    return plan ? plan->request : "";
+}
+
+const char *vp_plan_version(const vp_plan *plan)
+{
+    return plan ? plan->version : "";
+}
+
+const char *vp_plan_prefix(const vp_plan *plan)
+{
+    return plan ? plan->prefix : "";
+}
+
+uint32_t vp_plan_task_count(const vp_plan *plan)
+{
+    return plan ? (uint32_t)(plan->audio_count + plan->span_count) : 0;
+}
+
+size_t vpi_plan_rung_count(const vp_plan *plan)
+{
+    return plan->rung_count;
+}
+
+const char *vpi_plan_rung_name(const vp_plan *plan, size_t rung)
+{
+    return rung < plan->rung_count ? plan->rungs[rung].name : NULL;
+}
+
+bool vpi_plan_has_video(const vp_plan *plan)
+{
+    return plan->has_video;
+}
+
+bool vpi_plan_has_ts(const vp_plan *plan)
+{
+    return plan->ts;
+}
+
+bool vpi_plan_has_cmaf(const vp_plan *plan)
+{
+    return plan->cmaf;
+}
+
+vp_status vpi_plan_name_tasks(vp_plan *plan, vp_error *err)
+{
+    size_t n = plan->audio_count + plan->span_count;
+    plan->task_names = vpi_calloc(n ? n : 1, sizeof(*plan->task_names));
+    if (!plan->task_names) return vpi_fail_nomem(err);
+    for (size_t i = 0; i < plan->audio_count; i++)
+        snprintf(plan->task_names[i], sizeof(*plan->task_names), "audio-%04zu", i + 1);
+    for (size_t i = 0; i < plan->span_count; i++)
+        snprintf(plan->task_names[plan->audio_count + i], sizeof(*plan->task_names), "video-%04zu", i + 1);
+    return VP_OK;
+}
+
+static int64_t title_us(const vp_plan *plan, uint64_t ticks)
+{
+    return vpi_rescale((int64_t)ticks, 1000000, plan->grid.timescale, VPI_NEAREST);
+}
+
+/* Rough costs measured in tests/bench: nanoseconds for a pixel. */
+#define NS_DECODE_PIXEL 3
+#define NS_ENCODE_PIXEL 10
+#define US_AAC_FRAME 150
+#define PIPE_FRAMES 8
+#define DECODER_FRAMES 20
+
+static void video_estimate(const vp_plan *plan, vp_task_info *info)
+{
+    const vpi_plan_video *v = &plan->video;
+    uint64_t source = (uint64_t)v->source_width * v->source_height, pixels = 0;
+    info->memory_bytes = DECODER_FRAMES * vpi_frame_memory(v->source_width, v->source_height);
+    for (size_t i = 0; i < plan->rung_count; i++) {
+        const vpi_h264enc_options *e = &plan->rungs[i].enc;
+        uint64_t segment = plan->grid.fragment * plan->grid.per_segment * e->maxrate_kbps * 125 / plan->grid.timescale;
+        pixels += (uint64_t)e->width * e->height;
+        info->memory_bytes += vpi_h264enc_memory(e) + PIPE_FRAMES * vpi_frame_memory(e->width, e->height) + 2 * segment;
+    }
+    info->cpu_us = info->frames * (source * NS_DECODE_PIXEL + pixels * NS_ENCODE_PIXEL) / 1000;
+    info->threads = (uint32_t)plan->rung_count;
+}
+
+static void video_task(const vp_plan *plan, size_t span, vp_task_info *info)
+{
+    const vpi_plan_span *s = &plan->spans[span];
+    uint64_t start = vpi_grid_start(&plan->grid, s->first), end = vpi_grid_start(&plan->grid, s->first + s->count);
+    info->kind = VP_TASK_VIDEO;
+    info->need_count = plan->mux_audio ? 1 : 0;
+    info->start_us = title_us(plan, start);
+    info->end_us = title_us(plan, end);
+    info->frames = plan->video.variable
+                       ? (uint64_t)vpi_rescale((int64_t)(end - start), plan->video.fps.num,
+                                               plan->video.fps.den * plan->grid.timescale, VPI_CEIL)
+                       : (end - start) / plan->video.frame_ticks;
+    video_estimate(plan, info);
+}
+
+vp_status vp_plan_get_task(const vp_plan *plan, uint32_t index, vp_task_info *info, vp_error *err)
+{
+    vp_task_info full;
+    vpi_error_reset(err);
+    if (!plan || !info || info->struct_size < 4 || index >= vp_plan_task_count(plan))
+        return vpi_fail(err, VP_E_ARG, NULL, "no task %u", index);
+    vp_task_info_init(&full);
+    full.name = plan->task_names[index];
+    if (index < plan->audio_count) {
+        full.kind = VP_TASK_AUDIO;
+        full.frames = plan->audio[index].audio.frames;
+        full.cpu_us = full.frames * US_AAC_FRAME;
+        full.memory_bytes = (uint64_t)8 << 20;
+        full.end_us = title_us(plan, plan->grid.total);
+    } else {
+        video_task(plan, index - plan->audio_count, &full);
+    }
+    full.struct_size = VPI_MIN(info->struct_size, (uint32_t)sizeof(full));
+    memcpy(info, &full, full.struct_size);
+    return VP_OK;
+}
+
+const char *vp_plan_get_need(const vp_plan *plan, uint32_t index, uint32_t need)
+{
+    bool muxed = plan && plan->mux_audio && index >= plan->audio_count && index < vp_plan_task_count(plan);
+    return muxed && need == 0 ? plan->task_names[0] : NULL;
+}
+
+void vpi_plan_rung_setup(const vp_plan *plan, size_t rung, vpi_track_setup *setup)
+{
+    const vpi_plan_rung *r = &plan->rungs[rung];
+    *setup = (vpi_track_setup){ .kind = VPI_KIND_VIDEO,
+                                .codec = VPI_CODEC_H264,
+                                .timescale = plan->grid.timescale,
+                                .config = r->avcc.data,
+                                .config_size = r->avcc.size,
+                                .language = "und",
+                                .width = r->enc.width,
+                                .height = r->enc.height,
+                                .primaries = r->enc.colour.primaries,
+                                .transfer = r->enc.colour.transfer,
+                                .matrix = r->enc.colour.matrix,
+                                .kbps = r->enc.abr ? r->enc.kbps : 0 };
+}
+
+void vpi_plan_audio_setup(const vp_plan *plan, size_t audio, vpi_track_setup *setup)
+{
+    const vpi_plan_audio *a = &plan->audio[audio];
+    *setup = (vpi_track_setup){ .kind = VPI_KIND_AUDIO,
+                                .codec = VPI_CODEC_AAC,
+                                .timescale = a->audio.sample_rate,
+                                .config = a->asc.data,
+                                .config_size = a->asc.size,
+                                .sample_rate = a->audio.sample_rate,
+                                .channels = a->audio.channels,
+                                .kbps = a->audio.kbps };
+    vpi_strlcpy(setup->language, a->language, sizeof(setup->language));
+}
+
+uint64_t vpi_plan_audio_border(const vp_plan *plan, size_t audio, uint64_t segment)
+{
+    const vpi_audio_options *a = &plan->audio[audio].audio;
+    return vpi_grid_audio(&plan->grid, segment, a->sample_rate, VPI_AAC_FRAME, a->frames);
+}
+
+bool vpi_plan_key(const vp_plan *plan, const char *kind, const char *name, const char *file, char key[1024])
+{
+    const char *p = plan->prefix;
+    int n = snprintf(key, 1024, "%s%s%s/%s/%s", p, *p ? "/" : "", kind, name, file);
+    return n > 0 && n < 1024;
+}
+
+vp_status vpi_plan_rung_track(const vp_plan *plan, size_t rung, int32_t container, vpi_ptrack *t, vp_error *err)
+{
+    const vpi_plan_rung *r = &plan->rungs[rung];
+    bool muxed = container == VP_CONTAINER_TS && plan->mux_audio;
+    t->kind = VP_TRACK_VIDEO;
+    t->container = container;
+    t->name = vpi_strdup(r->name);
+    t->group = vpi_strdup("video");
+    t->codecs = muxed ? vpi_asprintf("%s,%s", r->codecs, plan->audio[0].codecs) : vpi_strdup(r->codecs);
+    t->width = r->enc.width;
+    t->height = r->enc.height;
+    t->frame_rate_num = r->enc.fps_num;
+    t->frame_rate_den = r->enc.fps_den;
+    t->primaries = r->enc.colour.primaries;
+    t->transfer = r->enc.colour.transfer;
+    t->matrix = r->enc.colour.matrix;
+    t->timescale = plan->grid.timescale;
+    if (muxed) {
+        t->sample_rate = plan->audio[0].audio.sample_rate;
+        t->channels = plan->audio[0].audio.channels;
+    }
+    return t->name && t->group && t->codecs ? VP_OK : vpi_fail_nomem(err);
+}
+
+vp_status vpi_plan_audio_track(const vp_plan *plan, size_t audio, int32_t container, vpi_ptrack *t, vp_error *err)
+{
+    const vpi_plan_audio *a = &plan->audio[audio];
+    t->kind = VP_TRACK_AUDIO;
+    t->container = container;
+    t->name = vpi_strdup(a->name);
+    t->group = vpi_strdup("stereo");
+    t->codecs = vpi_strdup(a->codecs);
+    t->language = vpi_strdup(a->language);
+    t->label = vpi_strdup(a->label);
+    t->is_default = a->is_default;
+    t->sample_rate = a->audio.sample_rate;
+    t->channels = a->audio.channels;
+    t->timescale = a->audio.sample_rate;
+    return t->name && t->group && t->codecs && t->language && t->label ? VP_OK : vpi_fail_nomem(err);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef VPI_TRANSCODE_PLAN_INT_H
+#define VPI_TRANSCODE_PLAN_INT_H
+
+/* What a plan holds: everything that decides bytes, and nothing else. Private to lib/transcode. */
+
+#include <vodpipe/transcode.h>
+
+#include "base/buf.h"
+#include "base/common.h"
+#include "base/error.h"
+#include "media/audio.h"
+#include "media/video.h"
+#include "model/json.h"
+#include "model/media.h"
+#include "model/presentation.h"
+#include "package/package.h"
+#include "transcode/transcode.h"
+
+#define VPI_AAC_FRAME 1024u
+#define VPI_PLAN_RUNGS 32u
+#define VPI_PLAN_AUDIO 64u
+#define VPI_PLAN_SPANS 100000u
+
+/*
+ * Title time 0 is `origin` seconds on the file's timeline. Output times are counted on a grid of `rate` a second:
+ * the frame grid of a constant rate (frame_ticks output ticks each), or single ticks when the rate is variable.
+ */
+typedef struct vpi_plan_video {
+    int32_t stream;
+    vpi_rational tb;     /* of the stream's times */
+    vpi_rational origin; /* seconds */
+    vpi_rational rate;   /* grid points a second */
+    uint32_t frame_ticks;
+    bool variable;
+    uint32_t min_gap;    /* variable: least distance of two pictures, ticks */
+    vpi_rational fps;    /* told to encoders and manifests: the grid's, or the average */
+    uint32_t source_width, source_height;
+    int32_t rotation, flipped;
+    vpi_video_colour colour;
+    uint32_t decoder_threads;
+    uint64_t content_end; /* grid points: where the last picture of the source ends; after it is held */
+    uint64_t points;      /* grid points of the title: total / frame_ticks */
+} vpi_plan_video;
+
+typedef struct vpi_plan_rung {
+    char name[32];
+    vpi_h264enc_options enc;
+    vpi_buf avcc, init; /* decoder configuration record; CMAF init segment */
+    char codecs[VPI_CODECS_TEXT];
+} vpi_plan_rung;
+
+typedef struct vpi_plan_audio {
+    char name[64]; /* "en-stereo" */
+    char language[36];
+    char label[96];
+    char codecs[VPI_CODECS_TEXT];
+    bool is_default;
+    vpi_audio_options audio;
+    vpi_buf asc, init;
+} vpi_plan_audio;
+
+typedef struct vpi_plan_span {
+    uint64_t first, count; /* segments */
+} vpi_plan_span;
+
+struct vp_plan {
+    _Atomic uint32_t refs;
+    char hash[65], request[65], version[13];
+    char prefix[200]; /* folder of the objects, "" for none */
+    char *build;      /* vp_build_info() of the planner */
+    uint64_t source_size;
+    char fingerprint[65], quick[65];
+    bool cmaf, ts, single_file, mux_audio; /* mux_audio: TS video carries the one audio track */
+    vpi_grid grid;
+    bool has_video;
+    vpi_plan_video video;
+    vpi_plan_rung *rungs;
+    size_t rung_count;
+    vpi_plan_audio *audio;
+    size_t audio_count;
+    vpi_plan_span *spans;
+    size_t span_count;
+    char (*task_names)[24]; /* audio tasks, then video tasks */
+};
+
+/* ---- timeline.c ---- */
+
+/* Grid points of a source time, nearest; may be negative before the title begins. */
+int64_t vpi_plan_point(const vpi_plan_video *v, int64_t pts);
+/* Largest source time that still belongs to grid point n. */
+int64_t vpi_plan_last_pts(const vpi_plan_video *v, int64_t point);
+/* Settles origin, grid, rate and total from what the scan found; audio: tracks kept, may be empty. */
+vp_status vpi_plan_timeline(vp_plan *plan, const vpi_track *video, const vpi_track *const *audio, size_t count,
+                            const vp_transcode_options *options, vp_error *err);
+
+/* ---- plan_json.c ---- */
+
+/* The plan's own fields without hash, version, build: what the hash is made of, with build when asked. */
+json_t *vpi_plan_to_json(const vp_plan *plan);
+vp_plan *vpi_plan_alloc(void);
+/* Names of tasks from the counts. */
+vp_status vpi_plan_name_tasks(vp_plan *plan, vp_error *err);
+
+/* ---- shared between tasks ---- */
+
+typedef struct vpi_task_env {
+    vp_context *context;
+    const vp_plan *plan;
+    const char *name;
+    size_t index; /* of the audio track or span */
+    vp_source *source;
+    vp_store *work;
+    vp_sink *sink;
+    const vp_task_options *options;
+    vp_cancel *cancel;
+    json_t *result; /* tracks are appended to its "tracks" */
+} vpi_task_env;
+
+vp_status vpi_task_audio(vpi_task_env *env, vp_error *err);
+vp_status vpi_task_video(vpi_task_env *env, vp_error *err);
+
+/* Setup for the segment writers. Views into the plan. */
+void vpi_plan_rung_setup(const vp_plan *plan, size_t rung, vpi_track_setup *setup);
+void vpi_plan_audio_setup(const vp_plan *plan, size_t audio, vpi_track_setup *setup);
+/* AAC frames before segment n. */
+uint64_t vpi_plan_audio_border(const vp_plan *plan, size_t audio, uint64_t segment);
+/* "<prefix>/<kind>/<name>/<file>" into key; false when too long. */
+bool vpi_plan_key(const vp_plan *plan, const char *kind, const char *name, const char *file, char key[1024]);
+/* Fills the fixed fields of a track of the presentation (no segments). */
+vp_status vpi_plan_rung_track(const vp_plan *plan, size_t rung, int32_t container, vpi_ptrack *t, vp_error *err);
+vp_status vpi_plan_audio_track(const vp_plan *plan, size_t audio, int32_t container, vpi_ptrack *t, vp_error *err);
+
+/* Committed segments tell the host. Locks around the callback. */
+typedef struct vpi_task_report vpi_task_report;
+
+/* AAC frames of one track between two frame numbers, out of the work store; for muxing. */
+typedef struct vpi_frames_reader vpi_frames_reader;
+vp_status vpi_frames_open(vp_store *work, const char *name, uint64_t frames, vpi_frames_reader **out, vp_error *err);
+vpi_frames_reader *vpi_frames_close(vpi_frames_reader *reader);
+/* Thread-safe: data goes to *data (caller's buffer), sizes[i] for each frame; count = last - first. */
+vp_status vpi_frames_read(const vpi_frames_reader *reader, uint64_t first, uint64_t last, vpi_buf *data,
+                          uint32_t *sizes, vp_error *err);
+
+#endif

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+
+#include "base/build.h"
+#include "base/context.h"
+#include "base/hash.h"
+#include "bitstream/bitstream.h"
+#include "plan_int.h"
+
+/* Length of a span by the title's length (DESIGN section 1): an eighth, within these. */
+#define SPAN_MIN_MS 12000
+#define SPAN_MAX_MS 60000
+#define TITLE_SPANS 8
+
+/* Encoder defaults behind --preset auto; measured in tests/bench. */
+#define DEFAULT_PRESET "veryfast"
+#define DEFAULT_TRELLIS 1
+#define DEFAULT_LOOKAHEAD 20
+#define DECODER_THREADS 1
+
+void vp_transcode_options_init(vp_transcode_options *options)
+{
+    *options = (vp_transcode_options)VP_TRANSCODE_OPTIONS_INIT;
+}
+
+void vp_task_info_init(vp_task_info *info)
+{
+    *info = (vp_task_info){ .struct_size = (uint32_t)sizeof(*info) };
+}
+
+void vp_task_options_init(vp_task_options *options)
+{
+    *options = (vp_task_options)VP_TASK_OPTIONS_INIT;
+}
+
+static vp_status bad(vp_error *err, const char *what)
+{
+    return vpi_fail(err, VP_E_ARG, NULL, "%s", what);
+}
+
+static vp_status check_options(vp_transcode_options *o, vp_error *err)
+{
+    if (!o->formats) o->formats = VP_FORMAT_CMAF;
+    if (!o->segment_ms) o->segment_ms = 6000;
+    if (!o->gop_ms) o->gop_ms = 2000;
+    if (!o->rate) o->rate = VP_RATE_ABR;
+    if (!o->crf_milli) o->crf_milli = 23000;
+    if (!o->max_fps) o->max_fps = 60;
+    if (o->formats & ~(VP_FORMAT_CMAF | VP_FORMAT_TS)) return bad(err, "formats: unknown bits");
+    if (o->segment_ms < 500 || o->segment_ms > 60000) return bad(err, "segment: 0.5 to 60 seconds");
+    if (o->gop_ms < 250 || o->gop_ms > 60000) return bad(err, "gop: 0.25 to 60 seconds");
+    if (o->segment_ms % o->gop_ms) return bad(err, "segment: not a whole multiple of gop");
+    if (o->single_file > 1) return bad(err, "single_file: 0 or 1");
+    if (o->single_file && o->formats != VP_FORMAT_CMAF) return bad(err, "single_file: with format cmaf only");
+    if (o->rate != VP_RATE_ABR && o->rate != VP_RATE_CRF) return bad(err, "rate: unknown");
+    if (o->crf_milli > 51000) return bad(err, "crf: at most 51");
+    if (o->audio_kbps && (o->audio_kbps < 16 || o->audio_kbps > 512))
+        return bad(err, "audio bitrate: 16 to 512 kbit/s");
+    if (o->max_fps > 240) return bad(err, "max_fps: at most 240");
+    if (o->span_ms > 600000) return bad(err, "span: at most 600 seconds");
+    return VP_OK;
+}
+
+/* Is the language in a list of "en,fr"? A track matches by its whole tag or its primary part. */
+static bool language_listed(const char *list, const char *language)
+{
+    size_t primary = strcspn(language, "-");
+    for (const char *p = list; *p;) {
+        size_t n = strcspn(p, ",");
+        char tag[36];
+        char *word = vpi_strndup(p, n);
+        if (word) vpi_language_bcp47(word, tag);
+        bool hit = word && (vpi_streq(tag, language) || (strlen(tag) == primary && !strncmp(tag, language, primary)));
+        vpi_free(word);
+        if (hit) return true;
+        p += n + (p[n] == ',');
+    }
+    return false;
+}
+
+static size_t choose_audio(const vpi_media *m, const char *choice, const vpi_track **to)
+{
+    size_t n = 0;
+    bool all = !choice || vpi_streq(choice, "all");
+    if (vpi_streq(choice, "none")) return 0;
+    for (size_t i = 0; n < VPI_PLAN_AUDIO; i++) {
+        const vpi_track *t = vpi_media_nth(m, VPI_KIND_AUDIO, i);
+        if (!t) break;
+        if (t->sample_rate && (all || language_listed(choice, t->language))) to[n++] = t;
+    }
+    return n;
+}
+
+static uint32_t publish_sample_rate(uint32_t rate)
+{
+    return rate == 44100 || rate == 22050 || rate == 11025 || rate == 88200 || rate == 176400 ? 44100 : 48000;
+}
+
+static vp_status add_audio(vp_plan *plan, const vpi_track *const *tracks, size_t count, uint32_t kbps,
+                           vp_error *err)
+{
+    size_t chosen = 0;
+    plan->audio = vpi_calloc(count ? count : 1, sizeof(*plan->audio));
+    if (!plan->audio) return vpi_fail_nomem(err);
+    plan->audio_count = count;
+    for (size_t i = count; i-- > 0;)
+        if (tracks[i]->is_default) chosen = i;
+    for (size_t i = 0; i < count; i++) {
+        vpi_plan_audio *a = &plan->audio[i];
+        uint8_t asc[16];
+        size_t size = 0, same = 1;
+        vpi_strlcpy(a->language, tracks[i]->language[0] ? tracks[i]->language : "und", sizeof(a->language));
+        for (size_t k = 0; k < i; k++) same += vpi_streq(plan->audio[k].language, a->language);
+        vpi_language_name(a->language, a->label, sizeof(a->label) - 8);
+        if (same > 1) {
+            char *end = a->label + strlen(a->label);
+            snprintf(end, sizeof(a->label) - (size_t)(end - a->label), " %zu", same);
+            snprintf(a->name, sizeof(a->name), "%s-stereo-%zu", a->language, same);
+        } else {
+            snprintf(a->name, sizeof(a->name), "%s-stereo", a->language);
+        }
+        a->is_default = i == chosen;
+        a->audio.stream = tracks[i]->id;
+        a->audio.sample_rate = publish_sample_rate(tracks[i]->sample_rate);
+        a->audio.channels = 2;
+        a->audio.kbps = kbps;
+        VPI_TRY(vpi_audio_asc(a->audio.sample_rate, 2, kbps, asc, &size, err));
+        vpi_buf_add(&a->asc, asc, size);
+        if (vpi_buf_failed(&a->asc)) return vpi_fail_nomem(err);
+        VPI_TRY(vpi_codecs_aac(asc, size, a->codecs, err));
+    }
+    return VP_OK;
+}
+
+static void rung_encoder(const vp_plan *plan, const vp_rung *r, const vp_transcode_options *o,
+                         vpi_h264enc_options *e)
+{
+    const vpi_plan_video *v = &plan->video;
+    bool automatic = !o->preset || vpi_streq(o->preset, "auto");
+    e->width = r->width;
+    e->height = r->height;
+    e->fps_num = (uint32_t)v->fps.num;
+    e->fps_den = (uint32_t)v->fps.den;
+    e->timebase_num = 1;
+    e->timebase_den = plan->grid.timescale;
+    e->variable = v->variable;
+    vpi_strlcpy(e->preset, automatic ? DEFAULT_PRESET : o->preset, sizeof(e->preset));
+    e->trellis = automatic ? DEFAULT_TRELLIS : -1;
+    e->lookahead = DEFAULT_LOOKAHEAD;
+    /* a GOP merged with a short tail is up to half a second longer than the others */
+    uint64_t most = plan->grid.fragment + plan->grid.timescale;
+    e->keyint_max = (uint32_t)VPI_CLAMP(most / v->min_gap + 2, 2u, 100000u);
+    e->abr = o->rate == VP_RATE_ABR;
+    e->kbps = r->kbps;
+    e->crf_milli = o->crf_milli;
+    e->maxrate_kbps = r->maxrate_kbps;
+    e->bufsize_kbit = r->bufsize_kbit;
+    e->level_idc = r->level;
+    vpi_strlcpy(e->profile, r->profile, sizeof(e->profile));
+    e->colour = v->colour;
+}
+
+/* Parameter sets and init segment come from an encoder opened once with the rung's settings. */
+static vp_status rung_headers(vp_context *context, vp_plan *plan, size_t index, vp_error *err)
+{
+    vpi_plan_rung *r = &plan->rungs[index];
+    vpi_h264enc *enc = NULL;
+    vpi_nal sps, pps;
+    vpi_track_setup setup;
+    vp_status st = vpi_h264enc_new(context, &r->enc, &enc, err);
+    if (st < 0) return st;
+    vpi_h264enc_headers(enc, &sps.data, &sps.size, &pps.data, &pps.size);
+    VPI_GO(vpi_avcc_write(&sps, 1, &pps, 1, &r->avcc, err));
+    VPI_GO(vpi_codecs_avc(r->avcc.data, r->avcc.size, r->codecs, err));
+    vpi_plan_rung_setup(plan, index, &setup);
+    VPI_GO(vpi_cmaf_init(&setup, NULL, &r->init, err));
+done:
+    vpi_h264enc_free(enc);
+    return st;
+}
+
+static vp_status add_rungs(vp_context *context, vp_plan *plan, const vp_ladder *ladder,
+                           const vp_transcode_options *o, vp_error *err)
+{
+    uint32_t n = vp_ladder_count(ladder);
+    if (!n || n > VPI_PLAN_RUNGS) return vpi_fail(err, VP_E_ARG, NULL, "a ladder has 1 to %u rungs", VPI_PLAN_RUNGS);
+    plan->rungs = vpi_calloc(n, sizeof(*plan->rungs));
+    if (!plan->rungs) return vpi_fail_nomem(err);
+    plan->rung_count = n;
+    for (uint32_t i = 0; i < n; i++) {
+        vp_rung r;
+        vp_rung_init(&r);
+        VPI_TRY(vp_ladder_get(ladder, i, &r, err));
+        if (!vpi_streq(r.codec, "h264"))
+            return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "rung %s: codec %s", r.name, r.codec);
+        vpi_strlcpy(plan->rungs[i].name, r.name, sizeof(plan->rungs[i].name));
+        rung_encoder(plan, &r, o, &plan->rungs[i].enc);
+        VPI_TRY(rung_headers(context, plan, i, err));
+    }
+    return VP_OK;
+}
+
+static vp_status cut_spans(vp_plan *plan, const vp_transcode_options *o, bool seekable, vp_error *err)
+{
+    uint64_t segments = vpi_grid_segments(&plan->grid), per = segments;
+    uint64_t title_ms = (uint64_t)vpi_rescale((int64_t)plan->grid.total, 1000, plan->grid.timescale, VPI_CEIL);
+    uint64_t span_ms = o->span_ms ? o->span_ms : VPI_CLAMP(title_ms / TITLE_SPANS, SPAN_MIN_MS, SPAN_MAX_MS);
+    /* a source that cannot be seeked is decoded once, from its start, as one span */
+    if (seekable) per = VPI_MAX((span_ms + o->segment_ms / 2) / o->segment_ms, 1u);
+    uint64_t n = (segments + per - 1) / per;
+    if (n > 1 && segments - (n - 1) * per < (per + 1) / 2) n--; /* no span under half the length of the others */
+    if (n > VPI_PLAN_SPANS) return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "more than %u spans", VPI_PLAN_SPANS);
+    plan->spans = vpi_calloc((size_t)n, sizeof(*plan->spans));
+    if (!plan->spans) return vpi_fail_nomem(err);
+    plan->span_count = (size_t)n;
+    for (uint64_t i = 0; i < n; i++) {
+        plan->spans[i].first = i * per;
+        plan->spans[i].count = i + 1 < n ? per : segments - i * per;
+    }
+    return VP_OK;
+}
+
+static void hex32(const uint8_t digest[32], char to[65])
+{
+    for (int i = 0; i < 32; i++) snprintf(to + 2 * i, 3, "%02x", digest[i]);
+}
+
+static vp_status hash_json(json_t *json, const char *more, char to[65], vp_error *err)
+{
+    vpi_buf text = { 0 };
+    vpi_sha256 sha;
+    if (!json) return vpi_fail_nomem(err);
+    vp_status st = vpi_json_dump(json, &text, err);
+    json_decref(json);
+    if (st >= 0) {
+        vpi_sha256_init(&sha);
+        vpi_sha256_add(&sha, text.data, text.size);
+        vpi_sha256_add_str(&sha, more);
+        vpi_sha256_hex(&sha, to);
+    }
+    vpi_buf_dispose(&text);
+    return st;
+}
+
+/* Source and settings as asked for: what says that a title is done already, whatever build made it. */
+static vp_status request_hash(vp_plan *plan, const vp_ladder *ladder, const vp_transcode_options *o, vp_error *err)
+{
+    vpi_sha256 sha;
+    vp_bytes *rungs = NULL;
+    VPI_TRY(vp_ladder_json(ladder, &rungs, err));
+    const uint32_t numbers[] = { o->formats, o->segment_ms,  o->gop_ms,  o->single_file, o->rate,
+                                 o->rate == VP_RATE_CRF ? o->crf_milli : 0, o->max_fps, o->span_ms };
+    vpi_sha256_init(&sha);
+    vpi_sha256_add_str(&sha, plan->fingerprint);
+    vpi_sha256_add(&sha, vp_bytes_data(rungs), (size_t)vp_bytes_size(rungs));
+    for (size_t i = 0; i < VPI_COUNT(numbers); i++) vpi_sha256_add_u64(&sha, numbers[i]);
+    vpi_sha256_add_str(&sha, o->preset ? o->preset : "auto");
+    for (size_t i = 0; i < plan->audio_count; i++) {
+        vpi_sha256_add_u64(&sha, (uint64_t)plan->audio[i].audio.stream);
+        vpi_sha256_add_u64(&sha, plan->audio[i].audio.kbps);
+    }
+    vpi_sha256_add_str(&sha, o->prefix ? o->prefix : "auto");
+    vpi_sha256_hex(&sha, plan->request);
+    vp_bytes_unref(rungs);
+    return VP_OK;
+}
+
+static bool prefix_valid(const char *p)
+{
+    size_t n = strlen(p);
+    if (!n || n > 128 || p[0] == '.') return false;
+    for (size_t i = 0; i < n; i++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", p[i])) return false;
+    return true;
+}
+
+static vp_status settle_names(vp_plan *plan, const vp_transcode_options *o, vp_error *err)
+{
+    bool automatic = !o->prefix || !o->prefix[0] || vpi_streq(o->prefix, "auto");
+    if (!automatic && !prefix_valid(o->prefix))
+        return bad(err, "prefix: letters, digits, '-', '_' and '.', at most 128, not beginning with '.'");
+    VPI_TRY(hash_json(vpi_plan_to_json(plan), plan->build, plan->hash, err));
+    memcpy(plan->version, plan->hash, 12);
+    plan->version[12] = 0;
+    if (automatic)
+        vpi_strlcpy(plan->prefix, plan->version, sizeof(plan->prefix));
+    else if (!vpi_streq(o->prefix, "none"))
+        vpi_strlcpy(plan->prefix, o->prefix, sizeof(plan->prefix));
+    return VP_OK;
+}
+
+static vp_status fill(vp_context *context, vp_plan *plan, const vpi_media *m, const vp_ladder *ladder,
+                      const vp_transcode_options *o, vp_error *err)
+{
+    const vpi_track *audio[VPI_PLAN_AUDIO], *video = vpi_media_nth(m, VPI_KIND_VIDEO, 0);
+    size_t count = choose_audio(m, o->audio, audio);
+    if (!video && !count)
+        return vpi_fail(err, VP_E_DATA, "INPUT_NO_VIDEO_OR_AUDIO", "nothing to publish is left of the source");
+    plan->cmaf = o->formats & VP_FORMAT_CMAF;
+    plan->ts = o->formats & VP_FORMAT_TS;
+    plan->single_file = o->single_file;
+    plan->has_video = video != NULL;
+    plan->mux_audio = plan->ts && video && count == 1;
+    plan->source_size = m->size;
+    hex32(m->fingerprint, plan->fingerprint);
+    hex32(m->quick, plan->quick);
+    plan->build = vpi_strdup(vp_build_info());
+    if (!plan->build) return vpi_fail_nomem(err);
+    VPI_TRY(add_audio(plan, audio, count, o->audio_kbps ? o->audio_kbps : vp_ladder_audio_kbps(ladder), err));
+    VPI_TRY(vpi_plan_timeline(plan, video, audio, count, o, err));
+    for (size_t i = 0; i < count; i++) {
+        vpi_track_setup setup;
+        vpi_plan_audio_setup(plan, i, &setup);
+        VPI_TRY(vpi_cmaf_init(&setup, NULL, &plan->audio[i].init, err));
+    }
+    if (video) {
+        plan->video.stream = video->id;
+        plan->video.source_width = video->width;
+        plan->video.source_height = video->height;
+        plan->video.rotation = video->rotation;
+        plan->video.flipped = video->flipped;
+        plan->video.decoder_threads = DECODER_THREADS;
+        vpi_video_colour_for(video, &plan->video.colour);
+        VPI_TRY(add_rungs(context, plan, ladder, o, err));
+        VPI_TRY(cut_spans(plan, o, m->seekable, err));
+    }
+    VPI_TRY(request_hash(plan, ladder, o, err));
+    VPI_TRY(settle_names(plan, o, err));
+    return vpi_plan_name_tasks(plan, err);
+}
+
+vp_status vp_plan_new(vp_context *context, const vp_media *media, const vp_ladder *ladder,
+                      const vp_transcode_options *options, vp_plan **out, vp_error *err)
+{
+    vp_transcode_options o = VP_TRANSCODE_OPTIONS_INIT;
+    vp_ladder *derived = NULL;
+    vp_plan *plan = NULL;
+    vp_status st;
+    vpi_error_reset(err);
+    if (out) *out = NULL;
+    if (!context || !media || !out) return bad(err, "context, media and out are needed");
+    VPI_TRY(vpi_context_check(context, err));
+    VPI_TRY(vpi_copy_struct(&o, sizeof(o), options, err));
+    VPI_TRY(check_options(&o, err));
+    if (!media->m.full) return bad(err, "media: a full probe is needed");
+    if (!vpi_media_feature("h264") || !vpi_media_feature("media"))
+        return vpi_fail(err, VP_E_UNSUPPORTED, "FEATURE_DISABLED", "built without media");
+    if (!ladder) {
+        vp_ladder_options lo = VP_LADDER_OPTIONS_INIT;
+        lo.max_fps = o.max_fps;
+        VPI_TRY(vp_ladder_derive(media, &lo, &derived, err));
+        ladder = derived;
+    }
+    plan = vpi_plan_alloc();
+    st = plan ? fill(context, plan, &media->m, ladder, &o, err) : vpi_fail_nomem(err);
+    vp_ladder_unref(derived);
+    vpi_error_op(err, "plan");
+    if (st < 0) {
+        vp_plan_unref(plan);
+        return st;
+    }
+    *out = plan;
+    return VP_OK;
+}

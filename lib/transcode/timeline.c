@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "plan_int.h"
+
+/* All times are exact rationals; products are held in 128 bits and the inputs are bounded by the scan's limits. */
+
+__extension__ typedef __int128 i128;
+
+/* A video or audio that leads by less is cut rather than held: edit lists round to 1 ms. */
+#define SKEW_IGNORED_US 10000
+/* Sound that outlasts the picture by more keeps the last picture on; less is cut. */
+#define AUDIO_TAIL_US 10000000
+
+static i128 floor_div(i128 a, i128 b)
+{
+    i128 q = a / b;
+    return a % b != 0 && (a < 0) != (b < 0) ? q - 1 : q;
+}
+
+static int64_t clamp64(i128 v)
+{
+    if (v > INT64_MAX) return INT64_MAX;
+    if (v < INT64_MIN) return INT64_MIN;
+    return (int64_t)v;
+}
+
+/* Numerator and denominator of (pts * tb - origin) * rate. */
+static i128 point_num(const vpi_plan_video *v, int64_t pts, i128 *den)
+{
+    *den = (i128)v->tb.den * v->origin.den * v->rate.den;
+    return ((i128)pts * v->tb.num * v->origin.den - (i128)v->origin.num * v->tb.den) * v->rate.num;
+}
+
+int64_t vpi_plan_point(const vpi_plan_video *v, int64_t pts)
+{
+    i128 den, num = point_num(v, pts, &den);
+    return clamp64(floor_div(2 * num + den, 2 * den));
+}
+
+int64_t vpi_plan_last_pts(const vpi_plan_video *v, int64_t point)
+{
+    /* pts * tb - origin < (point + 1/2) / rate  <=>  pts < num / den */
+    i128 den = (i128)2 * v->rate.num * v->origin.den * v->tb.num;
+    i128 num = (((i128)2 * point + 1) * v->rate.den * v->origin.den + (i128)v->origin.num * 2 * v->rate.num) *
+               v->tb.den;
+    return clamp64(-floor_div(-num, den) - 1);
+}
+
+static int64_t track_us(const vpi_track *t, int64_t ticks)
+{
+    return vpi_rescale(ticks, t->tb.num * 1000000, t->tb.den, VPI_NEAREST);
+}
+
+static void set_grid(vp_plan *plan, uint32_t timescale, uint64_t fragment, uint32_t per_segment, uint64_t total)
+{
+    plan->grid.timescale = timescale;
+    plan->grid.fragment = VPI_MAX(fragment, 1u);
+    plan->grid.per_segment = per_segment;
+    plan->grid.total = VPI_MAX(total, 1u);
+}
+
+/* The rate that is published: the source's, halved (thirded ...) until it is within max_fps. */
+static vpi_rational publish_rate(const vpi_track *t, uint32_t max_fps)
+{
+    vpi_rational rate = t->frame_rate;
+    if (rate.num <= 0 || rate.den <= 0) rate = (vpi_rational){ 25, 1 };
+    int64_t whole = (rate.num + rate.den * max_fps - 1) / (rate.den * max_fps); /* ceil(rate / max) */
+    return whole > 1 ? vpi_reduce(rate.num, rate.den * whole) : vpi_reduce(rate.num, rate.den);
+}
+
+static void settle_rate(vp_plan *plan, const vpi_track *t, const vp_transcode_options *options, uint32_t max_fps)
+{
+    vpi_plan_video *v = &plan->video;
+    v->fps = publish_rate(t, max_fps);
+    /* below one picture in a GOP a grid of frames cannot carry the IDR grid: times are kept instead */
+    v->variable = t->variable == 1 || v->fps.num * options->gop_ms < v->fps.den * 1000 ||
+                  v->fps.num > INT32_MAX || v->fps.den > 1000000;
+    if (v->variable) {
+        v->rate = (vpi_rational){ 90000, 1 };
+        v->frame_ticks = 1;
+        v->min_gap = 90000u * 3 / (4 * max_fps);
+        if (v->fps.num > v->fps.den * (int64_t)max_fps) v->fps = (vpi_rational){ max_fps, 1 };
+        plan->grid.timescale = 90000;
+        return;
+    }
+    v->rate = v->fps;
+    if (90000 * v->fps.den % v->fps.num == 0) {
+        plan->grid.timescale = 90000;
+        v->frame_ticks = (uint32_t)(90000 * v->fps.den / v->fps.num);
+    } else {
+        plan->grid.timescale = (uint32_t)v->fps.num;
+        v->frame_ticks = (uint32_t)v->fps.den;
+    }
+    v->min_gap = v->frame_ticks;
+}
+
+/* Origin: where the first of the kept tracks begins, moved so that the picture stays on its own grid. */
+static void settle_origin(vpi_plan_video *v, const vpi_track *t, const vpi_track *const *audio, size_t count)
+{
+    int64_t video_us = track_us(t, t->start), first_us = video_us;
+    v->origin = vpi_reduce(t->start * t->tb.num, t->tb.den);
+    for (size_t i = 0; i < count; i++)
+        if (audio[i]->has_times) first_us = VPI_MIN(first_us, track_us(audio[i], audio[i]->start));
+    int64_t lead = video_us - first_us;
+    if (lead <= SKEW_IGNORED_US) return;
+    /* ceil(lead * rate) grid points earlier */
+    int64_t points = vpi_rescale(lead, v->rate.num, v->rate.den * 1000000, VPI_CEIL);
+    i128 num = (i128)v->origin.num * v->rate.num - (i128)points * v->rate.den * v->origin.den;
+    i128 den = (i128)v->origin.den * v->rate.num;
+    if (num > INT64_MAX || num < INT64_MIN || den > INT64_MAX) {
+        v->origin = vpi_reduce(first_us, 1000000);
+        return;
+    }
+    v->origin = vpi_reduce((int64_t)num, (int64_t)den);
+}
+
+static uint64_t audio_frames(const vp_plan *plan, uint32_t sample_rate)
+{
+    int64_t samples = vpi_rescale((int64_t)plan->grid.total, sample_rate, plan->grid.timescale, VPI_CEIL);
+    return VPI_MAX((uint64_t)(samples + VPI_AAC_FRAME - 1) / VPI_AAC_FRAME, 1u);
+}
+
+static vp_status video_timeline(vp_plan *plan, const vpi_track *t, const vpi_track *const *audio, size_t count,
+                                const vp_transcode_options *options, vp_error *err)
+{
+    vpi_plan_video *v = &plan->video;
+    uint32_t max_fps = options->max_fps ? options->max_fps : 60, per = options->segment_ms / options->gop_ms;
+    if (!t->has_times || t->end <= t->start)
+        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "the video track has no times");
+    v->tb = t->tb;
+    settle_rate(plan, t, options, max_fps);
+    settle_origin(v, t, audio, count);
+    int64_t end = vpi_plan_point(v, t->end);
+    v->content_end = (uint64_t)VPI_MAX(end, 1);
+    v->points = v->content_end;
+    for (size_t i = 0; i < count; i++) {
+        if (!audio[i]->has_times) continue;
+        int64_t tail = track_us(audio[i], audio[i]->end) - track_us(t, t->end);
+        if (tail <= AUDIO_TAIL_US) continue;
+        uint64_t more = (uint64_t)vpi_rescale(tail, v->rate.num, v->rate.den * 1000000, VPI_CEIL);
+        v->points = VPI_MAX(v->points, v->content_end + more);
+    }
+    uint64_t fragment = v->variable
+                            ? (uint64_t)options->gop_ms * 90
+                            : (uint64_t)vpi_rescale(options->gop_ms, v->fps.num, v->fps.den * 1000, VPI_NEAREST) *
+                                  v->frame_ticks;
+    set_grid(plan, plan->grid.timescale, fragment, per, v->points * v->frame_ticks);
+    return VP_OK;
+}
+
+static void audio_timeline(vp_plan *plan, const vpi_track *const *audio, size_t count,
+                           const vp_transcode_options *options, vpi_rational *origin)
+{
+    int64_t first = INT64_MAX, end = INT64_MIN;
+    for (size_t i = 0; i < count; i++) {
+        first = VPI_MIN(first, track_us(audio[i], audio[i]->start));
+        end = VPI_MAX(end, track_us(audio[i], audio[i]->end));
+    }
+    *origin = vpi_reduce(first, 1000000);
+    uint32_t rate = plan->audio[0].audio.sample_rate;
+    int64_t samples = vpi_rescale(VPI_MAX(end - first, 1), rate, 1000000, VPI_NEAREST);
+    uint64_t frames = VPI_MAX((uint64_t)(samples + VPI_AAC_FRAME - 1) / VPI_AAC_FRAME, 1u);
+    set_grid(plan, rate, (uint64_t)options->segment_ms * rate / 1000, 1, frames * VPI_AAC_FRAME);
+}
+
+vp_status vpi_plan_timeline(vp_plan *plan, const vpi_track *video, const vpi_track *const *audio, size_t count,
+                            const vp_transcode_options *options, vp_error *err)
+{
+    vpi_rational origin;
+    for (size_t i = 0; i < count; i++)
+        if (!audio[i]->has_times && !video)
+            return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "audio track %d has no times", (int)audio[i]->id);
+    if (video) {
+        VPI_TRY(video_timeline(plan, video, audio, count, options, err));
+        origin = plan->video.origin;
+    } else {
+        audio_timeline(plan, audio, count, options, &origin);
+    }
+    for (size_t i = 0; i < count; i++) {
+        vpi_audio_options *a = &plan->audio[i].audio;
+        i128 num = (i128)origin.num * audio[i]->tb.den, den = (i128)origin.den * audio[i]->tb.num;
+        a->origin = clamp64(floor_div(2 * num + den, 2 * den));
+        a->frames = audio_frames(plan, a->sample_rate);
+    }
+    return VP_OK;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef VPI_TRANSCODE_H
+#define VPI_TRANSCODE_H
+
+/* What job needs of a plan beyond the public calls. */
+
+#include <vodpipe/transcode.h>
+
+#include "model/presentation.h"
+
+#define VPI_CODECS_TEXT 64
+
+/* Where a task's result lies in the work store: "result/<task>". to holds 64 bytes. */
+void vpi_task_result_name(const char *task, char to[64]);
+
+/*
+ * All results in the work store put together as the presentation, rates included. With tasks missing: CONFLICT
+ * TASKS_MISSING, and their names in *missing (NULL allowed) as a JSON array.
+ */
+vp_status vpi_plan_collect(vp_context *context, const vp_plan *plan, vp_store *work, vp_presentation **out,
+                           vp_bytes **missing, vp_error *err);
+/*
+ * Writes what tasks do not: init segments, or the single files from their parts; completes the presentation's
+ * offsets and sizes. object is told of each commit (may be NULL).
+ */
+vp_status vpi_plan_compose(vp_context *context, const vp_plan *plan, vp_store *work, vp_sink *sink,
+                           vp_presentation *presentation, void (*object)(void *, const vp_object_info *),
+                           void *object_user, vp_cancel *cancel, vp_error *err);
+
+/* Rungs for progress lines: name and bytes so far are the job's own business; this gives the names. */
+size_t vpi_plan_rung_count(const vp_plan *plan);
+const char *vpi_plan_rung_name(const vp_plan *plan, size_t rung);
+bool vpi_plan_has_video(const vp_plan *plan);
+bool vpi_plan_has_ts(const vp_plan *plan);
+bool vpi_plan_has_cmaf(const vp_plan *plan);
+/* Pictures that the decoder concealed, summed over results; tasks not done count zero. */
+vp_status vpi_plan_damage(const vp_plan *plan, vp_store *work, uint64_t *concealed, vp_error *err);
+/* SOURCE_CHANGED unless this is the source of the plan. */
+vp_status vpi_plan_check_source(const vp_plan *plan, vp_source *source, vp_error *err);
+
+#endif

@@ -1,0 +1,36 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# sh tests/run.sh [arguments of meson test]
+#
+# Installs what is missing, builds into ${VODPIPE_BUILD:-build} and runs all tests. The last line is
+# "N passed, N failed, N skipped"; exit 0 when none failed. With CI_FULL=1 the long tests run in full, with
+# CI=true a warning of the compiler is an error.
+set -eu
+cd "$(dirname "$0")/.."
+. tests/support/deps.sh
+
+build=${VODPIPE_BUILD:-build}
+need_packages build test
+want_packages bindings || true
+want_packages browser || true
+make_venv "$build/venv"
+
+again=""
+[ -f "$build/meson-private/coredata.dat" ] && again=--reconfigure
+werror=false
+[ "${CI:-}" = true ] && werror=true
+echo "run.sh: configuring and building in $build"
+mkdir -p "$build"
+meson setup $again "$build" -Dwerror=$werror >"$build/setup.log" 2>&1 || {
+    cat "$build/setup.log"
+    deps_die "meson setup failed"
+}
+ninja -C "$build" || deps_die "the build failed"
+
+log=$build/meson-logs/testlog.json
+rm -f "$log"
+status=0
+meson test -C "$build" --no-rebuild --print-errorlogs "$@" || status=$?
+[ -f "$log" ] || deps_die "no test ran"
+python3 tests/support/tally.py "$log" || status=1
+exit "$status"
