@@ -10,10 +10,13 @@ cd "$(dirname "$0")/.."
 . tests/support/deps.sh
 
 build=${VODPIPE_BUILD:-build}
+case $build in /*) ;; *) build=$(pwd)/$build ;; esac
 need_packages build test
 want_packages bindings || true
 want_packages browser || true
-make_venv "$build/venv"
+VODPIPE_VENV=${VODPIPE_VENV:-$build/venv}
+export VODPIPE_VENV
+want_venv "$VODPIPE_VENV" || true
 
 again=""
 [ -f "$build/meson-private/coredata.dat" ] && again=--reconfigure

@@ -96,8 +96,8 @@ typedef struct vpi_h264_slice {
     uint32_t frame_num, idr_pic_id, poc_lsb;
     bool field_pic, bottom_field, idr;
     size_t header_bits; /* size of the slice header in the unescaped NAL, NAL header included */
-    size_t
-        header_bytes_escaped; /* bytes of the NAL as coded up to the last byte that holds header bits, inclusive */
+    /* bytes of the NAL as coded up to the last byte that holds header bits, inclusive */
+    size_t header_bytes_escaped;
 } vpi_h264_slice;
 
 vp_status vpi_h264_sps_parse(const vpi_nal *nal, vpi_h264_sps *out, vp_error *err);

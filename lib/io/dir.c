@@ -89,31 +89,31 @@ static int sync_fd(int fd)
 static int make_root(const char *path)
 {
     char *copy = vpi_strdup(path), *at;
-    int rc = copy ? 0 : -ENOMEM;
+    int rc = copy ? 0 : -ENOMEM, denied = 0;
 
-    for (at = copy; rc == 0 && at; ) {
+    for (at = copy; rc == 0 && at;) {
         at = strchr(at + 1, '/');
         if (at) *at = 0;
         if (mkdir(copy, 0755) == 0) {
-            char *slash = strrchr(copy, '/');
-            char keep = slash == copy ? copy[1] : '/';
+            char *cut = strrchr(copy, '/') + 1, keep = *cut;
             int fd;
 
-            if (slash == copy) copy[1] = 0;
-            else *slash = 0;
+            *cut = 0;
             fd = open_folder(AT_FDCWD, copy, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-            if (slash == copy) copy[1] = keep;
-            else *slash = '/';
+            *cut = keep;
             if (fd >= 0) {
                 rc = sync_fd(fd);
                 close(fd);
             }
-        } else if (errno != EEXIST && errno != EROFS && errno != EACCES && errno != EPERM) {
-            /* The three: a parent that is there but that we may not write; opening the root will tell. */
-            rc = -errno;
+        } else if (errno == EROFS || errno == EACCES || errno == EPERM) {
+            /* Perhaps only a parent that is there already; else the next step fails, for this reason. */
+            denied = -errno;
+        } else if (errno != EEXIST) {
+            rc = denied ? denied : -errno;
         }
         if (at) *at = '/';
     }
+    if (rc == 0 && denied && access(path, F_OK) != 0) rc = denied;
     vpi_free(copy);
     return rc;
 }
@@ -147,7 +147,7 @@ const char *vpi_key_name(const char *key)
 }
 
 /* Opens the next part of a path and moves *at behind it; closes folder unless it is the root. */
-static int step(int root, int folder, const char **at, bool create)
+static int step(int root, int folder, const char **at, bool *made)
 {
     const char *slash = strchr(*at, '/');
     size_t n = slash ? (size_t)(slash - *at) : strlen(*at);
@@ -160,8 +160,10 @@ static int step(int root, int folder, const char **at, bool create)
         /* Another sink or process may make or prune the same folder at the same time. */
         for (tries = 0; tries < TRIES; tries++) {
             next = open_folder(folder, part, FOLDER_FLAGS);
-            if (next != -ENOENT || !create) break;
-            if (mkdirat(folder, part, 0755) != 0 && errno != EEXIST) {
+            if (next != -ENOENT || !made) break;
+            if (mkdirat(folder, part, 0755) == 0) {
+                *made = true;
+            } else if (errno != EEXIST) {
                 next = -errno;
                 break;
             }
@@ -179,12 +181,12 @@ static int own_copy(int root)
     return fd < 0 ? -errno : fd;
 }
 
-int vpi_dir_parent(vpi_dir *dir, const char *key, bool create, const char **name)
+int vpi_dir_parent(vpi_dir *dir, const char *key, bool *made, const char **name)
 {
-    int root = vpi_dir_root(dir, create), folder = root;
+    int root = vpi_dir_root(dir, made != NULL), folder = root;
 
     *name = vpi_key_name(key);
-    while (folder >= 0 && key < *name) folder = step(root, folder, &key, create);
+    while (folder >= 0 && key < *name) folder = step(root, folder, &key, made);
     return folder >= 0 && folder == root ? own_copy(root) : folder;
 }
 
@@ -220,7 +222,7 @@ int vpi_dir_file_create(vpi_dir *dir, const char *key, vpi_dir_file *f)
     int tries, rc = -ENOENT;
 
     for (tries = 0; rc == -ENOENT && tries < TRIES; tries++) {
-        rc = vpi_dir_parent(dir, key, true, &f->name);
+        rc = vpi_dir_parent(dir, key, &f->made, &f->name);
         if (rc < 0) break;
         f->parent = rc;
         rc = vpi_dir_temp(f->parent, f->name, f->temp);
@@ -242,6 +244,14 @@ void vpi_dir_file_close(vpi_dir_file *f, bool unlink)
         close(f->parent);
     }
     f->fd = f->parent = -1;
+}
+
+void vpi_dir_file_abort(vpi_dir *dir, const char *key, vpi_dir_file *f)
+{
+    bool ours = !vpi_forked(dir->fork_mark);
+
+    vpi_dir_file_close(f, ours);
+    if (ours && f->made) vpi_dir_prune(dir, key);
 }
 
 /* ---- writing ---- */
@@ -281,7 +291,7 @@ int vpi_dir_sync(vpi_dir *dir, const char *folder, bool above)
     while (at >= 0 && folder[0]) {
         if (above) rc = sync_fd(at);
         if (rc < 0) break;
-        at = step(root, at, &folder, false);
+        at = step(root, at, &folder, NULL);
     }
     if (rc == 0) rc = at >= 0 ? sync_fd(at) : at;
     if (at >= 0 && at != root) close(at);
@@ -298,7 +308,7 @@ void vpi_dir_prune(vpi_dir *dir, const char *key)
         int parent, rc;
 
         *slash = 0;
-        parent = vpi_dir_parent(dir, path, false, &name);
+        parent = vpi_dir_parent(dir, path, NULL, &name);
         if (parent < 0) break;
         rc = unlinkat(parent, name, AT_REMOVEDIR);
         close(parent);
@@ -319,7 +329,7 @@ vp_status vpi_dir_stat(vpi_dir *dir, const char *key, vp_object_info *info, vp_e
 {
     const char *name;
     struct stat s;
-    int parent = vpi_dir_parent(dir, key, false, &name), rc = parent;
+    int parent = vpi_dir_parent(dir, key, NULL, &name), rc = parent;
 
     if (parent >= 0) {
         rc = fstatat(parent, name, &s, AT_SYMLINK_NOFOLLOW) != 0 ? -errno : 0;
@@ -337,7 +347,7 @@ vp_status vpi_dir_source(vpi_dir *dir, vp_context *context, const char *key, vp_
 {
     const char *name;
     struct stat s;
-    int parent = vpi_dir_parent(dir, key, false, &name), fd = parent;
+    int parent = vpi_dir_parent(dir, key, NULL, &name), fd = parent;
 
     *out = NULL;
     if (parent >= 0) {
@@ -356,7 +366,7 @@ vp_status vpi_dir_source(vpi_dir *dir, vp_context *context, const char *key, vp_
 vp_status vpi_dir_remove(vpi_dir *dir, const char *key, vp_error *err)
 {
     const char *name;
-    int parent = vpi_dir_parent(dir, key, false, &name), rc = parent;
+    int parent = vpi_dir_parent(dir, key, NULL, &name), rc = parent;
 
     if (parent >= 0) {
         rc = unlinkat(parent, name, 0) != 0 ? -errno : 0;

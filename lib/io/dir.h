@@ -16,8 +16,11 @@ typedef struct vpi_dir vpi_dir;
 vp_status vpi_dir_new(const char *path, vpi_dir **out, vp_error *err);
 vpi_dir *vpi_dir_free(vpi_dir *dir); /* also in a forked child */
 
-/* The folder that key is in; *name is its last part. With create missing folders are made, also the root. */
-int vpi_dir_parent(vpi_dir *dir, const char *key, bool create, const char **name);
+/*
+ * The folder that key is in; *name is its last part. With made, missing folders are made, also the root, and *made
+ * becomes true when one below the root was.
+ */
+int vpi_dir_parent(vpi_dir *dir, const char *key, bool *made, const char **name);
 
 #define VPI_TEMP_ROOM 256
 /* A new file beside name, created exclusively. */
@@ -29,16 +32,19 @@ const char *vpi_key_name(const char *key);
 /* Parent and temporary file in one, again when somebody prunes the parent in between. */
 typedef struct vpi_dir_file {
     int parent, fd;
+    bool made; /* folders were made for it */
     char temp[VPI_TEMP_ROOM];
     const char *name; /* inside the key given */
 } vpi_dir_file;
 #define VPI_DIR_FILE_NONE                                                                                    \
     {                                                                                                        \
-        -1, -1, { 0 }, NULL                                                                                  \
+        -1, -1, false, { 0 }, NULL                                                                                  \
     }
 int vpi_dir_file_create(vpi_dir *dir, const char *key, vpi_dir_file *f);
 /* Closes what is open; with unlink the temporary file goes too. */
 void vpi_dir_file_close(vpi_dir_file *f, bool unlink);
+/* The file is not wanted: it goes, and folders that were made for it, when they are empty. Also after fork(). */
+void vpi_dir_file_abort(vpi_dir *dir, const char *key, vpi_dir_file *f);
 
 /* All bytes or a negative errno. writev changes iov. */
 int vpi_fd_write(int fd, const void *data, size_t size);

@@ -9,7 +9,7 @@
 #include "io/dir.h"
 
 #define KEY_ROOM 1025
-#define DEPTH_MAX 64
+#define DEPTH_MAX (KEY_ROOM / 2) /* no valid key is deeper */
 
 typedef struct walk {
     const char *prefix;

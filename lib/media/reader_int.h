@@ -72,6 +72,7 @@ void vpi_track_fill(vpi_track *track, const AVStream *stream, const AVFormatCont
 void vpi_packet_skips(const AVPacket *packet, uint32_t *start, uint32_t *end);
 /* Rates that the container declares, as the scan's first candidates; 0/1 where there is none. */
 void vpi_track_declared_rates(const AVStream *stream, vpi_rational rates[3]);
+bool vpi_track_encrypted(const AVStream *stream);
 void vpi_track_dispose(vpi_track *track); /* what a track owns */
 
 /* ---- demux.c ---- */

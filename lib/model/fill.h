@@ -6,8 +6,8 @@
 #include "base/error.h"
 
 /*
- * Copies a filled struct of ours (first member uint32_t struct_size, size bytes) out into the caller's, of which
- * no more than its own struct_size is written; that field stays. ARG for NULL or a struct_size below 4.
+ * Copies a filled struct of ours (first member uint32_t struct_size, size bytes) out into the caller's, of
+ * which no more than its own struct_size is written; that field stays. ARG for NULL or a struct_size below 4.
  */
 vp_status vpi_fill_struct(void *to, const void *from, size_t size, vp_error *err);
 

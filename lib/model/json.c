@@ -21,8 +21,8 @@ vp_status vpi_json_parse(const void *data, size_t size, const char *what, json_t
     *out = json_loadb(data, size, JSON_REJECT_DUPLICATES, &where);
     if (*out) return VP_OK;
     if (json_error_code(&where) == json_error_out_of_memory) return vpi_fail_nomem(err);
-    return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: not JSON at line %d, column %d: %s", what, where.line,
-                    where.column, where.text);
+    return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: not JSON at line %d, column %d: %s", what,
+                    where.line, where.column, where.text);
 }
 
 vp_status vpi_json_fields(const json_t *object, const char *where, const char *const *allowed, vp_error *err)
@@ -42,8 +42,8 @@ vp_status vpi_json_fields(const json_t *object, const char *where, const char *c
 }
 
 /* Field of an object; *out NULL when missing and not required. */
-static vp_status get(const json_t *object, const char *where, const char *name, bool required, const json_t **out,
-                     vp_error *err)
+static vp_status get(const json_t *object, const char *where, const char *name, bool required,
+                     const json_t **out, vp_error *err)
 {
     if (!json_is_object(object)) return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: not an object", where);
     *out = json_object_get(object, name);
@@ -61,7 +61,8 @@ vp_status vpi_json_version(const json_t *object, const char *where, bool require
         return refuse(err, where, "vodpipe", "not the number of a version");
     }
     if (json_integer_value(v) > VODPIPE_JSON) {
-        return vpi_fail(err, VP_E_VERSION, NULL, "%s.vodpipe: %lld is newer than this library, which reads %d", where,
+        return vpi_fail(err, VP_E_VERSION, NULL,
+                        "%s.vodpipe: %lld is newer than this library, which reads %d", where,
                         (long long)json_integer_value(v), VODPIPE_JSON);
     }
     return VP_OK;
@@ -132,10 +133,10 @@ vp_status vpi_json_i64(const json_t *object, const char *where, const char *name
 vp_status vpi_json_u32(const json_t *object, const char *where, const char *name, bool required, uint32_t max,
                        uint32_t *out, vp_error *err)
 {
-    uint64_t v = *out;
+    uint64_t v = UINT64_MAX;
 
     VPI_TRY(vpi_json_u64(object, where, name, required, max, &v, err));
-    *out = (uint32_t)v;
+    if (v != UINT64_MAX) *out = (uint32_t)v;
     return VP_OK;
 }
 
@@ -167,8 +168,8 @@ vp_status vpi_json_str(const json_t *object, const char *where, const char *name
     return VP_OK;
 }
 
-vp_status vpi_json_ratio(const json_t *object, const char *where, const char *name, bool required, uint32_t *num,
-                         uint32_t *den, vp_error *err)
+vp_status vpi_json_ratio(const json_t *object, const char *where, const char *name, bool required,
+                         uint32_t *num, uint32_t *den, vp_error *err)
 {
     const json_t *v = NULL;
     const char *text, *slash;
@@ -178,7 +179,8 @@ vp_status vpi_json_ratio(const json_t *object, const char *where, const char *na
     if (!v) return VP_OK;
     text = json_is_string(v) ? json_string_value(v) : "";
     slash = strlen(text) < RATIO_TEXT ? strchr(text, '/') : NULL;
-    if (!slash || !parse_digits(text, (size_t)(slash - text), &n) || !parse_digits(slash + 1, strlen(slash + 1), &d)) {
+    if (!slash || !parse_digits(text, (size_t)(slash - text), &n) ||
+        !parse_digits(slash + 1, strlen(slash + 1), &d)) {
         return refuse(err, where, name, "not a ratio like \"30000/1001\"");
     }
     if (n > INT32_MAX || d > INT32_MAX || d == 0 || (n == 0 && d != 1)) {
@@ -198,6 +200,19 @@ vp_status vpi_json_array(const json_t *object, const char *where, const char *na
     VPI_TRY(get(object, where, name, required, &v, err));
     if (!v) return VP_OK;
     if (!json_is_array(v)) return refuse(err, where, name, "not an array");
+    *out = v;
+    return VP_OK;
+}
+
+vp_status vpi_json_object(const json_t *object, const char *where, const char *name, bool required,
+                          const json_t **out, vp_error *err)
+{
+    const json_t *v = NULL;
+
+    *out = NULL;
+    VPI_TRY(get(object, where, name, required, &v, err));
+    if (!v) return VP_OK;
+    if (!json_is_object(v)) return refuse(err, where, name, "not an object");
     *out = v;
     return VP_OK;
 }

@@ -33,17 +33,20 @@ vp_status vpi_json_bool(const json_t *object, const char *where, const char *nam
 vp_status vpi_json_str(const json_t *object, const char *where, const char *name, bool required, char **out,
                        vp_error *err);
 /* "30000/1001" -> num, den, both within 1..2^31-1 (0/1 is allowed for unknown) */
-vp_status vpi_json_ratio(const json_t *object, const char *where, const char *name, bool required, uint32_t *num,
-                         uint32_t *den, vp_error *err);
-/* Borrowed array or object, NULL when missing and not required. */
+vp_status vpi_json_ratio(const json_t *object, const char *where, const char *name, bool required,
+                         uint32_t *num, uint32_t *den, vp_error *err);
+/* Borrowed array or object, NULL when missing and not required; another type is refused. */
 vp_status vpi_json_array(const json_t *object, const char *where, const char *name, bool required,
                          const json_t **out, vp_error *err);
+vp_status vpi_json_object(const json_t *object, const char *where, const char *name, bool required,
+                          const json_t **out, vp_error *err);
 
 /* Writers return false on no memory. Names are kept in order of setting. */
 bool vpi_json_set_u64s(json_t *object, const char *name, uint64_t v); /* as a decimal string */
 bool vpi_json_set_u64(json_t *object, const char *name, uint64_t v);  /* as a number; v below 2^53 */
 bool vpi_json_set_i64(json_t *object, const char *name, int64_t v);
-bool vpi_json_set_str(json_t *object, const char *name, const char *v); /* invalid UTF-8 is replaced, not refused */
+bool vpi_json_set_str(json_t *object, const char *name,
+                      const char *v); /* invalid UTF-8 is replaced, not refused */
 bool vpi_json_set_bool(json_t *object, const char *name, bool v);
 bool vpi_json_set_ratio(json_t *object, const char *name, uint64_t num, uint64_t den);
 /* Compact, in order, no trailing newline; steals nothing. */

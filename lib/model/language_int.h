@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* ISO 639: two letters ("" where there are none), terminology and bibliographic code ("" when the same), name. */
+/* ISO 639: two letters ("": none), terminology code, bibliographic code ("": the same), English name. */
 typedef struct vpi_language {
     char two[3], three[4], biblio[4];
     const char *name;

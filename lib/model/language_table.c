@@ -3,8 +3,8 @@
 #include "model/language_int.h"
 
 /*
- * ISO 639-1 whole, and those without two letters that films carry. hrv and srp have withdrawn bibliographic codes
- * (scr, scc) which old files still hold.
+ * ISO 639-1 whole, and those without two letters that films carry. hrv and srp have withdrawn bibliographic
+ * codes (scr, scc) which old files still hold.
  */
 const vpi_language vpi_languages[] = {
     { "aa", "aar", "", "Afar" },

@@ -145,6 +145,10 @@ uint64_t vpi_grid_fragment_start(const vpi_grid *grid, uint64_t f);
 uint64_t vpi_grid_audio(const vpi_grid *grid, uint64_t n, uint32_t sample_rate, uint32_t frame_samples,
                         uint64_t frames);
 
+/* Cache rules (DESIGN section 5): names under a version folder are never used again, others may be. */
+#define VPI_CACHE_SHORT "public, max-age=60"
+#define VPI_CACHE_LONG(folder) ((folder)[0] ? "public, max-age=31536000, immutable" : VPI_CACHE_SHORT)
+
 /* Content types and cache rules per kind of object (DESIGN section 5; Apple HLS authoring 10.4). */
 const char *vpi_content_type(int32_t container, int32_t kind, int32_t object_kind);
 

@@ -4,6 +4,8 @@
 
 /* What a plan holds: everything that decides bytes, and nothing else. Private to lib/transcode. */
 
+#include <pthread.h>
+
 #include <vodpipe/transcode.h>
 
 #include "base/buf.h"
@@ -114,7 +116,10 @@ typedef struct vpi_task_env {
     vp_sink *sink;
     const vp_task_options *options;
     vp_cancel *cancel;
-    json_t *result; /* tracks are appended to its "tracks" */
+    pthread_mutex_t lock;  /* of callbacks and result */
+    json_t *result;        /* tracks are appended to its "tracks" */
+    json_t *tracks;        /* borrowed from result */
+    uint64_t concealed;    /* pictures or frames that were damaged */
 } vpi_task_env;
 
 vp_status vpi_task_audio(vpi_task_env *env, vp_error *err);
@@ -131,15 +136,17 @@ bool vpi_plan_key(const vp_plan *plan, const char *kind, const char *name, const
 vp_status vpi_plan_rung_track(const vp_plan *plan, size_t rung, int32_t container, vpi_ptrack *t, vp_error *err);
 vp_status vpi_plan_audio_track(const vp_plan *plan, size_t audio, int32_t container, vpi_ptrack *t, vp_error *err);
 
-/* Committed segments tell the host. Locks around the callback. */
-typedef struct vpi_task_report vpi_task_report;
-
-/* AAC frames of one track between two frame numbers, out of the work store; for muxing. */
-typedef struct vpi_frames_reader vpi_frames_reader;
-vp_status vpi_frames_open(vp_store *work, const char *name, uint64_t frames, vpi_frames_reader **out, vp_error *err);
-vpi_frames_reader *vpi_frames_close(vpi_frames_reader *reader);
-/* Thread-safe: data goes to *data (caller's buffer), sizes[i] for each frame; count = last - first. */
-vp_status vpi_frames_read(const vpi_frames_reader *reader, uint64_t first, uint64_t last, vpi_buf *data,
-                          uint32_t *sizes, vp_error *err);
+/*
+ * Writes one segment as an object and adds its entry to track. write fills the object; its numbers and the CRC end up
+ * in the entry. number counts from 0.
+ */
+typedef vp_status (*vpi_segment_writer)(void *user, vp_object *object, vpi_segment *entry, vp_error *err);
+vp_status vpi_task_segment(vpi_task_env *env, vpi_ptrack *track, const char *kind, const char *name, uint64_t number,
+                           vpi_segment_writer write, void *user, vp_error *err);
+/* Starts the part of a single-file track that this task makes; parts are "part/<name>/<task>" in the store. */
+vp_status vpi_task_part_begin(vpi_task_env *env, const char *name, vp_object **out, vp_error *err);
+void vpi_task_part_name(const char *name, const char *task, char to[160]);
+/* Adds a finished track to the task's result. Thread-safe. */
+vp_status vpi_task_add_track(vpi_task_env *env, const vpi_ptrack *track, vp_error *err);
 
 #endif

@@ -17,15 +17,15 @@ void vpi_task_result_name(const char *task, char to[64]);
  * All results in the work store put together as the presentation, rates included. With tasks missing: CONFLICT
  * TASKS_MISSING, and their names in *missing (NULL allowed) as a JSON array.
  */
-vp_status vpi_plan_collect(vp_context *context, const vp_plan *plan, vp_store *work, vp_presentation **out,
-                           vp_bytes **missing, vp_error *err);
+vp_status vpi_plan_collect(const vp_plan *plan, vp_store *work, vp_presentation **out, vp_bytes **missing,
+                           vp_error *err);
 /*
  * Writes what tasks do not: init segments, or the single files from their parts; completes the presentation's
  * offsets and sizes. object is told of each commit (may be NULL).
  */
-vp_status vpi_plan_compose(vp_context *context, const vp_plan *plan, vp_store *work, vp_sink *sink,
-                           vp_presentation *presentation, void (*object)(void *, const vp_object_info *),
-                           void *object_user, vp_cancel *cancel, vp_error *err);
+vp_status vpi_plan_compose(const vp_plan *plan, vp_store *work, vp_sink *sink, vp_presentation *presentation,
+                           void (*object)(void *, const vp_object_info *), void *object_user, vp_cancel *cancel,
+                           vp_error *err);
 
 /* Rungs for progress lines: name and bytes so far are the job's own business; this gives the names. */
 size_t vpi_plan_rung_count(const vp_plan *plan);

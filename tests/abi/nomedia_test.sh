@@ -7,11 +7,11 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM
 
-meson setup "$tmp/build" "$src" -Dmedia=disabled -Dtests=false -Dbuildtype=plain >"$tmp/log" 2>&1 &&
-    ninja -C "$tmp/build" >>"$tmp/log" 2>&1 || {
+if ! { meson setup "$tmp/build" "$src" -Dmedia=disabled -Dtests=false -Dbuildtype=plain &&
+    ninja -C "$tmp/build"; } >"$tmp/log" 2>&1; then
     tail -n 60 "$tmp/log"
     exit 1
-}
+fi
 lib=$tmp/build/lib/libvodpipe.so
 readelf -d "$lib" | grep NEEDED
 if readelf -d "$lib" | grep -Eq 'NEEDED.*(libav|libsw|libpostproc|x264)'; then

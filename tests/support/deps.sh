@@ -4,7 +4,7 @@
 #
 #   need_packages GROUP...   ends the script with one line when something cannot be had
 #   want_packages GROUP...   says what is left out, returns 1
-#   make_venv DIR            a Python environment with tests/support/requirements.txt
+#   want_venv DIR            a Python environment with tests/support/requirements.txt, in the same way
 #
 # Groups: build test bindings browser bench ci. Only what is not there is installed, from Debian's or Ubuntu's
 # packages and without recommended extras; a tool that was installed in another way is taken as it is.
@@ -43,6 +43,7 @@ c:g++ g++
 c:ffmpeg ffmpeg
 c:ffprobe ffmpeg
 c:xmllint libxml2-utils
+y:pytest python3-pytest
 y:ensurepip python3-venv
 LIST
         ;;
@@ -179,21 +180,20 @@ want_packages() {
     return 1
 }
 
-make_venv() {
+want_venv() {
     deps_want=tests/support/requirements.txt
-    [ -f "$deps_want" ] || return 0
-    if [ -x "$1/bin/python3" ] && cmp -s "$deps_want" "$1/requirements.txt"; then
-        return 0
-    fi
-    echo "deps: installing with pip into $1: $(grep -v '^#' "$deps_want" | tr '\n' ' ')"
+    cmp -s "$deps_want" "$1/requirements.txt" && return 0
+    deps_names=$(grep -v '^#' "$deps_want" | tr '\n' ' ')
+    echo "deps: installing with pip into $1: $deps_names"
     mkdir -p "$(dirname "$1")"
     deps_log=$(mktemp)
-    python3 -m venv --clear "$1" >"$deps_log" 2>&1 &&
-        "$1/bin/python3" -m pip install --quiet --disable-pip-version-check -r "$deps_want" >>"$deps_log" 2>&1 || {
-        deps_why=$(tail -n 1 "$deps_log")
-        rm -rf "$deps_log" "$1"
-        deps_die "cannot make a Python environment: $deps_why"
-    }
-    rm -f "$deps_log"
-    cp "$deps_want" "$1/requirements.txt"
+    if python3 -m venv --clear --system-site-packages "$1" >"$deps_log" 2>&1 &&
+        "$1/bin/python3" -m pip install --quiet --disable-pip-version-check -r "$deps_want" >>"$deps_log" 2>&1; then
+        cp "$deps_want" "$1/requirements.txt"
+        rm -f "$deps_log"
+        return 0
+    fi
+    echo "deps: going on without $deps_names: $(tail -n 1 "$deps_log")"
+    rm -rf "$deps_log" "$1"
+    return 1
 }

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+
+#include "media/reader_int.h"
+
+#include <libavutil/channel_layout.h>
+#include <libavutil/display.h>
+#include <libavutil/intreadwrite.h>
+#include <libavutil/pixdesc.h>
+
+#include "base/buf.h"
+#include "bitstream/bitstream.h"
+
+#define SAR_MAX 1000u      /* wilder shapes are damage, not pictures */
+#define SETS_MAX 16u       /* parameter sets taken from Annex B extradata */
+
+/* The fields of these names are enum values from libav*, possibly newer than the name table: NULL is unknown. */
+static const char *or_unknown(const char *name)
+{
+    return name && strcmp(name, "reserved") != 0 ? name : "unknown";
+}
+
+static void fill_colour(vpi_track *t, const AVCodecParameters *par)
+{
+    vpi_strlcpy(t->primaries, or_unknown(av_color_primaries_name(par->color_primaries)), sizeof(t->primaries));
+    vpi_strlcpy(t->transfer, or_unknown(av_color_transfer_name(par->color_trc)), sizeof(t->transfer));
+    vpi_strlcpy(t->matrix, or_unknown(av_color_space_name(par->color_space)), sizeof(t->matrix));
+    t->cicp_primaries = (uint8_t)VPI_CLAMP((int)par->color_primaries, 0, 255);
+    t->cicp_transfer = (uint8_t)VPI_CLAMP((int)par->color_trc, 0, 255);
+    t->cicp_matrix = (uint8_t)VPI_CLAMP((int)par->color_space, 0, 255);
+    t->full_range = -1;
+    vpi_strlcpy(t->range, "unknown", sizeof(t->range));
+    if (par->color_range == AVCOL_RANGE_MPEG) {
+        t->full_range = 0;
+        vpi_strlcpy(t->range, "limited", sizeof(t->range));
+    } else if (par->color_range == AVCOL_RANGE_JPEG) {
+        t->full_range = 1;
+        vpi_strlcpy(t->range, "full", sizeof(t->range));
+    }
+}
+
+static void fill_pixels(vpi_track *t, const AVStream *stream)
+{
+    const AVCodecParameters *par = stream->codecpar;
+    const AVPixFmtDescriptor *d = av_pix_fmt_desc_get((enum AVPixelFormat)par->format);
+    const char *hdr = "none", *chroma = "";
+    size_t size;
+
+    if (d) {
+        t->bit_depth = (uint32_t)d->comp[0].depth;
+        if (d->flags & AV_PIX_FMT_FLAG_RGB) chroma = "4:4:4";
+        else if (d->nb_components < 3) chroma = "4:0:0";
+        else if (d->log2_chroma_w == 1 && d->log2_chroma_h == 1) chroma = "4:2:0";
+        else if (d->log2_chroma_w == 1 && d->log2_chroma_h == 0) chroma = "4:2:2";
+        else if (d->log2_chroma_w == 0 && d->log2_chroma_h == 0) chroma = "4:4:4";
+        else if (d->log2_chroma_w == 0 && d->log2_chroma_h == 1) chroma = "4:4:0";
+        else if (d->log2_chroma_w == 2 && d->log2_chroma_h == 0) chroma = "4:1:1";
+        else if (d->log2_chroma_w == 2 && d->log2_chroma_h == 2) chroma = "4:1:0";
+    }
+    vpi_strlcpy(t->chroma, chroma, sizeof(t->chroma));
+    if (par->color_trc == AVCOL_TRC_SMPTE2084) hdr = "pq";
+    if (par->color_trc == AVCOL_TRC_ARIB_STD_B67) hdr = "hlg";
+    if (vpi_libav_side_data(stream, AV_PKT_DATA_DOVI_CONF, &size)) hdr = "dolbyvision";
+    vpi_strlcpy(t->hdr, hdr, sizeof(t->hdr));
+}
+
+/*
+ * The matrix maps the coded picture to the screen. A mirror is put first, as vpi_track.flipped has it: a matrix of
+ * negative determinant is a left-right mirror followed by a rotation.
+ */
+static void fill_rotation(vpi_track *t, const AVStream *stream)
+{
+    size_t size = 0;
+    const uint8_t *data = vpi_libav_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, &size);
+    int32_t m[9];
+    double angle;
+
+    if (!data || size < sizeof(m)) return;
+    memcpy(m, data, sizeof(m));
+    if ((double)m[0] * m[4] - (double)m[1] * m[3] < 0) {
+        t->flipped = 1;
+        /* Take the mirror out: x is negated before the matrix is applied. */
+        m[0] = m[0] == INT32_MIN ? INT32_MAX : -m[0];
+        m[1] = m[1] == INT32_MIN ? INT32_MAX : -m[1];
+    }
+    angle = av_display_rotation_get(m);
+    if (!(angle >= -360 && angle <= 360)) return; /* NaN: singular */
+    /* libavutil counts counter-clockwise. Other angles than quarter turns go to the nearest. */
+    t->rotation = (int32_t)((((int)(-angle + 720 + 45)) / 90 % 4) * 90);
+}
+
+static void fill_display(vpi_track *t, const AVStream *stream)
+{
+    AVRational sar = stream->sample_aspect_ratio;
+    uint64_t w = t->width, h = t->height, n, d;
+
+    /* The container's shape wins: it is what an editor or a remuxer set last. */
+    if (sar.num <= 0 || sar.den <= 0) sar = stream->codecpar->sample_aspect_ratio;
+    t->sar_num = t->sar_den = 1;
+    if (sar.num > 0 && sar.den > 0) {
+        n = (uint64_t)sar.num;
+        d = (uint64_t)sar.den;
+        /* Within 1 % of square is a rounding of the writer. */
+        if ((n > d ? n - d : d - n) * 100 > d && n <= d * SAR_MAX && d <= n * SAR_MAX) {
+            t->sar_num = (uint32_t)n;
+            t->sar_den = (uint32_t)d;
+        }
+    }
+    /* Stretch, never shrink: no line or column is lost. */
+    if (t->sar_num > t->sar_den) w = (uint64_t)vpi_rescale((int64_t)w, t->sar_num, t->sar_den, VPI_NEAREST);
+    if (t->sar_num < t->sar_den) h = (uint64_t)vpi_rescale((int64_t)h, t->sar_den, t->sar_num, VPI_NEAREST);
+    w = VPI_MIN(w, UINT32_MAX);
+    h = VPI_MIN(h, UINT32_MAX);
+    t->display_width = (uint32_t)(t->rotation % 180 ? h : w);
+    t->display_height = (uint32_t)(t->rotation % 180 ? w : h);
+}
+
+/* avcC of Annex B extradata; an empty buffer where there are no parameter sets. */
+static void avcc_from_annexb(const uint8_t *data, size_t size, vpi_buf *out)
+{
+    vpi_nal sps[SETS_MAX], pps[SETS_MAX], nal;
+    size_t at = 0, n_sps = 0, n_pps = 0;
+
+    while (vpi_annexb_next(data, size, &at, &nal)) {
+        if (vpi_h264_type(&nal) == VPI_H264_SPS && n_sps < SETS_MAX) sps[n_sps++] = nal;
+        if (vpi_h264_type(&nal) == VPI_H264_PPS && n_pps < SETS_MAX) pps[n_pps++] = nal;
+    }
+    if (n_sps && n_pps) vpi_avcc_write(sps, n_sps, pps, n_pps, out, NULL);
+}
+
+static void h264_string(vpi_track *t, const AVCodecParameters *par)
+{
+    vpi_buf b = {0};
+
+    if (par->extradata_size > 0 && par->extradata[0] == 1) {
+        vpi_codecs_avc(par->extradata, (size_t)par->extradata_size, t->codecs, NULL);
+        return;
+    }
+    if (par->extradata_size > 0) avcc_from_annexb(par->extradata, (size_t)par->extradata_size, &b);
+    if (b.size && !vpi_buf_failed(&b)) vpi_codecs_avc(b.data, b.size, t->codecs, NULL);
+    vpi_buf_dispose(&b);
+}
+
+/* VP9 bitstream specification, annex A: smallest level by picture size; the sample rate is not known here. */
+static unsigned vp9_level(uint64_t pixels)
+{
+    static const struct {
+        uint64_t pixels;
+        unsigned level;
+    } table[] = {
+        {36864, 10}, {73728, 11}, {122880, 20}, {245760, 21}, {552960, 30}, {983040, 31}, {2228224, 40},
+        {8912896, 50}, {35651584, 60},
+    };
+
+    for (size_t i = 0; i < VPI_COUNT(table); i++) {
+        if (pixels <= table[i].pixels) return table[i].level;
+    }
+    return 62;
+}
+
+static void vp9_string(vpi_track *t, const AVCodecParameters *par)
+{
+    uint8_t vpcc[8] = {0};
+    unsigned chroma = strcmp(t->chroma, "4:2:2") == 0 ? 2 : strcmp(t->chroma, "4:4:4") == 0 ? 3 : 1;
+
+    vpcc[0] = (uint8_t)(par->profile >= 0 && par->profile <= 3 ? par->profile : 0);
+    vpcc[1] = (uint8_t)(par->level > 0 && par->level < 100 ? (unsigned)par->level
+                                                           : vp9_level((uint64_t)t->width * t->height));
+    vpcc[2] = (uint8_t)((t->bit_depth ? t->bit_depth : 8) << 4 | chroma << 1 | (t->full_range == 1));
+    vpcc[3] = t->cicp_primaries;
+    vpcc[4] = t->cicp_transfer;
+    vpcc[5] = t->cicp_matrix;
+    vpi_codecs_vp9(vpcc, sizeof(vpcc), t->codecs, NULL);
+}
+
+static void aac_string(vpi_track *t, const AVCodecParameters *par)
+{
+    int type = par->profile >= 0 && par->profile < 64 ? par->profile + 1 : 2;
+
+    if (par->extradata_size >= 2 &&
+        vpi_codecs_aac(par->extradata, (size_t)par->extradata_size, t->codecs, NULL) >= 0) {
+        return;
+    }
+    snprintf(t->codecs, sizeof(t->codecs), "mp4a.40.%d", type);
+}
+
+static void fill_codec_string(vpi_track *t, const AVCodecParameters *par)
+{
+    const uint8_t *extra = par->extradata;
+    size_t size = par->extradata_size > 0 ? (size_t)par->extradata_size : 0;
+
+    t->codecs[0] = 0;
+    switch (t->codec) {
+    case VPI_CODEC_H264: h264_string(t, par); break;
+    case VPI_CODEC_HEVC:
+        if (size && extra[0] == 1) vpi_codecs_hevc(extra, size, t->codecs, NULL);
+        break;
+    case VPI_CODEC_AV1:
+        if (size) vpi_codecs_av1(extra, size, t->codecs, NULL);
+        break;
+    case VPI_CODEC_VP9: vp9_string(t, par); break;
+    case VPI_CODEC_AAC: aac_string(t, par); break;
+    case VPI_CODEC_AC3: vpi_strlcpy(t->codecs, "ac-3", sizeof(t->codecs)); break;
+    case VPI_CODEC_EAC3: vpi_strlcpy(t->codecs, "ec-3", sizeof(t->codecs)); break;
+    case VPI_CODEC_OPUS: vpi_strlcpy(t->codecs, "opus", sizeof(t->codecs)); break;
+    case VPI_CODEC_FLAC: vpi_strlcpy(t->codecs, "fLaC", sizeof(t->codecs)); break;
+    case VPI_CODEC_MP3: vpi_strlcpy(t->codecs, "mp4a.40.34", sizeof(t->codecs)); break;
+    default: break;
+    }
+}
+
+static void fill_video(vpi_track *t, const AVStream *stream)
+{
+    const AVCodecParameters *par = stream->codecpar;
+
+    t->width = par->width > 0 ? (uint32_t)par->width : 0;
+    t->height = par->height > 0 ? (uint32_t)par->height : 0;
+    t->attached_picture = (stream->disposition & AV_DISPOSITION_ATTACHED_PIC) != 0;
+    t->interlaced = par->field_order != AV_FIELD_UNKNOWN && par->field_order != AV_FIELD_PROGRESSIVE;
+    t->has_b_frames = par->video_delay > 0;
+    t->variable = -1;
+    t->frame_rate = (vpi_rational){0, 1};
+    fill_colour(t, par);
+    fill_pixels(t, stream);
+    fill_rotation(t, stream);
+    fill_display(t, stream);
+}
+
+static void fill_audio(vpi_track *t, const AVCodecParameters *par)
+{
+    t->sample_rate = par->sample_rate > 0 ? (uint32_t)par->sample_rate : 0;
+    t->channels = par->ch_layout.nb_channels > 0 ? (uint32_t)par->ch_layout.nb_channels : 0;
+    vpi_strlcpy(t->layout, "unknown", sizeof(t->layout));
+    if (par->ch_layout.order == AV_CHANNEL_ORDER_NATIVE) {
+        av_channel_layout_describe(&par->ch_layout, t->layout, sizeof(t->layout));
+    }
+}
+
+static vpi_kind kind_of(const AVStream *stream)
+{
+    switch (stream->codecpar->codec_type) {
+    case AVMEDIA_TYPE_VIDEO: return VPI_KIND_VIDEO;
+    case AVMEDIA_TYPE_AUDIO: return VPI_KIND_AUDIO;
+    case AVMEDIA_TYPE_SUBTITLE: return VPI_KIND_TEXT;
+    default: return VPI_KIND_OTHER;
+    }
+}
+
+static void fill_name(vpi_track *t, const AVCodecParameters *par)
+{
+    const AVCodecDescriptor *d = avcodec_descriptor_get(par->codec_id);
+    char tag[AV_FOURCC_MAX_STRING_SIZE];
+
+    if (d) {
+        vpi_strlcpy(t->codec_name, d->name, sizeof(t->codec_name));
+    } else if (par->codec_tag) {
+        vpi_strlcpy(t->codec_name, av_fourcc_make_string(tag, par->codec_tag), sizeof(t->codec_name));
+    } else {
+        vpi_strlcpy(t->codec_name, "unknown", sizeof(t->codec_name));
+    }
+}
+
+bool vpi_track_encrypted(const AVStream *stream)
+{
+    size_t size;
+    uint32_t tag = stream->codecpar->codec_tag;
+
+    return vpi_libav_side_data(stream, AV_PKT_DATA_ENCRYPTION_INIT_INFO, &size) != NULL ||
+           tag == MKTAG('e', 'n', 'c', 'v') || tag == MKTAG('e', 'n', 'c', 'a') || tag == MKTAG('e', 'n', 'c', 't') ||
+           tag == MKTAG('d', 'r', 'm', 's') || tag == MKTAG('d', 'r', 'm', 'i') || tag == MKTAG('p', '6', '0', '8') ||
+           av_dict_get(stream->metadata, "enc_key_id", NULL, 0) != NULL;
+}
+
+static void fill_times(vpi_track *t, const AVStream *stream, const AVFormatContext *format)
+{
+    int64_t duration = stream->duration;
+
+    if (stream->start_time != AV_NOPTS_VALUE) {
+        t->has_times = true;
+        t->start = stream->start_time;
+    }
+    if (duration == AV_NOPTS_VALUE && format->duration != AV_NOPTS_VALUE && format->duration > 0) {
+        duration = vpi_rescale(format->duration, t->tb.den, vpi_rescale(AV_TIME_BASE, t->tb.num, 1, VPI_NEAREST),
+                               VPI_NEAREST);
+    }
+    t->end = t->start;
+    if (duration != AV_NOPTS_VALUE && duration > 0 && !vpi_add_i64(t->start, duration, &t->end)) t->end = INT64_MAX;
+}
+
+void vpi_track_fill(vpi_track *track, const AVStream *stream, const AVFormatContext *format)
+{
+    const AVCodecParameters *par = stream->codecpar;
+    const AVDictionaryEntry *entry;
+
+    track->id = stream->index;
+    track->kind = kind_of(stream);
+    track->codec = vpi_libav_codec(par->codec_id);
+    fill_name(track, par);
+    track->tb = (vpi_rational){stream->time_base.num, stream->time_base.den};
+    if (track->tb.num <= 0 || track->tb.den <= 0) track->tb = (vpi_rational){1, 1000000};
+    entry = av_dict_get(stream->metadata, "language", NULL, 0);
+    vpi_language_bcp47(entry ? entry->value : NULL, track->language);
+    entry = av_dict_get(stream->metadata, "title", NULL, 0);
+    if (entry) vpi_strlcpy(track->title, entry->value, sizeof(track->title));
+    track->is_default = (stream->disposition & AV_DISPOSITION_DEFAULT) != 0;
+    track->encrypted = vpi_track_encrypted(stream);
+    track->bit_rate = (uint32_t)VPI_CLAMP(par->bit_rate, 0, (int64_t)UINT32_MAX);
+    fill_times(track, stream, format);
+    if (track->kind == VPI_KIND_VIDEO) fill_video(track, stream);
+    if (track->kind == VPI_KIND_AUDIO) fill_audio(track, par);
+    if (track->kind == VPI_KIND_VIDEO || track->kind == VPI_KIND_AUDIO) fill_codec_string(track, par);
+}
+
+void vpi_packet_skips(const AVPacket *packet, uint32_t *start, uint32_t *end)
+{
+    size_t size = 0;
+    const uint8_t *data = av_packet_get_side_data(packet, AV_PKT_DATA_SKIP_SAMPLES, &size);
+
+    *start = *end = 0;
+    if (!data || size < 10) return;
+    *start = AV_RL32(data);
+    *end = AV_RL32(data + 4);
+}
+
+/* Rate of the first SPS: a frame lasts two ticks of the VUI's clock (H.264 E.2.1, D.2.3). */
+static vpi_rational vui_rate(const AVCodecParameters *par)
+{
+    vpi_rational none = {0, 1};
+    vpi_h264_sps sps;
+    vpi_avcc avcc;
+    vpi_nal nal;
+    size_t at = 0, size = par->extradata_size > 0 ? (size_t)par->extradata_size : 0;
+    bool found = false;
+
+    if (par->codec_id != AV_CODEC_ID_H264 || !size) return none;
+    if (par->extradata[0] == 1) {
+        if (vpi_avcc_parse(par->extradata, size, &avcc, NULL) < 0 || !avcc.sps_count) return none;
+        nal = avcc.sps[0];
+        found = true;
+    } else {
+        while (!found && vpi_annexb_next(par->extradata, size, &at, &nal)) {
+            found = vpi_h264_type(&nal) == VPI_H264_SPS;
+        }
+    }
+    if (!found || vpi_h264_sps_parse(&nal, &sps, NULL) < 0 || !sps.num_units_in_tick || !sps.time_scale) return none;
+    return vpi_reduce(sps.time_scale, 2 * (int64_t)sps.num_units_in_tick);
+}
+
+void vpi_track_declared_rates(const AVStream *stream, vpi_rational rates[3])
+{
+    rates[0] = rates[1] = (vpi_rational){0, 1};
+    if (stream->avg_frame_rate.num > 0 && stream->avg_frame_rate.den > 0) {
+        rates[0] = vpi_reduce(stream->avg_frame_rate.num, stream->avg_frame_rate.den);
+    }
+    if (stream->r_frame_rate.num > 0 && stream->r_frame_rate.den > 0) {
+        rates[1] = vpi_reduce(stream->r_frame_rate.num, stream->r_frame_rate.den);
+    }
+    rates[2] = vui_rate(stream->codecpar);
+}
+
+void vpi_track_dispose(vpi_track *track)
+{
+    vpi_free(track->keyframes);
+    track->keyframes = NULL;
+    track->keyframe_count = 0;
+}

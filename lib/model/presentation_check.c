@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "model/presentation_int.h"
+
+#define WHERE_SIZE 64
+
+/* Whom to blame: shared by all checks of one track. */
+typedef struct blame {
+    const char *where, *reason;
+    vp_status status;
+    vp_error *err;
+} blame;
+
+static vp_status refuse(const blame *b, const char *name, const char *what)
+{
+    return vpi_fail(b->err, b->status, b->reason, "%s.%s: %s", b->where, name, what);
+}
+
+static vp_status refuse_segment(const blame *b, size_t n, const char *what)
+{
+    return vpi_fail(b->err, b->status, b->reason, "%s.segments[%zu]: %s", b->where, n, what);
+}
+
+/* Printable, without blanks, quotes and commas: usable as an XML id and inside quoted attributes. */
+static bool word_valid(const char *text, bool commas)
+{
+    size_t i;
+
+    if (!text || !text[0]) return false;
+    for (i = 0; text[i]; i++) {
+        uint8_t c = (uint8_t)text[i];
+
+        if (c <= 0x20 || c == 0x7F || c == '"' || (c == ',' && !commas)) return false;
+    }
+    return true;
+}
+
+/* Labels are for people: all but control bytes and quotes, which HLS cannot carry (RFC 8216 4.2). */
+static bool label_valid(const char *text)
+{
+    size_t i;
+
+    for (i = 0; text[i]; i++) {
+        uint8_t c = (uint8_t)text[i];
+
+        if (c < 0x20 || c == 0x7F || c == '"') return false;
+    }
+    return i > 0;
+}
+
+static bool language_valid(const char *text)
+{
+    size_t i, run = 0;
+
+    for (i = 0; text[i]; i++) {
+        char c = text[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+
+        if (c == '-') {
+            if (run == 0) return false;
+            run = 0;
+        } else if (!letter && !(c >= '0' && c <= '9' && strchr(text, '-') && text + i > strchr(text, '-'))) {
+            return false;
+        } else if (++run > 8) {
+            return false;
+        }
+    }
+    return run > 0;
+}
+
+static vp_status check_words(const vpi_ptrack *t, const blame *b)
+{
+    if (!word_valid(t->name, false)) return refuse(b, "name", "not a name");
+    if (!word_valid(t->group, false)) return refuse(b, "group", "not a name");
+    if (!word_valid(t->codecs, true)) return refuse(b, "codecs", "not a list of codecs");
+    if (t->language && !language_valid(t->language)) return refuse(b, "language", "not a BCP-47 tag");
+    if (t->label && !label_valid(t->label)) return refuse(b, "label", "not a label");
+    if (!vpi_kind_word(t->kind)) return refuse(b, "kind", "not known");
+    if (!vpi_container_word(t->container)) return refuse(b, "container", "not known");
+    if (t->timescale == 0) return refuse(b, "timescale", "zero");
+    return VP_OK;
+}
+
+static vp_status check_part(const vpi_part *part, const char *name, const blame *b)
+{
+    if (!part->key) return VP_OK;
+    if (!vpi_key_valid(part->key)) return refuse(b, name, "not a key");
+    if (part->bytes == 0) return refuse(b, name, "no bytes");
+    if (part->offset > VPI_MAX_QUANTITY || part->bytes > VPI_MAX_QUANTITY)
+        return refuse(b, name, "too large");
+    return VP_OK;
+}
+
+static vp_status check_fragments(const vpi_segment *s, size_t n, const blame *b)
+{
+    uint64_t ticks = 0, at = 0;
+    size_t i;
+
+    if (s->fragment_count == 0) return VP_OK;
+    if (s->fragment_count > VPI_MAX_FRAGMENTS) return refuse_segment(b, n, "too many fragments");
+    for (i = 0; i < s->fragment_count; i++) {
+        const vpi_fragment *f = &s->fragments[i];
+
+        if (f->offset < at || f->offset > s->bytes || f->bytes == 0 || f->bytes > s->bytes - f->offset) {
+            return refuse_segment(b, n, "a fragment outside its place");
+        }
+        if (f->idr_bytes > f->bytes) return refuse_segment(b, n, "an IDR picture larger than its fragment");
+        if (f->ticks == 0 || f->ticks > s->ticks - ticks)
+            return refuse_segment(b, n, "fragments and time differ");
+        at = f->offset + f->bytes;
+        ticks += f->ticks;
+    }
+    if (ticks != s->ticks) return refuse_segment(b, n, "fragments and time differ");
+    return VP_OK;
+}
+
+static vp_status check_segments(const vpi_ptrack *t, const blame *b)
+{
+    uint64_t bytes = 0, end = 0;
+    size_t i;
+
+    if (t->segment_count == 0) return refuse(b, "segments", "none");
+    if (t->segment_count > VPI_MAX_SEGMENTS) return refuse(b, "segments", "too many");
+    for (i = 0; i < t->segment_count; i++) {
+        const vpi_segment *s = &t->segments[i];
+
+        if (!vpi_key_valid(s->key)) return refuse_segment(b, i, "not a key");
+        if (s->start > VPI_MAX_QUANTITY || s->ticks > VPI_MAX_QUANTITY || s->offset > VPI_MAX_QUANTITY ||
+            s->bytes > VPI_MAX_QUANTITY - bytes) {
+            return refuse_segment(b, i, "too large");
+        }
+        if (s->ticks == 0) return refuse_segment(b, i, "no duration");
+        if (s->bytes == 0) return refuse_segment(b, i, "no bytes");
+        if (i > 0 && s->start != end) {
+            return refuse_segment(b, i, s->start > end ? "a gap before it" : "it overlaps the one before");
+        }
+        end = s->start + s->ticks;
+        bytes += s->bytes;
+        VPI_TRY(check_fragments(s, i, b));
+    }
+    return VP_OK;
+}
+
+vp_status vpi_ptrack_check(const vpi_ptrack *t, const char *where, vp_status status, const char *reason,
+                           vp_error *err)
+{
+    blame b = { where, reason, status, err };
+
+    VPI_TRY(check_words(t, &b));
+    VPI_TRY(check_part(&t->init, "init", &b));
+    VPI_TRY(check_part(&t->index, "index", &b));
+    return check_segments(t, &b);
+}
+
+vp_status vpi_presentation_check(const vpi_presentation *p, vp_status status, const char *reason,
+                                 vp_error *err)
+{
+    char where[WHERE_SIZE];
+    size_t i, k;
+
+    if (p->version && p->version[0] && (!vpi_key_valid(p->version) || strchr(p->version, '/'))) {
+        return vpi_fail(err, status, reason, "presentation.version: not the name of a folder");
+    }
+    for (i = 0; i < p->track_count; i++) {
+        const vpi_ptrack *t = &p->tracks[i];
+
+        snprintf(where, sizeof(where), "presentation.tracks[%zu]", i);
+        VPI_TRY(vpi_ptrack_check(t, where, status, reason, err));
+        for (k = 0; k < i; k++) {
+            if (t->container == p->tracks[k].container && strcmp(t->name, p->tracks[k].name) == 0) {
+                return vpi_fail(err, status, reason, "%s.name: %s is taken", where, t->name);
+            }
+        }
+    }
+    return VP_OK;
+}

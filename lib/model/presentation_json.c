@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+
+#include "model/json.h"
+#include "model/presentation_int.h"
+
+#define CRC_TEXT 16
+
+const char *vpi_kind_word(int32_t kind)
+{
+    switch (kind) {
+    case VP_TRACK_VIDEO:
+        return "video";
+    case VP_TRACK_AUDIO:
+        return "audio";
+    case VP_TRACK_TEXT:
+        return "text";
+    case VP_TRACK_IMAGE:
+        return "image";
+    default:
+        return NULL;
+    }
+}
+
+const char *vpi_container_word(int32_t container)
+{
+    switch (container) {
+    case VP_CONTAINER_CMAF:
+        return "cmaf";
+    case VP_CONTAINER_TS:
+        return "ts";
+    case VP_CONTAINER_PACKED:
+        return "packed";
+    default:
+        return NULL;
+    }
+}
+
+/* Writers of what is there: zero and NULL are left out, and read back as such. */
+static bool number(json_t *o, const char *name, uint64_t v)
+{
+    return v == 0 || vpi_json_set_u64(o, name, v);
+}
+
+static bool text(json_t *o, const char *name, const char *v)
+{
+    return !v || vpi_json_set_str(o, name, v);
+}
+
+static bool crc(json_t *o, uint32_t v)
+{
+    char hex[CRC_TEXT];
+
+    snprintf(hex, sizeof(hex), "%08x", v);
+    return vpi_json_set_str(o, "crc32c", hex);
+}
+
+static bool add_object(json_t *o, const char *name, json_t **out)
+{
+    *out = json_object();
+    return json_object_set_new(o, name, *out) == 0;
+}
+
+static bool add_part(json_t *o, const char *name, const vpi_part *part)
+{
+    json_t *p;
+
+    if (!part->key) return true;
+    return add_object(o, name, &p) && vpi_json_set_str(p, "key", part->key) &&
+           number(p, "offset", part->offset) && vpi_json_set_u64(p, "bytes", part->bytes) &&
+           (part->crc32c == 0 || crc(p, part->crc32c));
+}
+
+static bool add_fragments(json_t *o, const vpi_segment *s)
+{
+    json_t *a = json_array(), *f;
+    size_t i;
+
+    if (json_object_set_new(o, "fragments", a) != 0) return false;
+    for (i = 0; i < s->fragment_count; i++) {
+        const vpi_fragment *from = &s->fragments[i];
+
+        f = json_object();
+        if (json_array_append_new(a, f) != 0) return false;
+        if (!vpi_json_set_u64(f, "offset", from->offset) || !vpi_json_set_u64(f, "bytes", from->bytes) ||
+            !vpi_json_set_u64(f, "ticks", from->ticks) || !number(f, "idr_bytes", from->idr_bytes)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool add_segments(json_t *o, const vpi_ptrack *t)
+{
+    json_t *a = json_array(), *s;
+    size_t i;
+
+    if (json_object_set_new(o, "segments", a) != 0) return false;
+    for (i = 0; i < t->segment_count; i++) {
+        const vpi_segment *from = &t->segments[i];
+
+        s = json_object();
+        if (json_array_append_new(a, s) != 0) return false;
+        if (!vpi_json_set_str(s, "key", from->key ? from->key : "") || !number(s, "offset", from->offset) ||
+            !vpi_json_set_u64s(s, "start", from->start) || !vpi_json_set_u64(s, "ticks", from->ticks) ||
+            !vpi_json_set_u64(s, "bytes", from->bytes)) {
+            return false;
+        }
+        /* The object of a single-file track has a checksum of its own. */
+        if ((!t->single_file || from->crc32c) && !crc(s, from->crc32c)) return false;
+        if (from->fragment_count && !add_fragments(s, from)) return false;
+    }
+    return true;
+}
+
+static bool add_track(json_t *o, const vpi_ptrack *t)
+{
+    json_t *object;
+    bool ok = text(o, "name", t->name ? t->name : "") && text(o, "kind", vpi_kind_word(t->kind)) &&
+              text(o, "group", t->group ? t->group : "") && text(o, "codecs", t->codecs ? t->codecs : "");
+
+    ok = ok && text(o, "language", t->language) && text(o, "label", t->label);
+    ok = ok && (!t->is_default || vpi_json_set_bool(o, "default", true));
+    ok = ok && number(o, "width", t->width) && number(o, "height", t->height);
+    if (t->frame_rate_num)
+        ok = ok && vpi_json_set_ratio(o, "frame_rate", t->frame_rate_num, t->frame_rate_den);
+    ok = ok && number(o, "sample_rate", t->sample_rate) && number(o, "channels", t->channels);
+    ok = ok && number(o, "primaries", t->primaries) && number(o, "transfer", t->transfer);
+    ok = ok && number(o, "matrix", t->matrix) && vpi_json_set_u64(o, "timescale", t->timescale);
+    ok = ok && number(o, "bandwidth", t->bandwidth) && number(o, "average_bandwidth", t->average_bandwidth);
+    ok = ok && text(o, "container", vpi_container_word(t->container));
+    if (t->single_file) {
+        ok = ok && add_object(o, "object", &object) && vpi_json_set_u64(object, "bytes", t->object_bytes) &&
+             crc(object, t->object_crc32c);
+    }
+    ok = ok && add_part(o, "init", &t->init) && add_part(o, "index", &t->index);
+    ok = ok && json_object_set_new(o, "protection", json_null()) == 0;
+    return ok && add_segments(o, t);
+}
+
+struct json_t *vpi_ptrack_to_json(const vpi_ptrack *t)
+{
+    json_t *o = json_object();
+
+    if (o && add_track(o, t)) return o;
+    json_decref(o);
+    return NULL;
+}
+
+static bool fill(json_t *root, const vpi_presentation *p)
+{
+    json_t *duration, *tracks;
+    size_t i;
+
+    if (!root || !vpi_json_set_u64(root, "vodpipe", 1) || !vpi_json_set_str(root, "version", p->version) ||
+        !vpi_json_set_str(root, "request", p->request) || !add_object(root, "duration", &duration) ||
+        !vpi_json_set_u64s(duration, "ticks", p->duration) ||
+        !vpi_json_set_u64(duration, "timescale", p->timescale)) {
+        return false;
+    }
+    tracks = json_array();
+    if (json_object_set_new(root, "tracks", tracks) != 0) return false;
+    for (i = 0; i < p->track_count; i++) {
+        if (json_array_append_new(tracks, vpi_ptrack_to_json(&p->tracks[i])) != 0) return false;
+    }
+    return true;
+}
+
+struct json_t *vpi_presentation_to_json(const vpi_presentation *p)
+{
+    json_t *root = json_object();
+
+    if (fill(root, p)) return root;
+    json_decref(root);
+    return NULL;
+}
+
+vp_status vp_presentation_json(const vp_presentation *presentation, vp_bytes **out, vp_error *err)
+{
+    json_t *root = NULL;
+    vpi_buf b = { 0 };
+    vp_status st;
+
+    vp_error_init(err);
+    if (out) *out = NULL;
+    if (!presentation || !out) {
+        return vpi_fail(err, VP_E_ARG, NULL, "no presentation or nowhere to put its text");
+    }
+    root = vpi_presentation_to_json(&presentation->p);
+    st = root ? vpi_json_dump(root, &b, err) : vpi_fail_nomem(err);
+    json_decref(root);
+    if (st != VP_OK) {
+        vpi_buf_dispose(&b);
+        return st;
+    }
+    vpi_buf_u8(&b, '\n');
+    return vpi_bytes_from_buf(&b, out, err);
+}

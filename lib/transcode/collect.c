@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+
+#include "base/context.h"
+#include "base/hash.h"
+#include "plan_int.h"
+
+/* From the results of all tasks to the presentation, and the objects that no single task can write. */
+
+#define RESULT_MAX ((uint64_t)256 << 20)
+#define COPY_BYTES ((size_t)1 << 20)
+
+/* ---- results ---- */
+
+static vp_status load_result(const vp_plan *plan, vp_store *work, const char *task, json_t **out, vp_error *err)
+{
+    static const char *const fields[] = { "vodpipe", "plan", "task", "tracks", "concealed", NULL };
+    char name[64];
+    vp_bytes *text = NULL;
+    json_t *o = NULL;
+    vpi_task_result_name(task, name);
+    vp_status st = vp_store_get(work, name, RESULT_MAX, &text, err);
+    if (st != VP_OK) return st;
+    st = vpi_json_parse(vp_bytes_data(text), (size_t)vp_bytes_size(text), task, &o, err);
+    if (st >= 0) st = vpi_json_version(o, task, true, err);
+    if (st >= 0) st = vpi_json_fields(o, task, fields, err);
+    vp_bytes_unref(text);
+    if (st >= 0 && (!vpi_streq(json_string_value(json_object_get(o, "plan")), plan->hash) ||
+                    !vpi_streq(json_string_value(json_object_get(o, "task")), task)))
+        st = vpi_fail(err, VP_E_CONFLICT, "PLAN_MISMATCH", "the result of %s belongs to another plan", task);
+    if (st < 0) {
+        json_decref(o);
+        return st;
+    }
+    *out = o;
+    return VP_OK;
+}
+
+static vp_status add_missing(json_t **list, const char *task, vp_error *err)
+{
+    if (!*list) *list = json_array();
+    if (!*list || json_array_append_new(*list, json_string(task))) return vpi_fail_nomem(err);
+    return VP_OK;
+}
+
+static vpi_ptrack *find_track(vpi_presentation *p, const vpi_ptrack *like)
+{
+    for (size_t i = 0; i < p->track_count; i++) {
+        vpi_ptrack *t = &p->tracks[i];
+        if (t->container == like->container && t->kind == like->kind && vpi_streq(t->name, like->name)) return t;
+    }
+    return NULL;
+}
+
+/* Appends the segments of one track of a result. */
+static vp_status merge_track(vpi_presentation *p, const json_t *o, const char *task, vp_error *err)
+{
+    vpi_ptrack part = { 0 };
+    vp_status st = vpi_ptrack_from_json(o, &part, err);
+    vpi_ptrack *to = st >= 0 ? find_track(p, &part) : NULL;
+    if (st >= 0 && !to) st = vpi_fail(err, VP_E_DATA, "PLAN_MISMATCH", "%s: a track that is not in the plan", task);
+    for (size_t i = 0; st >= 0 && i < part.segment_count; i++) {
+        vpi_segment *segment = vpi_ptrack_add_segment(to);
+        if (!segment) {
+            st = vpi_fail_nomem(err);
+            break;
+        }
+        *segment = part.segments[i]; /* moves what it owns */
+        part.segments[i] = (vpi_segment){ 0 };
+    }
+    vpi_ptrack_dispose(&part);
+    return st;
+}
+
+static vp_status merge_result(vpi_presentation *p, const json_t *result, const char *task, vp_error *err)
+{
+    const json_t *tracks = NULL;
+    VPI_TRY(vpi_json_array(result, task, "tracks", true, &tracks, err));
+    for (size_t i = 0; i < json_array_size(tracks); i++) VPI_TRY(merge_track(p, json_array_get(tracks, i), task, err));
+    return VP_OK;
+}
+
+/* ---- presentation ---- */
+
+static vp_status set_init(const vp_plan *plan, const char *kind, const vpi_buf *init, vpi_ptrack *t, vp_error *err)
+{
+    char key[1024];
+    if (!vpi_plan_key(plan, kind, t->name, plan->single_file ? "media.mp4" : "init.mp4", key))
+        return vpi_fail(err, VP_E_ARG, NULL, "key too long");
+    t->init.key = vpi_strdup(key);
+    t->init.bytes = init->size;
+    t->init.crc32c = plan->single_file ? 0 : vpi_crc32c(0, init->data, init->size);
+    t->single_file = plan->single_file;
+    return t->init.key ? VP_OK : vpi_fail_nomem(err);
+}
+
+static vp_status add_container(const vp_plan *plan, int32_t container, vpi_presentation *p, vp_error *err)
+{
+    bool cmaf = container == VP_CONTAINER_CMAF;
+    for (size_t i = 0; i < plan->rung_count; i++) {
+        vpi_ptrack *t = vpi_presentation_add_track(p);
+        if (!t) return vpi_fail_nomem(err);
+        VPI_TRY(vpi_plan_rung_track(plan, i, container, t, err));
+        if (cmaf) VPI_TRY(set_init(plan, "video", &plan->rungs[i].init, t, err));
+    }
+    for (size_t i = 0; i < plan->audio_count && !(plan->mux_audio && !cmaf); i++) {
+        vpi_ptrack *t = vpi_presentation_add_track(p);
+        if (!t) return vpi_fail_nomem(err);
+        VPI_TRY(vpi_plan_audio_track(plan, i, cmaf ? container : VP_CONTAINER_PACKED, t, err));
+        if (cmaf) VPI_TRY(set_init(plan, "audio", &plan->audio[i].init, t, err));
+    }
+    return VP_OK;
+}
+
+static vp_status set_text(char **to, const char *text, vp_error *err)
+{
+    char *copy = vpi_strdup(text);
+    if (!copy) return vpi_fail_nomem(err);
+    vpi_free(*to);
+    *to = copy;
+    return VP_OK;
+}
+
+static vp_status empty_presentation(const vp_plan *plan, vpi_presentation *p, vp_error *err)
+{
+    VPI_TRY(set_text(&p->version, plan->prefix, err));
+    VPI_TRY(set_text(&p->request, plan->request, err));
+    p->duration = plan->grid.total;
+    p->timescale = plan->grid.timescale;
+    if (plan->cmaf) VPI_TRY(add_container(plan, VP_CONTAINER_CMAF, p, err));
+    if (plan->ts) VPI_TRY(add_container(plan, VP_CONTAINER_TS, p, err));
+    return VP_OK;
+}
+
+static vp_status check_counts(const vp_plan *plan, const vpi_presentation *p, vp_error *err)
+{
+    uint64_t segments = vpi_grid_segments(&plan->grid);
+    for (size_t i = 0; i < p->track_count; i++)
+        if (p->tracks[i].segment_count != segments)
+            return vpi_fail(err, VP_E_INTERNAL, NULL, "%s: %zu of %llu segments", p->tracks[i].name,
+                            p->tracks[i].segment_count, (unsigned long long)segments);
+    return VP_OK;
+}
+
+static vp_status report_missing(json_t *missing, vp_bytes **out, vp_error *err)
+{
+    vpi_buf text = { 0 };
+    size_t n = json_array_size(missing);
+    if (out && vpi_json_dump(missing, &text, NULL) >= 0) vpi_bytes_from_buf(&text, out, NULL);
+    vpi_buf_dispose(&text);
+    return vpi_fail(err, VP_E_CONFLICT, "TASKS_MISSING", "%zu tasks are not done, first %s", n,
+                    json_string_value(json_array_get(missing, 0)));
+}
+
+vp_status vpi_plan_collect(const vp_plan *plan, vp_store *work, vp_presentation **out, vp_bytes **missing,
+                           vp_error *err)
+{
+    json_t *absent = NULL;
+    vp_presentation *p = vpi_presentation_new();
+    vp_status st = p ? empty_presentation(plan, &p->p, err) : vpi_fail_nomem(err);
+    for (uint32_t i = 0; st >= 0 && i < vp_plan_task_count(plan); i++) {
+        json_t *result = NULL;
+        st = load_result(plan, work, plan->task_names[i], &result, err);
+        if (st == VP_OK && !absent) st = merge_result(&p->p, result, plan->task_names[i], err);
+        if (st == VP_END) st = add_missing(&absent, plan->task_names[i], err);
+        json_decref(result);
+    }
+    if (st >= 0 && absent) st = report_missing(absent, missing, err);
+    if (st >= 0) st = check_counts(plan, &p->p, err);
+    if (st >= 0) st = vpi_presentation_finish(&p->p, err);
+    json_decref(absent);
+    if (st < 0) {
+        vp_presentation_unref(p);
+        return st;
+    }
+    *out = p;
+    return VP_OK;
+}
+
+vp_status vpi_plan_damage(const vp_plan *plan, vp_store *work, uint64_t *concealed, vp_error *err)
+{
+    *concealed = 0;
+    for (uint32_t i = 0; i < vp_plan_task_count(plan); i++) {
+        json_t *result = NULL;
+        uint64_t n = 0;
+        vp_status st = load_result(plan, work, plan->task_names[i], &result, err);
+        if (st == VP_OK) st = vpi_json_u64(result, plan->task_names[i], "concealed", true, INT64_MAX, &n, err);
+        json_decref(result);
+        if (st < 0) return st;
+        *concealed += n;
+    }
+    return VP_OK;
+}
+
+/* ---- objects ---- */
+
+typedef struct composer {
+    const vp_plan *plan;
+    vp_store *work;
+    vp_sink *sink;
+    void (*object)(void *, const vp_object_info *);
+    void *object_user;
+    vp_cancel *cancel;
+} composer;
+
+static vp_status begin_object(composer *c, vpi_ptrack *t, int32_t kind, uint64_t size, vp_object_info *info,
+                              vp_object **out, vp_error *err)
+{
+    vp_object_info_init(info);
+    info->kind = kind;
+    info->key = t->init.key;
+    info->content_type = vpi_content_type(t->container, t->kind, VP_OBJECT_INIT);
+    info->cache_control = VPI_CACHE_LONG(c->plan->prefix);
+    info->size = size;
+    return vp_sink_begin(c->sink, info, out, err);
+}
+
+static vp_status end_object(composer *c, vp_object *object, vp_object_info *info, vp_status st, vp_error *err)
+{
+    if (st < 0) {
+        vp_object_abort(object);
+        return st;
+    }
+    VPI_TRY(vp_object_commit(object, &info->size, &info->crc32c, err));
+    info->has_crc32c = 1;
+    if (c->object) c->object(c->object_user, info);
+    return VP_OK;
+}
+
+static vp_status write_init(composer *c, vpi_ptrack *t, const vpi_buf *init, vp_error *err)
+{
+    vp_object *object = NULL;
+    vp_object_info info;
+    VPI_TRY(begin_object(c, t, VP_OBJECT_INIT, init->size, &info, &object, err));
+    vp_status st = vp_object_write(object, init->data, init->size, err);
+    return end_object(c, object, &info, st, err);
+}
+
+static vp_status copy_part(composer *c, const char *track, const char *task, vp_object *object, uint8_t *block,
+                           vp_error *err)
+{
+    char name[160];
+    vp_source *part = NULL;
+    uint64_t at = 0, size = 0;
+    vpi_task_part_name(track, task, name);
+    vp_status st = vp_store_open(c->work, name, &part, err);
+    if (st == VP_END) st = vpi_fail(err, VP_E_CONFLICT, "TASKS_MISSING", "%s is not in the work store", name);
+    if (st >= 0) st = vp_source_size(part, &size, err);
+    while (st >= 0 && at < size) {
+        size_t got = 0;
+        st = vpi_cancel_check(c->cancel, err);
+        if (st >= 0) st = vp_source_read_at(part, at, block, (size_t)VPI_MIN(size - at, COPY_BYTES), &got, err);
+        if (st >= 0 && !got) st = vpi_fail(err, VP_E_IO, "IO_ERROR", "%s became shorter", name);
+        if (st >= 0) st = vp_object_write(object, block, got, err);
+        at += got;
+    }
+    vp_source_unref(part);
+    return st;
+}
+
+static vp_status copy_parts(composer *c, const vpi_ptrack *t, vp_object *object, vp_error *err)
+{
+    const vp_plan *plan = c->plan;
+    bool video = t->kind == VP_TRACK_VIDEO;
+    vp_status st = VP_OK;
+    uint8_t *block = vpi_alloc(COPY_BYTES);
+    if (!block) return vpi_fail_nomem(err);
+    for (size_t i = 0; video && st >= 0 && i < plan->span_count; i++)
+        st = copy_part(c, t->name, plan->task_names[plan->audio_count + i], object, block, err);
+    for (size_t i = 0; !video && st >= 0 && i < plan->audio_count; i++)
+        if (vpi_streq(plan->audio[i].name, t->name))
+            st = copy_part(c, t->name, plan->task_names[i], object, block, err);
+    vpi_free(block);
+    return st;
+}
+
+/* init + sidx + the parts of all tasks; segments get their offsets in it. */
+static vp_status write_single(composer *c, vpi_ptrack *t, const vpi_buf *init, vp_error *err)
+{
+    vpi_buf sidx = { 0 };
+    vp_object *object = NULL;
+    vp_object_info info;
+    vp_status st = vpi_cmaf_sidx(t, &sidx, err);
+    if (st == VP_E_LIMIT) { /* too many references: manifests list the segments instead */
+        vpi_error_reset(err);
+        vpi_buf_dispose(&sidx);
+        st = VP_OK;
+    } else if (st >= 0) {
+        t->index.key = vpi_strdup(t->init.key);
+        t->index.offset = init->size;
+        t->index.bytes = sidx.size;
+        if (!t->index.key) st = vpi_fail_nomem(err);
+    }
+    uint64_t at = init->size + sidx.size;
+    for (size_t i = 0; i < t->segment_count; i++) {
+        t->segments[i].offset = at;
+        at += t->segments[i].bytes;
+    }
+    if (st >= 0) st = begin_object(c, t, VP_OBJECT_SEGMENT, at, &info, &object, err);
+    if (st >= 0) {
+        st = vp_object_write(object, init->data, init->size, err);
+        if (st >= 0 && sidx.size) st = vp_object_write(object, sidx.data, sidx.size, err);
+        if (st >= 0) st = copy_parts(c, t, object, err);
+        st = end_object(c, object, &info, st, err);
+        t->object_bytes = info.size;
+        t->object_crc32c = info.crc32c;
+    }
+    if (st >= 0 && t->object_bytes != at)
+        st = vpi_fail(err, VP_E_DATA, "CHECKSUM_MISMATCH", "%s: parts differ from the tasks' results", t->name);
+    vpi_buf_dispose(&sidx);
+    return st;
+}
+
+static const vpi_buf *track_init(const vp_plan *plan, const vpi_ptrack *t)
+{
+    for (size_t i = 0; t->kind == VP_TRACK_VIDEO && i < plan->rung_count; i++)
+        if (vpi_streq(plan->rungs[i].name, t->name)) return &plan->rungs[i].init;
+    for (size_t i = 0; t->kind == VP_TRACK_AUDIO && i < plan->audio_count; i++)
+        if (vpi_streq(plan->audio[i].name, t->name)) return &plan->audio[i].init;
+    return NULL;
+}
+
+vp_status vpi_plan_compose(const vp_plan *plan, vp_store *work, vp_sink *sink, vp_presentation *presentation,
+                           void (*object)(void *, const vp_object_info *), void *object_user, vp_cancel *cancel,
+                           vp_error *err)
+{
+    composer c = { plan, work, sink, object, object_user, cancel };
+    for (size_t i = 0; i < presentation->p.track_count; i++) {
+        vpi_ptrack *t = &presentation->p.tracks[i];
+        if (t->container != VP_CONTAINER_CMAF) continue;
+        const vpi_buf *init = track_init(plan, t);
+        if (!init) return vpi_fail(err, VP_E_INTERNAL, NULL, "%s is not in the plan", t->name);
+        VPI_TRY(plan->single_file ? write_single(&c, t, init, err) : write_init(&c, t, init, err));
+    }
+    return VP_OK;
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+
+#include "base/context.h"
+#include "frames_int.h"
+#include "plan_int.h"
+
+/*
+ * One audio track from start to end: decoded, encoded and cut at the frames nearest to the video's segment borders.
+ * The frames go into CMAF segments (or the part of a single file), packed audio segments, and, when TS muxes them,
+ * into the work store.
+ */
+typedef struct audio_run {
+    vpi_task_env *env;
+    const vpi_plan_audio *a;
+    vpi_track_setup setup;
+    vpi_audio *audio;
+    vpi_ptrack cmaf, packed;
+    vp_object *part;
+    vpi_frames_writer *kept;
+    /* the segment being filled */
+    vpi_buf data;
+    vpi_sample *samples;
+    size_t sample_cap;
+    vpi_segment_in in;
+} audio_run;
+
+static const size_t one_fragment[1] = { 0 };
+
+static vp_status write_cmaf(void *user, vp_object *object, vpi_segment *entry, vp_error *err)
+{
+    audio_run *run = user;
+    return vpi_cmaf_segment(&run->in, NULL, true, object, entry, err);
+}
+
+static vp_status write_packed(void *user, vp_object *object, vpi_segment *entry, vp_error *err)
+{
+    audio_run *run = user;
+    return vpi_packed_audio_segment(&run->in, object, entry, err);
+}
+
+static vp_status write_part(audio_run *run, vp_error *err)
+{
+    char key[1024];
+    vpi_segment *entry = vpi_ptrack_add_segment(&run->cmaf);
+    if (!entry) return vpi_fail_nomem(err);
+    if (!vpi_plan_key(run->env->plan, "audio", run->a->name, "media.mp4", key))
+        return vpi_fail(err, VP_E_ARG, NULL, "key too long");
+    entry->key = vpi_strdup(key);
+    if (!entry->key) return vpi_fail_nomem(err);
+    return vpi_cmaf_segment(&run->in, NULL, false, run->part, entry, err);
+}
+
+static vp_status fill_segment(audio_run *run, uint64_t first, uint64_t last, vp_error *err)
+{
+    size_t n = 0;
+    vpi_buf_clear(&run->data);
+    for (uint64_t frame = first; frame < last; frame++, n++) {
+        const uint8_t *data = NULL;
+        size_t size = 0;
+        VPI_TRY(vpi_cancel_check(run->env->cancel, err));
+        vp_status st = vpi_audio_next(run->audio, &data, &size, err);
+        if (st == VP_END) return vpi_fail(err, VP_E_INTERNAL, NULL, "audio ended before its last frame");
+        if (st < 0) return st;
+        if (!VPI_GROW(run->samples, n, run->sample_cap)) return vpi_fail_nomem(err);
+        run->samples[n] = (vpi_sample){ .pts = (int64_t)(frame * VPI_AAC_FRAME), .sync = true, .size = size };
+        vpi_buf_add(&run->data, data, size);
+        if (vpi_buf_failed(&run->data)) return vpi_fail_nomem(err);
+        if (run->kept) VPI_TRY(vpi_frames_add(run->kept, data, size, err));
+    }
+    const uint8_t *at = run->data.data; /* the buffer may have moved while it grew */
+    for (size_t i = 0; i < n; i++) {
+        run->samples[i].data = at;
+        at += run->samples[i].size;
+    }
+    run->in.samples = run->samples;
+    run->in.count = n;
+    run->in.start = first * VPI_AAC_FRAME;
+    run->in.end = last * VPI_AAC_FRAME;
+    run->in.first_sample = first;
+    return VP_OK;
+}
+
+static vp_status segment(audio_run *run, uint64_t number, vp_error *err)
+{
+    vpi_task_env *env = run->env;
+    uint64_t first = vpi_plan_audio_border(env->plan, env->index, number);
+    uint64_t last = vpi_plan_audio_border(env->plan, env->index, number + 1);
+    VPI_TRY(fill_segment(run, first, last, err));
+    run->in.first_fragment = number;
+    if (run->part)
+        VPI_TRY(write_part(run, err));
+    else if (env->plan->cmaf)
+        VPI_TRY(vpi_task_segment(env, &run->cmaf, "audio", run->a->name, number, write_cmaf, run, err));
+    if (env->plan->ts && !env->plan->mux_audio)
+        VPI_TRY(vpi_task_segment(env, &run->packed, "ts", run->a->name, number, write_packed, run, err));
+    if (env->options->progress) env->options->progress(env->options->progress_user, last, run->a->audio.frames);
+    return VP_OK;
+}
+
+static vp_status run_open(audio_run *run, vp_error *err)
+{
+    vpi_task_env *env = run->env;
+    const vp_plan *plan = env->plan;
+    const uint8_t *asc = NULL;
+    size_t size = 0;
+    char name[160];
+    VPI_TRY(vpi_plan_audio_track(plan, env->index, VP_CONTAINER_CMAF, &run->cmaf, err));
+    VPI_TRY(vpi_plan_audio_track(plan, env->index, VP_CONTAINER_PACKED, &run->packed, err));
+    run->cmaf.single_file = plan->single_file;
+    vpi_plan_audio_setup(plan, env->index, &run->setup);
+    run->in.setup = &run->setup;
+    run->in.fragments = one_fragment;
+    run->in.fragment_count = 1;
+    VPI_TRY(vpi_audio_open(env->context, env->source, &run->a->audio, env->cancel, &run->audio, err));
+    vpi_audio_config(run->audio, &asc, &size);
+    if (size != run->a->asc.size || memcmp(asc, run->a->asc.data, size) != 0)
+        return vpi_fail(err, VP_E_CONFLICT, "BUILD_MISMATCH", "the encoder's configuration is not the planned one");
+    if (plan->single_file) VPI_TRY(vpi_task_part_begin(env, run->a->name, &run->part, err));
+    if (!plan->mux_audio) return VP_OK;
+    snprintf(name, sizeof(name), "audio/%s", run->a->name);
+    return vpi_frames_create(env->work, name, &run->kept, err);
+}
+
+static vp_status run_end(audio_run *run, vp_error *err)
+{
+    vpi_task_env *env = run->env;
+    vp_object *part = run->part;
+    vpi_frames_writer *kept = run->kept;
+    uint64_t content = 0;
+    run->part = NULL;
+    run->kept = NULL;
+    if (kept) {
+        vp_status st = vpi_frames_commit(kept, err);
+        if (st < 0) {
+            vp_object_abort(part);
+            return st;
+        }
+    }
+    if (part) VPI_TRY(vp_object_commit(part, NULL, NULL, err));
+    vpi_audio_stats(run->audio, &content, &env->concealed);
+    if (env->plan->cmaf) VPI_TRY(vpi_task_add_track(env, &run->cmaf, err));
+    if (env->plan->ts && !env->plan->mux_audio) VPI_TRY(vpi_task_add_track(env, &run->packed, err));
+    return VP_OK;
+}
+
+vp_status vpi_task_audio(vpi_task_env *env, vp_error *err)
+{
+    audio_run run = { .env = env, .a = &env->plan->audio[env->index] };
+    uint64_t segments = vpi_grid_segments(&env->plan->grid);
+    vp_status st = run_open(&run, err);
+    for (uint64_t n = 0; st >= 0 && n < segments; n++) st = segment(&run, n, err);
+    if (st >= 0) st = run_end(&run, err);
+    vp_object_abort(run.part);
+    vpi_frames_discard(run.kept);
+    vpi_audio_close(run.audio);
+    vpi_ptrack_dispose(&run.cmaf);
+    vpi_ptrack_dispose(&run.packed);
+    vpi_buf_dispose(&run.data);
+    vpi_free(run.samples);
+    return st < 0 ? st : VP_OK;
+}
