@@ -21,7 +21,8 @@ static vp_status parse_ftyp(const vpi_box *box, vpi_init_info *out, vp_error *er
     if (c.failed) return VPI_CORRUPT(err, "broken 'ftyp'");
     for (unsigned i = 0; i < MAX_BRANDS; i++) {
         uint8_t last = (uint8_t)brand;
-        bool sixth = (last >= '6' && last <= '9') || (last >= 'a' && last <= 'z');
+        /* The brands went on from iso9 to isoa; isom is the first of all. */
+        bool sixth = (last >= '6' && last <= '9') || (last >= 'a' && last <= 'l');
         if (sixth && brand >> 8 == VPI_FOURCC(0, 'i', 's', 'o')) out->brand_iso6 = true;
         if (brand == VPI_FOURCC('c', 'm', 'f', 'c') || brand == VPI_FOURCC('c', 'm', 'f', '2'))
             out->brand_cmfc = true;
@@ -184,7 +185,8 @@ static void parse_audio_entry(vpi_cursor *c, uint8_t stsd_version, vpi_init_info
     } else if (version == 2) {
         vpi_drop(c, 4);
         out->sample_rate = rate_of_double(vpi_take(c, 8));
-        out->channels = (uint16_t)VPI_MIN(vpi_take32(c), (uint32_t)UINT16_MAX);
+        uint32_t channels = vpi_take32(c);
+        out->channels = (uint16_t)VPI_MIN(channels, (uint32_t)UINT16_MAX);
         vpi_drop(c, 20);
     }
 }

@@ -221,6 +221,8 @@ int vpi_dir_file_create(vpi_dir *dir, const char *key, vpi_dir_file *f)
 {
     int tries, rc = -ENOENT;
 
+    /* Now, not when it is renamed. */
+    if (strlen(vpi_key_name(key)) >= PART_ROOM) return -ENAMETOOLONG;
     for (tries = 0; rc == -ENOENT && tries < TRIES; tries++) {
         rc = vpi_dir_parent(dir, key, &f->made, &f->name);
         if (rc < 0) break;
@@ -284,6 +286,12 @@ int vpi_fd_write(int fd, const void *data, size_t size)
     return vpi_fd_writev(fd, &iov, size > 0 ? 1 : 0);
 }
 
+/* No file of that name: nothing there, a part that is a file or a link, or a link in its place. */
+static bool is_none(int number)
+{
+    return number == ENOENT || number == ENOTDIR || number == ELOOP || number == ENAMETOOLONG;
+}
+
 int vpi_dir_sync(vpi_dir *dir, const char *folder, bool above)
 {
     int root = vpi_dir_root(dir, false), at = root, rc = 0;
@@ -295,8 +303,8 @@ int vpi_dir_sync(vpi_dir *dir, const char *folder, bool above)
     }
     if (rc == 0) rc = at >= 0 ? sync_fd(at) : at;
     if (at >= 0 && at != root) close(at);
-    /* A folder that was pruned since needs no sync. */
-    return rc == -ENOENT ? 0 : rc;
+    /* A folder that was pruned since, and perhaps replaced by an object, needs no sync. */
+    return is_none(-rc) ? 0 : rc;
 }
 
 void vpi_dir_prune(vpi_dir *dir, const char *key)
@@ -318,12 +326,6 @@ void vpi_dir_prune(vpi_dir *dir, const char *key)
 }
 
 /* ---- committed files ---- */
-
-/* No file of that name: nothing there, a part that is a file or a link, or a link in its place. */
-static bool is_none(int number)
-{
-    return number == ENOENT || number == ENOTDIR || number == ELOOP || number == ENAMETOOLONG;
-}
 
 vp_status vpi_dir_stat(vpi_dir *dir, const char *key, vp_object_info *info, vp_error *err)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/error.h"
+#include "io/io.h"
 #include "io/quick.h"
 
 static vp_status store_begin(void *user, const vp_object_info *info, void **object, vp_error *err)
@@ -44,7 +45,7 @@ vp_status vpi_sink_over_store(vp_context *context, vp_store *store, vp_sink **ou
     ops.commit = store_commit;
     ops.abort = store_abort;
     ops.release = store_release;
-    vp_status st = vp_sink_new(context, &ops, vp_store_ref(store), out, err);
+    vp_status st = vpi_sink_new_internal(context, &ops, NULL, true, vp_store_ref(store), out, err);
     if (st < 0) vp_store_unref(store);
     return st;
 }

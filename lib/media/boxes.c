@@ -12,6 +12,8 @@
 #define BOXES_ALL 4000000u   /* of a scan: two fragments a second for 11 days */
 #define BOXES_INSIDE 4096u   /* children of moov, and of a trak */
 #define EDITS_MAX 64u        /* entries looked at */
+#define ENTRIES_MAX 64u
+#define DEPTH_MAX 5u         /* moov trak mdia minf stbl stsd */
 #define RIFF_SLACK 16u       /* writers that count a header or padding wrongly */
 
 typedef struct box {
@@ -76,7 +78,39 @@ static vp_status edits(vpi_window *w, const box *elst, bool *complex, vp_error *
     return VP_OK;
 }
 
-static vp_status look_inside(vpi_window *w, const box *parent, unsigned depth, bool *complex, vp_error *err)
+/*
+ * Sample entries of protected tracks (ISO/IEC 14496-12 8.12; the last four: Apple's stores). libavformat gives
+ * the name of the codec inside instead.
+ */
+static vp_status entries(vpi_window *w, const box *stsd, bool *encrypted, vp_error *err)
+{
+    uint64_t at = stsd->body + 8, end = VPI_MIN(stsd->end, w->size);
+    vp_status st;
+    box b;
+
+    for (unsigned n = 0; at < end && n < ENTRIES_MAX; n++, at = b.end) {
+        st = box_at(w, at, end, &b, err);
+        if (st != VP_OK) return st < 0 ? st : VP_OK;
+        switch (b.type) {
+        case TYPE('e', 'n', 'c', 'v'):
+        case TYPE('e', 'n', 'c', 'a'):
+        case TYPE('d', 'r', 'm', 's'):
+        case TYPE('d', 'r', 'm', 'i'):
+        case TYPE('p', '6', '0', '8'): *encrypted = true; break;
+        default: break;
+        }
+        if (b.end <= at) break;
+    }
+    return VP_OK;
+}
+
+static bool has_children(uint32_t type)
+{
+    return type == TYPE('t', 'r', 'a', 'k') || type == TYPE('e', 'd', 't', 's') || type == TYPE('m', 'd', 'i', 'a') ||
+           type == TYPE('m', 'i', 'n', 'f') || type == TYPE('s', 't', 'b', 'l');
+}
+
+static vp_status look_inside(vpi_window *w, const box *parent, unsigned depth, vpi_structure *out, vp_error *err)
 {
     uint64_t at = parent->body, end = VPI_MIN(parent->end, w->size);
     vp_status st = VP_OK;
@@ -86,9 +120,11 @@ static vp_status look_inside(vpi_window *w, const box *parent, unsigned depth, b
         st = box_at(w, at, end, &b, err);
         if (st != VP_OK) return st < 0 ? st : VP_OK;
         if (b.type == TYPE('e', 'l', 's', 't')) {
-            VPI_TRY(edits(w, &b, complex, err));
-        } else if (depth < 3 && (b.type == TYPE('t', 'r', 'a', 'k') || b.type == TYPE('e', 'd', 't', 's'))) {
-            VPI_TRY(look_inside(w, &b, depth + 1, complex, err));
+            VPI_TRY(edits(w, &b, &out->edits_complex, err));
+        } else if (b.type == TYPE('s', 't', 's', 'd')) {
+            VPI_TRY(entries(w, &b, &out->encrypted, err));
+        } else if (depth < DEPTH_MAX && has_children(b.type)) {
+            VPI_TRY(look_inside(w, &b, depth + 1, out, err));
         }
         if (b.end <= at) break;
         at = b.end;
@@ -144,7 +180,7 @@ static vp_status check_mp4(vpi_window *w, bool all, vpi_structure *out, vp_error
             if (!moov) out->moov_at_end = mdat;
             moov = true;
             over = b.end > w->size;
-            if (!over) VPI_TRY(look_inside(w, &b, 0, &out->edits_complex, err));
+            if (!over) VPI_TRY(look_inside(w, &b, 0, out, err));
             break;
         case TYPE('m', 'o', 'o', 'f'):
             out->fragmented = true;
@@ -172,6 +208,9 @@ static vp_status check_mp4(vpi_window *w, bool all, vpi_structure *out, vp_error
         }
         return vpi_fail(err, VP_E_DATA, "INPUT_NO_MOOV",
                         "the file has no index (moov): the upload or recording is not complete");
+    }
+    if (out->encrypted) {
+        return vpi_fail(err, VP_E_UNSUPPORTED, "INPUT_ENCRYPTED", "the file's tracks are encrypted");
     }
     return over ? cut(needed, w->size, err) : VP_OK;
 }

@@ -443,6 +443,10 @@ static vp_status read_packet(vpi_demux *d, AVPacket **out, vp_error *err)
 
     *out = NULL;
     if (!packet) return vpi_fail_nomem(err);
+    if (!d->ic) { /* opening it again for a seek failed */
+        av_packet_free(&packet);
+        return vpi_fail(err, VP_E_STATE, NULL, "the reader has failed before");
+    }
     d->read_any = true;
     for (;;) {
         st = vpi_cancel_check(d->cancel, err);

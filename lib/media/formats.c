@@ -196,6 +196,11 @@ bool vpi_formats_raw(const AVInputFormat *format)
     return IN(format->name, raw);
 }
 
+bool vpi_formats_trimmed(const AVInputFormat *format)
+{
+    return strcmp(format->name, "ogg") == 0;
+}
+
 static bool codec_allowed(enum AVCodecID id)
 {
     for (size_t i = 0; i < VPI_COUNT(codecs); i++) {

@@ -4,7 +4,9 @@
 
 /* Private to the reading half of this folder: byte access, format choice, structure checks, tracks. */
 
+#include "base/buf.h"
 #include "media/libav_int.h"
+#include "media/stats_int.h"
 
 #define VPI_HEAD_MAX (1u << 20)      /* bytes of the head that the format is chosen by */
 #define VPI_AVIO_BUFFER (128u << 10) /* of the AVIOContext */
@@ -57,6 +59,7 @@ typedef struct vpi_structure {
     bool moov_at_end;
     bool edits_complex;  /* several edits, or a media rate other than 1 */
     bool fragmented;
+    bool encrypted;
 } vpi_structure;
 
 /* all: walk every top-level box, else stop at what tells enough. Refusals INPUT_NO_MOOV, INPUT_TRUNCATED,
@@ -70,8 +73,14 @@ vp_status vpi_structure_check(vpi_window *w, const AVInputFormat *format, bool a
 void vpi_track_fill(vpi_track *track, const AVStream *stream, const AVFormatContext *format);
 /* Presentation skip (priming) and cut at the end of an audio packet, in samples. */
 void vpi_packet_skips(const AVPacket *packet, uint32_t *start, uint32_t *end);
+/* The demuxer takes the cut out of the packet's duration itself. */
+bool vpi_formats_trimmed(const AVInputFormat *format);
 /* Rates that the container declares, as the scan's first candidates; 0/1 where there is none. */
 void vpi_track_declared_rates(const AVStream *stream, vpi_rational rates[3]);
+/* Adds the avcC of the parameter sets in Annex B data. VP_AGAIN where there is no SPS or no PPS. */
+vp_status vpi_track_avcc(const uint8_t *data, size_t size, vpi_buf *out, vp_error *err);
+/* Payload of vpcC after version and flags. */
+void vpi_track_vpcc(const vpi_track *track, const AVCodecParameters *par, uint8_t out[8]);
 bool vpi_track_encrypted(const AVStream *stream);
 void vpi_track_dispose(vpi_track *track); /* what a track owns */
 
@@ -110,5 +119,18 @@ vp_status vpi_mp4_config(vpi_mp4 *m, const vpi_track *track, const AVStream *str
 vp_status vpi_mp4_config_packet(vpi_mp4 *m, const vpi_track *track, const AVPacket *packet, vp_error *err);
 /* Changes the packet's data in place of the packet's own buffer. */
 vp_status vpi_mp4_convert(const vpi_mp4 *m, const vpi_track *track, AVPacket *packet, vp_error *err);
+
+/* ---- probe.c: what probe and scan share ---- */
+
+/* A vp_media with the tracks as opening found them. */
+vp_status vpi_report_new(vpi_demux *demux, vp_media **out, vp_error *err);
+/* Statistics of one stream into its track. exact: all packets were counted. */
+void vpi_report_track(vpi_track *track, vpi_stats_result *result, bool exact);
+/* Duration, skew, bit rate, limits and warnings, once the tracks are final. jumps: indexed like the tracks. */
+vp_status vpi_report_finish(vpi_demux *demux, vp_media *media, const vpi_limits *limits, bool exact,
+                            const vpi_stats_result *results, vp_error *err);
+/* Statistics for a stream of the demuxer; NULL for one that needs none or (nomem) on no memory. */
+vpi_stats *vpi_report_stats(vpi_demux *demux, int32_t stream, bool *nomem);
+bool vpi_report_count(vpi_demux *demux, vpi_stats *stats, const vpi_packet *packet);
 
 #endif

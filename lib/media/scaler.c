@@ -4,7 +4,7 @@
 
 #include "media/frame_int.h"
 
-/* Bicubic: measured beside area, bilinear and lanczos it costs under 3 % of the encoders and keeps detail. */
+/* Bicubic: the whole cascade costs about 6 % of veryfast encoders; bilinear and area cost half and blur. */
 #define SCALER_FLAGS (SWS_BICUBIC | SWS_ACCURATE_RND | SWS_BITEXACT)
 /*
  * Where 4:2:0 chroma samples lie, in 1/256 luma steps: at the left column, between two rows (H.264 figure 6-1).

@@ -8,7 +8,6 @@
 #include <libavutil/intreadwrite.h>
 #include <libavutil/pixdesc.h>
 
-#include "base/buf.h"
 #include "bitstream/bitstream.h"
 
 #define SAR_MAX 1000u      /* wilder shapes are damage, not pictures */
@@ -115,8 +114,7 @@ static void fill_display(vpi_track *t, const AVStream *stream)
     t->display_height = (uint32_t)(t->rotation % 180 ? w : h);
 }
 
-/* avcC of Annex B extradata; an empty buffer where there are no parameter sets. */
-static void avcc_from_annexb(const uint8_t *data, size_t size, vpi_buf *out)
+vp_status vpi_track_avcc(const uint8_t *data, size_t size, vpi_buf *out, vp_error *err)
 {
     vpi_nal sps[SETS_MAX], pps[SETS_MAX], nal;
     size_t at = 0, n_sps = 0, n_pps = 0;
@@ -125,7 +123,9 @@ static void avcc_from_annexb(const uint8_t *data, size_t size, vpi_buf *out)
         if (vpi_h264_type(&nal) == VPI_H264_SPS && n_sps < SETS_MAX) sps[n_sps++] = nal;
         if (vpi_h264_type(&nal) == VPI_H264_PPS && n_pps < SETS_MAX) pps[n_pps++] = nal;
     }
-    if (n_sps && n_pps) vpi_avcc_write(sps, n_sps, pps, n_pps, out, NULL);
+    if (!n_sps || !n_pps) return VP_AGAIN;
+    VPI_TRY(vpi_avcc_write(sps, n_sps, pps, n_pps, out, err));
+    return vpi_buf_failed(out) ? vpi_fail_nomem(err) : VP_OK;
 }
 
 static void h264_string(vpi_track *t, const AVCodecParameters *par)
@@ -136,8 +136,10 @@ static void h264_string(vpi_track *t, const AVCodecParameters *par)
         vpi_codecs_avc(par->extradata, (size_t)par->extradata_size, t->codecs, NULL);
         return;
     }
-    if (par->extradata_size > 0) avcc_from_annexb(par->extradata, (size_t)par->extradata_size, &b);
-    if (b.size && !vpi_buf_failed(&b)) vpi_codecs_avc(b.data, b.size, t->codecs, NULL);
+    if (par->extradata_size > 0 &&
+        vpi_track_avcc(par->extradata, (size_t)par->extradata_size, &b, NULL) == VP_OK) {
+        vpi_codecs_avc(b.data, b.size, t->codecs, NULL);
+    }
     vpi_buf_dispose(&b);
 }
 
@@ -158,19 +160,18 @@ static unsigned vp9_level(uint64_t pixels)
     return 62;
 }
 
-static void vp9_string(vpi_track *t, const AVCodecParameters *par)
+void vpi_track_vpcc(const vpi_track *t, const AVCodecParameters *par, uint8_t out[8])
 {
-    uint8_t vpcc[8] = {0};
     unsigned chroma = strcmp(t->chroma, "4:2:2") == 0 ? 2 : strcmp(t->chroma, "4:4:4") == 0 ? 3 : 1;
 
-    vpcc[0] = (uint8_t)(par->profile >= 0 && par->profile <= 3 ? par->profile : 0);
-    vpcc[1] = (uint8_t)(par->level > 0 && par->level < 100 ? (unsigned)par->level
-                                                           : vp9_level((uint64_t)t->width * t->height));
-    vpcc[2] = (uint8_t)((t->bit_depth ? t->bit_depth : 8) << 4 | chroma << 1 | (t->full_range == 1));
-    vpcc[3] = t->cicp_primaries;
-    vpcc[4] = t->cicp_transfer;
-    vpcc[5] = t->cicp_matrix;
-    vpi_codecs_vp9(vpcc, sizeof(vpcc), t->codecs, NULL);
+    memset(out, 0, 8);
+    out[0] = (uint8_t)(par->profile >= 0 && par->profile <= 3 ? par->profile : 0);
+    out[1] = (uint8_t)(par->level > 0 && par->level < 100 ? (unsigned)par->level
+                                                          : vp9_level((uint64_t)t->width * t->height));
+    out[2] = (uint8_t)((t->bit_depth ? t->bit_depth : 8) << 4 | chroma << 1 | (t->full_range == 1));
+    out[3] = t->cicp_primaries;
+    out[4] = t->cicp_transfer;
+    out[5] = t->cicp_matrix;
 }
 
 static void aac_string(vpi_track *t, const AVCodecParameters *par)
@@ -188,6 +189,7 @@ static void fill_codec_string(vpi_track *t, const AVCodecParameters *par)
 {
     const uint8_t *extra = par->extradata;
     size_t size = par->extradata_size > 0 ? (size_t)par->extradata_size : 0;
+    uint8_t vpcc[8];
 
     t->codecs[0] = 0;
     switch (t->codec) {
@@ -198,7 +200,10 @@ static void fill_codec_string(vpi_track *t, const AVCodecParameters *par)
     case VPI_CODEC_AV1:
         if (size) vpi_codecs_av1(extra, size, t->codecs, NULL);
         break;
-    case VPI_CODEC_VP9: vp9_string(t, par); break;
+    case VPI_CODEC_VP9:
+        vpi_track_vpcc(t, par, vpcc);
+        vpi_codecs_vp9(vpcc, sizeof(vpcc), t->codecs, NULL);
+        break;
     case VPI_CODEC_AAC: aac_string(t, par); break;
     case VPI_CODEC_AC3: vpi_strlcpy(t->codecs, "ac-3", sizeof(t->codecs)); break;
     case VPI_CODEC_EAC3: vpi_strlcpy(t->codecs, "ec-3", sizeof(t->codecs)); break;
@@ -230,6 +235,7 @@ static void fill_audio(vpi_track *t, const AVCodecParameters *par)
 {
     t->sample_rate = par->sample_rate > 0 ? (uint32_t)par->sample_rate : 0;
     t->channels = par->ch_layout.nb_channels > 0 ? (uint32_t)par->ch_layout.nb_channels : 0;
+    if (par->initial_padding > 0) t->skip_samples = (uint32_t)par->initial_padding;
     vpi_strlcpy(t->layout, "unknown", sizeof(t->layout));
     if (par->ch_layout.order == AV_CHANNEL_ORDER_NATIVE) {
         av_channel_layout_describe(&par->ch_layout, t->layout, sizeof(t->layout));

@@ -16,6 +16,8 @@ KNOWN = {"EXTM3U", "EXT-X-VERSION", "EXT-X-INDEPENDENT-SEGMENTS", "EXT-X-START",
          "EXT-X-DISCONTINUITY", "EXT-X-PROGRAM-DATE-TIME", "EXT-X-DATERANGE", "EXT-X-BITRATE", "EXT-X-GAP",
          "EXT-X-BYTERANGE", "EXTINF", "EXT-X-ENDLIST", "EXT-X-DISCONTINUITY-SEQUENCE"}
 
+REPEATED = {"EXT-X-PROGRAM-DATE-TIME", "EXT-X-DATERANGE", "EXT-X-BITRATE", "EXT-X-GAP", "EXT-X-TILES"}
+
 
 def attributes(text):
     """Attribute list -> {name: (value, was quoted)}."""
@@ -116,7 +118,7 @@ class Playlist:
             elif name == "EXT-X-DISCONTINUITY":
                 ck.fail("P26", where, "discontinuity in a title of one piece")
             else:
-                ck.check(name not in self.tags, "HLS", where, "%s twice" % name)
+                ck.check(name not in self.tags or name in REPEATED, "HLS", where, "%s twice" % name)
                 self.tags[name] = value
         if "EXT-X-VERSION" in self.tags:
             self.version = int(self.tags["EXT-X-VERSION"])

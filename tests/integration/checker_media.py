@@ -665,6 +665,8 @@ class Ts:
             self._section(pid, body[1 + body[0]:], n)
             last_psi[pid] = n
             return
+        if pid < 0x20:
+            return  # SDT and other tables: allowed, of no use to players
         if pid not in self.streams:
             raise Broken("PID 0x%x at %d is in no PMT" % (pid, n * 188))
         if start:

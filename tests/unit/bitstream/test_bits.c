@@ -44,7 +44,8 @@ static void test_read(void **state)
 static void test_exp_golomb(void **state)
 {
     (void)state;
-    static const uint32_t values[] = { 0, 1, 2, 3, 7, 8, 254, 255, 65535, 0x7ffffffe, 0x7fffffff, 0xfffffffd, 0xfffffffe };
+    static const uint32_t values[] = { 0,   1,     2,          3,          7,          8,         254,
+                                       255, 65535, 0x7ffffffe, 0x7fffffff, 0xfffffffd, 0xfffffffe };
     bit_writer w = { .bits = 0 };
     for (size_t i = 0; i < VPI_COUNT(values); i++) put_ue(&w, values[i]);
     vpi_bits b;
@@ -60,7 +61,8 @@ static void test_exp_golomb(void **state)
     assert_false(b.failed);
 
     /* 2^32-1 needs 32 leading zeros: refused. A code that is cut off too. */
-    const uint8_t big[] = { 0, 0, 0, 0, 0x80, 0, 0, 0, 0 }, cut[] = { 0x08 }, none[] = { 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+    const uint8_t big[] = { 0, 0, 0, 0, 0x80, 0, 0, 0, 0 }, cut[] = { 0x08 },
+                  none[] = { 0, 0, 0, 0, 0, 0, 0, 0, 0 };
     vpi_bits_init(&b, big, sizeof(big));
     assert_int_equal(vpi_bits_ue(&b), 0);
     assert_true(b.failed);

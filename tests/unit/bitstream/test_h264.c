@@ -178,8 +178,16 @@ static blob make_sps(const sps_shape *s)
     return escaped(&w);
 }
 
-static const sps_shape plain_shape = { .profile = 100, .chroma = 1, .depth = 8, .mb_width = 120, .map_height = 68,
-                                       .refs = 4, .sar_idc = 1, .cpb_count = 1, .reorder = 2, .buffering = 4 };
+static const sps_shape plain_shape = { .profile = 100,
+                                       .chroma = 1,
+                                       .depth = 8,
+                                       .mb_width = 120,
+                                       .map_height = 68,
+                                       .refs = 4,
+                                       .sar_idc = 1,
+                                       .cpb_count = 1,
+                                       .reorder = 2,
+                                       .buffering = 4 };
 
 static vp_status parse_shape(const sps_shape *shape, vpi_h264_sps *out)
 {
@@ -356,7 +364,8 @@ static void put_marking(bit_writer *w, const slice_shape *s)
 static size_t put_slice(bit_writer *w, const slice_shape *s)
 {
     unsigned kind = s->type % 5;
-    bool inter = kind == 0 || kind == 1 || kind == 3, chroma = s->sps.chroma_format_idc && !s->sps.separate_colour_planes;
+    bool inter = kind == 0 || kind == 1 || kind == 3,
+         chroma = s->sps.chroma_format_idc && !s->sps.separate_colour_planes;
     unsigned l0 = s->override_refs ? 5 : s->pps.refs_l0, l1 = s->override_refs ? 3 : s->pps.refs_l1;
     put(w, 8, s->ref_idc << 5 | s->nal_type);
     put_ue(w, 0);
@@ -388,7 +397,8 @@ static size_t put_slice(bit_writer *w, const slice_shape *s)
         put_modification(w, s->modify, 5);
         if (kind == 1) put_modification(w, s->modify, 4);
     }
-    if ((s->pps.weighted_pred && (kind == 0 || kind == 3)) || (s->pps.weighted_bipred_idc == 1 && kind == 1)) {
+    if ((s->pps.weighted_pred && (kind == 0 || kind == 3)) ||
+        (s->pps.weighted_bipred_idc == 1 && kind == 1)) {
         put_ue(w, 5);
         if (chroma) put_ue(w, 6);
         put_weights(w, l0, chroma);
@@ -449,8 +459,13 @@ static void check_slice(const slice_shape *s)
 static slice_shape plain_slice(void)
 {
     slice_shape s = { .nal_type = 1, .ref_idc = 2 };
-    s.sps = (vpi_h264_sps){ .id = 3, .chroma_format_idc = 1, .frame_mbs_only = true, .mb_width = 20, .mb_height = 12,
-                            .log2_max_frame_num = 16, .log2_max_poc_lsb = 16 };
+    s.sps = (vpi_h264_sps){ .id = 3,
+                            .chroma_format_idc = 1,
+                            .frame_mbs_only = true,
+                            .mb_width = 20,
+                            .mb_height = 12,
+                            .log2_max_frame_num = 16,
+                            .log2_max_poc_lsb = 16 };
     s.pps = (vpi_h264_pps){ .id = 9, .sps_id = 3, .slice_groups = 1, .refs_l0 = 3, .refs_l1 = 1 };
     return s;
 }
@@ -673,12 +688,12 @@ static void test_level(void **state)
         { 176, 144, 15, 1, 64, 175, 4, false, 10 },
         { 176, 144, 30, 1, 192, 500, 3, false, 11 },
         { 320, 180, 25, 1, 0, 0, 4, true, 12 },
-        { 320, 240, 36, 1, 0, 0, 7, true, 13 },   /* 300 MBs * 7 = 2100 of 2376 */
-        { 320, 240, 36, 1, 0, 0, 8, true, 21 },   /* 2400 is over level 2 as well */
+        { 320, 240, 36, 1, 0, 0, 7, true, 13 }, /* 300 MBs * 7 = 2100 of 2376 */
+        { 320, 240, 36, 1, 0, 0, 8, true, 21 }, /* 2400 is over level 2 as well */
         { 320, 240, 36, 1, 768, 2001, 7, false, 21 },
         { 320, 240, 36, 1, 2000, 2000, 7, false, 20 },
         { 352, 288, 30, 1, 768, 2000, 6, false, 13 },
-        { 640, 360, 25, 1, 0, 0, 4, true, 30 },   /* 920 MBs are over 792 of level 2.1; 23000/s over 2.2 */
+        { 640, 360, 25, 1, 0, 0, 4, true, 30 }, /* 920 MBs are over 792 of level 2.1; 23000/s over 2.2 */
         { 854, 480, 30, 1, 2100, 2100, 4, true, 31 }, /* 1620 MBs * 30 = 48600 */
         { 1280, 720, 30, 1, 4200, 4200, 4, true, 31 },
         { 1280, 720, 30000, 1001, 0, 0, 5, true, 31 },
@@ -695,10 +710,10 @@ static void test_level(void **state)
         { 7680, 4320, 30, 1, 0, 0, 4, true, 60 },
         { 7680, 4320, 120, 1, 800000, 800000, 4, true, 62 },
         { 7680, 4320, 120, 1, 1000001, 0, 4, true, 0 },
-        { 20000, 16, 1, 1, 0, 0, 1, true, 0 },     /* a side over Sqrt(8 * MaxFS) */
+        { 20000, 16, 1, 1, 0, 0, 1, true, 0 }, /* a side over Sqrt(8 * MaxFS) */
         { 0, 1080, 25, 1, 0, 0, 4, true, 0 },
         { 320, 180, 25, 1, 0, 0, 17, true, 0 },
-        { 1920, 1080, 0, 0, 0, 0, 4, true, 40 },   /* rate not known */
+        { 1920, 1080, 0, 0, 0, 0, 4, true, 40 }, /* rate not known */
         { 1920, 1080, INT64_MAX, 1, 0, 0, 4, true, 0 },
         { UINT32_MAX, UINT32_MAX, 25, 1, 0, 0, 4, true, 0 },
     };
@@ -766,10 +781,11 @@ static void test_torture(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_known_sps), cmocka_unit_test(test_crop_units), cmocka_unit_test(test_sps_options),
-        cmocka_unit_test(test_sps_refusals), cmocka_unit_test(test_slices), cmocka_unit_test(test_slice_refusals),
-        cmocka_unit_test(test_pps), cmocka_unit_test(test_avcc), cmocka_unit_test(test_level),
-        cmocka_unit_test(test_torture),
+        cmocka_unit_test(test_known_sps),   cmocka_unit_test(test_crop_units),
+        cmocka_unit_test(test_sps_options), cmocka_unit_test(test_sps_refusals),
+        cmocka_unit_test(test_slices),      cmocka_unit_test(test_slice_refusals),
+        cmocka_unit_test(test_pps),         cmocka_unit_test(test_avcc),
+        cmocka_unit_test(test_level),       cmocka_unit_test(test_torture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

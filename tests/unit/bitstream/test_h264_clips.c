@@ -175,8 +175,12 @@ static stream check_stream(const char *name)
     static stream s;
     memset(&s, 0, sizeof(s));
     s.bytes = read_file(name);
-    run("ffmpeg -hide_banner -nostats -v info -f h264 -i %s -c copy -bsf:v trace_headers -f null - >trace.txt 2>&1", name);
-    run("ffprobe -v error -f h264 -show_entries frame=pict_type,coded_picture_number -of csv=p=0 %s >types.txt", name);
+    run("ffmpeg -hide_banner -nostats -v info -f h264 -i %s -c copy -bsf:v trace_headers -f null - "
+        ">trace.txt 2>&1",
+        name);
+    run("ffprobe -v error -f h264 -show_entries frame=pict_type,coded_picture_number -of csv=p=0 %s "
+        ">types.txt",
+        name);
     s.trace = read_text("trace.txt");
     char *types = read_text("types.txt");
     s.types = coded_types(types);
@@ -205,7 +209,8 @@ static stream check_stream(const char *name)
             assert_true(next_traced(&slice, "Slice Header", &t));
             check_slice(&s, &nal, &t);
             break;
-        default: break;
+        default:
+            break;
         }
         free(copy);
     }
@@ -223,8 +228,10 @@ static stream check_stream(const char *name)
 static void test_high(void **state)
 {
     (void)state;
-    run("ffmpeg -v error -y " MOVING " -c:v libx264 -pix_fmt yuv420p -x264-params bframes=3:ref=4:weightp=2:keyint=12"
-        " -f h264 a.264", "320x180");
+    run("ffmpeg -v error -y " MOVING
+        " -c:v libx264 -pix_fmt yuv420p -x264-params bframes=3:ref=4:weightp=2:keyint=12"
+        " -f h264 a.264",
+        "320x180");
     stream s = check_stream("a.264");
     assert_int_equal(s.sps[0].profile_idc, 100);
     assert_int_equal(s.sps[0].width, 320);
@@ -237,7 +244,8 @@ static void test_high(void **state)
 static void test_weights(void **state)
 {
     (void)state;
-    run("ffmpeg -v error -y " FADING " -c:v libx264 -pix_fmt yuv420p -x264-params bframes=2:ref=4:weightp=2:cabac=0:8x8dct=0"
+    run("ffmpeg -v error -y " FADING
+        " -c:v libx264 -pix_fmt yuv420p -x264-params bframes=2:ref=4:weightp=2:cabac=0:8x8dct=0"
         " -profile:v main -f h264 w.264");
     stream s = check_stream("w.264");
     assert_int_equal(s.sps[0].profile_idc, 77);
@@ -249,7 +257,8 @@ static void test_baseline(void **state)
 {
     (void)state;
     run("ffmpeg -v error -y " MOVING " -c:v libx264 -pix_fmt yuv420p -profile:v baseline -level 3.1"
-        " -x264-params ref=2:slices=4:keyint=9 -f h264 b.264", "350x202");
+        " -x264-params ref=2:slices=4:keyint=9 -f h264 b.264",
+        "350x202");
     stream s = check_stream("b.264");
     assert_int_equal(s.sps[0].profile_idc, 66);
     assert_int_equal(s.sps[0].level_idc, 31);
@@ -262,8 +271,10 @@ static void test_baseline(void **state)
 static void test_interlaced(void **state)
 {
     (void)state;
-    run("ffmpeg -v error -y " MOVING " -c:v libx264 -pix_fmt yuv420p -x264-params tff=1:bframes=3:ref=4:b-pyramid=normal"
-        " -aspect 16:9 -f h264 i.264", "352x288");
+    run("ffmpeg -v error -y " MOVING
+        " -c:v libx264 -pix_fmt yuv420p -x264-params tff=1:bframes=3:ref=4:b-pyramid=normal"
+        " -aspect 16:9 -f h264 i.264",
+        "352x288");
     stream s = check_stream("i.264");
     assert_false(s.sps[0].frame_mbs_only);
     assert_true(s.sps[0].mb_adaptive);
@@ -271,7 +282,8 @@ static void test_interlaced(void **state)
     assert_int_equal(s.sps[0].sar_num, 16);
     assert_int_equal(s.sps[0].sar_den, 11);
     /* Crop units are twice as high here: 180 lines are no multiple of 32. */
-    run("ffmpeg -v error -y " MOVING " -c:v libx264 -pix_fmt yuv420p -x264-params bff=1 -f h264 i.264", "320x180");
+    run("ffmpeg -v error -y " MOVING " -c:v libx264 -pix_fmt yuv420p -x264-params bff=1 -f h264 i.264",
+        "320x180");
     s = check_stream("i.264");
     assert_int_equal(s.sps[0].width, 320);
     assert_int_equal(s.sps[0].height, 180);
@@ -281,9 +293,11 @@ static void test_interlaced(void **state)
 static void test_vui(void **state)
 {
     (void)state;
-    run("ffmpeg -v error -y " MOVING " -vf setsar=64/45 -c:v libx264 -pix_fmt yuv420p -color_range pc -color_primaries bt2020"
+    run("ffmpeg -v error -y " MOVING
+        " -vf setsar=64/45 -c:v libx264 -pix_fmt yuv420p -color_range pc -color_primaries bt2020"
         " -color_trc smpte2084 -colorspace bt2020nc"
-        " -x264-params nal-hrd=vbr:vbv-maxrate=800:vbv-bufsize=800:force-cfr=1:cqm=jvt:aud=1 -f h264 v.264", "320x180");
+        " -x264-params nal-hrd=vbr:vbv-maxrate=800:vbv-bufsize=800:force-cfr=1:cqm=jvt:aud=1 -f h264 v.264",
+        "320x180");
     stream s = check_stream("v.264");
     assert_true(s.sps[0].full_range);
     assert_int_equal(s.sps[0].primaries, 9);
@@ -301,12 +315,14 @@ static void test_formats(void **state)
         const char *format;
         unsigned chroma, depth, profile;
     } rows[] = {
-        { "gray", 0, 8, 100 },          { "yuv420p10le", 1, 10, 110 }, { "yuv422p", 2, 8, 122 },
-        { "yuv444p", 3, 8, 244 },       { "yuv444p10le", 3, 10, 244 },
+        { "gray", 0, 8, 100 },    { "yuv420p10le", 1, 10, 110 }, { "yuv422p", 2, 8, 122 },
+        { "yuv444p", 3, 8, 244 }, { "yuv444p10le", 3, 10, 244 },
     };
     for (size_t i = 0; i < VPI_COUNT(rows); i++) {
-        run("ffmpeg -v error -y -f lavfi -i testsrc2=s=334x182:r=25:d=0.4,fade=t=in:d=0.3 -c:v libx264 -pix_fmt %s"
-            " -x264-params ref=3:cqm=jvt -f h264 f.264", rows[i].format);
+        run("ffmpeg -v error -y -f lavfi -i testsrc2=s=334x182:r=25:d=0.4,fade=t=in:d=0.3 -c:v libx264 "
+            "-pix_fmt %s"
+            " -x264-params ref=3:cqm=jvt -f h264 f.264",
+            rows[i].format);
         stream s = check_stream("f.264");
         assert_int_equal(s.sps[0].chroma_format_idc, rows[i].chroma);
         assert_int_equal(s.sps[0].bit_depth_luma, rows[i].depth);
@@ -321,8 +337,10 @@ static void test_probe_agrees(void **state)
     (void)state;
     static const char *const sizes[] = { "128x96", "176x144", "426x240", "854x480", "1280x718", "718x1280" };
     for (size_t i = 0; i < VPI_COUNT(sizes); i++) {
-        run("ffmpeg -v error -y -f lavfi -i testsrc2=s=%s:r=30000/1001:d=0.1 -c:v libx264 -preset veryfast -pix_fmt yuv420p"
-            " -f h264 p.264", sizes[i]);
+        run("ffmpeg -v error -y -f lavfi -i testsrc2=s=%s:r=30000/1001:d=0.1 -c:v libx264 -preset veryfast "
+            "-pix_fmt yuv420p"
+            " -f h264 p.264",
+            sizes[i]);
         run("ffprobe -v error -show_entries stream=width,height,level,r_frame_rate -of csv=p=0 p.264 >p.txt");
         stream s = check_stream("p.264");
         char *text = read_text("p.txt");
@@ -334,7 +352,8 @@ static void test_probe_agrees(void **state)
         assert_int_equal((uint64_t)s.sps[0].time_scale * den, (uint64_t)s.sps[0].num_units_in_tick * num * 2);
         /* x264 chooses the level by the same table; it looks at frame buffering, not at rates without VBV. */
         vpi_rational rate = { 30000, 1001 };
-        assert_int_equal(vpi_h264_level(width, height, rate, 0, 0, s.sps[0].max_dec_frame_buffering, true), level);
+        assert_int_equal(vpi_h264_level(width, height, rate, 0, 0, s.sps[0].max_dec_frame_buffering, true),
+                         level);
         free(text);
     }
 }
@@ -349,7 +368,8 @@ static void test_shared_clips(void **state)
     const char *media = shared_media();
     if (!media) skip();
     for (size_t i = 0; i < VPI_COUNT(rows); i++) {
-        run("ffmpeg -v error -y -i '%s/%s' -an -c copy -bsf:v h264_mp4toannexb -t 6 -f h264 s.264", media, rows[i].name);
+        run("ffmpeg -v error -y -i '%s/%s' -an -c copy -bsf:v h264_mp4toannexb -t 6 -f h264 s.264", media,
+            rows[i].name);
         stream s = check_stream("s.264");
         assert_int_equal(s.sps[0].width, rows[i].width);
         assert_int_equal(s.sps[0].height, rows[i].height);
@@ -364,8 +384,9 @@ int main(void)
         return 77;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_high),       cmocka_unit_test(test_weights), cmocka_unit_test(test_baseline),
-        cmocka_unit_test(test_interlaced), cmocka_unit_test(test_vui),     cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_high),         cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_baseline),     cmocka_unit_test(test_interlaced),
+        cmocka_unit_test(test_vui),          cmocka_unit_test(test_formats),
         cmocka_unit_test(test_probe_agrees), cmocka_unit_test(test_shared_clips),
     };
     if (tools_open() != 0) return 1;

@@ -73,10 +73,18 @@ static inline void torture(const uint8_t *data, size_t size, unsigned rounds, by
         for (unsigned k = next_random(&seed) % 8 + 1; k > 0 && n > 0; k--) {
             size_t at = next_random(&seed) % n;
             switch (next_random(&seed) % 4) {
-            case 0: p[at] = (uint8_t)next_random(&seed); break;
-            case 1: p[at] ^= (uint8_t)(1u << next_random(&seed) % 8); break;
-            case 2: p[at] = 0xff; break;
-            default: p[at] = 0; break;
+            case 0:
+                p[at] = (uint8_t)next_random(&seed);
+                break;
+            case 1:
+                p[at] ^= (uint8_t)(1u << next_random(&seed) % 8);
+                break;
+            case 2:
+                p[at] = 0xff;
+                break;
+            default:
+                p[at] = 0;
+                break;
             }
         }
         fn(p, n);

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+
+#include "io/io.h"
+#include "job_int.h"
+#include "media/demux.h"
+
+/* Shares of the whole job, in permille: the scan reads the file once, the tasks are nearly everything. */
+#define PERMILLE_SCAN 20u
+#define PERMILLE_TASKS 970u
+
+static void progress(vp_job *job, int32_t stage, uint64_t done, uint64_t total, const char *unit, uint32_t permille)
+{
+    vp_event e;
+    vp_event_init(&e);
+    e.kind = VP_EVENT_PROGRESS;
+    e.stage = stage;
+    e.done = done;
+    e.total = total;
+    e.permille = permille;
+    vpi_strlcpy(e.unit, unit, sizeof(e.unit));
+    vpi_emit(&job->emitter, &e);
+}
+
+static void on_scan(void *user, uint64_t done, uint64_t total)
+{
+    vp_job *job = user;
+    uint32_t permille = total ? (uint32_t)(VPI_MIN(done, total) * PERMILLE_SCAN / total) : 0;
+    progress(job, VP_STAGE_SCAN, done, total, "bytes", VPI_MAX(permille, job->floor_permille));
+}
+
+/* How far an earlier run came: the new one begins there, so that the number never falls. */
+static void find_floor(vp_job *job)
+{
+    vp_bytes *text = NULL;
+    vp_plan *plan = NULL;
+    uint32_t done = 0;
+    if (vp_store_get(job->work, VPI_WORK_PLAN, VPI_DOCUMENT_MAX, &text, NULL) == VP_OK &&
+        vp_plan_parse(vp_bytes_data(text), vp_bytes_size(text), &plan, NULL) == VP_OK &&
+        vp_plan_done(plan, job->work, &done, NULL) == VP_OK && vp_plan_task_count(plan))
+        job->floor_permille = PERMILLE_SCAN + done * (PERMILLE_TASKS - PERMILLE_SCAN) / vp_plan_task_count(plan);
+    job->emitter.permille = job->floor_permille;
+    vp_plan_unref(plan);
+    vp_bytes_unref(text);
+}
+
+static vp_status scan(vp_job *job, vp_error *err)
+{
+    vp_probe_options o = VP_PROBE_OPTIONS_INIT;
+    o.full = 1;
+    o.timeout_ms = job->probe_timeout_ms;
+    vpi_emit_stage(&job->emitter, VP_STAGE_SCAN);
+    VPI_TRY(vpi_scan(job->context, job->source, &o, job->stop, on_scan, job, &job->media, err));
+    for (size_t i = 0; i < job->media->m.warning_count; i++) {
+        const vpi_warning *w = &job->media->m.warnings[i];
+        vpi_emit_warning(&job->emitter, w->name, w->time_us, w->text);
+    }
+    return VP_OK;
+}
+
+static vp_status derive_ladder(vp_job *job, vp_error *err)
+{
+    vp_ladder_options o = VP_LADDER_OPTIONS_INIT;
+    const vpi_settings *s = &job->settings;
+    if (s->ladder_document) {
+        vp_ladder_unref(job->ladder);
+        job->ladder = NULL;
+        VPI_TRY(vp_ladder_parse(s->ladder_document, strlen(s->ladder_document), job->media, &job->ladder, err));
+    } else if (!job->ladder || s->ladder_list) {
+        vp_ladder_unref(job->ladder);
+        job->ladder = NULL;
+        o.max_fps = s->transcode.max_fps;
+        o.rungs = s->ladder_list;
+        VPI_TRY(vp_ladder_derive(job->media, &o, &job->ladder, err));
+    }
+    for (uint32_t i = 0; i < vp_ladder_warning_count(job->ladder); i++) {
+        const char *text = NULL, *name = vp_ladder_warning(job->ladder, i, &text);
+        vpi_emit_warning(&job->emitter, name, VP_TIME_UNKNOWN, text);
+    }
+    return VP_OK;
+}
+
+static vp_status make_plan(vp_job *job, vp_error *err)
+{
+    vpi_emit_stage(&job->emitter, VP_STAGE_ANALYSE);
+    vpi_emit_stage(&job->emitter, VP_STAGE_SOLVE);
+    VPI_TRY(derive_ladder(job, err));
+    return vp_plan_new(job->context, job->media, job->ladder, &job->settings.transcode, &job->plan, err);
+}
+
+/* The work store holds this plan; work of another plan is of no use and goes. */
+static vp_status keep_plan(vp_job *job, vp_error *err)
+{
+    vp_bytes *ours = NULL, *theirs = NULL;
+    VPI_TRY(vp_plan_json(job->plan, &ours, err));
+    vp_status st = vp_store_get(job->work, VPI_WORK_PLAN, VPI_DOCUMENT_MAX, &theirs, err);
+    bool same = st == VP_OK && vp_bytes_size(ours) == vp_bytes_size(theirs) &&
+                memcmp(vp_bytes_data(ours), vp_bytes_data(theirs), (size_t)vp_bytes_size(ours)) == 0;
+    if (st == VP_OK && !same) st = vpi_work_sweep(job->work, err);
+    if (st >= 0 && !same)
+        st = vp_store_put(job->work, VPI_WORK_PLAN, vp_bytes_data(ours), vp_bytes_size(ours), err);
+    vp_bytes_unref(theirs);
+    vp_bytes_unref(ours);
+    return st < 0 ? st : VP_OK;
+}
+
+static void init_output(vp_job *job, vpi_output *o)
+{
+    *o = (vpi_output){ .context = job->context,
+                       .sink = job->sink,
+                       .cancel = job->stop,
+                       .emitter = &job->emitter,
+                       .object = vpi_job_object,
+                       .object_user = job,
+                       .prefix = vp_plan_prefix(job->plan),
+                       .request = vp_plan_request(job->plan),
+                       .player = job->settings.player,
+                       .prune = job->settings.prune,
+                       .force = job->settings.force,
+                       .player_script = job->player_script };
+}
+
+static vp_status source_identity(vp_job *job, char to[256], vp_error *err)
+{
+    vp_status st = vp_source_identity(job->source, to, 256, err);
+    if (st == VP_E_UNSUPPORTED) to[0] = 0;
+    return st == VP_E_UNSUPPORTED ? VP_OK : st;
+}
+
+static vp_status warn_damage(vp_job *job, vp_error *err)
+{
+    uint64_t concealed = 0;
+    char text[96];
+    VPI_TRY(vpi_plan_damage(job->plan, job->work, &concealed, err));
+    if (!concealed) return VP_OK;
+    snprintf(text, sizeof(text), "%llu damaged pictures or frames were concealed", (unsigned long long)concealed);
+    vpi_emit_warning(&job->emitter, "FRAMES_CONCEALED", VP_TIME_UNKNOWN, text);
+    return VP_OK;
+}
+
+static vp_status finish(vp_job *job, const vpi_output *o, vp_error *err)
+{
+    vp_presentation *p = NULL;
+    VPI_TRY(vpi_cancel_check(job->stop, err));
+    VPI_TRY(warn_damage(job, err));
+    VPI_TRY(vpi_plan_collect(job->plan, job->work, &p, NULL, err));
+    vp_status st = vpi_plan_compose(job->plan, job->work, job->sink, p, vpi_job_object, job, job->stop, err);
+    if (st >= 0) st = vpi_output_publish(o, p, err);
+    if (st < 0) {
+        vp_presentation_unref(p);
+        return st;
+    }
+    pthread_mutex_lock(&job->lock);
+    job->presentation = p;
+    pthread_mutex_unlock(&job->lock);
+    return VP_OK;
+}
+
+static vp_status publish(vp_job *job, vp_error *err)
+{
+    vpi_output o;
+    vp_presentation *there = NULL;
+    char before[256] = "", after[256] = "";
+    find_floor(job);
+    VPI_TRY(source_identity(job, before, err));
+    VPI_TRY(scan(job, err));
+    VPI_TRY(make_plan(job, err));
+    init_output(job, &o);
+    vp_status st = vpi_output_published(&o, &there, err);
+    if (st < 0) return st;
+    if (st == VP_OK) {
+        pthread_mutex_lock(&job->lock);
+        job->presentation = there;
+        pthread_mutex_unlock(&job->lock);
+        vpi_work_sweep(job->work, NULL);
+        return VP_END;
+    }
+    VPI_TRY(vpi_output_check(&o, err));
+    VPI_TRY(keep_plan(job, err));
+    VPI_TRY(vpi_output_mark(&o, err));
+    VPI_TRY(vpi_schedule_run(job, err));
+    VPI_TRY(source_identity(job, after, err));
+    if (!vpi_streq(before, after))
+        return vpi_fail(err, VP_E_CONFLICT, "SOURCE_CHANGED", "the source changed while it was read");
+    VPI_TRY(finish(job, &o, err));
+    vpi_work_sweep(job->work, NULL);
+    return VP_OK;
+}
+
+vp_status vpi_publish_run(vp_job *job, vp_error *err)
+{
+    vp_lease *lease = NULL;
+    vp_status st = vp_store_lease(job->work, VPI_WORK_LEASE, &lease, NULL, err);
+    if (st == VP_AGAIN)
+        return vpi_fail(err, VP_E_CONFLICT, "ALREADY_RUNNING", "another process works on this title");
+    if (st < 0) return st;
+    st = publish(job, err);
+    vp_lease_release(lease);
+    return st;
+}

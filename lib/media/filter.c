@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "media/filter_int.h"
+
+#include <libavfilter/avfilter.h>
+#include <libavfilter/buffersink.h>
+#include <libavfilter/buffersrc.h>
+#include <libavutil/mem.h>
+#include <libavutil/pixdesc.h>
+
+#include "base/buf.h"
+#include "media/libav_int.h"
+
+/* accurate_rnd and bitexact: the same bytes on every CPU. full_chroma: RGB gets its chroma from all pixels. */
+#define SCALE_FLAGS "bicubic+accurate_rnd+bitexact+full_chroma_int+full_chroma_inp"
+/* Nominal peak that HDR is mapped down from, in units of the 100 cd/m2 that become white. */
+#define HDR_NPL 100
+#define HDR_PEAK 10
+
+/* What a graph was built for. */
+typedef struct vpi_filter_input {
+    int width, height, format, matrix, range, transfer, primaries, siting;
+    int sar_num, sar_den;
+} vpi_filter_input;
+
+struct vpi_filter {
+    vpi_filter_options o;
+    vpi_filter_input input;
+    bool known, pass; /* input is valid; it needs no graph */
+    AVFilterGraph *graph;
+    AVFilterContext *source, *sink;
+};
+
+/* Where a picture goes in the box, before it is turned. */
+typedef struct vpi_filter_place {
+    uint32_t box_width, box_height, width, height, x, y;
+} vpi_filter_place;
+
+vp_status vpi_filter_new(const vpi_filter_options *options, vpi_filter **out, vp_error *err)
+{
+    vpi_filter *f = vpi_calloc(1, sizeof(*f));
+
+    *out = NULL;
+    if (!f) return vpi_fail_nomem(err);
+    f->o = *options;
+    *out = f;
+    return VP_OK;
+}
+
+vpi_filter *vpi_filter_free(vpi_filter *f)
+{
+    if (!f) return NULL;
+    avfilter_graph_free(&f->graph);
+    vpi_free(f);
+    return NULL;
+}
+
+bool vpi_filter_is_hdr(int transfer)
+{
+    return transfer == AVCOL_TRC_SMPTE2084 || transfer == AVCOL_TRC_ARIB_STD_B67;
+}
+
+/* ---- what the picture is ---- */
+
+static bool full_range(const vpi_filter *f, const AVFrame *av)
+{
+    switch (av->format) {
+    case AV_PIX_FMT_YUVJ420P:
+    case AV_PIX_FMT_YUVJ422P:
+    case AV_PIX_FMT_YUVJ444P:
+    case AV_PIX_FMT_YUVJ440P:
+    case AV_PIX_FMT_YUVJ411P: return true;
+    default: break;
+    }
+    if (av->color_range == AVCOL_RANGE_UNSPECIFIED) return f->o.full_range;
+    return av->color_range == AVCOL_RANGE_JPEG;
+}
+
+/* Decoders leave 2 (unspecified), some 0 or 3 (reserved). */
+static int tag_or(int tag, int otherwise)
+{
+    return tag == AVCOL_PRI_UNSPECIFIED || tag == AVCOL_PRI_RESERVED ? otherwise : tag;
+}
+
+static vpi_filter_input describe(const vpi_filter *f, const AVFrame *av)
+{
+    vpi_filter_input in = { 0 };
+    int transfer = tag_or(av->color_trc, f->o.tags.transfer);
+
+    in.width = av->width;
+    in.height = av->height;
+    in.format = av->format;
+    /* What is untagged throughout is what the output is tagged as. */
+    in.matrix = tag_or(tag_or(av->colorspace, f->o.tags.matrix), f->o.colour.matrix);
+    in.range = full_range(f, av);
+    in.transfer = vpi_filter_is_hdr(transfer) ? transfer : 0;
+    in.primaries = in.transfer ? tag_or(av->color_primaries, f->o.tags.primaries) : 0;
+    in.siting = av->chroma_location;
+    in.sar_num = av->sample_aspect_ratio.num;
+    in.sar_den = av->sample_aspect_ratio.den;
+    return in;
+}
+
+static bool same_input(const vpi_filter_input *a, const vpi_filter_input *b)
+{
+    return a->width == b->width && a->height == b->height && a->format == b->format && a->matrix == b->matrix &&
+           a->range == b->range && a->transfer == b->transfer && a->primaries == b->primaries &&
+           a->siting == b->siting && a->sar_num == b->sar_num && a->sar_den == b->sar_den;
+}
+
+/* Numbers of ISO/IEC 23091-2 with equal coefficients: 5 and 6; 9 and 10 for what libswscale can do. */
+static int matrix_family(int matrix)
+{
+    switch (matrix) {
+    case AVCOL_SPC_SMPTE170M: return AVCOL_SPC_BT470BG;
+    case AVCOL_SPC_BT2020_CL: return AVCOL_SPC_BT2020_NCL;
+    default: return matrix;
+    }
+}
+
+static const char *matrix_name(int matrix)
+{
+    switch (matrix_family(matrix)) {
+    case AVCOL_SPC_FCC: return "fcc";
+    case AVCOL_SPC_BT470BG: return "bt601";
+    case AVCOL_SPC_SMPTE240M: return "smpte240m";
+    case AVCOL_SPC_BT2020_NCL: return "bt2020";
+    default: return "bt709";
+    }
+}
+
+static uint32_t nearest_even(uint64_t num, uint64_t den)
+{
+    uint64_t n = (num + den) / (2 * den) * 2;
+
+    return (uint32_t)VPI_CLAMP(n, (uint64_t)2, (uint64_t)INT16_MAX - 1);
+}
+
+/* Fits the picture into the box; a picture within two pixels of filling it fills it. */
+static vpi_filter_place place(const vpi_filter *f, const vpi_filter_input *in)
+{
+    bool turned = f->o.rotation == 90 || f->o.rotation == 270;
+    vpi_filter_place p = { 0 };
+    uint64_t w = (uint64_t)in->width, h = (uint64_t)in->height;
+
+    p.box_width = turned ? f->o.height : f->o.width;
+    p.box_height = turned ? f->o.width : f->o.height;
+    p.width = p.box_width;
+    p.height = p.box_height;
+    if (w == f->o.nominal_width && h == f->o.nominal_height) return p;
+    if (in->sar_num > 0 && in->sar_den > 0 && in->sar_num < INT16_MAX && in->sar_den < INT16_MAX) {
+        w *= (uint64_t)in->sar_num;
+        h *= (uint64_t)in->sar_den;
+    }
+    if (w * p.box_height > h * p.box_width) {
+        p.height = nearest_even(h * p.box_width, w);
+        if (p.height + 2 >= p.box_height) p.height = p.box_height;
+    } else {
+        p.width = nearest_even(w * p.box_height, h);
+        if (p.width + 2 >= p.box_width) p.width = p.box_width;
+    }
+    p.x = (p.box_width - p.width) / 4 * 2;
+    p.y = (p.box_height - p.height) / 4 * 2;
+    return p;
+}
+
+/* ---- the chain ---- */
+
+/* Composed over black, which is what multiplying by alpha gives. */
+static void add_alpha(vpi_buf *b, const AVPixFmtDescriptor *desc)
+{
+    bool rgb = (desc->flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_PAL)) != 0 || desc->nb_components < 3;
+    bool deep = desc->comp[0].depth > 8;
+
+    vpi_buf_str(b, "scale=flags=" SCALE_FLAGS ",format=pix_fmts=");
+    vpi_buf_str(b, rgb ? (deep ? "gbrap16le" : "gbrap") : (deep ? "yuva444p16le" : "yuva444p"));
+    vpi_buf_str(b, ",premultiply=inplace=1,");
+}
+
+/* Position of chroma in 1/256 luma steps, for subsampled formats. */
+static void chroma_position(int siting, int *x, int *y)
+{
+    *x = siting == AVCHROMA_LOC_CENTER || siting == AVCHROMA_LOC_TOP || siting == AVCHROMA_LOC_BOTTOM ? 128 : 0;
+    *y = siting == AVCHROMA_LOC_TOPLEFT || siting == AVCHROMA_LOC_TOP         ? 0
+         : siting == AVCHROMA_LOC_BOTTOMLEFT || siting == AVCHROMA_LOC_BOTTOM ? 256
+                                                                              : 128;
+}
+
+static void add_scale(vpi_buf *b, const vpi_filter *f, const vpi_filter_input *in, const vpi_filter_place *p,
+                      const AVPixFmtDescriptor *desc)
+{
+    int x, y;
+
+    chroma_position(in->siting, &x, &y);
+    vpi_buf_printf(b, "scale=w=%u:h=%u:flags=" SCALE_FLAGS, p->width, p->height);
+    vpi_buf_printf(b, ":in_range=%s:out_range=tv", in->range ? "pc" : "tv");
+    vpi_buf_printf(b, ":in_color_matrix=%s:out_color_matrix=%s", matrix_name(in->matrix),
+                   matrix_name(f->o.colour.matrix));
+    if (desc->log2_chroma_w) vpi_buf_printf(b, ":in_h_chr_pos=%d", x);
+    if (desc->log2_chroma_h) vpi_buf_printf(b, ":in_v_chr_pos=%d", y);
+    vpi_buf_str(b, ":out_h_chr_pos=0:out_v_chr_pos=128,format=pix_fmts=yuv420p");
+}
+
+/* To linear light, BT.709 primaries, tone curve, back to a BT.709 signal. */
+static vp_status add_tone_map(vpi_buf *b, const vpi_filter_input *in, const vpi_filter_place *p,
+                              const AVPixFmtDescriptor *desc, vp_error *err)
+{
+    bool hlg = in->transfer == AVCOL_TRC_ARIB_STD_B67;
+
+    if (!avfilter_get_by_name("zscale") || !avfilter_get_by_name("tonemap")) {
+        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
+                        "HDR pictures need libavfilter with zscale and tonemap, which this build does not have");
+    }
+    /* zscale wants whole chroma samples. */
+    if ((in->width | in->height) & 1) {
+        vpi_buf_printf(b, "scale=flags=" SCALE_FLAGS ",format=pix_fmts=%s,",
+                       desc->flags & AV_PIX_FMT_FLAG_RGB ? "gbrp16le" : "yuv444p16le");
+    }
+    vpi_buf_printf(b, "zscale=w=%u:h=%u:filter=bicubic:tin=%s:pin=%s:min=%s:rin=%s:t=linear:npl=%d,", p->width,
+                   p->height, hlg ? "arib-std-b67" : "smpte2084",
+                   in->primaries == AVCOL_PRI_BT709 ? "bt709" : "bt2020",
+                   desc->flags & AV_PIX_FMT_FLAG_RGB                 ? "gbr"
+                   : matrix_family(in->matrix) == AVCOL_SPC_BT2020_NCL ? "bt2020nc"
+                   : in->matrix == AVCOL_SPC_ICTCP                     ? "ictcp"
+                                                                     : "bt709",
+                   in->range ? "full" : "limited", HDR_NPL);
+    vpi_buf_printf(b,
+                   "format=pix_fmts=gbrpf32le,zscale=p=bt709,tonemap=tonemap=hable:desat=0:peak=%d,"
+                   "zscale=t=bt709:m=bt709:p=bt709:r=limited:dither=ordered,format=pix_fmts=yuv420p",
+                   HDR_PEAK);
+    return VP_OK;
+}
+
+static vp_status describe_chain(const vpi_filter *f, const vpi_filter_input *in, vpi_buf *b, vp_error *err)
+{
+    const AVPixFmtDescriptor *desc = av_pix_fmt_desc_get((enum AVPixelFormat)in->format);
+    vpi_filter_place p = place(f, in);
+
+    if (!desc || desc->flags & (AV_PIX_FMT_FLAG_HWACCEL | AV_PIX_FMT_FLAG_BITSTREAM)) {
+        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "pictures of the format %s",
+                        desc ? desc->name : "unknown");
+    }
+    /* A deinterlacer would be the first step. */
+    if (desc->flags & AV_PIX_FMT_FLAG_ALPHA) add_alpha(b, desc);
+    if (in->transfer) {
+        VPI_TRY(add_tone_map(b, in, &p, desc, err));
+    } else {
+        add_scale(b, f, in, &p, desc);
+    }
+    if (p.width != p.box_width || p.height != p.box_height) {
+        vpi_buf_printf(b, ",pad=w=%u:h=%u:x=%u:y=%u:color=black", p.box_width, p.box_height, p.x, p.y);
+    }
+    /* Turned last: the small picture. */
+    if (f->o.flipped) vpi_buf_str(b, ",hflip");
+    if (f->o.rotation == 90) vpi_buf_str(b, ",transpose=dir=clock");
+    if (f->o.rotation == 180) vpi_buf_str(b, ",hflip,vflip");
+    if (f->o.rotation == 270) vpi_buf_str(b, ",transpose=dir=cclock");
+    return VP_OK;
+}
+
+/* ---- the graph ---- */
+
+static vp_status make_source(vpi_filter *f, const vpi_filter_input *in, vp_error *err)
+{
+    AVBufferSrcParameters *par = NULL;
+    vp_status st = VP_OK;
+    int r;
+
+    f->source = avfilter_graph_alloc_filter(f->graph, avfilter_get_by_name("buffer"), "in");
+    par = av_buffersrc_parameters_alloc();
+    if (!f->source || !par) {
+        st = vpi_fail_nomem(err);
+        goto done;
+    }
+    par->format = in->format;
+    par->width = in->width;
+    par->height = in->height;
+    par->time_base = (AVRational){ 1, 1 };
+    par->sample_aspect_ratio = (AVRational){ 1, 1 };
+#if LIBAVFILTER_VERSION_INT >= AV_VERSION_INT(10, 0, 100)
+    par->color_range = in->range ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
+    par->color_space = (enum AVColorSpace)in->matrix;
+#endif
+    r = av_buffersrc_parameters_set(f->source, par);
+    if (r >= 0) r = avfilter_init_str(f->source, NULL);
+    if (r < 0) st = vpi_libav_error(err, r, "filter");
+done:
+    av_freep(&par);
+    return st;
+}
+
+static vp_status link_chain(vpi_filter *f, const char *chain, vp_error *err)
+{
+    AVFilterInOut *from = avfilter_inout_alloc(), *to = avfilter_inout_alloc();
+    vp_status st = VP_OK;
+    int r;
+
+    f->sink = avfilter_graph_alloc_filter(f->graph, avfilter_get_by_name("buffersink"), "out");
+    if (!from || !to || !f->sink) {
+        st = vpi_fail_nomem(err);
+        goto done;
+    }
+    r = avfilter_init_str(f->sink, NULL);
+    from->name = av_strdup("in");
+    from->filter_ctx = f->source;
+    to->name = av_strdup("out");
+    to->filter_ctx = f->sink;
+    if (!from->name || !to->name) {
+        st = vpi_fail_nomem(err);
+        goto done;
+    }
+    if (r >= 0) r = avfilter_graph_parse_ptr(f->graph, chain, &to, &from, NULL);
+    if (r >= 0) r = avfilter_graph_config(f->graph, NULL);
+    if (r == AVERROR(ENOMEM)) {
+        st = vpi_fail_nomem(err);
+    } else if (r < 0) {
+        st = vpi_libav_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", r, "filter");
+    }
+done:
+    avfilter_inout_free(&from);
+    avfilter_inout_free(&to);
+    return st;
+}
+
+static vp_status build(vpi_filter *f, const vpi_filter_input *in, vp_error *err)
+{
+    vpi_buf chain = { 0 };
+    char *text = NULL;
+    vp_status st;
+
+    avfilter_graph_free(&f->graph);
+    f->source = f->sink = NULL;
+    VPI_GO(describe_chain(f, in, &chain, err));
+    text = vpi_buf_steal_string(&chain);
+    f->graph = avfilter_graph_alloc();
+    if (!text || !f->graph) {
+        st = vpi_fail_nomem(err);
+        goto done;
+    }
+    f->graph->nb_threads = 1;
+    f->graph->scale_sws_opts = av_strdup("flags=" SCALE_FLAGS);
+    if (!f->graph->scale_sws_opts) {
+        st = vpi_fail_nomem(err);
+        goto done;
+    }
+    VPI_GO(make_source(f, in, err));
+    st = link_chain(f, text, err);
+done:
+    vpi_buf_dispose(&chain);
+    vpi_free(text);
+    return st;
+}
+
+static bool passes(const vpi_filter *f, const vpi_filter_input *in)
+{
+    return in->format == AV_PIX_FMT_YUV420P && !in->range && !in->transfer && !f->o.rotation && !f->o.flipped &&
+           (uint32_t)in->width == f->o.width && (uint32_t)in->height == f->o.height &&
+           matrix_family(in->matrix) == matrix_family(f->o.colour.matrix);
+}
+
+static vp_status prepare(vpi_filter *f, const AVFrame *av, vp_error *err)
+{
+    vpi_filter_input in = describe(f, av);
+
+    if (f->known && same_input(&in, &f->input)) return VP_OK;
+    f->known = false;
+    f->pass = passes(f, &in);
+    if (f->pass) {
+        avfilter_graph_free(&f->graph);
+    } else {
+        VPI_TRY(build(f, &in, err));
+    }
+    f->input = in;
+    f->known = true;
+    return VP_OK;
+}
+
+static vp_status run_graph(vpi_filter *f, AVFrame *in, AVFrame **out, vp_error *err)
+{
+    AVFrame *av = av_frame_alloc();
+    int r;
+
+    if (!av) return vpi_fail_nomem(err);
+    in->sample_aspect_ratio = (AVRational){ 1, 1 };
+    in->pts = 0;
+#if LIBAVFILTER_VERSION_INT >= AV_VERSION_INT(10, 0, 100)
+    in->color_range = f->input.range ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
+    in->colorspace = (enum AVColorSpace)f->input.matrix;
+#endif
+    r = av_buffersrc_add_frame(f->source, in);
+    if (r >= 0) r = av_buffersink_get_frame(f->sink, av);
+    if (r < 0) {
+        av_frame_free(&av);
+        return r == AVERROR(EAGAIN) ? vpi_fail(err, VP_E_INTERNAL, NULL, "the filters hold a picture back")
+                                    : vpi_libav_error(err, r, "filter");
+    }
+    *out = av;
+    return VP_OK;
+}
+
+vp_status vpi_filter_apply(vpi_filter *f, AVFrame **in, AVFrame **out, vp_error *err)
+{
+    vp_status st;
+
+    *out = NULL;
+    st = prepare(f, *in, err);
+    if (st == VP_OK && f->pass) {
+        *out = *in;
+        *in = NULL;
+        return VP_OK;
+    }
+    if (st == VP_OK) st = run_graph(f, *in, out, err);
+    av_frame_free(in);
+    return st;
+}

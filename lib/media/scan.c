@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "media/reader_int.h"
+
+#include "base/hash.h"
+
+#define EDGE_BYTES 65536u       /* of head and tail in the fingerprint */
+#define PROGRESS_BYTES (1u << 20)
+#define SHORT_US 1000000        /* less than what is declared by more than this and by SHORT_PERCENT: cut */
+#define SHORT_PERCENT 2
+
+typedef struct scan {
+    vpi_demux *demux;
+    vp_source *source;
+    vp_media *media;
+    size_t count;
+    vpi_stats **stats;
+    vpi_stats_result *results;
+    uint64_t *packets, *bytes; /* per stream */
+    vpi_sha256 sha;
+    void (*progress)(void *user, uint64_t done, uint64_t total);
+    void *progress_user;
+    uint64_t told;
+} scan;
+
+static vp_status hash_edges(scan *s, vp_error *err)
+{
+    uint64_t size = s->media->m.size;
+    size_t got = 0, want = (size_t)VPI_MIN(size, (uint64_t)EDGE_BYTES);
+    uint8_t *edge = vpi_alloc(EDGE_BYTES);
+    vp_status st;
+
+    if (!edge) return vpi_fail_nomem(err);
+    vpi_sha256_init(&s->sha);
+    vpi_sha256_add_u64(&s->sha, size);
+    VPI_GO(vp_source_read_at(s->source, 0, edge, want, &got, err));
+    vpi_sha256_add(&s->sha, edge, got);
+    VPI_GO(vp_source_read_at(s->source, size - want, edge, want, &got, err));
+    vpi_sha256_add(&s->sha, edge, got);
+done:
+    vpi_free(edge);
+    return st;
+}
+
+static void hash_packet(scan *s, const vpi_packet *p)
+{
+    vpi_sha256_add_u64(&s->sha, (uint64_t)p->stream);
+    vpi_sha256_add_u64(&s->sha, (uint64_t)(p->has_pts ? p->pts : INT64_MIN));
+    vpi_sha256_add_u64(&s->sha, (uint64_t)(p->has_dts ? p->dts : INT64_MIN));
+    vpi_sha256_add_u64(&s->sha, p->size);
+    vpi_sha256_add_u64(&s->sha, (uint64_t)p->key | (uint64_t)p->discard << 1);
+}
+
+static void tell(scan *s, bool end)
+{
+    uint64_t done = end ? s->media->m.size : vpi_demux_avio(s->demux)->furthest;
+
+    if (!s->progress || (!end && done < s->told + PROGRESS_BYTES)) return;
+    s->told = done;
+    s->progress(s->progress_user, done, s->media->m.size);
+}
+
+static vp_status read_all(scan *s, vp_error *err)
+{
+    vpi_packet p = {0};
+    vp_status st;
+
+    for (;;) {
+        st = vpi_demux_read(s->demux, &p, err);
+        if (st != VP_OK) break;
+        hash_packet(s, &p);
+        s->packets[p.stream]++;
+        s->bytes[p.stream] += p.size;
+        if (s->stats[p.stream] && !vpi_report_count(s->demux, s->stats[p.stream], &p)) {
+            st = vpi_fail_nomem(err);
+            break;
+        }
+        tell(s, false);
+    }
+    vpi_packet_dispose(&p);
+    return st == VP_END ? VP_OK : st;
+}
+
+/*
+ * Is what the container declares all there? Only where the duration is written down somewhere else than in the
+ * packets themselves; the index of MP4 was checked by its bytes.
+ */
+static vp_status check_length(const scan *s, vp_error *err)
+{
+    const AVFormatContext *ic = vpi_demux_format(s->demux);
+    const char *name = ic->iformat->name;
+    int64_t first = 0, end = INT64_MIN, missing;
+
+    if (ic->duration_estimation_method != AVFMT_DURATION_FROM_STREAM || ic->duration <= 0) return VP_OK;
+    if (vpi_formats_raw(ic->iformat) || strcmp(name, "mpegts") == 0 || strcmp(name, "mpeg") == 0) return VP_OK;
+    if (strncmp(name, "mov", 3) == 0 && !vpi_demux_structure(s->demux)->fragmented) return VP_OK;
+    for (size_t i = 0; i < s->count; i++) {
+        const vpi_track *t = &s->media->m.tracks[i];
+
+        if (!s->stats[i] || !s->results[i].has_times) continue;
+        first = VPI_MIN(first, vpi_rescale(s->results[i].start, t->tb.num * VPI_TICKS_PER_US, t->tb.den, VPI_FLOOR));
+        end = VPI_MAX(end, vpi_rescale(s->results[i].end, t->tb.num * VPI_TICKS_PER_US, t->tb.den, VPI_CEIL));
+    }
+    if (end == INT64_MIN) return VP_OK;
+    missing = ic->duration - (end - first);
+    if (missing <= SHORT_US || missing <= ic->duration / 100 * SHORT_PERCENT) return VP_OK;
+    return vpi_fail(err, VP_E_DATA, "INPUT_TRUNCATED", "the file declares %lld ms, but holds %lld",
+                    (long long)(ic->duration / 1000), (long long)((end - first) / 1000));
+}
+
+/* A stream that is declared, but of which nothing came. */
+static vp_status check_empty(scan *s, vp_error *err)
+{
+    vpi_media *m = &s->media->m;
+    bool empty = false;
+
+    for (size_t i = 0; i < s->count; i++) {
+        vpi_track *t = &m->tracks[i];
+
+        if (s->packets[i] || t->attached_picture || (t->kind != VPI_KIND_VIDEO && t->kind != VPI_KIND_AUDIO)) continue;
+        if (!vpi_media_warn(m, "TRACK_DROPPED", VP_TIME_UNKNOWN, "stream %d is empty", t->id)) {
+            return vpi_fail_nomem(err);
+        }
+        empty = empty || t->kind == VPI_KIND_VIDEO;
+        t->kind = VPI_KIND_OTHER;
+    }
+    if (vpi_media_count(m, VPI_KIND_VIDEO) == 0 && (empty || vpi_media_count(m, VPI_KIND_AUDIO) == 0)) {
+        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "the file declares streams, but holds no packet of them");
+    }
+    return VP_OK;
+}
+
+static vp_status prepare(scan *s, vp_error *err)
+{
+    bool nomem = false;
+
+    s->count = vpi_demux_stream_count(s->demux);
+    s->stats = vpi_calloc(s->count, sizeof(*s->stats));
+    s->results = vpi_calloc(s->count, sizeof(*s->results));
+    s->packets = vpi_calloc(s->count, sizeof(*s->packets));
+    s->bytes = vpi_calloc(s->count, sizeof(*s->bytes));
+    if (!s->stats || !s->results || !s->packets || !s->bytes) return vpi_fail_nomem(err);
+    for (size_t i = 0; i < s->count && !nomem; i++) {
+        s->stats[i] = vpi_report_stats(s->demux, (int32_t)i, &nomem);
+    }
+    if (nomem) return vpi_fail_nomem(err);
+    VPI_TRY(vpi_report_new(s->demux, &s->media, err));
+    return hash_edges(s, err);
+}
+
+static vp_status run(scan *s, const vpi_limits *limits, vp_error *err)
+{
+    vpi_media *m;
+
+    VPI_TRY(prepare(s, err));
+    VPI_TRY(read_all(s, err));
+    m = &s->media->m;
+    m->full = true;
+    for (size_t i = 0; i < s->count; i++) {
+        m->tracks[i].packets = s->packets[i];
+        m->tracks[i].bytes = s->bytes[i];
+        if (!s->stats[i]) continue;
+        vpi_stats_finish(s->stats[i], &s->results[i]);
+        vpi_report_track(&m->tracks[i], &s->results[i], true);
+    }
+    VPI_TRY(check_length(s, err));
+    VPI_TRY(check_empty(s, err));
+    VPI_TRY(vpi_report_finish(s->demux, s->media, limits, true, s->results, err));
+    m->complete = 1;
+    vpi_sha256_done(&s->sha, m->fingerprint);
+    tell(s, true);
+    return VP_OK;
+}
+
+vp_status vpi_scan(vp_context *context, vp_source *source, const vp_probe_options *options, vp_cancel *cancel,
+                   void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes), void *progress_user,
+                   vp_media **out, vp_error *err)
+{
+    scan s = {.source = source, .progress = progress, .progress_user = progress_user};
+    vp_cancel *child = NULL;
+    vpi_limits limits;
+    vp_status st;
+
+    *out = NULL;
+    VPI_TRY(vpi_limits_from(options, &limits, err));
+    VPI_TRY(vp_cancel_child(cancel, &child, err));
+    if (limits.timeout_ms) vp_cancel_deadline(child, limits.timeout_ms);
+    VPI_GO(vpi_demux_open_limits(context, source, &limits, true, child, &s.demux, err));
+    VPI_GO(run(&s, &limits, err));
+    *out = s.media;
+    s.media = NULL;
+done:
+    vpi_error_op(err, "scan");
+    vp_media_unref(s.media);
+    for (size_t i = 0; i < s.count; i++) {
+        if (s.results) vpi_free(s.results[i].keyframes);
+        if (s.stats) vpi_stats_free(s.stats[i]);
+    }
+    vpi_free(s.stats);
+    vpi_free(s.results);
+    vpi_free(s.packets);
+    vpi_free(s.bytes);
+    vpi_demux_close(s.demux);
+    vp_cancel_unref(child);
+    return st < 0 ? st : VP_OK;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef VPI_MEDIA_STATS_INT_H
+#define VPI_MEDIA_STATS_INT_H
+
+/*
+ * Timeline statistics of one stream from its packets in file order, in memory that does not grow with the title
+ * (the keyframe list is thinned and capped). Knows nothing of libav*.
+ */
+
+#include "base/common.h"
+
+#define VPI_KEYFRAMES_MAX 500000u
+#define VPI_RATE_MAX 1001000 /* largest numerator and denominator of a computed rate */
+
+typedef struct vpi_stats vpi_stats;
+
+typedef struct vpi_stats_options {
+    vpi_rational tb;
+    vpi_rational declared[3]; /* rates that the file names, 0/1 where it does not; tried first */
+    bool video;               /* rates and keyframes are wanted */
+    bool jumps_forward;       /* the format's clock may jump: 10 s without a frame are a jump, not a long frame */
+} vpi_stats_options;
+
+typedef struct vpi_stats_packet {
+    bool has_pts, has_dts, key;
+    int64_t pts, dts, duration; /* ticks; duration 0 unknown */
+    int64_t skip_start, skip_end; /* ticks of it that are not content */
+    uint32_t skip_samples;        /* skip_start as the decoder counts it */
+} vpi_stats_packet;
+
+typedef struct vpi_stats_result {
+    bool has_times;
+    int64_t start, end; /* content; jumps are taken out of the length */
+    uint64_t packets, duplicates, missing_pts;
+    int64_t min_delta, max_delta;
+    int32_t variable;
+    vpi_rational rate;
+    bool reordered;
+    uint32_t skip_samples; /* of the first packet */
+    uint64_t jumps;
+    int64_t jump_at, jump_by; /* the first one: time before it, ticks it went */
+    int64_t *keyframes;       /* the caller's to free */
+    size_t keyframe_count;
+    int64_t keyframe_min, keyframe_max; /* distances, ticks; 0: fewer than two */
+    uint64_t keyframe_gaps;
+    int64_t keyframe_sum;
+} vpi_stats_result;
+
+vpi_stats *vpi_stats_new(const vpi_stats_options *options); /* NULL on no memory */
+vpi_stats *vpi_stats_free(vpi_stats *stats);                /* NULL is allowed */
+bool vpi_stats_add(vpi_stats *stats, const vpi_stats_packet *packet); /* false on no memory */
+bool vpi_stats_started(const vpi_stats *stats); /* has a packet with a time been added? */
+/* Once, after the last packet. */
+void vpi_stats_finish(vpi_stats *stats, vpi_stats_result *result);
+
+/* Nearest fraction with both terms at most max; value > 0. */
+vpi_rational vpi_nearest_rational(double value, int64_t max);
+
+#endif

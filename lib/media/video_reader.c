@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "media/video_reader_int.h"
+
+#include <libavutil/version.h>
+
+#include "bitstream/bitstream.h"
+
+/* First step back when a seek came out behind the time wanted; doubled each time. */
+#define STEP_BACK_MS 1000
+#define STEPS_MAX 24
+/* Failures of the decoder one after the other without taking a packet. */
+#define DECODE_FAILURES_MAX 64u
+
+/* ---- opening ---- */
+
+/* libavcodec's own VP8 and VP9 decoders do not see the alpha plane of WebM. */
+static const AVCodec *find_decoder(const AVStream *stream)
+{
+    const AVDictionaryEntry *alpha = av_dict_get(stream->metadata, "alpha_mode", NULL, 0);
+    enum AVCodecID id = stream->codecpar->codec_id;
+    const AVCodec *codec = NULL;
+
+    if (alpha && strcmp(alpha->value, "1") == 0) {
+        if (id == AV_CODEC_ID_VP8) codec = avcodec_find_decoder_by_name("libvpx");
+        if (id == AV_CODEC_ID_VP9) codec = avcodec_find_decoder_by_name("libvpx-vp9");
+    }
+    return codec ? codec : vpi_libav_decoder(id);
+}
+
+static vp_status open_decoder(vpi_video_reader *r, vp_error *err)
+{
+    const AVStream *stream = vpi_demux_avstream(r->demux, r->o.stream);
+    const AVCodec *codec = find_decoder(stream);
+    int e;
+
+    if (!codec) {
+        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "no decoder for %s",
+                        avcodec_get_name(stream->codecpar->codec_id));
+    }
+    r->decoder = avcodec_alloc_context3(codec);
+    if (!r->decoder) return vpi_fail_nomem(err);
+    e = avcodec_parameters_to_context(r->decoder, stream->codecpar);
+    if (e < 0) return vpi_libav_error(err, e, "decode");
+    r->decoder->pkt_timebase = stream->time_base;
+    r->decoder->thread_count = (int)r->o.decoder_threads;
+    r->decoder->thread_type = r->o.decoder_threads > 1 ? FF_THREAD_FRAME : 0;
+    r->decoder->flags |= AV_CODEC_FLAG_BITEXACT;
+    r->decoder->max_pixels = vpi_demux_max_pixels(r->demux);
+    vpi_cpu_enter(r->context);
+    e = avcodec_open2(r->decoder, codec, NULL);
+    vpi_cpu_leave(r->context);
+    return e < 0 ? vpi_libav_error(err, e, "decode") : VP_OK;
+}
+
+static vp_status open_filter(vpi_video_reader *r, vp_error *err)
+{
+    const vpi_track *track = vpi_demux_track(r->demux, r->o.stream);
+    const vpi_filter_options f = {
+        .width = r->o.width,
+        .height = r->o.height,
+        .rotation = r->o.rotation,
+        .flipped = r->o.flipped,
+        .colour = r->o.colour,
+        .tags = { track->cicp_primaries, track->cicp_transfer, track->cicp_matrix },
+        .full_range = track->full_range == 1,
+        .nominal_width = track->width,
+        .nominal_height = track->height,
+    };
+
+    /* Without PQ or HLG tags it is profile 5, whose colours only its own metadata explain. */
+    if (vpi_streq(track->hdr, "dolbyvision") && !vpi_filter_is_hdr(track->cicp_transfer) &&
+        track->cicp_transfer != AVCOL_TRC_BT709) {
+        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
+                        "Dolby Vision without an HDR10, HLG or SDR base layer");
+    }
+    return vpi_filter_new(&f, &r->filter, err);
+}
+
+static vp_status check_options(const vpi_video_reader_options *o, vp_error *err)
+{
+    if (!o->width || !o->height || o->width % 2 || o->height % 2 || o->width > INT16_MAX || o->height > INT16_MAX) {
+        return vpi_fail(err, VP_E_ARG, NULL, "pictures of %ux%u", o->width, o->height);
+    }
+    if (o->rotation < 0 || o->rotation > 270 || o->rotation % 90) {
+        return vpi_fail(err, VP_E_ARG, NULL, "a rotation by %d degrees", o->rotation);
+    }
+    if (!o->decoder_threads || o->decoder_threads > 64) {
+        return vpi_fail(err, VP_E_ARG, NULL, "%u decoder threads", o->decoder_threads);
+    }
+    return VP_OK;
+}
+
+vp_status vpi_video_reader_open(vp_context *context, vp_source *source, const vpi_video_reader_options *options,
+                                vp_cancel *cancel, vpi_video_reader **out, vp_error *err)
+{
+    vpi_video_reader *r = NULL;
+    const vpi_track *track;
+    vp_status st;
+
+    *out = NULL;
+    VPI_TRY(check_options(options, err));
+    r = vpi_calloc(1, sizeof(*r));
+    if (!r) return vpi_fail_nomem(err);
+    r->o = *options;
+    r->context = vp_context_ref(context);
+    r->cancel = vp_cancel_ref(cancel);
+    r->last_pts = AV_NOPTS_VALUE;
+    VPI_GO(vpi_demux_open(context, source, NULL, cancel, &r->demux, err));
+    track = vpi_demux_track(r->demux, r->o.stream);
+    if (!track || track->kind != VPI_KIND_VIDEO) {
+        st = vpi_fail(err, VP_E_ARG, NULL, "stream %d is no picture", r->o.stream);
+        goto done;
+    }
+    vpi_demux_select(r->demux, &r->o.stream, 1);
+    VPI_GO(open_decoder(r, err));
+    VPI_GO(open_filter(r, err));
+    *out = r;
+    return VP_OK;
+done:
+    vpi_video_reader_close(r);
+    return st;
+}
+
+static void drop_pending(vpi_video_reader *r)
+{
+    size_t i;
+
+    for (i = 0; i < VPI_COUNT(r->pending); i++) av_frame_free(&r->pending[i]);
+}
+
+vpi_video_reader *vpi_video_reader_close(vpi_video_reader *r)
+{
+    if (!r) return NULL;
+    drop_pending(r);
+    vpi_packet_dispose(&r->packet);
+    avcodec_free_context(&r->decoder);
+    vpi_filter_free(r->filter);
+    vpi_demux_close(r->demux);
+    vp_cancel_unref(r->cancel);
+    vp_context_unref(r->context);
+    vpi_free(r);
+    return NULL;
+}
+
+void vpi_video_reader_damage(const vpi_video_reader *r, uint64_t *concealed, uint64_t *refused)
+{
+    if (concealed) *concealed = r->concealed;
+    if (refused) *refused = r->refused;
+}
+
+/* ---- decoding ---- */
+
+static int64_t frame_duration(const AVFrame *av)
+{
+#if LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(57, 30, 100)
+    int64_t duration = av->duration;
+#else
+    int64_t duration = av->pkt_duration;
+#endif
+    return duration > 0 ? duration : 0;
+}
+
+/*
+ * The frame's own time; in a stream that gives times a missing one is the previous plus its duration, in one that
+ * gives none (AVI) it is what the decoder makes of the decoding times.
+ */
+static void set_time(vpi_video_reader *r, AVFrame *av)
+{
+    int64_t pts = av->pts;
+
+    if (pts != AV_NOPTS_VALUE) r->has_times = true;
+    if (pts == AV_NOPTS_VALUE && !r->has_times) pts = av->best_effort_timestamp;
+    if (pts == AV_NOPTS_VALUE || (av->pts == AV_NOPTS_VALUE && r->last_pts != AV_NOPTS_VALUE && pts <= r->last_pts)) {
+        pts = 0;
+        if (r->last_pts != AV_NOPTS_VALUE && !vpi_add_i64(r->last_pts, VPI_MAX(r->last_duration, 1), &pts)) {
+            pts = r->last_pts;
+        }
+    }
+    if (frame_duration(av)) {
+        r->last_duration = frame_duration(av);
+    } else if (r->last_pts != AV_NOPTS_VALUE && pts > r->last_pts) {
+        r->last_duration = pts - r->last_pts;
+    }
+    r->last_pts = pts;
+    av->pts = pts;
+}
+
+/* Feeds the decoder with the next packet; VP_END after the last. */
+static vp_status feed(vpi_video_reader *r, vp_error *err)
+{
+    vp_status st = VP_OK;
+    int e;
+
+    VPI_TRY(vpi_cancel_check(r->cancel, err));
+    if (r->has_packet) {
+        r->has_packet = false;
+    } else {
+        st = vpi_demux_read(r->demux, &r->packet, err);
+    }
+    if (st < 0) return st;
+    vpi_cpu_enter(r->context);
+    e = avcodec_send_packet(r->decoder, st == VP_END ? NULL : vpi_packet_av(&r->packet));
+    vpi_cpu_leave(r->context);
+    vpi_packet_dispose(&r->packet);
+    if (e == AVERROR(ENOMEM)) return vpi_fail_nomem(err);
+    if (e < 0 && e != AVERROR_EOF) r->refused++;
+    return VP_OK;
+}
+
+/* The next picture as the decoder gives it, with its time set; VP_END after the last. */
+static vp_status decode(vpi_video_reader *r, AVFrame **out, vp_error *err)
+{
+    AVFrame *av = av_frame_alloc();
+    unsigned failures = 0;
+    vp_status st = VP_OK;
+    int e;
+
+    *out = NULL;
+    if (!av) return vpi_fail_nomem(err);
+    while (st == VP_OK) {
+        vpi_cpu_enter(r->context);
+        e = avcodec_receive_frame(r->decoder, av);
+        vpi_cpu_leave(r->context);
+        if (e == 0) {
+            set_time(r, av);
+            *out = av;
+            return VP_OK;
+        }
+        if (e == AVERROR_EOF) {
+            st = VP_END;
+        } else if (e == AVERROR(ENOMEM)) {
+            st = vpi_fail_nomem(err);
+        } else if (e == AVERROR(EAGAIN)) {
+            failures = 0;
+            st = feed(r, err);
+        } else {
+            r->refused++;
+            if (++failures > DECODE_FAILURES_MAX) st = vpi_libav_error(err, e, "decode");
+        }
+    }
+    av_frame_free(&av);
+    return st;
+}
+
+/* ---- the place to begin ---- */
+
+typedef enum vpi_entry {
+    VPI_ENTRY_EXACT, /* pictures from its time on are as in a whole decode */
+    VPI_ENTRY_UNSURE /* later pictures may refer to earlier ones: begin one access point before */
+} vpi_entry;
+
+/* An H.264 access point is sure when it is an IDR; a recovery point or a plain I picture is not. */
+static vpi_entry judge_entry(const vpi_video_reader *r, const vpi_packet *packet)
+{
+    const uint8_t *extra = r->decoder->extradata;
+    size_t at = 0;
+    vpi_nal nal;
+    bool bad = false, avcc;
+    unsigned length;
+
+    if (r->decoder->codec_id != AV_CODEC_ID_H264) return VPI_ENTRY_EXACT;
+    avcc = r->decoder->extradata_size >= 7 && extra[0] == 1;
+    length = avcc ? (extra[4] & 3u) + 1 : 0;
+    while (avcc ? vpi_avcc_next(packet->data, packet->size, length, &at, &nal, &bad)
+                : vpi_annexb_next(packet->data, packet->size, &at, &nal)) {
+        if (vpi_h264_type(&nal) == VPI_H264_IDR) return VPI_ENTRY_EXACT;
+        if (vpi_h264_type(&nal) >= VPI_H264_SLICE && vpi_h264_type(&nal) < VPI_H264_IDR) break;
+    }
+    return VPI_ENTRY_UNSURE;
+}
+
+static void forget(vpi_video_reader *r)
+{
+    drop_pending(r);
+    vpi_packet_dispose(&r->packet);
+    r->has_packet = false;
+    avcodec_flush_buffers(r->decoder);
+    r->last_pts = AV_NOPTS_VALUE;
+    r->last_duration = 0;
+    r->refused = 0;
+}
+
+/* Seeks and looks at the first packet; *first is its time, INT64_MIN without one. */
+static vp_status enter(vpi_video_reader *r, int64_t target, int64_t *first, vpi_entry *entry, vp_error *err)
+{
+    vp_status st;
+
+    *first = INT64_MIN;
+    *entry = VPI_ENTRY_EXACT;
+    forget(r);
+    VPI_TRY(vpi_demux_seek(r->demux, r->o.stream, target, err));
+    st = vpi_demux_read(r->demux, &r->packet, err);
+    if (st < 0) return st;
+    r->has_packet = st == VP_OK;
+    if (st == VP_OK && r->packet.has_pts) *first = r->packet.pts;
+    if (st == VP_OK) *entry = judge_entry(r, &r->packet);
+    return VP_OK;
+}
+
+/*
+ * Decodes up to the first picture behind `from`. pending[0]: the last one at or before it, pending[1]: that first
+ * one. Pictures before `valid` may be broken: an open GOP's leading ones, whose references were not read.
+ */
+static vp_status collect(vpi_video_reader *r, int64_t valid, vp_error *err)
+{
+    AVFrame *av = NULL;
+    vp_status st;
+
+    for (;;) {
+        st = decode(r, &av, err);
+        if (st != VP_OK) return st < 0 ? st : VP_OK;
+        if (av->pts < valid) {
+            av_frame_free(&av);
+        } else if (av->pts <= r->o.from) {
+            av_frame_free(&r->pending[0]);
+            r->pending[0] = av;
+        } else {
+            r->pending[1] = av;
+            return VP_OK;
+        }
+    }
+}
+
+/* Where to seek next: before the access point that was found, and a step before the time wanted. */
+static int64_t step_back(const vpi_video_reader *r, const vpi_track *track, int64_t first, unsigned n)
+{
+    int64_t step = vpi_rescale((int64_t)STEP_BACK_MS << n, track->tb.den, 1000 * track->tb.num, VPI_CEIL), to = 0;
+
+    if (!vpi_add_i64(r->o.from, -step, &to)) return INT64_MIN;
+    return first != INT64_MIN && first <= to ? first - 1 : to;
+}
+
+static vp_status find_start(vpi_video_reader *r, vp_error *err)
+{
+    const vpi_track *track = vpi_demux_track(r->demux, r->o.stream);
+    int64_t target = r->o.from, first, valid;
+    bool whole = !track->has_times || r->o.from == INT64_MIN, preroll = false;
+    vpi_entry entry;
+    unsigned n = 0;
+
+    for (;;) {
+        whole = whole || target <= track->start || n >= STEPS_MAX;
+        VPI_TRY(enter(r, whole ? INT64_MIN : target, &first, &entry, err));
+        if (whole) return r->o.from == INT64_MIN ? VP_OK : collect(r, INT64_MIN, err);
+        if (first == INT64_MIN || first > r->o.from) { /* landed behind it */
+            target = step_back(r, track, INT64_MIN, n++);
+        } else if (entry == VPI_ENTRY_UNSURE && !preroll) {
+            preroll = true;
+            target = first > INT64_MIN ? first - 1 : INT64_MIN;
+        } else {
+            valid = first;
+            VPI_TRY(collect(r, valid, err));
+            if (r->pending[0]) return VP_OK;
+            target = step_back(r, track, first, n++);
+        }
+    }
+}
+
+/* ---- giving out ---- */
+
+static vp_status give(vpi_video_reader *r, AVFrame *av, vpi_frame **out, vp_error *err)
+{
+    int64_t pts = av->pts, duration = frame_duration(av);
+    AVFrame *done = NULL;
+    vp_status st;
+
+    if (av->flags & AV_FRAME_FLAG_CORRUPT || av->decode_error_flags) r->concealed++;
+    vpi_cpu_enter(r->context);
+    st = vpi_filter_apply(r->filter, &av, &done, err);
+    vpi_cpu_leave(r->context);
+    if (st < 0) return st;
+    *out = vpi_frame_wrap(done, pts, duration);
+    return *out ? VP_OK : vpi_fail_nomem(err);
+}
+
+vp_status vpi_video_reader_next(vpi_video_reader *r, vpi_frame **out, vp_error *err)
+{
+    AVFrame *av = NULL;
+    vp_status st = VP_OK;
+    size_t i;
+
+    *out = NULL;
+    if (!r->started) {
+        VPI_TRY(find_start(r, err));
+        r->started = true;
+    }
+    for (i = 0; i < VPI_COUNT(r->pending) && !av; i++) {
+        av = r->pending[i];
+        r->pending[i] = NULL;
+    }
+    if (!av) st = decode(r, &av, err);
+    return st == VP_OK ? give(r, av, out, err) : st;
+}
