@@ -43,7 +43,8 @@ void vp_cancel_deadline(vp_cancel *cancel, uint64_t milliseconds)
 
     if (!cancel) return;
     if (milliseconds > 0) {
-        if (milliseconds > INT64_MAX / 1000 || !vpi_add_i64(vpi_now_us(), (int64_t)milliseconds * 1000, &at)) {
+        if (milliseconds > INT64_MAX / 1000 ||
+            !vpi_add_i64(vpi_now_us(), (int64_t)milliseconds * 1000, &at)) {
             at = INT64_MAX;
         }
     }

@@ -59,7 +59,7 @@ bool vpi_grow(void **p, size_t count, size_t *cap, size_t size)
 
 char *vpi_strdup(const char *s)
 {
-    return s ? vpi_strndup(s, SIZE_MAX) : NULL;
+    return s ? vpi_strndup(s, strlen(s)) : NULL;
 }
 
 char *vpi_strndup(const char *s, size_t size)

@@ -43,9 +43,18 @@ bool vpi_streq(const char *a, const char *b); /* NULLs are equal to each other o
 /* Key and name rule of io.h: relative, no empty, "." or ".." part, no NUL, backslash or control byte, <= 1024. */
 bool vpi_key_valid(const char *key);
 
-static inline bool vpi_add_u64(uint64_t a, uint64_t b, uint64_t *r) { return !__builtin_add_overflow(a, b, r); }
-static inline bool vpi_mul_u64(uint64_t a, uint64_t b, uint64_t *r) { return !__builtin_mul_overflow(a, b, r); }
-static inline bool vpi_add_i64(int64_t a, int64_t b, int64_t *r) { return !__builtin_add_overflow(a, b, r); }
+static inline bool vpi_add_u64(uint64_t a, uint64_t b, uint64_t *r)
+{
+    return !__builtin_add_overflow(a, b, r);
+}
+static inline bool vpi_mul_u64(uint64_t a, uint64_t b, uint64_t *r)
+{
+    return !__builtin_mul_overflow(a, b, r);
+}
+static inline bool vpi_add_i64(int64_t a, int64_t b, int64_t *r)
+{
+    return !__builtin_add_overflow(a, b, r);
+}
 
 /* Exact a * b / c with 128-bit middle; c > 0. Saturates at the ends of int64_t. */
 typedef enum vpi_round { VPI_FLOOR, VPI_CEIL, VPI_NEAREST /* half away from zero */ } vpi_round;

@@ -15,7 +15,8 @@
 #include "base/common.h"
 #include "base/error.h"
 
-void vpi_log(vp_context *context, int32_t level, const char *module, const char *format, ...) VPI_PRINTF(4, 5);
+void vpi_log(vp_context *context, int32_t level, const char *module, const char *format, ...)
+    VPI_PRINTF(4, 5);
 
 /* context NULL: no limit. */
 void vpi_cpu_enter(vp_context *context);

@@ -48,7 +48,7 @@ static uint32_t crc_table(uint32_t crc, const uint8_t *p, size_t size)
 #if defined(__x86_64__)
 #define HAVE_INSTRUCTION 1
 #define CRC_TARGET __attribute__((target("sse4.2")))
-#define CRC_U64(crc, v) (uint32_t)__builtin_ia32_crc32di((crc), (v))
+#define CRC_U64(crc, v) (uint32_t) __builtin_ia32_crc32di((crc), (v))
 #define CRC_U8(crc, v) __builtin_ia32_crc32qi((crc), (v))
 
 static bool have_instruction(void)
@@ -78,7 +78,8 @@ static bool have_instruction(void)
 #if defined(HAVE_INSTRUCTION)
 static inline uint32_t over_zeros(uint32_t table[4][256], uint32_t crc)
 {
-    return table[0][crc & 255] ^ table[1][(crc >> 8) & 255] ^ table[2][(crc >> 16) & 255] ^ table[3][crc >> 24];
+    return table[0][crc & 255] ^ table[1][(crc >> 8) & 255] ^ table[2][(crc >> 16) & 255] ^
+           table[3][crc >> 24];
 }
 
 CRC_TARGET static inline uint32_t three(uint32_t crc, const uint8_t *p, size_t block, uint32_t table[4][256])

@@ -43,7 +43,8 @@ static void set_text(vp_error *err, const char *reason, const char *message)
     one_line(err->message);
 }
 
-vp_status vp_error_set(vp_error *err, vp_status status, const char *reason, int32_t native, const char *message)
+vp_status vp_error_set(vp_error *err, vp_status status, const char *reason, int32_t native,
+                       const char *message)
 {
     if (status >= 0) status = VP_E_HOST;
     if (!err || err->status < 0) return status;

@@ -13,7 +13,8 @@
 #define vpi_error_reset(err) vp_error_init(err)
 
 /* reason: a stable name of docs/reasons.md; NULL: the status's own name (ARG, NOMEM, STATE, INTERNAL ...). */
-vp_status vpi_fail(vp_error *err, vp_status status, const char *reason, const char *format, ...) VPI_PRINTF(4, 5);
+vp_status vpi_fail(vp_error *err, vp_status status, const char *reason, const char *format, ...)
+    VPI_PRINTF(4, 5);
 vp_status vpi_fail_nomem(vp_error *err);
 /* IO with errno; DISK_FULL for ENOSPC, EDQUOT and EFBIG, else IO_ERROR. key may be NULL. */
 vp_status vpi_fail_errno(vp_error *err, int number, const char *key, const char *what);

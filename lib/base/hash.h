@@ -17,7 +17,7 @@ typedef struct vpi_sha256 {
 } vpi_sha256;
 void vpi_sha256_init(vpi_sha256 *s);
 void vpi_sha256_add(vpi_sha256 *s, const void *data, size_t size);
-void vpi_sha256_add_u64(vpi_sha256 *s, uint64_t v); /* big-endian */
+void vpi_sha256_add_u64(vpi_sha256 *s, uint64_t v);       /* big-endian */
 void vpi_sha256_add_str(vpi_sha256 *s, const char *text); /* length, then bytes; NULL as "" */
 void vpi_sha256_done(vpi_sha256 *s, uint8_t digest[32]);
 void vpi_sha256_hex(vpi_sha256 *s, char hex[65]); /* done, in lower case */

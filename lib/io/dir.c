@@ -9,8 +9,8 @@
 
 #include "io/dir.h"
 
-#define PART_ROOM 256       /* NAME_MAX and a NUL */
-#define TEMP_NAME_ROOM 201  /* leaves room for the rest of a temporary name within NAME_MAX */
+#define PART_ROOM 256      /* NAME_MAX and a NUL */
+#define TEMP_NAME_ROOM 201 /* leaves room for the rest of a temporary name within NAME_MAX */
 #define TEMP_MARK ".tmp-"
 #define TRIES 100
 #define FOLDER_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)

@@ -38,7 +38,7 @@ typedef struct vpi_dir_file {
 } vpi_dir_file;
 #define VPI_DIR_FILE_NONE                                                                                    \
     {                                                                                                        \
-        -1, -1, false, { 0 }, NULL                                                                                  \
+        -1, -1, false, { 0 }, NULL                                                                           \
     }
 int vpi_dir_file_create(vpi_dir *dir, const char *key, vpi_dir_file *f);
 /* Closes what is open; with unlink the temporary file goes too. */

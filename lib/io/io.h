@@ -18,8 +18,8 @@ vp_status vpi_source_new_internal(vp_context *context, const vp_source_ops *ops,
                                   vp_error *err);
 /* writev may be NULL; it may change iov. With direct, writes of any size go straight through. */
 typedef vp_status (*vpi_writev_fn)(void *user, void *object, struct iovec *iov, int count, vp_error *err);
-vp_status vpi_sink_new_internal(vp_context *context, const vp_sink_ops *ops, vpi_writev_fn writev, bool direct,
-                                void *user, vp_sink **out, vp_error *err);
+vp_status vpi_sink_new_internal(vp_context *context, const vp_sink_ops *ops, vpi_writev_fn writev,
+                                bool direct, void *user, vp_sink **out, vp_error *err);
 vp_status vpi_store_new_internal(vp_context *context, const vp_store_ops *ops, void *user, vp_store **out,
                                  vp_error *err);
 

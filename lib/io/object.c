@@ -11,7 +11,7 @@
 
 struct vp_object {
     vp_sink *sink;
-    void *object;       /* the back end's; begun says whether there is one */
+    void *object; /* the back end's; begun says whether there is one */
     bool begun, whole;
     vp_object_info info; /* its strings are ours */
     char *key, *content_type, *cache_control;
@@ -160,7 +160,8 @@ static vp_status write_whole(vp_object *o, const struct iovec *iov, size_t count
     size_t i;
 
     if (o->bytes + total > WHOLE_MAX) {
-        return vpi_fail(err, VP_E_LIMIT, "MEMORY_LIMIT", "the object is too large for a sink that takes whole ones");
+        return vpi_fail(err, VP_E_LIMIT, "MEMORY_LIMIT",
+                        "the object is too large for a sink that takes whole ones");
     }
     for (i = 0; i < count; i++) vpi_buf_add(&o->all, iov[i].iov_base, iov[i].iov_len);
     return vpi_buf_failed(&o->all) ? vpi_fail_nomem(err) : VP_OK;
@@ -181,7 +182,8 @@ vp_status vpi_object_writev(vp_object *object, const struct iovec *iov, size_t c
             }
         }
         if (st < 0) break;
-        st = object->whole ? write_whole(object, iov, n, total, first) : write_batch(object, iov, n, total, first);
+        st = object->whole ? write_whole(object, iov, n, total, first)
+                           : write_batch(object, iov, n, total, first);
         if (st < 0) break;
         for (i = 0; i < n; i++) object->crc32c = vpi_crc32c(object->crc32c, iov[i].iov_base, iov[i].iov_len);
         object->bytes += total;
@@ -242,9 +244,9 @@ static vp_status deliver_whole(vp_object *o, vp_error *err)
     o->info.crc32c = o->crc32c;
     o->info.has_crc32c = 1;
     VPI_TRY(begin_backend(o, err));
-    return vpi_io_status(s->ops.write(s->user, o->object, o->all.data ? (const void *)o->all.data : "",
-                                      o->all.size, err),
-                         s->host, "write", err);
+    return vpi_io_status(
+        s->ops.write(s->user, o->object, o->all.data ? (const void *)o->all.data : "", o->all.size, err),
+        s->host, "write", err);
 }
 
 vp_status vp_object_commit(vp_object *object, uint64_t *bytes, uint32_t *crc32c, vp_error *err)
@@ -262,7 +264,8 @@ vp_status vp_object_commit(vp_object *object, uint64_t *bytes, uint32_t *crc32c,
     if (crc32c) *crc32c = object->crc32c;
     if (st == VP_OK) st = vpi_context_check(s->context, first);
     if (st == VP_OK) st = check_promise(object, first);
-    if (st == VP_OK) st = object->whole ? deliver_whole(object, first) : vpi_pieces_flush(&object->pieces, first);
+    if (st == VP_OK)
+        st = object->whole ? deliver_whole(object, first) : vpi_pieces_flush(&object->pieces, first);
     if (st == VP_OK) {
         st = vpi_io_status(s->ops.commit(s->user, object->object, first), s->host, "commit", first);
         object->begun = false;

@@ -17,7 +17,8 @@ void vp_object_info_init(vp_object_info *info)
 
 const char *vp_object_kind_name(int32_t kind)
 {
-    static const char *const names[] = { "other", "init", "segment", "playlist", "master", "image", "key", "marker" };
+    static const char *const names[] = { "other",  "init",  "segment", "playlist",
+                                         "master", "image", "key",     "marker" };
 
     return kind >= 0 && (size_t)kind < VPI_COUNT(names) ? names[kind] : "unknown";
 }
@@ -34,8 +35,8 @@ static void close_hook(void *arg)
     pthread_mutex_unlock(&s->lock);
 }
 
-static vp_status sink_new(vp_context *context, const vp_sink_ops *ops, vpi_writev_fn writev, bool host, bool direct,
-                          void *user, vp_sink **out, vp_error *err)
+static vp_status sink_new(vp_context *context, const vp_sink_ops *ops, vpi_writev_fn writev, bool host,
+                          bool direct, void *user, vp_sink **out, vp_error *err)
 {
     vp_sink *s = vpi_calloc(1, sizeof(*s));
     vp_status st;
@@ -85,8 +86,8 @@ vp_status vp_sink_new(vp_context *context, const vp_sink_ops *ops, void *user, v
     return sink_new(context, &o, NULL, true, false, user, out, err);
 }
 
-vp_status vpi_sink_new_internal(vp_context *context, const vp_sink_ops *ops, vpi_writev_fn writev, bool direct,
-                                void *user, vp_sink **out, vp_error *err)
+vp_status vpi_sink_new_internal(vp_context *context, const vp_sink_ops *ops, vpi_writev_fn writev,
+                                bool direct, void *user, vp_sink **out, vp_error *err)
 {
     *out = NULL;
     return sink_new(context, ops, writev, false, direct, user, out, err);

@@ -61,7 +61,8 @@ static vp_status dir_writev(void *user, void *object, struct iovec *iov, int cou
     o->size += total;
     if (o->size - o->pushed >= WRITE_BACK_STEP) {
         /* Only a hint: what it cannot do the fsync will. */
-        (void)sync_file_range(o->file.fd, (off_t)o->pushed, (off_t)(o->size - o->pushed), SYNC_FILE_RANGE_WRITE);
+        (void)sync_file_range(o->file.fd, (off_t)o->pushed, (off_t)(o->size - o->pushed),
+                              SYNC_FILE_RANGE_WRITE);
         o->pushed = o->size;
     }
     return VP_OK;

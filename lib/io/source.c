@@ -26,8 +26,8 @@ static void interrupt_hook(void *arg)
     vpi_source_interrupt(arg);
 }
 
-static vp_status source_new(vp_context *context, const vp_source_ops *ops, void *user, bool host, vp_source **out,
-                            vp_error *err)
+static vp_status source_new(vp_context *context, const vp_source_ops *ops, void *user, bool host,
+                            vp_source **out, vp_error *err)
 {
     vp_source *s = vpi_calloc(1, sizeof(*s));
     vp_status st;
@@ -54,7 +54,8 @@ static vp_status source_new(vp_context *context, const vp_source_ops *ops, void 
     return VP_OK;
 }
 
-vp_status vp_source_new(vp_context *context, const vp_source_ops *ops, void *user, vp_source **out, vp_error *err)
+vp_status vp_source_new(vp_context *context, const vp_source_ops *ops, void *user, vp_source **out,
+                        vp_error *err)
 {
     vp_source_ops o = VP_SOURCE_OPS_INIT;
 
@@ -100,11 +101,13 @@ static vp_status check(const vp_source *s, vp_error *err)
 {
     if (!s) return vpi_fail(err, VP_E_ARG, NULL, "no source");
     if (s->host) return vpi_context_check(s->context, err);
-    if (vpi_forked(s->fork_mark)) return vpi_fail(err, VP_E_STATE, NULL, "the handle was inherited by fork()");
+    if (vpi_forked(s->fork_mark))
+        return vpi_fail(err, VP_E_STATE, NULL, "the handle was inherited by fork()");
     return VP_OK;
 }
 
-static vp_status read_once(vp_source *s, uint64_t offset, void *data, size_t capacity, size_t *got, vp_error *err)
+static vp_status read_once(vp_source *s, uint64_t offset, void *data, size_t capacity, size_t *got,
+                           vp_error *err)
 {
     bool serial = s->ops.flags & VP_SOURCEF_SERIAL;
     vp_status st;
@@ -161,7 +164,8 @@ vp_status vp_source_identity(vp_source *source, char *text, size_t capacity, vp_
     text[0] = 0;
     VPI_TRY(check(source, err));
     if (!source->ops.identity) return VP_OK;
-    st = vpi_io_status(source->ops.identity(source->user, text, capacity, err), source->host, "identity", err);
+    st =
+        vpi_io_status(source->ops.identity(source->user, text, capacity, err), source->host, "identity", err);
     text[capacity - 1] = 0;
     return vpi_io_done(st, "source.identity", NULL, err);
 }

@@ -13,7 +13,8 @@ typedef struct file {
     char name[sizeof(((vp_error *)0)->key)];
 } file;
 
-static vp_status file_read_at(void *user, uint64_t offset, void *data, size_t capacity, size_t *got, vp_error *err)
+static vp_status file_read_at(void *user, uint64_t offset, void *data, size_t capacity, size_t *got,
+                              vp_error *err)
 {
     file *f = user;
     ssize_t n;

@@ -38,7 +38,8 @@ vp_status vpi_source_bytes(vp_context *context, vp_bytes *bytes, vp_source **out
     return st;
 }
 
-vp_status vp_source_memory(vp_context *context, const void *data, uint64_t size, vp_source **out, vp_error *err)
+vp_status vp_source_memory(vp_context *context, const void *data, uint64_t size, vp_source **out,
+                           vp_error *err)
 {
     vp_bytes *bytes = NULL;
     vp_status st;

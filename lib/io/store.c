@@ -39,8 +39,8 @@ static void interrupt_hook(void *arg)
     vpi_store_interrupt(arg);
 }
 
-static vp_status store_new(vp_context *context, const vp_store_ops *ops, bool host, void *user, vp_store **out,
-                           vp_error *err)
+static vp_status store_new(vp_context *context, const vp_store_ops *ops, bool host, void *user,
+                           vp_store **out, vp_error *err)
 {
     vp_store *s = vpi_calloc(1, sizeof(*s));
     vp_status st;
@@ -66,7 +66,8 @@ static vp_status store_new(vp_context *context, const vp_store_ops *ops, bool ho
     return VP_OK;
 }
 
-vp_status vp_store_new(vp_context *context, const vp_store_ops *ops, void *user, vp_store **out, vp_error *err)
+vp_status vp_store_new(vp_context *context, const vp_store_ops *ops, void *user, vp_store **out,
+                       vp_error *err)
 {
     vp_store_ops o = VP_STORE_OPS_INIT;
 
@@ -75,8 +76,8 @@ vp_status vp_store_new(vp_context *context, const vp_store_ops *ops, void *user,
     *out = NULL;
     VPI_TRY(vpi_context_check(context, err));
     VPI_TRY(vpi_copy_struct(&o, sizeof(o), ops, err));
-    if (!o.begin || !o.write || !o.commit || !o.abort || !o.open || !o.list || !o.remove || !o.lease || !o.renew ||
-        !o.unlease) {
+    if (!o.begin || !o.write || !o.commit || !o.abort || !o.open || !o.list || !o.remove || !o.lease ||
+        !o.renew || !o.unlease) {
         return vpi_fail(err, VP_E_ARG, NULL, "all operations but interrupt and release are required");
     }
     if (o.flags) return vpi_fail(err, VP_E_ARG, NULL, "unknown flags of a store");
@@ -301,8 +302,8 @@ vp_status vp_store_lease(vp_store *store, const char *name, vp_lease **out, uint
         vpi_free(l);
         return vpi_fail_nomem(err);
     }
-    st = vpi_io_status_or(store->ops.lease(store->user, l->name, &l->lease, &number, err), VP_AGAIN, store->host,
-                          "lease", err);
+    st = vpi_io_status_or(store->ops.lease(store->user, l->name, &l->lease, &number, err), VP_AGAIN,
+                          store->host, "lease", err);
     if (st != VP_OK) {
         vpi_free(l->name);
         vpi_free(l);

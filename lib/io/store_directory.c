@@ -289,7 +289,8 @@ static vp_status dir_renew(void *user, void *lease, vp_error *err)
     int rc = still_named(s->dir, l->key, l->fd);
 
     if (rc < 0) return vpi_fail_errno(err, -rc, l->key, "looking at the lease failed");
-    return rc ? VP_OK : vpi_fail(err, VP_E_CONFLICT, "ALREADY_RUNNING", "the lease was lost: its file was removed");
+    return rc ? VP_OK
+              : vpi_fail(err, VP_E_CONFLICT, "ALREADY_RUNNING", "the lease was lost: its file was removed");
 }
 
 static void dir_unlease(void *user, void *lease)

@@ -172,7 +172,8 @@ static sync_job *next_synced(vpi_sync_pool *p)
     if (p->synced.waiting == 0) return NULL;
     for (j = p->synced.first; j; j = j->next) {
         if (j->running) continue;
-        for (before = p->synced.first; before != j && strcmp(before->key, j->key) != 0;) before = before->next;
+        for (before = p->synced.first; before != j && strcmp(before->key, j->key) != 0;)
+            before = before->next;
         if (before == j) return j;
     }
     return NULL;

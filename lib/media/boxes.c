@@ -322,6 +322,26 @@ static vp_status check_ogg(vpi_window *w, vp_error *err)
     return at > w->size ? cut(at, w->size, err) : VP_OK;
 }
 
+/* ASF specification 3.2: the File Properties Object of the header names the size of the file, unless broadcast. */
+static vp_status check_asf(vpi_window *w, vp_error *err)
+{
+    static const uint8_t properties[16] = {0xA1, 0xDC, 0xAB, 0x8C, 0x47, 0xA9, 0xCF, 0x11,
+                                           0x8E, 0xE4, 0x00, 0xC0, 0x0C, 0x20, 0x53, 0x65};
+    const uint8_t *p;
+    size_t got;
+
+    VPI_TRY(vpi_window_read(w, 0, 4096, &p, &got, err));
+    for (size_t i = 0; i + 104 <= got; i++) {
+        uint64_t size = 0;
+
+        if (memcmp(p + i, properties, sizeof(properties)) != 0) continue;
+        for (size_t n = 0; n < 8; n++) size |= (uint64_t)p[i + 40 + n] << (8 * n);
+        if (!(p[i + 88] & 1) && size > w->size) return cut(size, w->size, err);
+        break;
+    }
+    return VP_OK;
+}
+
 /* ISO/IEC 13818-1 2.4.3.3: transport_scrambling_control of packets with payload. */
 static vp_status check_ts(vpi_window *w, vp_error *err)
 {
@@ -360,6 +380,7 @@ vp_status vpi_structure_check(vpi_window *w, const AVInputFormat *format, bool a
     if (strncmp(format->name, "matroska", 8) == 0) return check_matroska(w, out, err);
     if (strcmp(format->name, "avi") == 0 || strcmp(format->name, "wav") == 0) return check_riff(w, err);
     if (strcmp(format->name, "ogg") == 0) return check_ogg(w, err);
+    if (strcmp(format->name, "asf") == 0) return check_asf(w, err);
     if (strcmp(format->name, "mpegts") == 0) return check_ts(w, err);
     if (strcmp(format->name, "mpeg") == 0) vpi_strlcpy(out->name, "mpegps", sizeof(out->name));
     return VP_OK;

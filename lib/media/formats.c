@@ -214,6 +214,14 @@ const AVCodec *vpi_libav_decoder(enum AVCodecID id)
     return codec_allowed(id) ? avcodec_find_decoder(id) : NULL;
 }
 
+/* avformat_find_stream_info opens those of text too, and says so loudly where it may not. */
+static bool is_text(enum AVCodecID id)
+{
+    return id == AV_CODEC_ID_MOV_TEXT || id == AV_CODEC_ID_SUBRIP || id == AV_CODEC_ID_ASS || id == AV_CODEC_ID_TEXT ||
+           id == AV_CODEC_ID_WEBVTT || id == AV_CODEC_ID_DVD_SUBTITLE || id == AV_CODEC_ID_DVB_SUBTITLE ||
+           id == AV_CODEC_ID_HDMV_PGS_SUBTITLE;
+}
+
 char *vpi_formats_codec_list(void)
 {
     vpi_buf b = {0};
@@ -222,7 +230,11 @@ char *vpi_formats_codec_list(void)
     char *list = NULL, *own;
 
     while ((codec = av_codec_iterate(&state)) != NULL) {
-        if (!av_codec_is_decoder(codec) || !codec_allowed(codec->id)) continue;
+        if (!av_codec_is_decoder(codec) || !(codec_allowed(codec->id) || is_text(codec->id))) continue;
+        if ((codec->capabilities & (AV_CODEC_CAP_HARDWARE | AV_CODEC_CAP_AVOID_PROBING)) &&
+            codec != avcodec_find_decoder(codec->id)) {
+            continue;
+        }
         if (b.size) vpi_buf_u8(&b, ',');
         vpi_buf_str(&b, codec->name);
     }

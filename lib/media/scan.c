@@ -5,8 +5,10 @@
 
 #define EDGE_BYTES 65536u       /* of head and tail in the fingerprint */
 #define PROGRESS_BYTES (1u << 20)
-#define SHORT_US 1000000        /* less than what is declared by more than this and by SHORT_PERCENT: cut */
-#define SHORT_PERCENT 2
+/* A file that holds less than it declares is cut, where more is missing than writers are wrong by: 2 %, and a tenth
+ * of a short one, between these. */
+#define SHORT_MIN_US 200000
+#define SHORT_MAX_US 1000000
 
 typedef struct scan {
     vpi_demux *demux;
@@ -88,7 +90,7 @@ static vp_status check_length(const scan *s, vp_error *err)
 {
     const AVFormatContext *ic = vpi_demux_format(s->demux);
     const char *name = ic->iformat->name;
-    int64_t first = 0, end = INT64_MIN, missing;
+    int64_t first = 0, end = INT64_MIN, missing, allowed;
 
     if (ic->duration_estimation_method != AVFMT_DURATION_FROM_STREAM || ic->duration <= 0) return VP_OK;
     if (vpi_formats_raw(ic->iformat) || strcmp(name, "mpegts") == 0 || strcmp(name, "mpeg") == 0) return VP_OK;
@@ -102,7 +104,8 @@ static vp_status check_length(const scan *s, vp_error *err)
     }
     if (end == INT64_MIN) return VP_OK;
     missing = ic->duration - (end - first);
-    if (missing <= SHORT_US || missing <= ic->duration / 100 * SHORT_PERCENT) return VP_OK;
+    allowed = VPI_MAX(ic->duration / 50, VPI_CLAMP(ic->duration / 10, SHORT_MIN_US, SHORT_MAX_US));
+    if (missing <= allowed) return VP_OK;
     return vpi_fail(err, VP_E_DATA, "INPUT_TRUNCATED", "the file declares %lld ms, but holds %lld",
                     (long long)(ic->duration / 1000), (long long)((end - first) / 1000));
 }

@@ -10,6 +10,8 @@
 #define KEYFRAME_GAP_MS 100 /* keyframes nearer to each other are of no use to a plan */
 #define LOOSE 0.2           /* of a frame: jitter that a grid of the same average rate still explains */
 #define TIGHT_MAX 0.45      /* of a frame, where one tick is longer than a fifth of it */
+#define TIME_MAX (INT64_C(1) << 57)   /* ticks */
+#define LENGTH_MAX (INT64_C(1) << 40) /* of one packet */
 #define LATE_PHASE 2u        /* see grid */
 #define LATE_PHASE_MIN 10u   /* pictures, for a phase that leaves out the first two */
 #define TIGHT_S 0.001       /* Matroska rounds to milliseconds */
@@ -32,7 +34,7 @@ typedef struct grid {
     double max_error, sum_error;
     int64_t last;
     uint64_t missing, doubled;
-    bool declared;
+    bool declared, standard;
 } grid;
 
 struct vpi_stats {
@@ -99,7 +101,7 @@ static double tick_s(const vpi_stats *s)
     return as_double(s->o.tb);
 }
 
-static void add_grid(vpi_stats *s, vpi_rational rate, bool declared)
+static void add_grid(vpi_stats *s, vpi_rational rate, bool declared, bool standard)
 {
     if (rate.num <= 0 || rate.den <= 0 || s->grid_count + 2 > VPI_COUNT(s->grids)) return;
     for (size_t i = 0; i < s->grid_count; i++) {
@@ -113,6 +115,7 @@ static void add_grid(vpi_stats *s, vpi_rational rate, bool declared)
         g->from = late * LATE_PHASE;
         g->per_tick = as_double(rate) * tick_s(s);
         g->declared = declared;
+        g->standard = standard;
     }
 }
 
@@ -167,19 +170,23 @@ static bool fits(const vpi_stats *s, const grid *g, bool tight)
     return g->max_error <= limit && g->missing + g->doubled <= allowed;
 }
 
-/* The declared rates come first in the list; among the others the smallest error counts. */
+/*
+ * A standard rate that the file declares, else the standard one of the smallest error, else what the file declares:
+ * that is often an average, rounded or over a clip too short for it.
+ */
 static const grid *best_of_phase(const vpi_stats *s, bool tight, bool late)
 {
-    const grid *best = NULL;
+    const grid *best = NULL, *declared = NULL;
 
     for (size_t i = 0; i < s->grid_count; i++) {
         const grid *g = &s->grids[i];
 
         if ((g->from > 0) != late || !fits(s, g, tight)) continue;
-        if (g->declared) return g;
-        if (!best || g->sum_error < best->sum_error * 0.999) best = g;
+        if (g->declared && g->standard) return g;
+        if (!g->standard) declared = declared ? declared : g;
+        else if (!best || g->sum_error < best->sum_error * 0.999) best = g;
     }
-    return best;
+    return best ? best : declared;
 }
 
 static const grid *best_grid(const vpi_stats *s, bool tight)
@@ -314,9 +321,15 @@ static void heap_flush(vpi_stats *s)
 
 /* ---- file order ---- */
 
+/* Beyond any clock: damage. The bounds leave room for the sums below. */
 static bool plausible(int64_t t)
 {
-    return t > -(INT64_C(1) << 61) && t < (INT64_C(1) << 61);
+    return t > -TIME_MAX && t < TIME_MAX;
+}
+
+static int64_t sane(int64_t length)
+{
+    return VPI_CLAMP(length, 0, LENGTH_MAX);
 }
 
 static int64_t seconds(const vpi_stats *s, int64_t n)
@@ -325,10 +338,10 @@ static int64_t seconds(const vpi_stats *s, int64_t n)
 }
 
 /* A clock that was set anew: what follows is put behind what came before. */
-static void look_for_jump(vpi_stats *s, const vpi_stats_packet *p, int64_t time)
+static void look_for_jump(vpi_stats *s, bool has_dts, int64_t packet_dts, int64_t time)
 {
-    int64_t ref = p->has_dts ? p->dts : time, by, step;
-    bool dts = p->has_dts && s->last_ref_is_dts;
+    int64_t ref = has_dts ? packet_dts : time, by, step;
+    bool dts = has_dts && s->last_ref_is_dts;
 
     if (s->any) {
         by = ref - s->last_ref;
@@ -346,13 +359,13 @@ static void look_for_jump(vpi_stats *s, const vpi_stats_packet *p, int64_t time)
         }
     }
     s->last_ref = ref;
-    s->last_ref_is_dts = p->has_dts;
+    s->last_ref_is_dts = has_dts;
 }
 
 /* time is the file's, t the continuous one. */
 static bool add_keyframe(vpi_stats *s, int64_t time, int64_t t)
 {
-    int64_t gap = t - s->last_key, near_ticks;
+    int64_t gap = s->any_key ? t - s->last_key : 0, near_ticks;
 
     if (s->any_key && gap > 0) {
         s->r.keyframe_min = s->r.keyframe_gaps ? VPI_MIN(s->r.keyframe_min, gap) : gap;
@@ -360,8 +373,8 @@ static bool add_keyframe(vpi_stats *s, int64_t time, int64_t t)
         s->r.keyframe_sum += gap;
         s->r.keyframe_gaps++;
     }
+    if (!s->any_key || gap > 0) s->last_key = t;
     s->any_key = true;
-    s->last_key = t;
     if (s->r.keyframe_count && time <= s->r.keyframes[s->r.keyframe_count - 1]) return true;
     near_ticks = vpi_rescale((int64_t)s->keyframe_step_ms, s->o.tb.den, 1000 * s->o.tb.num, VPI_FLOOR);
     if (s->r.keyframe_count && time - s->r.keyframes[s->r.keyframe_count - 1] < near_ticks) return true;
@@ -386,41 +399,39 @@ bool vpi_stats_started(const vpi_stats *s)
  */
 static int64_t time_of(vpi_stats *s, const vpi_stats_packet *p, bool *placed)
 {
-    *placed = true;
-    if (p->has_pts) {
-        if (p->has_dts && plausible(p->pts) && plausible(p->dts)) {
-            s->delay = p->pts - p->dts;
-            s->any_delay = true;
-        }
-        return p->pts;
+    bool pts = p->has_pts && plausible(p->pts), dts = p->has_dts && plausible(p->dts);
+
+    *placed = pts || (dts && (!s->r.reordered || !s->any_delay));
+    if (pts && dts) {
+        s->delay = p->pts - p->dts;
+        s->any_delay = true;
     }
-    *placed = !s->r.reordered || !s->any_delay;
-    return p->dts + (s->any_delay ? s->delay : 0);
+    if (pts) return p->pts;
+    return dts ? p->dts + (s->any_delay ? s->delay : 0) : 0;
 }
 
 bool vpi_stats_add(vpi_stats *s, const vpi_stats_packet *p)
 {
-    int64_t time, t, start, end;
+    int64_t time, t, start, end, duration = sane(p->duration);
     bool placed;
 
     if (s->r.packets++ == 0) s->r.skip_samples = p->skip_samples;
     if (!p->has_pts) s->r.missing_pts++;
     time = time_of(s, p, &placed);
-    if (!placed) {
+    if (placed) look_for_jump(s, p->has_dts && plausible(p->dts), p->dts, time);
+    t = time - s->offset;
+    if (!placed || !plausible(t)) {
         s->untimed++;
         return true;
     }
-    if ((!p->has_pts && !p->has_dts) || !plausible(time) || (p->has_dts && !plausible(p->dts))) return true;
-    look_for_jump(s, p, time);
-    if (p->duration > 0 && p->duration < (INT64_C(1) << 40)) s->last_duration = p->duration;
+    if (duration > 0) s->last_duration = duration;
     if (s->any && time < s->highest_pts) s->r.reordered = true;
     s->highest_pts = s->any ? VPI_MAX(s->highest_pts, time) : time;
-    t = time - s->offset;
     /* What is skipped may be more than the packet that says so. */
-    if (p->skip_start > 0 && p->skip_start < (INT64_C(1) << 40)) s->skip_until = t + p->skip_start;
+    if (p->skip_start > 0) s->skip_until = t + sane(p->skip_start);
     else if (!s->any) s->skip_until = t;
     start = VPI_MAX(t, s->skip_until);
-    end = t + VPI_CLAMP(p->duration - p->skip_end, 0, INT64_C(1) << 40);
+    end = t + VPI_MAX(duration - sane(p->skip_end), 0);
     if (!s->r.has_times || start < s->r.start) s->r.start = start;
     s->end = s->r.has_times ? VPI_MAX(s->end, end) : end;
     s->r.has_times = true;
@@ -444,10 +455,10 @@ vpi_stats *vpi_stats_new(const vpi_stats_options *options)
     if (!options->video) return s;
     for (size_t i = 0; i < VPI_COUNT(options->declared); i++) {
         if (options->declared[i].num <= 0 || options->declared[i].den <= 0) continue;
-        if (snap(options->declared[i], &snapped)) add_grid(s, snapped, true);
-        add_grid(s, options->declared[i], true);
+        if (snap(options->declared[i], &snapped)) add_grid(s, snapped, true, true);
+        add_grid(s, options->declared[i], true, false);
     }
-    for (size_t i = 0; i < VPI_COUNT(standard_rates); i++) add_grid(s, standard_rates[i], false);
+    for (size_t i = 0; i < VPI_COUNT(standard_rates); i++) add_grid(s, standard_rates[i], false, true);
     return s;
 }
 

@@ -8,6 +8,10 @@
 /* First step back when a seek came out behind the time wanted; doubled each time. */
 #define STEP_BACK_MS 1000
 #define STEPS_MAX 24
+/* Access points that are gone back from one that is not sure. */
+#define PREROLL_MAX 3u
+#define SEI_RECOVERY_POINT 6u
+#define SEI_HEAD 256 /* bytes of an SEI that are looked at */
 /* Failures of the decoder one after the other without taking a packet. */
 #define DECODE_FAILURES_MAX 64u
 
@@ -246,10 +250,35 @@ static vp_status decode(vpi_video_reader *r, AVFrame **out, vp_error *err)
 
 typedef enum vpi_entry {
     VPI_ENTRY_EXACT, /* pictures from its time on are as in a whole decode */
-    VPI_ENTRY_UNSURE /* later pictures may refer to earlier ones: begin one access point before */
+    VPI_ENTRY_UNSURE /* later pictures may refer to earlier ones: begin some access points before */
 } vpi_entry;
 
-/* An H.264 access point is sure when it is an IDR; a recovery point or a plain I picture is not. */
+/* Recovery point SEI (ITU-T H.264 D.1.8): true when all is exact from its own picture on. */
+static bool recovers_at_once(const vpi_nal *nal)
+{
+    uint8_t head[SEI_HEAD];
+    vpi_nal cut = { nal->data, VPI_MIN(nal->size, sizeof(head)) };
+    size_t size = vpi_nal_unescape(&cut, head), at = 1;
+
+    while (at + 2 <= size) {
+        uint32_t type = 0, length = 0;
+        vpi_bits bits;
+
+        while (at < size && head[at] == 0xFF) type += head[at++];
+        if (at < size) type += head[at++];
+        while (at < size && head[at] == 0xFF) length += head[at++];
+        if (at < size) length += head[at++];
+        if (length > size - at) return false;
+        if (type == SEI_RECOVERY_POINT) {
+            vpi_bits_init(&bits, head + at, length);
+            return vpi_bits_ue(&bits) == 0 && vpi_bits_read(&bits, 1) == 1 && !bits.failed;
+        }
+        at += length;
+    }
+    return false;
+}
+
+/* An H.264 access point is sure when it is an IDR or recovers at once; gradual refresh or a plain I is not. */
 static vpi_entry judge_entry(const vpi_video_reader *r, const vpi_packet *packet)
 {
     const uint8_t *extra = r->decoder->extradata;
@@ -264,6 +293,7 @@ static vpi_entry judge_entry(const vpi_video_reader *r, const vpi_packet *packet
     while (avcc ? vpi_avcc_next(packet->data, packet->size, length, &at, &nal, &bad)
                 : vpi_annexb_next(packet->data, packet->size, &at, &nal)) {
         if (vpi_h264_type(&nal) == VPI_H264_IDR) return VPI_ENTRY_EXACT;
+        if (vpi_h264_type(&nal) == VPI_H264_SEI && recovers_at_once(&nal)) return VPI_ENTRY_EXACT;
         if (vpi_h264_type(&nal) >= VPI_H264_SLICE && vpi_h264_type(&nal) < VPI_H264_IDR) break;
     }
     return VPI_ENTRY_UNSURE;
@@ -334,9 +364,9 @@ static vp_status find_start(vpi_video_reader *r, vp_error *err)
 {
     const vpi_track *track = vpi_demux_track(r->demux, r->o.stream);
     int64_t target = r->o.from, first, valid;
-    bool whole = !track->has_times || r->o.from == INT64_MIN, preroll = false;
+    bool whole = !track->has_times || r->o.from == INT64_MIN;
     vpi_entry entry;
-    unsigned n = 0;
+    unsigned n = 0, preroll = 0;
 
     for (;;) {
         whole = whole || target <= track->start || n >= STEPS_MAX;
@@ -344,9 +374,9 @@ static vp_status find_start(vpi_video_reader *r, vp_error *err)
         if (whole) return r->o.from == INT64_MIN ? VP_OK : collect(r, INT64_MIN, err);
         if (first == INT64_MIN || first > r->o.from) { /* landed behind it */
             target = step_back(r, track, INT64_MIN, n++);
-        } else if (entry == VPI_ENTRY_UNSURE && !preroll) {
-            preroll = true;
-            target = first > INT64_MIN ? first - 1 : INT64_MIN;
+        } else if (entry == VPI_ENTRY_UNSURE && preroll < PREROLL_MAX) {
+            preroll++;
+            target = first - 1;
         } else {
             valid = first;
             VPI_TRY(collect(r, valid, err));

@@ -3,25 +3,9 @@
 #include <stdio.h>
 
 #include "model/json.h"
+#include "model/utf8.h"
 
 #define NUMBER_TEXT 48
-
-/* Length of the well-formed UTF-8 sequence (RFC 3629) at s, 0 when there is none. */
-static size_t utf8_sequence(const uint8_t *s)
-{
-    size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xC2 && s[0] < 0xE0 ? 2 : s[0] >= 0xE0 && s[0] < 0xF0 ? 3 : 4, i;
-
-    if (n == 1) return 1;
-    if (s[0] < 0xC2 || s[0] > 0xF4) return 0;
-    for (i = 1; i < n; i++) {
-        if ((s[i] & 0xC0u) != 0x80) return 0; /* also stops at the final NUL */
-    }
-    if (s[0] == 0xE0 && s[1] < 0xA0) return 0; /* longer than needed */
-    if (s[0] == 0xED && s[1] > 0x9F) return 0; /* surrogates */
-    if (s[0] == 0xF0 && s[1] < 0x90) return 0;
-    if (s[0] == 0xF4 && s[1] > 0x8F) return 0; /* above U+10FFFF */
-    return n;
-}
 
 /* Takes value over, also on failure. */
 static bool set(json_t *object, const char *name, json_t *value)
@@ -56,12 +40,12 @@ bool vpi_json_set_str(json_t *object, const char *name, const char *v)
     bool ok;
 
     while (*s) {
-        size_t n = utf8_sequence(s);
+        size_t n = vpi_utf8_sequence(s);
 
         if (n > 0) {
             vpi_buf_add(&b, s, n);
         } else {
-            vpi_buf_str(&b, "\xEF\xBF\xBD"); /* U+FFFD */
+            vpi_buf_str(&b, VPI_UTF8_REPLACEMENT);
             n = 1;
         }
         s += n;

@@ -71,6 +71,15 @@ static void add_mvhd(vpi_buf *b, uint32_t timescale)
     vpi_box_end(b, at);
 }
 
+/* 16.16, in square pixels. */
+static uint32_t shown_width(const vpi_track_setup *setup)
+{
+    int64_t width = (int64_t)setup->width << 16;
+
+    if (setup->sar_num && setup->sar_den) width = vpi_rescale(width, setup->sar_num, setup->sar_den, VPI_NEAREST);
+    return (uint32_t)VPI_MIN(width, (int64_t)UINT32_MAX);
+}
+
 static void add_tkhd(vpi_buf *b, const vpi_track_setup *setup)
 {
     bool video = setup->kind == VPI_KIND_VIDEO;
@@ -86,7 +95,7 @@ static void add_tkhd(vpi_buf *b, const vpi_track_setup *setup)
     vpi_buf_be16(b, video ? 0 : 0x0100);
     add_zeros(b, 2);
     add_matrix(b);
-    vpi_buf_be32(b, video ? setup->width << 16 : 0);
+    vpi_buf_be32(b, video ? shown_width(setup) : 0);
     vpi_buf_be32(b, video ? setup->height << 16 : 0);
     vpi_box_end(b, at);
 }
@@ -224,6 +233,7 @@ static void add_sinf(vpi_buf *b, const vpi_protect *protect, uint32_t original)
 
 static void add_video_entry(vpi_buf *b, const vpi_track_setup *setup, const entry_type *type)
 {
+    bool square = setup->sar_num == 0 || setup->sar_den == 0;
     size_t at;
 
     add_zeros(b, 16);
@@ -247,8 +257,8 @@ static void add_video_entry(vpi_buf *b, const vpi_track_setup *setup, const entr
         vpi_box_end(b, at);
     }
     at = vpi_box_begin(b, VPI_FOURCC('p', 'a', 's', 'p'));
-    vpi_buf_be32(b, 1);
-    vpi_buf_be32(b, 1);
+    vpi_buf_be32(b, square ? 1 : setup->sar_num);
+    vpi_buf_be32(b, square ? 1 : setup->sar_den);
     vpi_box_end(b, at);
 }
 

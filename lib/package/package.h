@@ -23,7 +23,8 @@ typedef struct vpi_track_setup {
     vpi_kind kind;   /* video, audio */
     vpi_codec codec; /* H264, AAC; CMAF also HEVC, AV1, VP9, AC3, EAC3, OPUS, FLAC */
     uint32_t timescale;
-    const uint8_t *config; /* avcC, ASC, hvcC, av1C, vpcC, dac3, dec3, dOps, dfLa payload */
+    /* avcC, ASC, hvcC, av1C, vpcC, dac3, dec3, dOps, dfLa payload; of vpcC and dfLa what follows version and flags */
+    const uint8_t *config;
     size_t config_size;
     char language[36]; /* BCP-47 */
     /* video */
@@ -32,7 +33,9 @@ typedef struct vpi_track_setup {
     bool full_range;
     /* audio */
     uint32_t sample_rate, channels;
-    uint32_t kbps; /* average, for esds and btrt; 0 unknown */
+    uint32_t kbps; /* average, for esds; 0 unknown */
+    /* video: shape of a pixel; 0/0: square */
+    uint32_t sar_num, sar_den;
 } vpi_track_setup;
 
 /* One sample in decode order. data is borrowed until the segment function returns. */
@@ -94,11 +97,20 @@ vp_status vpi_cmaf_init(const vpi_track_setup *setup, const vpi_protect *protect
  */
 vp_status vpi_cmaf_segment(const vpi_segment_in *in, const vpi_protect *protect, bool styp, vp_object *object,
                            vpi_segment *entry, vp_error *err);
-/* The same numbers without bytes: exact size and fragment offsets. data pointers of samples may be NULL. */
+/*
+ * The same numbers without bytes: exact size and fragment offsets. data pointers of samples may be NULL; then the
+ * protect step is asked for counts from sizes alone.
+ */
 vp_status vpi_cmaf_segment_size(const vpi_segment_in *in, const vpi_protect *protect, bool styp,
                                 vpi_segment *entry, vp_error *err);
 /* sidx whose references are the fragments of the segments; size is known from their count alone. */
 vp_status vpi_cmaf_sidx(const vpi_ptrack *track, vpi_buf *out, vp_error *err);
+
+/*
+ * Layout of a single file: appends the sidx to init (the init segment), sets the track's index and the offset of
+ * every segment. With too many references there is no sidx: manifests list the segments instead.
+ */
+vp_status vpi_ptrack_index(vpi_ptrack *track, vpi_buf *init, vp_error *err);
 
 /* ---- MPEG-TS (ISO/IEC 13818-1) and packed audio (RFC 8216 3.2, 3.4) ---- */
 
@@ -107,7 +119,8 @@ vp_status vpi_cmaf_sidx(const vpi_ptrack *track, vpi_buf *out, vp_error *err);
 /*
  * PAT and PMT at every fragment, video PID 0x100 with PCR, audio PID 0x101. Counters begin at 0 in every segment
  * for media PIDs, whose payload packets are padded to a multiple of 16; PSI counters follow from first_fragment.
- * audio NULL: video only. video NULL: audio only. min_frame: lower bound of the distance of two pictures in the
+ * audio NULL: video only; with a count of 0 the tables still name it, so that they never change within a title.
+ * video NULL: audio only. protect: UNSUPPORTED FEATURE_DISABLED unless NULL. min_frame: lower bound of the distance of two pictures in the
  * title, ticks of the video track: decode times of the first `reorder` pictures of a segment go back by it.
  */
 typedef struct vpi_ts_in {
@@ -118,6 +131,7 @@ typedef struct vpi_ts_in {
 } vpi_ts_in;
 vp_status vpi_ts_segment(const vpi_ts_in *in, const vpi_protect *protect, vp_object *object, vpi_segment *entry,
                          vp_error *err);
+/* The same numbers without bytes. Needs the samples' data: start codes and parameter sets depend on it. */
 vp_status vpi_ts_segment_size(const vpi_ts_in *in, const vpi_protect *protect, vpi_segment *entry, vp_error *err);
 /* ID3 timestamp + ADTS frames. */
 vp_status vpi_packed_audio_segment(const vpi_segment_in *in, vp_object *object, vpi_segment *entry, vp_error *err);

@@ -277,37 +277,24 @@ static vp_status copy_parts(composer *c, const vpi_ptrack *t, vp_object *object,
 /* init + sidx + the parts of all tasks; segments get their offsets in it. */
 static vp_status write_single(composer *c, vpi_ptrack *t, const vpi_buf *init, vp_error *err)
 {
-    vpi_buf sidx = { 0 };
+    vpi_buf head = { 0 };
     vp_object *object = NULL;
     vp_object_info info;
-    vp_status st = vpi_cmaf_sidx(t, &sidx, err);
-    if (st == VP_E_LIMIT) { /* too many references: manifests list the segments instead */
-        vpi_error_reset(err);
-        vpi_buf_dispose(&sidx);
-        st = VP_OK;
-    } else if (st >= 0) {
-        t->index.key = vpi_strdup(t->init.key);
-        t->index.offset = init->size;
-        t->index.bytes = sidx.size;
-        if (!t->index.key) st = vpi_fail_nomem(err);
-    }
-    uint64_t at = init->size + sidx.size;
-    for (size_t i = 0; i < t->segment_count; i++) {
-        t->segments[i].offset = at;
-        at += t->segments[i].bytes;
-    }
-    if (st >= 0) st = begin_object(c, t, VP_OBJECT_SEGMENT, at, &info, &object, err);
+    vpi_buf_add(&head, init->data, init->size);
+    vp_status st = vpi_buf_failed(&head) ? vpi_fail_nomem(err) : vpi_ptrack_index(t, &head, err);
+    const vpi_segment *last = &t->segments[t->segment_count - 1];
+    uint64_t total = last->offset + last->bytes;
+    if (st >= 0) st = begin_object(c, t, VP_OBJECT_SEGMENT, total, &info, &object, err);
     if (st >= 0) {
-        st = vp_object_write(object, init->data, init->size, err);
-        if (st >= 0 && sidx.size) st = vp_object_write(object, sidx.data, sidx.size, err);
+        st = vp_object_write(object, head.data, head.size, err);
         if (st >= 0) st = copy_parts(c, t, object, err);
         st = end_object(c, object, &info, st, err);
         t->object_bytes = info.size;
         t->object_crc32c = info.crc32c;
     }
-    if (st >= 0 && t->object_bytes != at)
+    if (st >= 0 && t->object_bytes != total)
         st = vpi_fail(err, VP_E_DATA, "CHECKSUM_MISMATCH", "%s: parts differ from the tasks' results", t->name);
-    vpi_buf_dispose(&sidx);
+    vpi_buf_dispose(&head);
     return st;
 }
 

@@ -9,9 +9,10 @@
 
 static void keys(void **state)
 {
-    static const char *const good[] = { "a", "a/b", ".vodpipe-version", "a/..b", "...", "a b", "\xC3\xA9/x", "a/.b/c" };
-    static const char *const bad[] = { "", "/", "/a", "a/", "a//b", ".", "..", "a/..", "../a", "a/../b", "a/./b",
-                                       "a\\b", "a\nb", "\x7F", "\x01" };
+    static const char *const good[] = { "a",   "a/b", ".vodpipe-version", "a/..b",
+                                        "...", "a b", "\xC3\xA9/x",       "a/.b/c" };
+    static const char *const bad[] = { "",     "/",      "/a",    "a/",   "a//b", ".",    "..",  "a/..",
+                                       "../a", "a/../b", "a/./b", "a\\b", "a\nb", "\x7F", "\x01" };
     char key[1026];
     size_t i;
 

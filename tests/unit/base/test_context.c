@@ -158,8 +158,7 @@ static void *slot_user(void *arg)
         vpi_cpu_enter(s->context);
         now = atomic_fetch_add(&s->inside, 1) + 1;
         most = atomic_load(&s->most);
-        while (now > most && !atomic_compare_exchange_weak(&s->most, &most, now)) {
-        }
+        while (now > most && !atomic_compare_exchange_weak(&s->most, &most, now)) {}
         if (i % 16 == 0) usleep(100);
         atomic_fetch_sub(&s->inside, 1);
         atomic_fetch_add(&s->rounds, 1);
@@ -303,9 +302,9 @@ static void forking(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(creation),  cmocka_unit_test(no_memory), cmocka_unit_test(cancels),
+        cmocka_unit_test(creation),      cmocka_unit_test(no_memory), cmocka_unit_test(cancels),
         cmocka_unit_test(memory_budget), cmocka_unit_test(cpu_slots), cmocka_unit_test(logging),
-        cmocka_unit_test(closing),   cmocka_unit_test(forking),
+        cmocka_unit_test(closing),       cmocka_unit_test(forking),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -143,8 +143,8 @@ static void copies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),      cmocka_unit_test(init_twins), cmocka_unit_test(first_stays),
-        cmocka_unit_test(reasons),    cmocka_unit_test(long_texts), cmocka_unit_test(hosts),
+        cmocka_unit_test(names),   cmocka_unit_test(init_twins), cmocka_unit_test(first_stays),
+        cmocka_unit_test(reasons), cmocka_unit_test(long_texts), cmocka_unit_test(hosts),
         cmocka_unit_test(copies),
     };
 

@@ -117,11 +117,12 @@ static void close_and_join(void **state)
         pthread_barrier_init(&start, NULL, 5);
         for (i = 0; i < 4; i++) {
             j[i].start = &start;
-            assert_int_equal(vpi_thread_start(c, "x", until_cancelled, vpi_context_cancel(c), &j[i].thread, NULL),
-                             VP_OK);
+            assert_int_equal(
+                vpi_thread_start(c, "x", until_cancelled, vpi_context_cancel(c), &j[i].thread, NULL), VP_OK);
             pthread_create(&owners[i], NULL, join_at_once, &j[i]);
         }
-        assert_int_equal(vpi_thread_start(c, "x", until_cancelled, vpi_context_cancel(c), &late, NULL), VP_OK);
+        assert_int_equal(vpi_thread_start(c, "x", until_cancelled, vpi_context_cancel(c), &late, NULL),
+                         VP_OK);
         pthread_barrier_wait(&start);
         assert_int_equal(vp_context_close(c, NULL), VP_OK);
         for (i = 0; i < 4; i++) pthread_join(owners[i], NULL);
@@ -225,8 +226,9 @@ static void pipe_between_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_thread), cmocka_unit_test(start_faults),         cmocka_unit_test(close_and_join),
-        cmocka_unit_test(pipe_alone), cmocka_unit_test(pipe_between_threads),
+        cmocka_unit_test(one_thread),           cmocka_unit_test(start_faults),
+        cmocka_unit_test(close_and_join),       cmocka_unit_test(pipe_alone),
+        cmocka_unit_test(pipe_between_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -112,12 +112,9 @@ static void write_pieces(vp_object *o, const uint8_t *data, const size_t *sizes)
 static void sizes_of_writes(void **state)
 {
     static const size_t patterns[][12] = {
-        { 10 },
-        { 1000, 70000, 5, 5, 65536, 65535, 1, 1 },
-        { 200000, 10 },
-        { 65535, 200000 },
-        { 65536, 65536 },
-        { 25000, 25000, 25000, 25000, 25000, 25000, 25000, 25000 },
+        { 10 },           { 1000, 70000, 5, 5, 65536, 65535, 1, 1 },
+        { 200000, 10 },   { 65535, 200000 },
+        { 65536, 65536 }, { 25000, 25000, 25000, 25000, 25000, 25000, 25000, 25000 },
     };
     room *r = *state;
     static uint8_t data[1 << 20];
@@ -422,9 +419,9 @@ static void close_while_waiting(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(sizes_of_writes), TEST(large_writes_pass),    TEST(whole_objects),  TEST(failing_hosts),
-        TEST(commit_after_failure), TEST(promises),        TEST(arguments),      TEST(serial_objects),
-        TEST(close_while_waiting),
+        TEST(sizes_of_writes), TEST(large_writes_pass),    TEST(whole_objects),
+        TEST(failing_hosts),   TEST(commit_after_failure), TEST(promises),
+        TEST(arguments),       TEST(serial_objects),       TEST(close_while_waiting),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -426,10 +426,9 @@ static void forked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(life_of_an_object), TEST(replacing),    TEST(aborting), TEST(no_escape),
-        TEST(listing),           TEST(gathered_writes), TEST(disk_full), TEST(late_failure),
-        TEST(many_threads),      TEST(closing),      TEST(dropping), TEST(no_threads),
-        TEST(forked),
+        TEST(life_of_an_object), TEST(replacing),  TEST(aborting),     TEST(no_escape),    TEST(listing),
+        TEST(gathered_writes),   TEST(disk_full),  TEST(late_failure), TEST(many_threads), TEST(closing),
+        TEST(dropping),          TEST(no_threads), TEST(forked),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,7 +12,7 @@ static void objects(void **state)
     vp_source *source = NULL;
     vp_bytes *b = NULL;
     keys k = { .count = 0 };
-    struct iovec iov[2] = { { (void *)(uintptr_t)"ab", 2 }, { (void *)(uintptr_t)"cde", 3 } };
+    struct iovec iov[2] = { { (void *)(uintptr_t) "ab", 2 }, { (void *)(uintptr_t) "cde", 3 } };
 
     assert_int_equal(vp_sink_memory(r->context, &s, &r->err), VP_OK);
     assert_int_equal(vp_sink_has(s), 15);

@@ -107,14 +107,17 @@ typedef struct host {
     atomic_int inside, overlaps, released, interrupts;
 } host;
 
-static vp_status host_read(void *user, uint64_t offset, void *data, size_t capacity, size_t *got, vp_error *err)
+static vp_status host_read(void *user, uint64_t offset, void *data, size_t capacity, size_t *got,
+                           vp_error *err)
 {
     host *h = user;
     size_t n = h->piece < capacity ? h->piece : capacity;
 
     if (atomic_fetch_add(&h->inside, 1) > 0) atomic_fetch_add(&h->overlaps, 1);
-    if (offset >= h->size) n = 0;
-    else if (n > h->size - offset) n = (size_t)(h->size - offset);
+    if (offset >= h->size)
+        n = 0;
+    else if (n > h->size - offset)
+        n = (size_t)(h->size - offset);
     memcpy(data, h->data + offset, n);
     *got = h->lies ? capacity + 1 : n;
     if (h->fail && !h->quiet) vp_error_set(err, h->fail, "HOST_TROUBLE", 4711, "the host's own words");
@@ -259,7 +262,8 @@ static void forked(void **state)
     pid = fork();
     if (pid == 0) {
         uint64_t size;
-        int ok = vp_source_size(s, &size, NULL) == VP_E_STATE && vp_source_size(file, &size, NULL) == VP_E_STATE;
+        int ok =
+            vp_source_size(s, &size, NULL) == VP_E_STATE && vp_source_size(file, &size, NULL) == VP_E_STATE;
 
         vp_source_unref(s);
         vp_source_unref(file);

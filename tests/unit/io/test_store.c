@@ -153,9 +153,12 @@ static void *race(void *arg)
         snprintf(name, sizeof(name), "span/%d", i);
         pthread_barrier_wait(c->start);
         st = vp_store_put(c->store, name, c->text, strlen(c->text), NULL);
-        if (st == VP_OK) c->won++;
-        else if (st == VP_END) c->lost++;
-        else c->failed++;
+        if (st == VP_OK)
+            c->won++;
+        else if (st == VP_END)
+            c->lost++;
+        else
+            c->failed++;
     }
     return NULL;
 }

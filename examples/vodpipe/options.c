@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+typedef enum {
+    KIND_FLAG,  /* bool, no value */
+    KIND_TEXT,  /* const char * */
+    KIND_WORD,  /* const char *, one of words */
+    KIND_COUNT, /* uint32_t, low..high */
+    KIND_MILLI  /* uint32_t, a number with up to three decimals, in thousandths; low..high are thousandths */
+} kind;
+
+typedef struct option_def {
+    const char *name;
+    uint32_t commands;
+    kind kind;
+    size_t offset;
+    const char *value; /* how help calls it; for KIND_WORD the words, "cmaf|ts|both" */
+    uint32_t low, high;
+    const char *text;
+} option_def;
+
+#define AT(field) offsetof(cli_options, field)
+#define CMD_TITLE (CMD_PUBLISH | CMD_PACKAGE | CMD_PLAN)
+#define CMD_ENCODE (CMD_PUBLISH | CMD_PLAN)
+#define CMD_LONG (CMD_PUBLISH | CMD_PACKAGE | CMD_PLAN | CMD_RUN | CMD_FINISH)
+
+static const option_def defs[] = {
+    { "json", CMD_PROBE | CMD_VERIFY, KIND_FLAG, AT(json), NULL, 0, 0, "the result as JSON" },
+    { "full", CMD_PROBE, KIND_FLAG, AT(full), NULL, 0, 0, "read the whole file: frames, keyframes, is it whole" },
+    { "decode", CMD_VERIFY, KIND_FLAG, AT(decode), NULL, 0, 0, "also decode every segment alone" },
+    { "format", CMD_TITLE, KIND_WORD, AT(format), "cmaf|ts|both", 0, 0,
+      "segments: fMP4 for HLS and DASH (default), MPEG-TS for HLS, or both" },
+    { "ladder", CMD_ENCODE, KIND_TEXT, AT(ladder), "auto|LIST|FILE", 0, 0,
+      "rungs: up to the source (default), 1080p,720p,..., or a JSON file" },
+    { "segment", CMD_TITLE, KIND_MILLI, AT(segment_ms), "S", 500, 60000, "seconds of a segment (6)" },
+    { "gop", CMD_TITLE, KIND_MILLI, AT(gop_ms), "S", 250, 60000, "seconds between IDR pictures (2)" },
+    { "single-file", CMD_TITLE, KIND_FLAG, AT(single_file), NULL, 0, 0, "one media.mp4 for each track, byte ranges" },
+    { "vcodec", CMD_ENCODE, KIND_WORD, AT(vcodec), "h264", 0, 0, "video codec" },
+    { "preset", CMD_ENCODE, KIND_TEXT, AT(preset), "P", 0, 0, "auto (default) or a preset of x264" },
+    { "rate", CMD_ENCODE, KIND_WORD, AT(rate), "abr|crf", 0, 0, "rate control: average bitrate (default) or quality" },
+    { "crf", CMD_ENCODE, KIND_MILLI, AT(crf_milli), "N", 1, 51000, "quality for --rate crf (23)" },
+    { "audio-bitrate", CMD_ENCODE, KIND_COUNT, AT(audio_kbps), "K", 16, 512, "kbit/s of an audio group (128)" },
+    { "audio", CMD_ENCODE, KIND_TEXT, AT(audio), "all|none|LANG,...", 0, 0, "which audio tracks are kept (all)" },
+    { "max-fps", CMD_ENCODE, KIND_COUNT, AT(max_fps), "N", 1, 240, "faster pictures are left out (60)" },
+    { "prefix", CMD_TITLE, KIND_TEXT, AT(prefix), "auto|NAME|none", 0, 0, "folder of this version's files" },
+    { "prune", CMD_TITLE | CMD_FINISH, KIND_FLAG, AT(prune), NULL, 0, 0, "remove versions that no manifest names" },
+    { "force", CMD_TITLE | CMD_FINISH, KIND_FLAG, AT(force), NULL, 0, 0, "also into a directory that holds other files" },
+    { "player", CMD_TITLE | CMD_FINISH, KIND_FLAG, AT(player), NULL, 0, 0, "also write player.html" },
+    { "work", CMD_LONG, KIND_TEXT, AT(work), "W", 0, 0, "folder of unfinished work (OUT/.vodpipe)" },
+    { "task", CMD_RUN, KIND_TEXT, AT(task), "NAME|next", 0, 0, "which task" },
+    { "input", CMD_RUN | CMD_FINISH, KIND_TEXT, AT(input), "PATH", 0, 0, "where INPUT of the plan is here" },
+    { "output", CMD_RUN | CMD_FINISH, KIND_TEXT, AT(output), "PATH", 0, 0, "where OUT of the plan is here" },
+    { "jobs", CMD_LONG | CMD_VERIFY | CMD_PROBE, KIND_COUNT, AT(jobs), "N", 1, 1024,
+      "threads that compute at a time (what the machine has)" },
+    { "memory", CMD_LONG | CMD_VERIFY | CMD_PROBE, KIND_COUNT, AT(memory_mb), "MB", 16, 1u << 24,
+      "memory budget in megabytes (half of what there is)" },
+    { "progress", CMD_LONG, KIND_WORD, AT(progress), "auto|bar|json|none", 0, 0,
+      "a bar on a terminal (auto), events as JSON lines on stdout, or nothing" },
+    { "help", ~0u, KIND_FLAG, AT(help), NULL, 0, 0, "this text" },
+};
+#define DEF_COUNT (sizeof(defs) / sizeof(defs[0]))
+
+/* Designed, and refused until they are built. */
+static const char *const later[] = { "encrypt",  "keys",   "key-rotation", "clear-lead", "write-key-file",
+                                     "endpoint", "region", "path-style",   "profile" };
+static const struct {
+    const char *option, *word;
+} later_words[] = { { "vcodec", "hevc" }, { "vcodec", "av1" }, { "rate", "2pass" } };
+
+static const struct {
+    uint32_t command;
+    int low, high; /* how many arguments */
+    const char *text;
+} usages[] = {
+    { CMD_PROBE, 1, 1, "probe INPUT [options]" },
+    { CMD_PUBLISH, 2, 2, "publish INPUT OUT [options]" },
+    { CMD_PACKAGE, 2, 1 << 20, "package RENDITION... OUT [options]" },
+    { CMD_PLAN, 2, 2, "plan INPUT OUT --work W [options]" },
+    { CMD_RUN, 0, 0, "run --work W --task NAME|next [options]" },
+    { CMD_FINISH, 0, 0, "finish --work W [options]" },
+    { CMD_VERIFY, 1, 1, "verify OUT [options]" },
+};
+
+int usage_error(const cli_options *o, const char *format, ...)
+{
+    va_list list;
+    char text[512];
+    va_start(list, format);
+    vsnprintf(text, sizeof(text), format, list);
+    va_end(list);
+    note(o, "%s", text);
+    return EXIT_USAGE;
+}
+
+static bool wrong(const cli_options *o, const char *name, const char *what, const char *value)
+{
+    usage_error(o, "--%s: %s '%s'", name, what, value);
+    return false;
+}
+
+bool check_path(const cli_options *o, const char *path)
+{
+    static const char *const schemes[] = { "s3://", "https://", "http://" };
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        if (strncmp(path, schemes[i], strlen(schemes[i]))) continue;
+        usage_error(o, "%s is not built yet: '%s'", schemes[i], path);
+        return false;
+    }
+    if (*path) return true;
+    usage_error(o, "a path is empty");
+    return false;
+}
+
+void options_help(const cli_options *o)
+{
+    for (size_t i = 0; i < sizeof(usages) / sizeof(usages[0]); i++)
+        if (usages[i].command == o->command_bit) printf("usage: vodpipe %s\n\n", usages[i].text);
+    for (size_t i = 0; i < DEF_COUNT; i++) {
+        char left[64];
+        if (!(defs[i].commands & o->command_bit)) continue;
+        snprintf(left, sizeof(left), "--%s%s%s", defs[i].name, defs[i].value ? " " : "",
+                 defs[i].value ? defs[i].value : "");
+        printf("  %-30s %s\n", left, defs[i].text);
+    }
+}
+
+static bool is_word(const char *words, const char *value)
+{
+    size_t n = strlen(value);
+    for (const char *p = words; n && *p;) {
+        size_t length = strcspn(p, "|");
+        if (length == n && !strncmp(p, value, n)) return true;
+        p += length + (p[length] == '|');
+    }
+    return false;
+}
+
+/* Digits, and up to `decimals` of them after a point; the value times 10^decimals. */
+static bool read_number(const char *text, int decimals, uint32_t *to)
+{
+    uint64_t value = 0;
+    int after = -1;
+    if (*text < '0' || *text > '9') return false;
+    for (; *text; text++) {
+        if (*text == '.' && after < 0 && decimals) {
+            after = 0;
+            continue;
+        }
+        if (*text < '0' || *text > '9' || after == decimals || value > UINT32_MAX) return false;
+        value = value * 10 + (uint64_t)(*text - '0');
+        if (after >= 0) after++;
+    }
+    for (int i = after < 0 ? 0 : after; i < decimals; i++) value *= 10;
+    if (value > UINT32_MAX) return false;
+    *to = (uint32_t)value;
+    return true;
+}
+
+static bool set_value(cli_options *o, const option_def *d, const char *value)
+{
+    void *at = (char *)o + d->offset;
+    uint32_t number = 0;
+    switch (d->kind) {
+    case KIND_FLAG:
+        *(bool *)at = true;
+        return true;
+    case KIND_WORD:
+        for (size_t i = 0; i < sizeof(later_words) / sizeof(later_words[0]); i++)
+            if (!strcmp(later_words[i].option, d->name) && !strcmp(later_words[i].word, value))
+                return wrong(o, d->name, "not built yet:", value);
+        if (!is_word(d->value, value)) return wrong(o, d->name, d->value, value);
+        *(const char **)at = value;
+        return true;
+    case KIND_TEXT:
+        if (!*value) return wrong(o, d->name, "empty value", value);
+        *(const char **)at = value;
+        return true;
+    case KIND_COUNT:
+    case KIND_MILLI:
+        if (!read_number(value, d->kind == KIND_MILLI ? 3 : 0, &number)) return wrong(o, d->name, "not a number:", value);
+        if (number < d->low || number > d->high) return wrong(o, d->name, "out of range:", value);
+        *(uint32_t *)at = number;
+        return true;
+    }
+    return false;
+}
+
+static bool unknown(const cli_options *o, const char *name, size_t length)
+{
+    for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
+        if (strlen(later[i]) == length && !strncmp(later[i], name, length)) {
+            usage_error(o, "--%s is not built yet", later[i]);
+            return false;
+        }
+    usage_error(o, "unknown option '--%.*s'; vodpipe %s --help lists them", (int)length, name, o->command);
+    return false;
+}
+
+/* One option; *used: how many words of argv it took. */
+static bool parse_option(cli_options *o, int argc, char **argv, int *used)
+{
+    const char *name = argv[0] + 2, *equals = strchr(name, '=');
+    size_t length = equals ? (size_t)(equals - name) : strlen(name);
+    for (size_t i = 0; i < DEF_COUNT; i++) {
+        const option_def *d = &defs[i];
+        if (!(d->commands & o->command_bit) || strlen(d->name) != length || strncmp(d->name, name, length)) continue;
+        *used = 1;
+        if (d->kind == KIND_FLAG) return equals ? wrong(o, d->name, "takes no value:", equals + 1) : set_value(o, d, "");
+        if (equals) return set_value(o, d, equals + 1);
+        if (argc < 2) {
+            usage_error(o, "--%s needs a value", d->name);
+            return false;
+        }
+        *used = 2;
+        return set_value(o, d, argv[1]);
+    }
+    return unknown(o, name, length);
+}
+
+/* What no single option can say. */
+static bool check_together(const cli_options *o)
+{
+    uint32_t segment = o->segment_ms ? o->segment_ms : 6000, gop = o->gop_ms ? o->gop_ms : 2000;
+    for (size_t i = 0; i < sizeof(usages) / sizeof(usages[0]); i++) {
+        if (usages[i].command != o->command_bit) continue;
+        if (o->arg_count < usages[i].low || o->arg_count > usages[i].high) {
+            usage_error(o, "usage: vodpipe %s", usages[i].text);
+            return false;
+        }
+    }
+    for (int i = 0; i < o->arg_count; i++)
+        if (!check_path(o, o->args[i])) return false;
+    if ((o->work && !check_path(o, o->work)) || (o->input && !check_path(o, o->input)) ||
+        (o->output && !check_path(o, o->output)))
+        return false;
+    if ((o->command_bit & (CMD_PLAN | CMD_RUN | CMD_FINISH)) && !o->work)
+        return usage_error(o, "--work is needed") == EXIT_DONE;
+    if (o->command_bit == CMD_RUN && !o->task) return usage_error(o, "--task is needed") == EXIT_DONE;
+    if (segment % gop) return usage_error(o, "--segment is not a whole multiple of --gop") == EXIT_DONE;
+    if (o->single_file && o->format && strcmp(o->format, "cmaf"))
+        return usage_error(o, "--single-file goes with --format cmaf only") == EXIT_DONE;
+    if (o->crf_milli && (!o->rate || strcmp(o->rate, "crf")))
+        return usage_error(o, "--crf goes with --rate crf only") == EXIT_DONE;
+    return true;
+}
+
+bool options_parse(cli_options *o, int argc, char **argv)
+{
+    bool only_args = false;
+    o->args = calloc((size_t)argc + 1, sizeof(*o->args));
+    if (!o->args) {
+        note(o, "NOMEM: out of memory");
+        return false;
+    }
+    for (int i = 0; i < argc;) {
+        int used = 1;
+        char *word = argv[i];
+        if (only_args || word[0] != '-' || !word[1]) {
+            o->args[o->arg_count++] = word;
+        } else if (!strcmp(word, "--")) {
+            only_args = true;
+        } else if (!strcmp(word, "-h")) {
+            o->help = true;
+        } else if (word[1] != '-') {
+            usage_error(o, "unknown option '%s'; a path that begins with '-' comes after '--'", word);
+            return false;
+        } else if (!parse_option(o, argc - i, argv + i, &used)) {
+            return false;
+        }
+        i += used;
+    }
+    return o->help || check_together(o);
+}

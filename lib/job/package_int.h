@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef VPI_JOB_PACKAGE_INT_H
+#define VPI_JOB_PACKAGE_INT_H
+
+/* Packaging of ready-made renditions: what is known of each track, and the cuts they share. */
+
+#include "bitstream/bitstream.h"
+#include "job_int.h"
+#include "media/demux.h"
+#include "package/package.h"
+
+#define VPI_PK_AUDIO_MAX 64u
+
+/* Times of a track are ticks of its own tb from title time 0, the first picture of its file. */
+typedef struct vpi_pk_video {
+    size_t input;
+    int32_t stream;
+    char name[32], codecs[64];
+    vpi_rational tb;
+    int64_t first;    /* presentation time of the first picture, file timeline */
+    int64_t end;      /* end of the last picture */
+    int64_t min_gap;  /* least distance of two pictures that was seen */
+    uint32_t reorder; /* pictures by which decoding is ahead of showing */
+    vpi_rational fps;
+    int64_t *keys; /* IDR pictures, rising */
+    size_t key_count, key_cap;
+    bool exact;    /* keys were read from packets, not from an index */
+    int64_t *cuts; /* segment starts; one more at the end: end */
+    vpi_track_setup setup;
+    vpi_buf config;
+    vpi_ptrack cmaf, ts;
+} vpi_pk_video;
+
+typedef struct vpi_pk_audio {
+    size_t input;
+    int32_t stream;
+    char name[64], label[96], codecs[64];
+    vpi_rational tb;
+    int64_t origin; /* title time 0 on the file timeline, ticks of tb */
+    bool is_default;
+    uint32_t frame_samples;
+    vpi_track_setup setup;
+    vpi_buf config;
+    vpi_ptrack cmaf, packed;
+} vpi_pk_audio;
+
+typedef struct vpi_pk {
+    vp_job *job;
+    vpi_pk_video *video;
+    size_t video_count;
+    vpi_pk_audio *audio;
+    size_t audio_count;
+    size_t segments;
+    int64_t end_us; /* of the title */
+    bool cmaf, ts, mux_audio, single_file;
+    char request[65], prefix[140];
+    pthread_mutex_t lock; /* of what follows */
+    vp_status status;
+    vp_error err;
+    uint64_t done_bytes, total_bytes;
+} vpi_pk;
+
+/* package_scan.c: opens every input, fills video and audio. */
+vp_status vpi_pk_scan(vpi_pk *pk, vp_error *err);
+/* package_cuts.c: chooses the cuts common to all video tracks; RENDITIONS_NOT_ALIGNED. */
+vp_status vpi_pk_cut(vpi_pk *pk, vp_error *err);
+/* Reads every packet of a video track for its keys, first and end. */
+vp_status vpi_pk_read_all(vpi_pk *pk, vpi_pk_video *v, vp_error *err);
+/* Is the sample an IDR picture? length_size of its NAL units. */
+bool vpi_pk_is_idr(const uint8_t *data, size_t size);
+/* package_write.c: all segments of one track. */
+vp_status vpi_pk_write_video(vpi_pk *pk, vpi_pk_video *v, vp_error *err);
+vp_status vpi_pk_write_audio(vpi_pk *pk, vpi_pk_audio *a, vp_error *err);
+/* Frames before segment n: the border nearest to the first video track's cut. */
+uint64_t vpi_pk_audio_border(const vpi_pk *pk, const vpi_pk_audio *a, size_t segment);
+/* Counts written bytes. */
+void vpi_pk_progress(vpi_pk *pk, uint64_t bytes);
+int64_t vpi_pk_us(const vpi_pk_video *v, int64_t ticks);
+bool vpi_pk_key(const vpi_pk *pk, const char *kind, const char *name, const char *file, char key[1024]);
+
+#endif

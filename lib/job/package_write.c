@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+
+#include "io/quick.h"
+#include "package_int.h"
+
+/*
+ * Segments of one track of a package job. Samples stay in the demuxer's own buffers until their segment is
+ * written: one read, one write, no copy between.
+ */
+
+#define SAMPLES_MAX ((size_t)1 << 20) /* of one segment */
+#define SILENCE_MAX 50                /* AAC frames that may be added so that sound ends with the picture */
+
+static const size_t one_fragment[1] = { 0 };
+
+typedef struct segment_job {
+    vpi_pk *pk;
+    vpi_ptrack *track; /* of the presentation: the entry goes here */
+    const char *kind, *name;
+    uint64_t number;
+    const vpi_segment_in *in;
+    const vpi_ts_in *ts; /* not NULL: as a transport stream */
+    vp_object *part;     /* not NULL: into a single file */
+} segment_job;
+
+bool vpi_pk_key(const vpi_pk *pk, const char *kind, const char *name, const char *file, char key[1024])
+{
+    int n = snprintf(key, 1024, "%s%s%s/%s/%s", pk->prefix, pk->prefix[0] ? "/" : "", kind, name, file);
+    return n > 0 && n < 1024;
+}
+
+static const char *extension(int32_t container)
+{
+    return container == VP_CONTAINER_CMAF ? "m4s" : container == VP_CONTAINER_TS ? "ts" : "aac";
+}
+
+static vp_status write_bytes(const segment_job *s, vp_object *object, vpi_segment *entry, vp_error *err)
+{
+    if (s->ts) return vpi_ts_segment(s->ts, NULL, object, entry, err);
+    if (s->track->container == VP_CONTAINER_PACKED) return vpi_packed_audio_segment(s->in, object, entry, err);
+    return vpi_cmaf_segment(s->in, NULL, !s->part, object, entry, err);
+}
+
+static vp_status write_segment(const segment_job *s, vp_error *err)
+{
+    char file[32], key[1024];
+    vp_object_info info = VP_OBJECT_INFO_INIT;
+    vp_object *object = NULL;
+    vpi_segment *entry = vpi_ptrack_add_segment(s->track);
+    if (!entry) return vpi_fail_nomem(err);
+    snprintf(file, sizeof(file), "%05llu.%s", (unsigned long long)s->number + 1, extension(s->track->container));
+    if (!vpi_pk_key(s->pk, s->kind, s->name, s->part ? "media.mp4" : file, key))
+        return vpi_fail(err, VP_E_ARG, NULL, "key too long");
+    entry->key = vpi_strdup(key);
+    if (!entry->key) return vpi_fail_nomem(err);
+    if (s->part) return write_bytes(s, s->part, entry, err);
+    info.kind = VP_OBJECT_SEGMENT;
+    info.key = key;
+    info.content_type = vpi_content_type(s->track->container, s->track->kind, VP_OBJECT_SEGMENT);
+    info.cache_control = VPI_CACHE_LONG(s->pk->prefix);
+    VPI_TRY(vp_sink_begin(s->pk->job->sink, &info, &object, err));
+    vp_status st = write_bytes(s, object, entry, err);
+    if (st < 0) {
+        vp_object_abort(object);
+        return st;
+    }
+    VPI_TRY(vp_object_commit(object, &info.size, &info.crc32c, err));
+    entry->crc32c = info.crc32c;
+    info.has_crc32c = 1;
+    vpi_job_object(s->pk->job, &info);
+    return VP_OK;
+}
+
+/* ---- audio: read by its own writer, and by each video track that is muxed with it ---- */
+
+typedef struct audio_reader {
+    vpi_pk *pk;
+    const vpi_pk_audio *a;
+    vpi_demux *demux;
+    vpi_packet next;
+    bool ended;
+    uint64_t read;  /* frames given out */
+    int64_t offset; /* samples from title time 0 to frame 0 */
+    bool placed;
+} audio_reader;
+
+/* raw_data_block of silence for AAC-LC: a single channel element, a channel pair element */
+static const uint8_t silence_mono[] = { 0x00, 0xc8, 0x00, 0x80, 0x23, 0x80 };
+static const uint8_t silence_stereo[] = { 0x21, 0x00, 0x49, 0x90, 0x02, 0x19, 0x00, 0x23, 0x80 };
+
+static vp_status audio_open(audio_reader *r, vp_error *err)
+{
+    vp_source *source = r->pk->job->renditions[r->a->input].source;
+    VPI_TRY(vpi_demux_open(r->pk->job->context, source, NULL, r->pk->job->stop, &r->demux, err));
+    vpi_demux_select(r->demux, &r->a->stream, 1);
+    return vpi_demux_as_mp4(r->demux, r->a->stream, err);
+}
+
+static void audio_close(audio_reader *r)
+{
+    vpi_packet_dispose(&r->next);
+    vpi_demux_close(r->demux);
+}
+
+static int64_t audio_samples(const vpi_pk_audio *a, int64_t pts)
+{
+    return vpi_rescale(pts - a->origin, a->tb.num * a->setup.sample_rate, a->tb.den, VPI_NEAREST);
+}
+
+/* Next packet of content; what ends before title time 0 (priming) is dropped, so is a frame that straddles it. */
+static vp_status audio_fetch(audio_reader *r, vp_error *err)
+{
+    while (!r->ended && !r->next.data) {
+        vp_status st = vpi_demux_read(r->demux, &r->next, err);
+        if (st < 0) return st;
+        r->ended = st == VP_END;
+        if (r->ended || r->placed) break;
+        int64_t at = r->next.has_pts ? audio_samples(r->a, r->next.pts) : 0;
+        if (at < 0) {
+            vpi_packet_dispose(&r->next);
+            continue;
+        }
+        r->offset = at;
+        r->placed = true;
+    }
+    return VP_OK;
+}
+
+/* Time of frame n: frames follow each other without gaps whatever the container's clock rounds to. */
+static int64_t frame_time(const audio_reader *r, uint64_t n)
+{
+    return r->offset + (int64_t)(n * r->a->frame_samples);
+}
+
+/* Takes the frame out of the reader, or gives silence when the file has ended. */
+static vp_status audio_take(audio_reader *r, vpi_packet *to, vpi_sample *sample, uint64_t missing, vp_error *err)
+{
+    const vpi_pk_audio *a = r->a;
+    VPI_TRY(audio_fetch(r, err));
+    sample->pts = frame_time(r, r->read++);
+    sample->sync = true;
+    if (!r->ended) {
+        vpi_packet_move(to, &r->next);
+        sample->data = to->data;
+        sample->size = to->size;
+        return VP_OK;
+    }
+    if (a->setup.channels > 2 || missing > SILENCE_MAX || !r->placed)
+        return vpi_fail(err, VP_E_DATA, "INPUT_TRUNCATED", "%s: sound ends before the picture",
+                        r->pk->job->renditions[a->input].name);
+    sample->data = a->setup.channels == 2 ? silence_stereo : silence_mono;
+    sample->size = a->setup.channels == 2 ? sizeof(silence_stereo) : sizeof(silence_mono);
+    return VP_OK;
+}
+
+uint64_t vpi_pk_audio_border(const vpi_pk *pk, const vpi_pk_audio *a, size_t segment)
+{
+    const vpi_pk_video *v = &pk->video[0];
+    int64_t scale = (int64_t)a->frame_samples * v->tb.den;
+    bool last = segment >= pk->segments;
+    int64_t at = v->cuts[last ? pk->segments : segment] * v->tb.num;
+    return (uint64_t)vpi_rescale(at, a->setup.sample_rate, scale, last ? VPI_CEIL : VPI_NEAREST);
+}
+
+typedef struct audio_segment {
+    vpi_packet *packets;
+    vpi_sample *samples;
+    size_t count, packet_cap, sample_cap;
+    vpi_segment_in in;
+} audio_segment;
+
+static void audio_clear(audio_segment *s)
+{
+    for (size_t i = 0; i < s->count; i++) vpi_packet_dispose(&s->packets[i]);
+    s->count = 0;
+}
+
+static void audio_free(audio_segment *s)
+{
+    audio_clear(s);
+    vpi_free(s->packets);
+    vpi_free(s->samples);
+}
+
+/* Frames [first, last) of the track as one segment. */
+static vp_status audio_fill(audio_reader *r, audio_segment *s, size_t number, uint64_t last, vp_error *err)
+{
+    uint64_t first = r->read;
+    audio_clear(s);
+    while (r->read < last) {
+        VPI_TRY(vpi_cancel_check(r->pk->job->stop, err));
+        if (!VPI_GROW(s->packets, s->count, s->packet_cap) || !VPI_GROW(s->samples, s->count, s->sample_cap))
+            return vpi_fail_nomem(err);
+        s->packets[s->count] = (vpi_packet){ 0 };
+        s->samples[s->count] = (vpi_sample){ 0 };
+        s->count++;
+        VPI_TRY(audio_take(r, &s->packets[s->count - 1], &s->samples[s->count - 1], last - r->read, err));
+    }
+    s->in = (vpi_segment_in){ .setup = &r->a->setup,
+                              .samples = s->samples,
+                              .count = s->count,
+                              .fragments = one_fragment,
+                              .fragment_count = 1,
+                              .start = (uint64_t)frame_time(r, first),
+                              .end = (uint64_t)frame_time(r, last),
+                              .first_fragment = number,
+                              .first_sample = first };
+    return VP_OK;
+}
+
+/* Frames of a title of sound alone: all there are; borders from the segment length. */
+static uint64_t alone_border(const vpi_pk *pk, const vpi_pk_audio *a, size_t number)
+{
+    uint64_t samples = (uint64_t)(number + 1) * pk->job->settings.transcode.segment_ms * a->setup.sample_rate / 1000;
+    return (samples + a->frame_samples / 2) / a->frame_samples;
+}
+
+static vp_status begin_part(vpi_pk *pk, const char *name, vp_object **part, vp_error *err);
+
+static vp_status audio_put(vpi_pk *pk, vpi_pk_audio *a, audio_segment *s, size_t number, vp_object *part, vp_error *err)
+{
+    segment_job job = { .pk = pk, .track = &a->cmaf, .kind = "audio", .name = a->name, .number = number,
+                        .in = &s->in, .part = part };
+    if (pk->cmaf) VPI_TRY(write_segment(&job, err));
+    if (!pk->ts || pk->mux_audio) return VP_OK;
+    job.track = &a->packed;
+    job.kind = "ts";
+    job.part = NULL;
+    return write_segment(&job, err);
+}
+
+static vp_status audio_all(vpi_pk *pk, vpi_pk_audio *a, audio_reader *r, audio_segment *s, vp_object *part, vp_error *err)
+{
+    if (pk->video_count) {
+        for (size_t n = 0; n < pk->segments; n++) {
+            VPI_TRY(audio_fill(r, s, n, vpi_pk_audio_border(pk, a, n + 1), err));
+            VPI_TRY(audio_put(pk, a, s, n, part, err));
+        }
+        return VP_OK;
+    }
+    for (size_t n = 0;; n++) {
+        uint64_t border = alone_border(pk, a, n), first = r->read;
+        size_t kept = 0;
+        VPI_TRY(audio_fetch(r, err));
+        if (r->ended) break;
+        /* read until the border or the end, whichever comes first */
+        audio_clear(s);
+        while (r->read < border && !r->ended) {
+            if (!VPI_GROW(s->packets, kept, s->packet_cap) || !VPI_GROW(s->samples, kept, s->sample_cap))
+                return vpi_fail_nomem(err);
+            s->packets[kept] = (vpi_packet){ 0 };
+            s->samples[kept] = (vpi_sample){ 0 };
+            s->count = kept + 1;
+            VPI_TRY(audio_take(r, &s->packets[kept], &s->samples[kept], 1, err));
+            kept++;
+            VPI_TRY(audio_fetch(r, err));
+            VPI_TRY(vpi_cancel_check(pk->job->stop, err));
+        }
+        s->in = (vpi_segment_in){ .setup = &a->setup, .samples = s->samples, .count = kept,
+                                  .fragments = one_fragment, .fragment_count = 1,
+                                  .start = (uint64_t)frame_time(r, first), .end = (uint64_t)frame_time(r, r->read),
+                                  .first_fragment = n, .first_sample = first };
+        VPI_TRY(audio_put(pk, a, s, n, part, err));
+    }
+    pk->segments = a->cmaf.segment_count + a->packed.segment_count;
+    return pk->segments ? VP_OK : vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: no sound", a->name);
+}
+
+vp_status vpi_pk_write_audio(vpi_pk *pk, vpi_pk_audio *a, vp_error *err)
+{
+    audio_reader r = { .pk = pk, .a = a };
+    audio_segment s = { 0 };
+    vp_object *part = NULL;
+    vp_status st = audio_open(&r, err);
+    if (st >= 0 && pk->single_file) st = begin_part(pk, a->name, &part, err);
+    if (st >= 0) st = audio_all(pk, a, &r, &s, part, err);
+    audio_free(&s);
+    audio_close(&r);
+    if (st < 0)
+        vp_object_abort(part);
+    else if (part)
+        st = vp_object_commit(part, NULL, NULL, err);
+    return st;
+}
+
+/* ---- video ---- */
+
+typedef struct video_writer {
+    vpi_pk *pk;
+    vpi_pk_video *v;
+    vpi_packet *packets; /* of the segment being filled */
+    vpi_sample *samples;
+    size_t count, packet_cap, sample_cap;
+    size_t *fragments;
+    size_t fragment_count, fragment_cap;
+    int64_t fragment_us; /* start of the last one */
+    uint64_t all_fragments, all_samples;
+    size_t segment;
+    vp_object *part;
+    audio_reader audio;
+    audio_segment sound;
+    bool muxed;
+} video_writer;
+
+static void video_clear(video_writer *w)
+{
+    for (size_t i = 0; i < w->count; i++) vpi_packet_dispose(&w->packets[i]);
+    w->count = w->fragment_count = 0;
+}
+
+static vp_status video_close_segment(video_writer *w, vp_error *err)
+{
+    vpi_pk_video *v = w->v;
+    uint64_t bytes = 0;
+    vpi_segment_in in = { .setup = &v->setup,
+                          .samples = w->samples,
+                          .count = w->count,
+                          .fragments = w->fragments,
+                          .fragment_count = w->fragment_count,
+                          .start = (uint64_t)v->cuts[w->segment],
+                          .end = (uint64_t)v->cuts[w->segment + 1],
+                          .first_fragment = w->all_fragments,
+                          .first_sample = w->all_samples };
+    segment_job job = { .pk = w->pk, .track = &v->cmaf, .kind = "video", .name = v->name, .number = w->segment,
+                        .in = &in, .part = w->part };
+    if (w->pk->cmaf) VPI_TRY(write_segment(&job, err));
+    if (w->pk->ts) {
+        vpi_ts_in ts = { .video = &in, .reorder = v->reorder, .min_frame = (uint64_t)v->min_gap };
+        if (w->muxed) {
+            const vpi_pk_audio *a = &w->pk->audio[0];
+            VPI_TRY(audio_fill(&w->audio, &w->sound, w->segment, vpi_pk_audio_border(w->pk, a, w->segment + 1), err));
+            ts.audio = &w->sound.in;
+        }
+        job.track = &v->ts;
+        job.kind = "ts";
+        job.ts = &ts;
+        job.part = NULL;
+        VPI_TRY(write_segment(&job, err));
+    }
+    for (size_t i = 0; i < w->count; i++) bytes += w->samples[i].size;
+    w->all_fragments += w->fragment_count;
+    w->all_samples += w->count;
+    w->segment++;
+    video_clear(w);
+    vpi_pk_progress(w->pk, bytes);
+    return VP_OK;
+}
+
+static vp_status take_picture(video_writer *w, vpi_packet *p, vp_error *err)
+{
+    vpi_pk_video *v = w->v;
+    int64_t pts = p->pts - v->first, us = vpi_pk_us(v, pts);
+    bool idr = p->key && vpi_pk_is_idr(p->data, p->size);
+    bool cut = idr && w->segment + 1 < w->pk->segments && pts == v->cuts[w->segment + 1];
+    if (cut) VPI_TRY(video_close_segment(w, err));
+    bool gop = idr && us - w->fragment_us + 2000 >= (int64_t)w->pk->job->settings.transcode.gop_ms * 1000;
+    if (!w->count || gop) {
+        if (!VPI_GROW(w->fragments, w->fragment_count, w->fragment_cap)) return vpi_fail_nomem(err);
+        w->fragments[w->fragment_count++] = w->count;
+        w->fragment_us = us;
+    }
+    if (w->count >= SAMPLES_MAX || !VPI_GROW(w->packets, w->count, w->packet_cap) ||
+        !VPI_GROW(w->samples, w->count, w->sample_cap))
+        return vpi_fail_nomem(err);
+    vpi_packet *kept = &w->packets[w->count];
+    vpi_packet_move(kept, p);
+    w->samples[w->count++] = (vpi_sample){ .pts = pts, .sync = idr, .data = kept->data, .size = kept->size };
+    return VP_OK;
+}
+
+static vp_status video_all(video_writer *w, vpi_demux *demux, vp_error *err)
+{
+    vpi_packet p = { 0 };
+    bool begun = false;
+    for (;;) {
+        VPI_TRY(vpi_cancel_check(w->pk->job->stop, err));
+        vp_status st = vpi_demux_read(demux, &p, err);
+        if (st < 0) return st;
+        if (st == VP_END) break;
+        begun = begun || (p.has_pts && p.pts == w->v->first && vpi_pk_is_idr(p.data, p.size));
+        if (begun && !p.has_pts)
+            st = vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: a picture without a time", w->v->name);
+        if (begun && st >= 0) st = take_picture(w, &p, err);
+        vpi_packet_dispose(&p);
+        if (st < 0) return st;
+    }
+    if (!w->count || w->segment + 1 != w->pk->segments)
+        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: pictures end early", w->v->name);
+    return video_close_segment(w, err);
+}
+
+vp_status vpi_pk_write_video(vpi_pk *pk, vpi_pk_video *v, vp_error *err)
+{
+    video_writer w = { .pk = pk, .v = v, .muxed = pk->mux_audio };
+    vpi_demux *demux = NULL;
+    vp_status st = vpi_demux_open(pk->job->context, pk->job->renditions[v->input].source, NULL, pk->job->stop, &demux, err);
+    if (st >= 0) vpi_demux_select(demux, &v->stream, 1);
+    if (st >= 0) st = vpi_demux_as_mp4(demux, v->stream, err);
+    if (st >= 0 && w.muxed) {
+        w.audio = (audio_reader){ .pk = pk, .a = &pk->audio[0] };
+        st = audio_open(&w.audio, err);
+    }
+    if (st >= 0 && pk->single_file) st = begin_part(pk, v->name, &w.part, err);
+    if (st >= 0) st = video_all(&w, demux, err);
+    video_clear(&w);
+    vpi_free(w.packets);
+    vpi_free(w.samples);
+    vpi_free(w.fragments);
+    audio_free(&w.sound);
+    audio_close(&w.audio);
+    vpi_demux_close(demux);
+    if (st < 0)
+        vp_object_abort(w.part);
+    else if (w.part)
+        st = vp_object_commit(w.part, NULL, NULL, err);
+    vpi_error_key(err, pk->job->renditions[v->input].name);
+    return st;
+}
+
+static vp_status begin_part(vpi_pk *pk, const char *name, vp_object **part, vp_error *err)
+{
+    char key[160];
+    vp_sink *parts = NULL;
+    vp_object_info info = VP_OBJECT_INFO_INIT;
+    snprintf(key, sizeof(key), "part/%s", name);
+    info.key = key;
+    VPI_TRY(vp_store_remove(pk->job->work, key, err)); /* of a run that was broken off */
+    VPI_TRY(vpi_sink_over_store(pk->job->context, pk->job->work, &parts, err));
+    vp_status st = vp_sink_begin(parts, &info, part, err);
+    vp_sink_unref(parts);
+    return st;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef VPI_MANIFEST_HLS_INT_H
+#define VPI_MANIFEST_HLS_INT_H
+
+#include <vodpipe/manifest.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "model/presentation.h"
+
+#define VPI_PLAYLIST_NAME "playlist.m3u8"
+#define VPI_IFRAMES_NAME "iframes.m3u8"
+
+/* Can it have an I-frame playlist: video whose every fragment tells how long its IDR picture is. */
+bool vpi_hls_has_iframes(const vpi_ptrack *t);
+/* Object key of a track's playlist, as text of the buffer. */
+void vpi_hls_playlist_key(const vpi_ptrack *t, bool iframes, vpi_buf *b);
+/* The same as a reference from the root of the title. */
+void vpi_hls_playlist_uri(const vpi_ptrack *t, bool iframes, vpi_buf *b);
+/* NAME="text": a quoted string (RFC 8216 4.2) has no quotes and line breaks. Comma before it unless first. */
+void vpi_hls_quoted(vpi_buf *b, bool first, const char *name, const char *text);
+/* Adds each codec of a comma-separated list that to does not have yet; audio: also those of audio. */
+void vpi_hls_merge_codecs(vpi_buf *to, const char *codecs, bool audio);
+
+#endif
