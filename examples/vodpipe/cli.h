@@ -59,13 +59,17 @@ typedef struct reporter {
     const char *work; /* how the work store is called in events; NULL: none */
     bool ended;       /* an event that ends the stream went out */
     uint64_t objects, bytes;
+    int64_t started_us;
 } reporter;
 
+/* From now on fail() and fail_text() tell this reporter too. */
 void reporter_init(reporter *r, const cli_options *o);
 /* vp_event_fn; user is a reporter. */
 int32_t reporter_event(void *user, const vp_event *event);
 void reporter_stage(reporter *r, int32_t stage);
 void reporter_warning(reporter *r, const char *name, int64_t time_us, const char *text);
+/* The event that ends a stream in which the library did not end it. */
+void reporter_done(reporter *r, const char *version, bool before);
 /* Takes the bar off the terminal. */
 void reporter_close(reporter *r);
 
@@ -77,7 +81,7 @@ void print_bytes(vp_bytes *bytes); /* and a line break unless they end with one 
 int output_close(const cli_options *o, int status);
 
 /* Ends the event stream where the library did not, prints the last line, returns the exit status. */
-int fail(const cli_options *o, reporter *r, vp_status status, const vp_error *err);
+int fail(const cli_options *o, vp_status status, const vp_error *err);
 int fail_text(const cli_options *o, const char *reason, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void log_line(void *user, int32_t level, const char *module, const char *line); /* vp_log_fn */

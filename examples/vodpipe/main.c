@@ -106,7 +106,7 @@ static int run_command(const command *c, int argc, char **argv)
         } else if (log_level(&o, &chosen_log_level)) {
             vp_status st = vp_cancel_new(&cli_cancel, &err);
             if (st >= 0) catch_signals();
-            status = st < 0 ? fail(&o, NULL, st, &err) : c->run(&o);
+            status = st < 0 ? fail(&o, st, &err) : c->run(&o);
             /* After the last use by the handler: a signal from here on ends the process. */
             signal(SIGINT, SIG_DFL);
             signal(SIGTERM, SIG_DFL);

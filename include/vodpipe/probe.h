@@ -37,6 +37,13 @@ VP_API void vp_probe_options_init(vp_probe_options *options);
 VP_API vp_status vp_probe(vp_context *context, vp_source *source, const vp_probe_options *options,
                           vp_cancel *cancel, vp_media **out, vp_error *err);
 
+/*
+ * Opt-in and process-wide: lines of FFmpeg's own log go to this context's log callback (module "libav") instead of
+ * where av_log sends them, standard error by default. NULL gives them back to FFmpeg's default. The context is kept
+ * referenced. Libraries should leave this to the program; does nothing without media.
+ */
+VP_API void vp_libav_log_redirect(vp_context *context);
+
 #ifdef __cplusplus
 }
 #endif

@@ -9,13 +9,13 @@
 
 __extension__ typedef __int128 i128;
 
-static const char *input_name(const vpi_pk *pk, const vpi_pk_video *v)
+static const char *input_name(const vpi_ready *pk, const vpi_ready_video *v)
 {
     return pk->job->renditions[v->input].name;
 }
 
 /* a on x's clock minus b on y's clock: 0 when equal within one tick of the coarser clock, else its sign. */
-static int compare(const vpi_pk_video *x, int64_t a, const vpi_pk_video *y, int64_t b)
+static int compare(const vpi_ready_video *x, int64_t a, const vpi_ready_video *y, int64_t b)
 {
     i128 left = (i128)a * x->tb.num * y->tb.den, right = (i128)b * y->tb.num * x->tb.den;
     i128 tick_x = (i128)x->tb.num * y->tb.den, tick_y = (i128)y->tb.num * x->tb.den;
@@ -24,7 +24,7 @@ static int compare(const vpi_pk_video *x, int64_t a, const vpi_pk_video *y, int6
 }
 
 /* Index of y's key at x's time a, or -1. */
-static int64_t find_key(const vpi_pk_video *x, int64_t a, const vpi_pk_video *y)
+static int64_t find_key(const vpi_ready_video *x, int64_t a, const vpi_ready_video *y)
 {
     size_t low = 0, high = y->key_count;
     while (low < high) {
@@ -40,16 +40,16 @@ static int64_t find_key(const vpi_pk_video *x, int64_t a, const vpi_pk_video *y)
 }
 
 /* The track that has no key at this time of the first one, NULL when all have. */
-static const vpi_pk_video *lacks(const vpi_pk *pk, int64_t key)
+static const vpi_ready_video *lacks(const vpi_ready *pk, int64_t key)
 {
     for (size_t i = 1; i < pk->video_count; i++)
         if (find_key(&pk->video[0], key, &pk->video[i]) < 0) return &pk->video[i];
     return NULL;
 }
 
-static vp_status not_aligned(const vpi_pk *pk, int64_t after_us, int64_t key, const vpi_pk_video *v, vp_error *err)
+static vp_status not_aligned(const vpi_ready *pk, int64_t after_us, int64_t key, const vpi_ready_video *v, vp_error *err)
 {
-    int64_t at = key >= 0 ? vpi_pk_us(&pk->video[0], key) : after_us;
+    int64_t at = key >= 0 ? vpi_ready_us(&pk->video[0], key) : after_us;
     const char *who = input_name(pk, v ? v : &pk->video[0]);
     vpi_error_key(err, who);
     return vpi_fail(err, VP_E_DATA, "RENDITIONS_NOT_ALIGNED",
@@ -62,15 +62,15 @@ typedef struct cut_list {
     size_t count, cap;
 } cut_list;
 
-static vp_status choose(const vpi_pk *pk, cut_list *cuts, vp_error *err)
+static vp_status choose(const vpi_ready *pk, cut_list *cuts, vp_error *err)
 {
-    const vpi_pk_video *v = &pk->video[0];
+    const vpi_ready_video *v = &pk->video[0];
     int64_t segment_us = (int64_t)pk->job->settings.transcode.segment_ms * 1000;
     int64_t last_us = 0, missed = -1;
-    const vpi_pk_video *missing = NULL;
+    const vpi_ready_video *missing = NULL;
     for (size_t i = 0; i < v->key_count; i++) {
-        int64_t us = vpi_pk_us(v, v->keys[i]);
-        const vpi_pk_video *without = lacks(pk, v->keys[i]);
+        int64_t us = vpi_ready_us(v, v->keys[i]);
+        const vpi_ready_video *without = lacks(pk, v->keys[i]);
         bool due = i == 0 || us + EARLY_US >= last_us + segment_us;
         if (i == 0 && without) return not_aligned(pk, 0, 0, without, err);
         if (due && without && missed < 0) {
@@ -90,11 +90,11 @@ static vp_status choose(const vpi_pk *pk, cut_list *cuts, vp_error *err)
     return VP_OK;
 }
 
-static vp_status give_cuts(vpi_pk *pk, const cut_list *cuts, vp_error *err)
+static vp_status give_cuts(vpi_ready *pk, const cut_list *cuts, vp_error *err)
 {
     pk->segments = cuts->count;
     for (size_t i = 0; i < pk->video_count; i++) {
-        vpi_pk_video *v = &pk->video[i];
+        vpi_ready_video *v = &pk->video[i];
         int64_t *at = vpi_calloc(cuts->count + 1, sizeof(*at));
         if (!at) return vpi_fail_nomem(err);
         for (size_t n = 0; n < cuts->count; n++) {
@@ -109,7 +109,7 @@ static vp_status give_cuts(vpi_pk *pk, const cut_list *cuts, vp_error *err)
 }
 
 /* Reads the picture at each cut: is it an IDR, and at that time? */
-static vp_status check_cuts(vpi_pk *pk, const vpi_pk_video *v, bool *right, vp_error *err)
+static vp_status check_cuts(vpi_ready *pk, const vpi_ready_video *v, bool *right, vp_error *err)
 {
     vpi_demux *demux = NULL;
     vpi_packet p = { 0 };
@@ -122,14 +122,14 @@ static vp_status check_cuts(vpi_pk *pk, const vpi_pk_video *v, bool *right, vp_e
         st = vpi_demux_seek(demux, v->stream, v->cuts[i] + v->first, err);
         if (st >= 0) st = vpi_demux_read(demux, &p, err);
         if (st >= 0)
-            *right = st == VP_OK && p.has_pts && p.pts == v->cuts[i] + v->first && vpi_pk_is_idr(p.data, p.size);
+            *right = st == VP_OK && p.has_pts && p.pts == v->cuts[i] + v->first && vpi_ready_is_idr(p.data, p.size);
         vpi_packet_dispose(&p);
     }
     vpi_demux_close(demux);
     return st < 0 ? st : VP_OK;
 }
 
-static vp_status settle(vpi_pk *pk, vp_error *err)
+static vp_status settle(vpi_ready *pk, vp_error *err)
 {
     cut_list cuts = { 0 };
     vp_status st = choose(pk, &cuts, err);
@@ -138,12 +138,12 @@ static vp_status settle(vpi_pk *pk, vp_error *err)
     return st;
 }
 
-static vp_status check_ends(vpi_pk *pk, vp_error *err)
+static vp_status check_ends(vpi_ready *pk, vp_error *err)
 {
-    pk->end_us = vpi_pk_us(&pk->video[0], pk->video[0].end);
+    pk->end_us = vpi_ready_us(&pk->video[0], pk->video[0].end);
     for (size_t i = 1; i < pk->video_count; i++) {
-        const vpi_pk_video *v = &pk->video[i];
-        int64_t end = vpi_pk_us(v, v->end), d = end > pk->end_us ? end - pk->end_us : pk->end_us - end;
+        const vpi_ready_video *v = &pk->video[i];
+        int64_t end = vpi_ready_us(v, v->end), d = end > pk->end_us ? end - pk->end_us : pk->end_us - end;
         if (d <= TAIL_MERGED_US) continue;
         vpi_error_key(err, input_name(pk, v));
         return vpi_fail(err, VP_E_DATA, "RENDITIONS_NOT_ALIGNED", "%s ends at %lld ms, %s at %lld ms",
@@ -153,20 +153,20 @@ static vp_status check_ends(vpi_pk *pk, vp_error *err)
     return VP_OK;
 }
 
-vp_status vpi_pk_cut(vpi_pk *pk, vp_error *err)
+vp_status vpi_ready_cut(vpi_ready *pk, vp_error *err)
 {
     if (!pk->video_count) return VP_OK;
     VPI_TRY(check_ends(pk, err));
     VPI_TRY(settle(pk, err));
     bool again = false;
     for (size_t i = 0; i < pk->video_count; i++) {
-        vpi_pk_video *v = &pk->video[i];
+        vpi_ready_video *v = &pk->video[i];
         bool right = true;
         if (v->exact) continue;
         VPI_TRY(check_cuts(pk, v, &right, err));
         if (right) continue;
         /* the index gives decode times, and they do not tell the pictures' times in this file: read them */
-        VPI_TRY(vpi_pk_read_all(pk, v, err));
+        VPI_TRY(vpi_ready_read_all(pk, v, err));
         again = true;
     }
     return again ? settle(pk, err) : VP_OK;

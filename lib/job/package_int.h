@@ -9,10 +9,10 @@
 #include "media/demux.h"
 #include "package/package.h"
 
-#define VPI_PK_AUDIO_MAX 64u
+#define VPI_READY_AUDIO_MAX 64u
 
 /* Times of a track are ticks of its own tb from title time 0, the first picture of its file. */
-typedef struct vpi_pk_video {
+typedef struct vpi_ready_video {
     size_t input;
     int32_t stream;
     char name[32], codecs[64];
@@ -29,9 +29,9 @@ typedef struct vpi_pk_video {
     vpi_track_setup setup;
     vpi_buf config;
     vpi_ptrack cmaf, ts;
-} vpi_pk_video;
+} vpi_ready_video;
 
-typedef struct vpi_pk_audio {
+typedef struct vpi_ready_audio {
     size_t input;
     int32_t stream;
     char name[64], label[96], codecs[64];
@@ -42,13 +42,13 @@ typedef struct vpi_pk_audio {
     vpi_track_setup setup;
     vpi_buf config;
     vpi_ptrack cmaf, packed;
-} vpi_pk_audio;
+} vpi_ready_audio;
 
-typedef struct vpi_pk {
+typedef struct vpi_ready {
     vp_job *job;
-    vpi_pk_video *video;
+    vpi_ready_video *video;
     size_t video_count;
-    vpi_pk_audio *audio;
+    vpi_ready_audio *audio;
     size_t audio_count;
     size_t segments;
     int64_t end_us; /* of the title */
@@ -58,24 +58,24 @@ typedef struct vpi_pk {
     vp_status status;
     vp_error err;
     uint64_t done_bytes, total_bytes;
-} vpi_pk;
+} vpi_ready;
 
 /* package_scan.c: opens every input, fills video and audio. */
-vp_status vpi_pk_scan(vpi_pk *pk, vp_error *err);
+vp_status vpi_ready_scan(vpi_ready *pk, vp_error *err);
 /* package_cuts.c: chooses the cuts common to all video tracks; RENDITIONS_NOT_ALIGNED. */
-vp_status vpi_pk_cut(vpi_pk *pk, vp_error *err);
+vp_status vpi_ready_cut(vpi_ready *pk, vp_error *err);
 /* Reads every packet of a video track for its keys, first and end. */
-vp_status vpi_pk_read_all(vpi_pk *pk, vpi_pk_video *v, vp_error *err);
+vp_status vpi_ready_read_all(vpi_ready *pk, vpi_ready_video *v, vp_error *err);
 /* Is the sample an IDR picture? length_size of its NAL units. */
-bool vpi_pk_is_idr(const uint8_t *data, size_t size);
+bool vpi_ready_is_idr(const uint8_t *data, size_t size);
 /* package_write.c: all segments of one track. */
-vp_status vpi_pk_write_video(vpi_pk *pk, vpi_pk_video *v, vp_error *err);
-vp_status vpi_pk_write_audio(vpi_pk *pk, vpi_pk_audio *a, vp_error *err);
+vp_status vpi_ready_write_video(vpi_ready *pk, vpi_ready_video *v, vp_error *err);
+vp_status vpi_ready_write_audio(vpi_ready *pk, vpi_ready_audio *a, vp_error *err);
 /* Frames before segment n: the border nearest to the first video track's cut. */
-uint64_t vpi_pk_audio_border(const vpi_pk *pk, const vpi_pk_audio *a, size_t segment);
+uint64_t vpi_ready_audio_border(const vpi_ready *pk, const vpi_ready_audio *a, size_t segment);
 /* Counts written bytes. */
-void vpi_pk_progress(vpi_pk *pk, uint64_t bytes);
-int64_t vpi_pk_us(const vpi_pk_video *v, int64_t ticks);
-bool vpi_pk_key(const vpi_pk *pk, const char *kind, const char *name, const char *file, char key[1024]);
+void vpi_ready_progress(vpi_ready *pk, uint64_t bytes);
+int64_t vpi_ready_us(const vpi_ready_video *v, int64_t ticks);
+bool vpi_ready_key(const vpi_ready *pk, const char *kind, const char *name, const char *file, char key[1024]);
 
 #endif

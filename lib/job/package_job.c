@@ -11,7 +11,7 @@
 #define PERMILLE_SCAN 20u
 #define PERMILLE_WRITE 950u
 
-void vpi_pk_progress(vpi_pk *pk, uint64_t bytes)
+void vpi_ready_progress(vpi_ready *pk, uint64_t bytes)
 {
     vp_event e;
     vp_event_init(&e);
@@ -29,7 +29,7 @@ void vpi_pk_progress(vpi_pk *pk, uint64_t bytes)
 
 /* ---- settings and names ---- */
 
-static vp_status check_settings(vpi_pk *pk, vp_error *err)
+static vp_status check_settings(vpi_ready *pk, vp_error *err)
 {
     vp_transcode_options *t = &pk->job->settings.transcode;
     if (!t->formats) t->formats = VP_FORMAT_CMAF;
@@ -46,7 +46,7 @@ static vp_status check_settings(vpi_pk *pk, vp_error *err)
     return VP_OK;
 }
 
-static vp_status settle_names(vpi_pk *pk, vp_error *err)
+static vp_status settle_names(vpi_ready *pk, vp_error *err)
 {
     const vp_transcode_options *t = &pk->job->settings.transcode;
     const char *prefix = t->prefix;
@@ -81,7 +81,7 @@ static vp_status set_common(vpi_ptrack *t, const char *name, const char *group, 
     return t->name && t->group && t->codecs ? VP_OK : vpi_fail_nomem(err);
 }
 
-static vp_status video_track(vpi_pk *pk, vpi_pk_video *v, int32_t container, vpi_ptrack *t, vp_error *err)
+static vp_status video_track(vpi_ready *pk, vpi_ready_video *v, int32_t container, vpi_ptrack *t, vp_error *err)
 {
     bool muxed = container == VP_CONTAINER_TS && pk->mux_audio;
     char codecs[140];
@@ -104,7 +104,7 @@ static vp_status video_track(vpi_pk *pk, vpi_pk_video *v, int32_t container, vpi
     return set_common(t, v->name, "video", codecs, err);
 }
 
-static vp_status audio_track(vpi_pk *pk, vpi_pk_audio *a, int32_t container, vpi_ptrack *t, vp_error *err)
+static vp_status audio_track(vpi_ready *pk, vpi_ready_audio *a, int32_t container, vpi_ptrack *t, vp_error *err)
 {
     char group[24];
     if (a->setup.channels <= 2)
@@ -124,7 +124,7 @@ static vp_status audio_track(vpi_pk *pk, vpi_pk_audio *a, int32_t container, vpi
     return set_common(t, a->name, group, a->codecs, err);
 }
 
-static vp_status make_tracks(vpi_pk *pk, vp_error *err)
+static vp_status make_tracks(vpi_ready *pk, vp_error *err)
 {
     pk->mux_audio = pk->ts && pk->video_count && pk->audio_count == 1;
     for (size_t i = 0; i < pk->video_count; i++) {
@@ -141,14 +141,14 @@ static vp_status make_tracks(vpi_pk *pk, vp_error *err)
 /* ---- writing side by side ---- */
 
 typedef struct crew {
-    vpi_pk *pk;
+    vpi_ready *pk;
     size_t next; /* video tracks first, then audio; under pk->lock */
 } crew;
 
 static void worker(void *arg)
 {
     crew *c = arg;
-    vpi_pk *pk = c->pk;
+    vpi_ready *pk = c->pk;
     for (;;) {
         vp_error err = VP_ERROR_INIT;
         pthread_mutex_lock(&pk->lock);
@@ -159,9 +159,9 @@ static void worker(void *arg)
         bool muxed_only = i >= pk->video_count && pk->mux_audio && !pk->cmaf;
         vp_status st = VP_OK;
         if (i < pk->video_count)
-            st = vpi_pk_write_video(pk, &pk->video[i], &err);
+            st = vpi_ready_write_video(pk, &pk->video[i], &err);
         else if (!muxed_only)
-            st = vpi_pk_write_audio(pk, &pk->audio[i - pk->video_count], &err);
+            st = vpi_ready_write_audio(pk, &pk->audio[i - pk->video_count], &err);
         if (st >= 0) continue;
         pthread_mutex_lock(&pk->lock);
         if (pk->status >= 0) {
@@ -176,7 +176,7 @@ static void worker(void *arg)
 
 #define WRITERS_MAX 4u
 
-static vp_status write_all(vpi_pk *pk, vp_error *err)
+static vp_status write_all(vpi_ready *pk, vp_error *err)
 {
     crew c = { .pk = pk };
     vpi_thread *threads[WRITERS_MAX] = { 0 };
@@ -195,7 +195,7 @@ static vp_status write_all(vpi_pk *pk, vp_error *err)
 
 /* ---- init segments and single files ---- */
 
-static vp_status copy_part(vpi_pk *pk, const char *name, vp_object *object, vp_error *err)
+static vp_status copy_part(vpi_ready *pk, const char *name, vp_object *object, vp_error *err)
 {
     char key[160];
     vp_source *part = NULL;
@@ -219,14 +219,14 @@ static vp_status copy_part(vpi_pk *pk, const char *name, vp_object *object, vp_e
 }
 
 /* init.mp4, or the whole single file: init, sidx, fragments. */
-static vp_status write_init(vpi_pk *pk, const vpi_track_setup *setup, vpi_ptrack *t, vp_error *err)
+static vp_status write_init(vpi_ready *pk, const vpi_track_setup *setup, vpi_ptrack *t, vp_error *err)
 {
     char key[1024];
     vpi_buf init = { 0 };
     vp_object *object = NULL;
     vp_object_info info = VP_OBJECT_INFO_INIT;
     const char *kind = t->kind == VP_TRACK_VIDEO ? "video" : "audio";
-    if (!vpi_pk_key(pk, kind, t->name, t->single_file ? "media.mp4" : "init.mp4", key))
+    if (!vpi_ready_key(pk, kind, t->name, t->single_file ? "media.mp4" : "init.mp4", key))
         return vpi_fail(err, VP_E_ARG, NULL, "key too long");
     vp_status st = vpi_cmaf_init(setup, NULL, &init, err);
     t->init.key = vpi_strdup(key);
@@ -257,7 +257,7 @@ static vp_status write_init(vpi_pk *pk, const vpi_track_setup *setup, vpi_ptrack
     return VP_OK;
 }
 
-static vp_status write_inits(vpi_pk *pk, vp_error *err)
+static vp_status write_inits(vpi_ready *pk, vp_error *err)
 {
     if (!pk->cmaf) return VP_OK;
     for (size_t i = 0; i < pk->video_count; i++)
@@ -278,7 +278,7 @@ static vp_status move_track(vpi_presentation *p, vpi_ptrack *from, vp_error *err
     return VP_OK;
 }
 
-static vp_status fill_presentation(vpi_pk *pk, vpi_presentation *p, vp_error *err)
+static vp_status fill_presentation(vpi_ready *pk, vpi_presentation *p, vp_error *err)
 {
     vpi_free(p->version);
     vpi_free(p->request);
@@ -297,7 +297,7 @@ static vp_status fill_presentation(vpi_pk *pk, vpi_presentation *p, vp_error *er
 
 /* ---- the job ---- */
 
-static void init_output(vpi_pk *pk, vpi_output *o)
+static void init_output(vpi_ready *pk, vpi_output *o)
 {
     vp_job *job = pk->job;
     *o = (vpi_output){ .context = job->context, .sink = job->sink, .cancel = job->stop, .emitter = &job->emitter,
@@ -313,7 +313,7 @@ static void keep_presentation(vp_job *job, vp_presentation *p)
     pthread_mutex_unlock(&job->lock);
 }
 
-static vp_status package(vpi_pk *pk, vp_error *err)
+static vp_status package(vpi_ready *pk, vp_error *err)
 {
     vpi_output o;
     vp_presentation *p = NULL;
@@ -327,8 +327,8 @@ static vp_status package(vpi_pk *pk, vp_error *err)
         return VP_END;
     }
     VPI_TRY(vpi_output_check(&o, err));
-    VPI_TRY(vpi_pk_scan(pk, err));
-    VPI_TRY(vpi_pk_cut(pk, err));
+    VPI_TRY(vpi_ready_scan(pk, err));
+    VPI_TRY(vpi_ready_cut(pk, err));
     VPI_TRY(make_tracks(pk, err));
     VPI_TRY(vpi_output_mark(&o, err));
     VPI_TRY(write_all(pk, err));
@@ -345,17 +345,17 @@ static vp_status package(vpi_pk *pk, vp_error *err)
     return VP_OK;
 }
 
-static void pk_dispose(vpi_pk *pk)
+static void pk_dispose(vpi_ready *pk)
 {
     for (size_t i = 0; pk->video && i < pk->job->rendition_count; i++) {
-        vpi_pk_video *v = &pk->video[i];
+        vpi_ready_video *v = &pk->video[i];
         vpi_free(v->keys);
         vpi_free(v->cuts);
         vpi_buf_dispose(&v->config);
         vpi_ptrack_dispose(&v->cmaf);
         vpi_ptrack_dispose(&v->ts);
     }
-    for (size_t i = 0; pk->audio && i < VPI_PK_AUDIO_MAX; i++) {
+    for (size_t i = 0; pk->audio && i < VPI_READY_AUDIO_MAX; i++) {
         vpi_buf_dispose(&pk->audio[i].config);
         vpi_ptrack_dispose(&pk->audio[i].cmaf);
         vpi_ptrack_dispose(&pk->audio[i].packed);
@@ -367,7 +367,7 @@ static void pk_dispose(vpi_pk *pk)
 
 vp_status vpi_package_run(vp_job *job, vp_error *err)
 {
-    vpi_pk pk = { .job = job };
+    vpi_ready pk = { .job = job };
     vp_lease *lease = NULL;
     vp_status st = vp_store_lease(job->work, VPI_WORK_LEASE, &lease, NULL, err);
     if (st == VP_AGAIN)

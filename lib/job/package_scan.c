@@ -7,7 +7,7 @@
 
 #define PROBE_PACKETS 300 /* pictures looked at for reordering and distance */
 
-bool vpi_pk_is_idr(const uint8_t *data, size_t size)
+bool vpi_ready_is_idr(const uint8_t *data, size_t size)
 {
     size_t at = 0;
     vpi_nal nal;
@@ -20,17 +20,17 @@ bool vpi_pk_is_idr(const uint8_t *data, size_t size)
     return false;
 }
 
-int64_t vpi_pk_us(const vpi_pk_video *v, int64_t ticks)
+int64_t vpi_ready_us(const vpi_ready_video *v, int64_t ticks)
 {
     return vpi_rescale(ticks, v->tb.num * 1000000, v->tb.den, VPI_NEAREST);
 }
 
-static const char *input_name(const vpi_pk *pk, size_t input)
+static const char *input_name(const vpi_ready *pk, size_t input)
 {
     return pk->job->renditions[input].name;
 }
 
-static vp_status unsupported(const vpi_pk *pk, size_t input, const char *what, const char *codec, vp_error *err)
+static vp_status unsupported(const vpi_ready *pk, size_t input, const char *what, const char *codec, vp_error *err)
 {
     vpi_error_key(err, input_name(pk, input));
     return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "%s: %s codec %s cannot be packaged",
@@ -47,7 +47,7 @@ static vp_status set_timescale(vpi_track_setup *s, vpi_rational tb, vp_error *er
     return VP_OK;
 }
 
-static vp_status video_setup(vpi_pk_video *v, const vpi_track *t, vp_error *err)
+static vp_status video_setup(vpi_ready_video *v, const vpi_track *t, vp_error *err)
 {
     vpi_avcc avcc;
     vpi_h264_sps sps;
@@ -74,11 +74,11 @@ static vp_status video_setup(vpi_pk_video *v, const vpi_track *t, vp_error *err)
     return set_timescale(&v->setup, v->tb, err);
 }
 
-static vp_status add_video(vpi_pk *pk, size_t input, vpi_demux *demux, const vpi_track *t, vp_error *err)
+static vp_status add_video(vpi_ready *pk, size_t input, vpi_demux *demux, const vpi_track *t, vp_error *err)
 {
     const uint8_t *config = NULL;
     size_t size = 0;
-    vpi_pk_video *v = &pk->video[pk->video_count];
+    vpi_ready_video *v = &pk->video[pk->video_count];
     if (t->codec != VPI_CODEC_H264) return unsupported(pk, input, "video", t->codec_name, err);
     v->input = input;
     v->stream = t->id;
@@ -96,34 +96,34 @@ static vp_status add_video(vpi_pk *pk, size_t input, vpi_demux *demux, const vpi
     return VP_OK;
 }
 
-static void audio_names(vpi_pk *pk, vpi_pk_audio *a, const char *language)
+static void audio_names(vpi_ready *pk, vpi_ready_audio *a, const char *language)
 {
     const char *layout = a->setup.channels == 6 ? "5.1" : a->setup.channels == 8 ? "7.1" : "stereo";
     if (a->setup.channels == 1) layout = "mono";
     size_t same = 1;
     char base[48];
     snprintf(base, sizeof(base), "%.24s-%s", language, layout);
-    for (vpi_pk_audio *o = pk->audio; o < a; o++) same += !strncmp(o->name, base, strlen(base));
+    for (vpi_ready_audio *o = pk->audio; o < a; o++) same += !strncmp(o->name, base, strlen(base));
     snprintf(a->name, sizeof(a->name), same > 1 ? "%s-%zu" : "%s", base, same);
     vpi_language_name(language, a->label, sizeof(a->label) - 8);
     vpi_strlcpy(a->setup.language, language, sizeof(a->setup.language));
 }
 
-static bool have_audio(const vpi_pk *pk, const char *language, uint32_t channels, size_t input)
+static bool have_audio(const vpi_ready *pk, const char *language, uint32_t channels, size_t input)
 {
     for (size_t i = 0; i < pk->audio_count; i++) {
-        const vpi_pk_audio *a = &pk->audio[i];
+        const vpi_ready_audio *a = &pk->audio[i];
         if (a->input != input && a->setup.channels == channels && vpi_streq(a->setup.language, language)) return true;
     }
     return false;
 }
 
-static vp_status add_audio(vpi_pk *pk, size_t input, vpi_demux *demux, const vpi_track *t, vp_error *err)
+static vp_status add_audio(vpi_ready *pk, size_t input, vpi_demux *demux, const vpi_track *t, vp_error *err)
 {
     const uint8_t *config = NULL;
     size_t size = 0;
     vpi_asc asc;
-    vpi_pk_audio *a = &pk->audio[pk->audio_count];
+    vpi_ready_audio *a = &pk->audio[pk->audio_count];
     const char *language = t->language[0] ? t->language : "und";
     if (t->codec != VPI_CODEC_AAC) return unsupported(pk, input, "audio", t->codec_name, err);
     VPI_TRY(vpi_demux_config(demux, t->id, &config, &size, err));
@@ -153,26 +153,26 @@ static vp_status add_audio(vpi_pk *pk, size_t input, vpi_demux *demux, const vpi
 
 /* ---- times of a video track ---- */
 
-static vp_status add_key(vpi_pk_video *v, int64_t pts, vp_error *err)
+static vp_status add_key(vpi_ready_video *v, int64_t pts, vp_error *err)
 {
     if (!VPI_GROW(v->keys, v->key_count, v->key_cap)) return vpi_fail_nomem(err);
     v->keys[v->key_count++] = pts;
     return VP_OK;
 }
 
-static vp_status no_times(const vpi_pk *pk, const vpi_pk_video *v, vp_error *err)
+static vp_status no_times(const vpi_ready *pk, const vpi_ready_video *v, vp_error *err)
 {
     return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: pictures without times", input_name(pk, v->input));
 }
 
-static vp_status open_video(vpi_pk *pk, const vpi_pk_video *v, vpi_demux **out, vp_error *err)
+static vp_status open_video(vpi_ready *pk, const vpi_ready_video *v, vpi_demux **out, vp_error *err)
 {
     VPI_TRY(vpi_demux_open(pk->job->context, pk->job->renditions[v->input].source, NULL, pk->job->stop, out, err));
     vpi_demux_select(*out, &v->stream, 1);
     return vpi_demux_as_mp4(*out, v->stream, err);
 }
 
-vp_status vpi_pk_read_all(vpi_pk *pk, vpi_pk_video *v, vp_error *err)
+vp_status vpi_ready_read_all(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
 {
     vpi_demux *demux = NULL;
     vpi_packet p = { 0 };
@@ -183,7 +183,7 @@ vp_status vpi_pk_read_all(vpi_pk *pk, vpi_pk_video *v, vp_error *err)
     while (st >= 0) {
         st = vpi_demux_read(demux, &p, err);
         if (st != VP_OK) break;
-        bool idr = vpi_pk_is_idr(p.data, p.size);
+        bool idr = vpi_ready_is_idr(p.data, p.size);
         if (p.stream == v->stream && (begun || idr)) { /* what comes before the first IDR cannot be shown */
             if (!p.has_pts) st = no_times(pk, v, err);
             if (st >= 0 && !begun) v->first = p.pts;
@@ -202,7 +202,7 @@ vp_status vpi_pk_read_all(vpi_pk *pk, vpi_pk_video *v, vp_error *err)
 }
 
 /* Last key to the end of the file: where the last picture ends. */
-static vp_status read_tail(vpi_pk_video *v, vpi_demux *demux, int64_t dts, vp_error *err)
+static vp_status read_tail(vpi_ready_video *v, vpi_demux *demux, int64_t dts, vp_error *err)
 {
     vpi_packet p = { 0 };
     int64_t end = INT64_MIN;
@@ -218,7 +218,7 @@ static vp_status read_tail(vpi_pk_video *v, vpi_demux *demux, int64_t dts, vp_er
 }
 
 /* Times by the file's index; the distance of decode and presentation time is that of the first key. */
-static vp_status read_index(vpi_pk *pk, vpi_pk_video *v, vp_error *err)
+static vp_status read_index(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
 {
     vpi_demux *demux = NULL;
     vpi_packet p = { 0 };
@@ -229,7 +229,7 @@ static vp_status read_index(vpi_pk *pk, vpi_pk_video *v, vp_error *err)
     if (st >= 0 && !n) st = VP_E_UNSUPPORTED;
     if (st >= 0) st = vpi_demux_read(demux, &p, err);
     if (st >= 0) {
-        bool fits = st == VP_OK && p.has_pts && p.has_dts && p.dts == dts[0] && vpi_pk_is_idr(p.data, p.size);
+        bool fits = st == VP_OK && p.has_pts && p.has_dts && p.dts == dts[0] && vpi_ready_is_idr(p.data, p.size);
         st = fits ? VP_OK : VP_E_UNSUPPORTED;
         v->first = p.pts;
         ahead = p.pts - p.dts;
@@ -243,7 +243,7 @@ static vp_status read_index(vpi_pk *pk, vpi_pk_video *v, vp_error *err)
 }
 
 /* How far pictures are out of order, and how close: by the first few hundred. */
-static vp_status read_order(vpi_pk *pk, vpi_pk_video *v, vp_error *err)
+static vp_status read_order(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
 {
     vpi_demux *demux = NULL;
     vpi_packet p = { 0 };
@@ -273,12 +273,12 @@ static vp_status read_order(vpi_pk *pk, vpi_pk_video *v, vp_error *err)
     return VP_OK;
 }
 
-static vp_status read_times(vpi_pk *pk, vpi_pk_video *v, vp_error *err)
+static vp_status read_times(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
 {
     vp_error why = VP_ERROR_INIT;
     vp_status st = read_index(pk, v, &why);
     if (st == VP_E_UNSUPPORTED) {
-        st = vpi_pk_read_all(pk, v, err);
+        st = vpi_ready_read_all(pk, v, err);
     } else if (st < 0) {
         vpi_error_copy(err, &why);
     }
@@ -287,7 +287,7 @@ static vp_status read_times(vpi_pk *pk, vpi_pk_video *v, vp_error *err)
 
 /* ---- all inputs ---- */
 
-static void warn_dropped(vpi_pk *pk, size_t input, const vpi_track *t, const char *why)
+static void warn_dropped(vpi_ready *pk, size_t input, const vpi_track *t, const char *why)
 {
     char text[300];
     snprintf(text, sizeof(text), "%.120s: track %d (%s) is left out: %s", input_name(pk, input), (int)t->id,
@@ -295,7 +295,7 @@ static void warn_dropped(vpi_pk *pk, size_t input, const vpi_track *t, const cha
     vpi_emit_warning(&pk->job->emitter, "TRACK_DROPPED", VP_TIME_UNKNOWN, text);
 }
 
-static vp_status scan_input(vpi_pk *pk, size_t input, vp_error *err)
+static vp_status scan_input(vpi_ready *pk, size_t input, vp_error *err)
 {
     vpi_demux *demux = NULL;
     bool video = false, audio = false;
@@ -310,7 +310,7 @@ static vp_status scan_input(vpi_pk *pk, size_t input, vp_error *err)
         } else if (t->kind == VPI_KIND_VIDEO) {
             video = true;
             st = add_video(pk, input, demux, t, err);
-        } else if (t->kind == VPI_KIND_AUDIO && pk->audio_count < VPI_PK_AUDIO_MAX) {
+        } else if (t->kind == VPI_KIND_AUDIO && pk->audio_count < VPI_READY_AUDIO_MAX) {
             audio = true;
             st = add_audio(pk, input, demux, t, err);
         }
@@ -323,19 +323,19 @@ static vp_status scan_input(vpi_pk *pk, size_t input, vp_error *err)
     if (st >= 0 && video) st = read_times(pk, &pk->video[pk->video_count - 1], err);
     /* sound is placed by the picture of its own file; a file of sound alone by its own zero */
     for (size_t i = first_audio; st >= 0 && i < pk->audio_count; i++) {
-        vpi_pk_audio *a = &pk->audio[i];
-        const vpi_pk_video *v = video ? &pk->video[pk->video_count - 1] : NULL;
+        vpi_ready_audio *a = &pk->audio[i];
+        const vpi_ready_video *v = video ? &pk->video[pk->video_count - 1] : NULL;
         a->origin = v ? vpi_rescale(v->first, v->tb.num * a->tb.den, v->tb.den * a->tb.num, VPI_NEAREST) : 0;
     }
     return st < 0 ? st : VP_OK;
 }
 
-vp_status vpi_pk_scan(vpi_pk *pk, vp_error *err)
+vp_status vpi_ready_scan(vpi_ready *pk, vp_error *err)
 {
     size_t n = pk->job->rendition_count;
     vpi_emit_stage(&pk->job->emitter, VP_STAGE_SCAN);
     pk->video = vpi_calloc(n, sizeof(*pk->video));
-    pk->audio = vpi_calloc(VPI_PK_AUDIO_MAX, sizeof(*pk->audio));
+    pk->audio = vpi_calloc(VPI_READY_AUDIO_MAX, sizeof(*pk->audio));
     if (!pk->video || !pk->audio) return vpi_fail_nomem(err);
     for (size_t i = 0; i < n; i++) {
         uint64_t size = 0;

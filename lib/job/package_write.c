@@ -15,7 +15,7 @@
 static const size_t one_fragment[1] = { 0 };
 
 typedef struct segment_job {
-    vpi_pk *pk;
+    vpi_ready *pk;
     vpi_ptrack *track; /* of the presentation: the entry goes here */
     const char *kind, *name;
     uint64_t number;
@@ -24,7 +24,7 @@ typedef struct segment_job {
     vp_object *part;     /* not NULL: into a single file */
 } segment_job;
 
-bool vpi_pk_key(const vpi_pk *pk, const char *kind, const char *name, const char *file, char key[1024])
+bool vpi_ready_key(const vpi_ready *pk, const char *kind, const char *name, const char *file, char key[1024])
 {
     int n = snprintf(key, 1024, "%s%s%s/%s/%s", pk->prefix, pk->prefix[0] ? "/" : "", kind, name, file);
     return n > 0 && n < 1024;
@@ -50,7 +50,7 @@ static vp_status write_segment(const segment_job *s, vp_error *err)
     vpi_segment *entry = vpi_ptrack_add_segment(s->track);
     if (!entry) return vpi_fail_nomem(err);
     snprintf(file, sizeof(file), "%05llu.%s", (unsigned long long)s->number + 1, extension(s->track->container));
-    if (!vpi_pk_key(s->pk, s->kind, s->name, s->part ? "media.mp4" : file, key))
+    if (!vpi_ready_key(s->pk, s->kind, s->name, s->part ? "media.mp4" : file, key))
         return vpi_fail(err, VP_E_ARG, NULL, "key too long");
     entry->key = vpi_strdup(key);
     if (!entry->key) return vpi_fail_nomem(err);
@@ -75,8 +75,8 @@ static vp_status write_segment(const segment_job *s, vp_error *err)
 /* ---- audio: read by its own writer, and by each video track that is muxed with it ---- */
 
 typedef struct audio_reader {
-    vpi_pk *pk;
-    const vpi_pk_audio *a;
+    vpi_ready *pk;
+    const vpi_ready_audio *a;
     vpi_demux *demux;
     vpi_packet next;
     bool ended;
@@ -103,7 +103,7 @@ static void audio_close(audio_reader *r)
     vpi_demux_close(r->demux);
 }
 
-static int64_t audio_samples(const vpi_pk_audio *a, int64_t pts)
+static int64_t audio_samples(const vpi_ready_audio *a, int64_t pts)
 {
     return vpi_rescale(pts - a->origin, a->tb.num * a->setup.sample_rate, a->tb.den, VPI_NEAREST);
 }
@@ -136,7 +136,7 @@ static int64_t frame_time(const audio_reader *r, uint64_t n)
 /* Takes the frame out of the reader, or gives silence when the file has ended. */
 static vp_status audio_take(audio_reader *r, vpi_packet *to, vpi_sample *sample, uint64_t missing, vp_error *err)
 {
-    const vpi_pk_audio *a = r->a;
+    const vpi_ready_audio *a = r->a;
     VPI_TRY(audio_fetch(r, err));
     sample->pts = frame_time(r, r->read++);
     sample->sync = true;
@@ -154,9 +154,9 @@ static vp_status audio_take(audio_reader *r, vpi_packet *to, vpi_sample *sample,
     return VP_OK;
 }
 
-uint64_t vpi_pk_audio_border(const vpi_pk *pk, const vpi_pk_audio *a, size_t segment)
+uint64_t vpi_ready_audio_border(const vpi_ready *pk, const vpi_ready_audio *a, size_t segment)
 {
-    const vpi_pk_video *v = &pk->video[0];
+    const vpi_ready_video *v = &pk->video[0];
     int64_t scale = (int64_t)a->frame_samples * v->tb.den;
     bool last = segment >= pk->segments;
     int64_t at = v->cuts[last ? pk->segments : segment] * v->tb.num;
@@ -210,15 +210,15 @@ static vp_status audio_fill(audio_reader *r, audio_segment *s, size_t number, ui
 }
 
 /* Frames of a title of sound alone: all there are; borders from the segment length. */
-static uint64_t alone_border(const vpi_pk *pk, const vpi_pk_audio *a, size_t number)
+static uint64_t alone_border(const vpi_ready *pk, const vpi_ready_audio *a, size_t number)
 {
     uint64_t samples = (uint64_t)(number + 1) * pk->job->settings.transcode.segment_ms * a->setup.sample_rate / 1000;
     return (samples + a->frame_samples / 2) / a->frame_samples;
 }
 
-static vp_status begin_part(vpi_pk *pk, const char *name, vp_object **part, vp_error *err);
+static vp_status begin_part(vpi_ready *pk, const char *name, vp_object **part, vp_error *err);
 
-static vp_status audio_put(vpi_pk *pk, vpi_pk_audio *a, audio_segment *s, size_t number, vp_object *part, vp_error *err)
+static vp_status audio_put(vpi_ready *pk, vpi_ready_audio *a, audio_segment *s, size_t number, vp_object *part, vp_error *err)
 {
     segment_job job = { .pk = pk, .track = &a->cmaf, .kind = "audio", .name = a->name, .number = number,
                         .in = &s->in, .part = part };
@@ -230,11 +230,11 @@ static vp_status audio_put(vpi_pk *pk, vpi_pk_audio *a, audio_segment *s, size_t
     return write_segment(&job, err);
 }
 
-static vp_status audio_all(vpi_pk *pk, vpi_pk_audio *a, audio_reader *r, audio_segment *s, vp_object *part, vp_error *err)
+static vp_status audio_all(vpi_ready *pk, vpi_ready_audio *a, audio_reader *r, audio_segment *s, vp_object *part, vp_error *err)
 {
     if (pk->video_count) {
         for (size_t n = 0; n < pk->segments; n++) {
-            VPI_TRY(audio_fill(r, s, n, vpi_pk_audio_border(pk, a, n + 1), err));
+            VPI_TRY(audio_fill(r, s, n, vpi_ready_audio_border(pk, a, n + 1), err));
             VPI_TRY(audio_put(pk, a, s, n, part, err));
         }
         return VP_OK;
@@ -267,7 +267,7 @@ static vp_status audio_all(vpi_pk *pk, vpi_pk_audio *a, audio_reader *r, audio_s
     return pk->segments ? VP_OK : vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: no sound", a->name);
 }
 
-vp_status vpi_pk_write_audio(vpi_pk *pk, vpi_pk_audio *a, vp_error *err)
+vp_status vpi_ready_write_audio(vpi_ready *pk, vpi_ready_audio *a, vp_error *err)
 {
     audio_reader r = { .pk = pk, .a = a };
     audio_segment s = { 0 };
@@ -287,8 +287,8 @@ vp_status vpi_pk_write_audio(vpi_pk *pk, vpi_pk_audio *a, vp_error *err)
 /* ---- video ---- */
 
 typedef struct video_writer {
-    vpi_pk *pk;
-    vpi_pk_video *v;
+    vpi_ready *pk;
+    vpi_ready_video *v;
     vpi_packet *packets; /* of the segment being filled */
     vpi_sample *samples;
     size_t count, packet_cap, sample_cap;
@@ -311,7 +311,7 @@ static void video_clear(video_writer *w)
 
 static vp_status video_close_segment(video_writer *w, vp_error *err)
 {
-    vpi_pk_video *v = w->v;
+    vpi_ready_video *v = w->v;
     uint64_t bytes = 0;
     vpi_segment_in in = { .setup = &v->setup,
                           .samples = w->samples,
@@ -328,8 +328,8 @@ static vp_status video_close_segment(video_writer *w, vp_error *err)
     if (w->pk->ts) {
         vpi_ts_in ts = { .video = &in, .reorder = v->reorder, .min_frame = (uint64_t)v->min_gap };
         if (w->muxed) {
-            const vpi_pk_audio *a = &w->pk->audio[0];
-            VPI_TRY(audio_fill(&w->audio, &w->sound, w->segment, vpi_pk_audio_border(w->pk, a, w->segment + 1), err));
+            const vpi_ready_audio *a = &w->pk->audio[0];
+            VPI_TRY(audio_fill(&w->audio, &w->sound, w->segment, vpi_ready_audio_border(w->pk, a, w->segment + 1), err));
             ts.audio = &w->sound.in;
         }
         job.track = &v->ts;
@@ -343,15 +343,15 @@ static vp_status video_close_segment(video_writer *w, vp_error *err)
     w->all_samples += w->count;
     w->segment++;
     video_clear(w);
-    vpi_pk_progress(w->pk, bytes);
+    vpi_ready_progress(w->pk, bytes);
     return VP_OK;
 }
 
 static vp_status take_picture(video_writer *w, vpi_packet *p, vp_error *err)
 {
-    vpi_pk_video *v = w->v;
-    int64_t pts = p->pts - v->first, us = vpi_pk_us(v, pts);
-    bool idr = p->key && vpi_pk_is_idr(p->data, p->size);
+    vpi_ready_video *v = w->v;
+    int64_t pts = p->pts - v->first, us = vpi_ready_us(v, pts);
+    bool idr = p->key && vpi_ready_is_idr(p->data, p->size);
     bool cut = idr && w->segment + 1 < w->pk->segments && pts == v->cuts[w->segment + 1];
     if (cut) VPI_TRY(video_close_segment(w, err));
     bool gop = idr && us - w->fragment_us + 2000 >= (int64_t)w->pk->job->settings.transcode.gop_ms * 1000;
@@ -378,7 +378,7 @@ static vp_status video_all(video_writer *w, vpi_demux *demux, vp_error *err)
         vp_status st = vpi_demux_read(demux, &p, err);
         if (st < 0) return st;
         if (st == VP_END) break;
-        begun = begun || (p.has_pts && p.pts == w->v->first && vpi_pk_is_idr(p.data, p.size));
+        begun = begun || (p.has_pts && p.pts == w->v->first && vpi_ready_is_idr(p.data, p.size));
         if (begun && !p.has_pts)
             st = vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: a picture without a time", w->v->name);
         if (begun && st >= 0) st = take_picture(w, &p, err);
@@ -390,7 +390,7 @@ static vp_status video_all(video_writer *w, vpi_demux *demux, vp_error *err)
     return video_close_segment(w, err);
 }
 
-vp_status vpi_pk_write_video(vpi_pk *pk, vpi_pk_video *v, vp_error *err)
+vp_status vpi_ready_write_video(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
 {
     video_writer w = { .pk = pk, .v = v, .muxed = pk->mux_audio };
     vpi_demux *demux = NULL;
@@ -418,7 +418,7 @@ vp_status vpi_pk_write_video(vpi_pk *pk, vpi_pk_video *v, vp_error *err)
     return st;
 }
 
-static vp_status begin_part(vpi_pk *pk, const char *name, vp_object **part, vp_error *err)
+static vp_status begin_part(vpi_ready *pk, const char *name, vp_object **part, vp_error *err)
 {
     char key[160];
     vp_sink *parts = NULL;

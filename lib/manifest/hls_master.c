@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "manifest/hls_int.h"
+#include "model/media.h"
 
 #define NAME_SIZE 160
 
@@ -67,7 +68,8 @@ static bool name_taken(const master *m, const rendition *r)
     size_t i;
 
     for (i = 0; i < m->audio_count; i++) {
-        if (strcmp(m->audio[i].track->group, r->track->group) == 0 && strcmp(m->audio[i].name, r->name) == 0) {
+        if (strcmp(m->audio[i].track->group, r->track->group) == 0 &&
+            strcmp(m->audio[i].name, r->name) == 0) {
             return true;
         }
     }
@@ -181,7 +183,8 @@ static bool collect(master *m)
         m->hdr = m->hdr || t->transfer == TRANSFER_PQ || t->transfer == TRANSFER_HLG;
     }
     for (i = 0; i < m->p->track_count && !muxed; i++) {
-        if (listed(m, &m->p->tracks[i]) && m->p->tracks[i].kind == VP_TRACK_AUDIO) add_rendition(m, &m->p->tracks[i]);
+        if (listed(m, &m->p->tracks[i]) && m->p->tracks[i].kind == VP_TRACK_AUDIO)
+            add_rendition(m, &m->p->tracks[i]);
     }
     for (i = 0; i < m->audio_count; i++) {
         add_group(m, m->audio[i].track->group);
@@ -346,7 +349,8 @@ static void add_variants(vpi_buf *b, const master *m)
     for (i = 0; i < m->variant_count; i++) {
         const variant *v = &m->variants[i];
 
-        vpi_buf_printf(b, "#EXT-X-STREAM-INF:BANDWIDTH=%" PRIu64 ",AVERAGE-BANDWIDTH=%" PRIu64, v->peak, v->average);
+        vpi_buf_printf(b, "#EXT-X-STREAM-INF:BANDWIDTH=%" PRIu64 ",AVERAGE-BANDWIDTH=%" PRIu64, v->peak,
+                       v->average);
         add_codecs(b, m, v);
         if (v->video) {
             add_picture(b, m, v->video);
@@ -399,7 +403,8 @@ vp_status vp_manifest_hls_master(const vp_presentation *presentation, int32_t co
 
     vp_error_init(err);
     if (out) *out = NULL;
-    if (!presentation || !out) return vpi_fail(err, VP_E_ARG, NULL, "no presentation or nowhere to put its text");
+    if (!presentation || !out)
+        return vpi_fail(err, VP_E_ARG, NULL, "no presentation or nowhere to put its text");
     if (container != VP_HLS_CMAF && container != VP_HLS_TS) {
         return vpi_fail(err, VP_E_ARG, NULL, "container %d is neither CMAF nor TS", (int)container);
     }

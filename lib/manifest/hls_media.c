@@ -96,7 +96,8 @@ static void add_iframes(vpi_buf *b, const vpi_presentation *p, const vpi_ptrack 
             const vpi_fragment *f = &s->fragments[k];
 
             add_extinf(b, t, at, at + f->ticks);
-            vpi_buf_printf(b, "#EXT-X-BYTERANGE:%" PRIu64 "@%" PRIu64 "\n", f->idr_bytes, s->offset + f->offset);
+            vpi_buf_printf(b, "#EXT-X-BYTERANGE:%" PRIu64 "@%" PRIu64 "\n", f->idr_bytes,
+                           s->offset + f->offset);
             vpi_uri_relative(b, folder, s->key);
             vpi_buf_u8(b, '\n');
             at += f->ticks;
@@ -115,12 +116,14 @@ static const vpi_ptrack *track_at(const vp_presentation *presentation, uint32_t 
         return NULL;
     }
     t = &presentation->p.tracks[track];
-    if ((t->kind == VP_TRACK_VIDEO || t->kind == VP_TRACK_AUDIO) && t->segment_count && t->timescale) return t;
+    if ((t->kind == VP_TRACK_VIDEO || t->kind == VP_TRACK_AUDIO) && t->segment_count && t->timescale)
+        return t;
     vpi_fail(err, VP_E_ARG, NULL, "track %u has no media playlist", track);
     return NULL;
 }
 
-vp_status vp_manifest_hls_media(const vp_presentation *presentation, uint32_t track, vp_bytes **out, vp_error *err)
+vp_status vp_manifest_hls_media(const vp_presentation *presentation, uint32_t track, vp_bytes **out,
+                                vp_error *err)
 {
     const vpi_ptrack *t;
     vpi_buf b = { 0 };
@@ -145,7 +148,8 @@ vp_status vp_manifest_hls_iframes(const vp_presentation *presentation, uint32_t 
     *out = NULL;
     t = track_at(presentation, track, err);
     if (!t) return VP_E_ARG;
-    if (!vpi_hls_has_iframes(t)) return vpi_fail(err, VP_E_ARG, NULL, "track %u has no I-frame playlist", track);
+    if (!vpi_hls_has_iframes(t))
+        return vpi_fail(err, VP_E_ARG, NULL, "track %u has no I-frame playlist", track);
     add_iframes(&b, &presentation->p, t);
     return vpi_bytes_from_buf(&b, out, err);
 }

@@ -66,7 +66,8 @@ void vpi_hls_quoted(vpi_buf *b, bool first, const char *name, const char *text)
 
 static bool is_audio(const char *codec, size_t n)
 {
-    static const char *const names[] = { "mp4a", "ac-3", "ec-3", "ac-4", "Opus", "opus", "fLaC", "flac", "alac" };
+    static const char *const names[] = { "mp4a", "ac-3", "ec-3", "ac-4", "Opus",
+                                         "opus", "fLaC", "flac", "alac" };
     size_t i;
 
     for (i = 0; i < VPI_COUNT(names); i++) {

@@ -16,7 +16,7 @@ typedef struct vpi_xml {
     bool has_text; /* the current element holds text, not elements */
 } vpi_xml;
 
-void vpi_xml_begin(vpi_xml *x, vpi_buf *out); /* writes the declaration */
+void vpi_xml_begin(vpi_xml *x, vpi_buf *out);    /* writes the declaration */
 void vpi_xml_open(vpi_xml *x, const char *name); /* name: static text */
 void vpi_xml_attr(vpi_xml *x, const char *name, const char *value);
 /* printf-like value, integers and strings that need no escaping only. */

@@ -42,6 +42,7 @@ static vp_status open_encoder(vpi_aac *aac, uint32_t sample_rate, uint32_t kbps,
     c->bit_rate = (int64_t)kbps * 1000;
     c->profile = PROFILE_LC;
     c->thread_count = 1;
+    c->log_level_offset = AV_LOG_DEBUG - AV_LOG_INFO; /* it tells statistics at each end */
     /* bitexact: without the name of the encoder in the first frame. */
     c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER | AV_CODEC_FLAG_BITEXACT;
     r = avcodec_open2(c, codec, NULL);

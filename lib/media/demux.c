@@ -118,25 +118,43 @@ static vp_status too_large(uint64_t width, uint64_t height, vp_error *err)
                     (unsigned long long)width, (unsigned long long)height);
 }
 
+static vp_status check_sps(const vpi_demux *d, enum AVCodecID codec, const vpi_nal *nal, vp_error *err)
+{
+    uint64_t width = 0, height = 0;
+    vpi_h264_sps sps;
+    vpi_hevc_ptl ptl;
+
+    if (codec == AV_CODEC_ID_H264 && vpi_h264_type(nal) == VPI_H264_SPS && vpi_h264_sps_parse(nal, &sps, NULL) == VP_OK) {
+        width = sps.width;
+        height = sps.height;
+    }
+    if (codec == AV_CODEC_ID_HEVC && nal->size > 2 && ((nal->data[0] >> 1) & 63) == 33 &&
+        vpi_hevc_sps_parse(nal, &ptl, NULL) == VP_OK) {
+        width = ptl.width;
+        height = ptl.height;
+    }
+    return width * height > d->limits.max_pixels ? too_large(width, height, err) : VP_OK;
+}
+
 /* The size that the bitstream tells may be larger than the container's. */
 static vp_status check_sets(const vpi_demux *d, const AVCodecParameters *par, vp_error *err)
 {
-    size_t size = par->extradata_size > 0 ? (size_t)par->extradata_size : 0;
-    vpi_h264_sps sps;
+    size_t size = par->extradata_size > 0 ? (size_t)par->extradata_size : 0, at = 0;
     vpi_hevc_ptl ptl;
     vpi_avcc avcc;
+    vpi_nal nal;
     uint8_t length;
 
-    if (!size || par->extradata[0] != 1) return VP_OK;
-    if (par->codec_id == AV_CODEC_ID_H264 && vpi_avcc_parse(par->extradata, size, &avcc, NULL) == VP_OK) {
-        for (size_t i = 0; i < avcc.sps_count; i++) {
-            if (vpi_h264_sps_parse(&avcc.sps[i], &sps, NULL) != VP_OK) continue;
-            if ((uint64_t)sps.width * sps.height > d->limits.max_pixels) return too_large(sps.width, sps.height, err);
+    if (!size || (par->codec_id != AV_CODEC_ID_H264 && par->codec_id != AV_CODEC_ID_HEVC)) return VP_OK;
+    if (par->extradata[0] != 1) {
+        while (vpi_annexb_next(par->extradata, size, &at, &nal)) VPI_TRY(check_sps(d, par->codec_id, &nal, err));
+    } else if (par->codec_id == AV_CODEC_ID_HEVC) {
+        if (vpi_hvcc_parse(par->extradata, size, &ptl, &length, NULL) == VP_OK &&
+            (uint64_t)ptl.width * ptl.height > d->limits.max_pixels) {
+            return too_large(ptl.width, ptl.height, err);
         }
-    }
-    if (par->codec_id == AV_CODEC_ID_HEVC && vpi_hvcc_parse(par->extradata, size, &ptl, &length, NULL) == VP_OK &&
-        (uint64_t)ptl.width * ptl.height > d->limits.max_pixels) {
-        return too_large(ptl.width, ptl.height, err);
+    } else if (vpi_avcc_parse(par->extradata, size, &avcc, NULL) == VP_OK) {
+        for (size_t i = 0; i < avcc.sps_count; i++) VPI_TRY(check_sps(d, par->codec_id, &avcc.sps[i], err));
     }
     return VP_OK;
 }
@@ -200,6 +218,22 @@ static vp_status new_input(vpi_demux *d, vp_error *err)
     return VP_OK;
 }
 
+/* The sequence header of MPEG-1 and -2 (ISO/IEC 13818-2 6.2.2.1): 12 bits each, without the extension's two more. */
+static vp_status check_mpeg(const vpi_demux *d, const AVPacket *p, vp_error *err)
+{
+    enum AVCodecID codec = d->ic->streams[p->stream_index]->codecpar->codec_id;
+
+    if (codec != AV_CODEC_ID_MPEG1VIDEO && codec != AV_CODEC_ID_MPEG2VIDEO) return VP_OK;
+    for (int i = 0; i + 7 < p->size && i < 64; i++) {
+        const uint8_t *b = p->data + i;
+        uint64_t width = (uint64_t)b[4] << 4 | b[5] >> 4, height = (uint64_t)(b[5] & 15) << 8 | b[6];
+
+        if (b[0] || b[1] || b[2] != 1 || b[3] != 0xB3) continue;
+        return width * height > d->limits.max_pixels ? too_large(width, height, err) : VP_OK;
+    }
+    return VP_OK;
+}
+
 /*
  * Files without a list of streams show them packet by packet. avformat_find_stream_info takes options only for
  * streams that it was started with, and these carry the limit on pixels: so read on until all are there, go back.
@@ -208,6 +242,7 @@ static vp_status settle_streams(vpi_demux *d, vp_error *err)
 {
     int64_t start = avio_tell(d->io.context), bytes = 0;
     AVPacket *packet;
+    vp_status st = VP_OK;
     int r = 0;
 
     if (!(d->ic->ctx_flags & AVFMTCTX_NOHEADER) || strcmp(d->format->name, "mpegts") == 0) return VP_OK;
@@ -218,9 +253,12 @@ static vp_status settle_streams(vpi_demux *d, vp_error *err)
         r = av_read_frame(d->ic, packet);
         if (r < 0) break;
         bytes += packet->size;
+        st = check_mpeg(d, packet, err);
         av_packet_unref(packet);
+        if (st < 0) break;
     }
     av_packet_free(&packet);
+    if (st < 0) return st;
     VPI_TRY(vpi_avio_failed(&d->io, err));
     VPI_TRY(check_limits(d, err));
     r = av_seek_frame(d->ic, -1, start, AVSEEK_FLAG_BYTE);

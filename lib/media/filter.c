@@ -223,9 +223,12 @@ static vp_status add_tone_map(vpi_buf *b, const vpi_filter_input *in, const vpi_
                    : in->matrix == AVCOL_SPC_ICTCP                     ? "ictcp"
                                                                      : "bt709",
                    in->range ? "full" : "limited", HDR_NPL);
+    /* What is brighter than the peak comes out above one: 16-bit RGB cuts it, so that white stays at 235. */
     vpi_buf_printf(b,
                    "format=pix_fmts=gbrpf32le,zscale=p=bt709,tonemap=tonemap=hable:desat=0:peak=%d,"
-                   "zscale=t=bt709:m=bt709:p=bt709:r=limited:dither=ordered,format=pix_fmts=yuv420p",
+                   "zscale=t=bt709:p=bt709:r=full,format=pix_fmts=gbrp16le,"
+                   "scale=flags=" SCALE_FLAGS ":in_range=pc:out_range=tv:out_color_matrix=bt709"
+                   ":out_h_chr_pos=0:out_v_chr_pos=128,format=pix_fmts=yuv420p",
                    HDR_PEAK);
     return VP_OK;
 }

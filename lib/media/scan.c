@@ -2,6 +2,7 @@
 #include "media/reader_int.h"
 
 #include "base/hash.h"
+#include "io/quick.h"
 
 #define EDGE_BYTES 65536u       /* of head and tail in the fingerprint */
 #define PROGRESS_BYTES (1u << 20)
@@ -170,6 +171,7 @@ static vp_status run(scan *s, const vpi_limits *limits, vp_error *err)
     VPI_TRY(vpi_report_finish(s->demux, s->media, limits, true, s->results, err));
     m->complete = 1;
     vpi_sha256_done(&s->sha, m->fingerprint);
+    VPI_TRY(vpi_source_quick_hash(s->source, m->quick, err));
     tell(s, true);
     return VP_OK;
 }

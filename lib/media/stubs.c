@@ -18,6 +18,11 @@ static vp_status disabled(vp_error *err)
 
 /* ---- probe ---- */
 
+void vp_libav_log_redirect(vp_context *context)
+{
+    (void)context;
+}
+
 void vp_probe_options_init(vp_probe_options *options)
 {
     static const vp_probe_options init = VP_PROBE_OPTIONS_INIT;
@@ -331,5 +336,14 @@ vp_status vpi_audio_asc(uint32_t sample_rate, uint32_t channels, uint32_t kbps, 
     (void)kbps;
     (void)asc;
     *size = 0;
+    return disabled(err);
+}
+
+vp_status vpi_demux_index(vpi_demux *demux, int32_t stream, int64_t **dts, size_t *count, vp_error *err)
+{
+    (void)demux;
+    (void)stream;
+    (void)dts;
+    (void)count;
     return disabled(err);
 }

@@ -37,7 +37,8 @@ typedef struct vpi_video_reader_options {
     int32_t rotation, flipped; /* as in vpi_track; applied by the reader */
     vpi_video_colour colour;
     int64_t from;           /* first presentation time wanted, ticks of the stream's tb; INT64_MIN: from the start */
-    uint32_t decoder_threads; /* fixed by the plan; 1 or more */
+    /* Fixed by the plan; 1 or more. Only with 1 are the pictures of damaged streams the same in every run. */
+    uint32_t decoder_threads;
 } vpi_video_reader_options;
 
 typedef struct vpi_video_reader vpi_video_reader;

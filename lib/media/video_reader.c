@@ -9,7 +9,8 @@
 #define STEP_BACK_MS 1000
 #define STEPS_MAX 24
 /* Access points that are gone back from one that is not sure. */
-#define PREROLL_MAX 3u
+#define PREROLL_RECOVERY 1u
+#define PREROLL_UNSURE 3u
 #define SEI_RECOVERY_POINT 6u
 #define SEI_HEAD 256 /* bytes of an SEI that are looked at */
 /* Failures of the decoder one after the other without taking a packet. */
@@ -248,11 +249,6 @@ static vp_status decode(vpi_video_reader *r, AVFrame **out, vp_error *err)
 
 /* ---- the place to begin ---- */
 
-typedef enum vpi_entry {
-    VPI_ENTRY_EXACT, /* pictures from its time on are as in a whole decode */
-    VPI_ENTRY_UNSURE /* later pictures may refer to earlier ones: begin some access points before */
-} vpi_entry;
-
 /* Recovery point SEI (ITU-T H.264 D.1.8): true when all is exact from its own picture on. */
 static bool recovers_at_once(const vpi_nal *nal)
 {
@@ -278,25 +274,30 @@ static bool recovers_at_once(const vpi_nal *nal)
     return false;
 }
 
-/* An H.264 access point is sure when it is an IDR or recovers at once; gradual refresh or a plain I is not. */
-static vpi_entry judge_entry(const vpi_video_reader *r, const vpi_packet *packet)
+/*
+ * By how many access points decoding has to begin earlier, so that pictures from this one's time on are as in a
+ * whole decode. H.264: none for an IDR; at other recovery points libavcodec may still lose a picture; after gradual
+ * refresh and plain I pictures later ones may refer to earlier ones for long.
+ */
+static unsigned judge_entry(const vpi_video_reader *r, const vpi_packet *packet)
 {
     const uint8_t *extra = r->decoder->extradata;
     size_t at = 0;
     vpi_nal nal;
     bool bad = false, avcc;
-    unsigned length;
+    unsigned length, type;
 
-    if (r->decoder->codec_id != AV_CODEC_ID_H264) return VPI_ENTRY_EXACT;
+    if (r->decoder->codec_id != AV_CODEC_ID_H264) return 0;
     avcc = r->decoder->extradata_size >= 7 && extra[0] == 1;
     length = avcc ? (extra[4] & 3u) + 1 : 0;
     while (avcc ? vpi_avcc_next(packet->data, packet->size, length, &at, &nal, &bad)
                 : vpi_annexb_next(packet->data, packet->size, &at, &nal)) {
-        if (vpi_h264_type(&nal) == VPI_H264_IDR) return VPI_ENTRY_EXACT;
-        if (vpi_h264_type(&nal) == VPI_H264_SEI && recovers_at_once(&nal)) return VPI_ENTRY_EXACT;
-        if (vpi_h264_type(&nal) >= VPI_H264_SLICE && vpi_h264_type(&nal) < VPI_H264_IDR) break;
+        type = vpi_h264_type(&nal);
+        if (type == VPI_H264_IDR) return 0;
+        if (type == VPI_H264_SEI && recovers_at_once(&nal)) return PREROLL_RECOVERY;
+        if (type >= VPI_H264_SLICE && type < VPI_H264_IDR) break;
     }
-    return VPI_ENTRY_UNSURE;
+    return PREROLL_UNSURE;
 }
 
 static void forget(vpi_video_reader *r)
@@ -311,19 +312,19 @@ static void forget(vpi_video_reader *r)
 }
 
 /* Seeks and looks at the first packet; *first is its time, INT64_MIN without one. */
-static vp_status enter(vpi_video_reader *r, int64_t target, int64_t *first, vpi_entry *entry, vp_error *err)
+static vp_status enter(vpi_video_reader *r, int64_t target, int64_t *first, unsigned *preroll, vp_error *err)
 {
     vp_status st;
 
     *first = INT64_MIN;
-    *entry = VPI_ENTRY_EXACT;
+    *preroll = 0;
     forget(r);
     VPI_TRY(vpi_demux_seek(r->demux, r->o.stream, target, err));
     st = vpi_demux_read(r->demux, &r->packet, err);
     if (st < 0) return st;
     r->has_packet = st == VP_OK;
     if (st == VP_OK && r->packet.has_pts) *first = r->packet.pts;
-    if (st == VP_OK) *entry = judge_entry(r, &r->packet);
+    if (st == VP_OK) *preroll = judge_entry(r, &r->packet);
     return VP_OK;
 }
 
@@ -363,25 +364,25 @@ static int64_t step_back(const vpi_video_reader *r, const vpi_track *track, int6
 static vp_status find_start(vpi_video_reader *r, vp_error *err)
 {
     const vpi_track *track = vpi_demux_track(r->demux, r->o.stream);
-    int64_t target = r->o.from, first, valid;
+    int64_t target = r->o.from, first;
     bool whole = !track->has_times || r->o.from == INT64_MIN;
-    vpi_entry entry;
-    unsigned n = 0, preroll = 0;
+    unsigned n = 0, preroll = PREROLL_UNSURE + 1, more;
 
     for (;;) {
         whole = whole || target <= track->start || n >= STEPS_MAX;
-        VPI_TRY(enter(r, whole ? INT64_MIN : target, &first, &entry, err));
+        VPI_TRY(enter(r, whole ? INT64_MIN : target, &first, &more, err));
         if (whole) return r->o.from == INT64_MIN ? VP_OK : collect(r, INT64_MIN, err);
+        preroll = VPI_MIN(preroll - 1, more);
         if (first == INT64_MIN || first > r->o.from) { /* landed behind it */
             target = step_back(r, track, INT64_MIN, n++);
-        } else if (entry == VPI_ENTRY_UNSURE && preroll < PREROLL_MAX) {
-            preroll++;
+            preroll = PREROLL_UNSURE + 1;
+        } else if (preroll > 0) {
             target = first - 1;
         } else {
-            valid = first;
-            VPI_TRY(collect(r, valid, err));
+            VPI_TRY(collect(r, first, err));
             if (r->pending[0]) return VP_OK;
             target = step_back(r, track, first, n++);
+            preroll = 1;
         }
     }
 }

@@ -83,7 +83,7 @@ struct vp_plan {
     size_t audio_count;
     vpi_plan_span *spans;
     size_t span_count;
-    char (*task_names)[24]; /* audio tasks, then video tasks */
+    char (*task_names)[32]; /* audio tasks, then video tasks */
 };
 
 /* ---- timeline.c ---- */

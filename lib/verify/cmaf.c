@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* CMAF segments: [styp] and fragments of moof and mdat, each compared with what the presentation says of it. */
+/* CMAF segments: [styp] and fragments of moof and mdat, each compared with what the presentation says. */
 #include <stdlib.h>
 
 #include "verify/verify_int.h"
@@ -11,7 +11,7 @@ enum { HEVC_IDR_W_RADL = 19, HEVC_IDR_N_LP = 20, HEVC_VPS = 32, HEVC_PPS = 34 };
 typedef struct piece {
     vpi_box moof, mdat;
     vpi_fragment_info info;
-    size_t number; /* in the segment, from 0 */
+    size_t number;  /* in the segment, from 0 */
     uint64_t start; /* expected decode time */
 } piece;
 
@@ -22,8 +22,8 @@ static unsigned default_of(unsigned own, unsigned trex)
 
 /* ---- pictures ---- */
 
-static void check_picture(vpi_verifier *v, const vpi_media_state *s, const uint8_t *data, size_t size, size_t number,
-                          bool sync)
+static void check_picture(vpi_verifier *v, const vpi_media_state *s, const uint8_t *data, size_t size,
+                          size_t number, bool sync)
 {
     bool idr = false, sets = false, bad = false;
     size_t at = 0;
@@ -37,8 +37,8 @@ static void check_picture(vpi_verifier *v, const vpi_media_state *s, const uint8
     }
     vpi_check(v, !bad, "STRUCTURE", s->where, "a NAL unit reaches past sample %zu", number + 1);
     if (number == 0) vpi_check(v, idr, "P04", s->where, "a fragment does not begin with an IDR picture");
-    vpi_check(v, idr == sync, "P04", s->where, "sample %zu of a fragment: sync flag and picture type disagree",
-              number + 1);
+    vpi_check(v, idr == sync, "P04", s->where,
+              "sample %zu of a fragment: sync flag and picture type disagree", number + 1);
     vpi_check(v, !sets, "P13", s->where, "parameter sets inside a sample of avc1 or hvc1");
 }
 
@@ -49,7 +49,7 @@ static int compare_times(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Presentation times: the first picture is the earliest, no two are equal, all end before the next fragment. */
+/* Presentation times: the first picture is the earliest, no two are equal, all lie in the fragment. */
 static void check_times(vpi_verifier *v, const vpi_media_state *s, const piece *p, uint64_t end)
 {
     int64_t first = s->times[0];
@@ -85,21 +85,22 @@ static vp_status check_samples(vpi_verifier *v, vpi_media_state *s, const piece 
 
         empty |= duration == 0;
         s->times[i] = (int64_t)dts + sample->cts;
-        if (!vpi_check(v, at + size <= payload, "CMAF", s->where, "sample %zu of fragment %zu reaches past mdat", i + 1,
-                       p->number + 1)) {
+        if (!vpi_check(v, at + size <= payload, "CMAF", s->where,
+                       "sample %zu of fragment %zu reaches past mdat", i + 1, p->number + 1)) {
             return VP_OK;
         }
         if (s->t->kind == VP_TRACK_VIDEO && s->nal_length && !s->protected_samples) {
             check_picture(v, s, p->mdat.data + at, size, i, !(sample->flags & NON_SYNC));
         } else if (i == 0) {
-            vpi_check(v, !(sample->flags & NON_SYNC), "P04", s->where, "a fragment does not begin with a sync sample");
+            vpi_check(v, !(sample->flags & NON_SYNC), "P04", s->where,
+                      "a fragment does not begin with a sync sample");
         }
         at += size;
         dts += duration;
     }
     vpi_check(v, !empty, "P09", s->where, "fragment %zu holds a sample without duration", p->number + 1);
-    vpi_check(v, at == payload, "CMAF", s->where, "samples have %llu bytes, mdat %llu", (unsigned long long)at,
-              (unsigned long long)payload);
+    vpi_check(v, at == payload, "CMAF", s->where, "samples have %llu bytes, mdat %llu",
+              (unsigned long long)at, (unsigned long long)payload);
     s->frames += p->info.count;
     s->next_dts = dts;
     if (p->info.count > 0) check_times(v, s, p, dts);
@@ -114,21 +115,21 @@ static void check_shape(vpi_verifier *v, vpi_media_state *s, const piece *p)
     uint64_t head = p->mdat.size - p->mdat.data_size;
     size_t n = p->number + 1;
 
-    vpi_check(v, i->sequence > s->sequence, "CMAF", s->where, "fragment %zu: sequence %u after %u", n, i->sequence,
-              s->sequence);
+    vpi_check(v, i->sequence > s->sequence, "CMAF", s->where, "fragment %zu: sequence %u after %u", n,
+              i->sequence, s->sequence);
     s->sequence = i->sequence;
     vpi_check(v, i->track_id == s->init.track_id, "CMAF", s->where, "fragment %zu: track %u, init has %u", n,
               i->track_id, s->init.track_id);
     vpi_check(v, i->default_base_is_moof, "CMAF", s->where, "fragment %zu: no default-base-is-moof", n);
-    vpi_check(v, i->has_tfdt && i->tfdt_version == 1, "P24", s->where, "fragment %zu: tfdt is missing or version %u", n,
-              i->tfdt_version);
+    vpi_check(v, i->has_tfdt && i->tfdt_version == 1, "P24", s->where,
+              "fragment %zu: tfdt is missing or version %u", n, i->tfdt_version);
     vpi_check(v, i->trun_version == 1, "P09", s->where, "fragment %zu: trun version %u", n, i->trun_version);
     vpi_check(v, i->count > 0, "CMAF", s->where, "fragment %zu holds no samples", n);
     vpi_check(v, i->data_offset >= 0 && (uint64_t)i->data_offset == p->moof.size + head, "CMAF", s->where,
               "fragment %zu: data_offset %d, the payload is at %llu", n, i->data_offset,
               (unsigned long long)(p->moof.size + head));
-    vpi_check(v, i->has_tfdt && i->tfdt == p->start, "P23", s->where, "fragment %zu: tfdt %llu, %llu is due", n,
-              (unsigned long long)i->tfdt, (unsigned long long)p->start);
+    vpi_check(v, i->has_tfdt && i->tfdt == p->start, "P23", s->where, "fragment %zu: tfdt %llu, %llu is due",
+              n, (unsigned long long)i->tfdt, (unsigned long long)p->start);
 }
 
 /* Against the presentation, by which I-frame playlists and sidx are written. */
@@ -150,8 +151,9 @@ static void check_entry(vpi_verifier *v, const vpi_media_state *s, const piece *
     if (s->t->kind != VP_TRACK_VIDEO || p->info.count == 0) return;
     idr = p->moof.size + (p->mdat.size - p->mdat.data_size) +
           default_of(p->info.samples[0].size, s->init.trex_size);
-    vpi_check(v, f->idr_bytes == idr, "P29", s->where, "the IDR picture of fragment %zu ends at %llu, not %llu",
-              p->number + 1, (unsigned long long)idr, (unsigned long long)f->idr_bytes);
+    vpi_check(v, f->idr_bytes == idr, "P29", s->where,
+              "the IDR picture of fragment %zu ends at %llu, not %llu", p->number + 1,
+              (unsigned long long)idr, (unsigned long long)f->idr_bytes);
 }
 
 static vp_status check_fragment(vpi_verifier *v, vpi_media_state *s, piece *p, vp_error *err)
@@ -162,8 +164,8 @@ static vp_status check_fragment(vpi_verifier *v, vpi_media_state *s, piece *p, v
     st = vpi_moof_parse(&p->moof, VPI_VERIFY_MAX_SAMPLES, &p->info, &cause);
     if (st < 0) return vpi_caught(v, st, &cause, "STRUCTURE", s->where, err);
     /* Decode times are added up below: a value near the end of the range would wrap. */
-    if (!vpi_check(v, p->info.tfdt < (uint64_t)1 << 62, "P23", s->where, "fragment %zu: tfdt %llu", p->number + 1,
-                   (unsigned long long)p->info.tfdt)) {
+    if (!vpi_check(v, p->info.tfdt < (uint64_t)1 << 62, "P23", s->where, "fragment %zu: tfdt %llu",
+                   p->number + 1, (unsigned long long)p->info.tfdt)) {
         vpi_fragment_info_dispose(&p->info);
         return VP_OK;
     }
@@ -181,7 +183,8 @@ static bool allowed(uint32_t type, size_t place)
            type == VPI_FOURCC('p', 'r', 'f', 't');
 }
 
-vp_status vpi_verify_cmaf(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size, vp_error *err)
+vp_status vpi_verify_cmaf(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size,
+                          vp_error *err)
 {
     vp_error cause = VP_ERROR_INIT;
     piece p = { .start = s->segment->start };
@@ -194,7 +197,8 @@ vp_status vpi_verify_cmaf(vpi_verifier *v, vpi_media_state *s, const uint8_t *da
         if (st == VP_END) break;
         if (st < 0) return vpi_caught(v, st, &cause, "STRUCTURE", s->where, err);
         if (box.type != VPI_FOURCC('m', 'o', 'o', 'f')) {
-            vpi_check(v, allowed(box.type, boxes), "STRUCTURE", s->where, "box %zu does not belong there", boxes + 1);
+            vpi_check(v, allowed(box.type, boxes), "STRUCTURE", s->where, "box %zu does not belong there",
+                      boxes + 1);
             continue;
         }
         p.moof = box;

@@ -27,7 +27,7 @@ static vp_status count_pictures(vpi_verifier *v, vp_source *source, const vpi_vi
     return st < 0 ? st : VP_OK;
 }
 
-/* Audio is not decoded here: its frames were counted and their headers read; packets must come out all the same. */
+/* Audio is not decoded: its frames were counted and their headers read; packets must still come out. */
 static vp_status count_packets(vpi_verifier *v, vp_source *source, uint64_t *count, vp_error *err)
 {
     vpi_demux *demux = NULL;
@@ -45,7 +45,8 @@ static vp_status count_packets(vpi_verifier *v, vp_source *source, uint64_t *cou
     return st < 0 ? st : VP_OK;
 }
 
-static vp_status find_video(vpi_verifier *v, vp_source *source, vpi_video_reader_options *options, vp_error *err)
+static vp_status find_video(vpi_verifier *v, vp_source *source, vpi_video_reader_options *options,
+                            vp_error *err)
 {
     vpi_demux *demux = NULL;
     vp_status st;
@@ -65,20 +66,23 @@ static vp_status find_video(vpi_verifier *v, vp_source *source, vpi_video_reader
 
 static vp_status decode_video(vpi_verifier *v, const vpi_media_state *s, vp_source *source, vp_error *err)
 {
-    vpi_video_reader_options o = { .width = s->t->width, .height = s->t->height, .from = INT64_MIN,
-                                   .decoder_threads = 1 };
+    vpi_video_reader_options o = {
+        .width = s->t->width, .height = s->t->height, .from = INT64_MIN, .decoder_threads = 1
+    };
     uint64_t count, damaged;
 
     VPI_TRY(find_video(v, source, &o, err));
     if (!vpi_check(v, o.stream >= 0, "P04", s->where, "alone it holds no video")) return VP_OK;
     VPI_TRY(count_pictures(v, source, &o, &count, &damaged, err));
-    vpi_check(v, damaged == 0, "P04", s->where, "alone %llu pictures do not decode", (unsigned long long)damaged);
+    vpi_check(v, damaged == 0, "P04", s->where, "alone %llu pictures do not decode",
+              (unsigned long long)damaged);
     vpi_check(v, count == s->frames, "P04", s->where, "alone it decodes to %llu pictures, it holds %llu",
               (unsigned long long)count, (unsigned long long)s->frames);
     return VP_OK;
 }
 
-vp_status vpi_verify_decode(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size, vp_error *err)
+vp_status vpi_verify_decode(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size,
+                            vp_error *err)
 {
     vp_error cause = VP_ERROR_INIT;
     vp_source *source = NULL;
@@ -100,8 +104,9 @@ vp_status vpi_verify_decode(vpi_verifier *v, vpi_media_state *s, const uint8_t *
     } else {
         st = count_packets(v, source, &packets, &cause);
         if (st == VP_OK && s->t->container == VP_CONTAINER_CMAF) {
-            vpi_check(v, packets == s->frames, "P04", s->where, "alone it has %llu audio frames, it holds %llu",
-                      (unsigned long long)packets, (unsigned long long)s->frames);
+            vpi_check(v, packets == s->frames, "P04", s->where,
+                      "alone it has %llu audio frames, it holds %llu", (unsigned long long)packets,
+                      (unsigned long long)s->frames);
         }
     }
     st = vpi_caught(v, st, &cause, "P04", s->where, err);

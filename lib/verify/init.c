@@ -83,8 +83,9 @@ static void check_avcc(vpi_verifier *v, vpi_media_state *s)
     for (size_t i = 0; i < avcc.sps_count; i++) {
         const vpi_nal *n = &avcc.sps[i];
 
-        vpi_check(v, n->size >= 4 && n->data[1] == avcc.profile_idc && n->data[2] == avcc.constraints &&
-                         n->data[3] == avcc.level_idc,
+        vpi_check(v,
+                  n->size >= 4 && n->data[1] == avcc.profile_idc && n->data[2] == avcc.constraints &&
+                      n->data[3] == avcc.level_idc,
                   "P13", s->where, "avcC and its SPS disagree");
         vpi_verify_sps(v, s->t, s->where, n);
     }
@@ -99,7 +100,8 @@ static void check_entry(vpi_verifier *v, vpi_media_state *s)
     uint8_t length;
 
     fourcc_text(i->sample_entry, name);
-    if (i->sample_entry == VPI_FOURCC('e', 'n', 'c', 'v') || i->sample_entry == VPI_FOURCC('e', 'n', 'c', 'a')) {
+    if (i->sample_entry == VPI_FOURCC('e', 'n', 'c', 'v') ||
+        i->sample_entry == VPI_FOURCC('e', 'n', 'c', 'a')) {
         s->protected_samples = true;
         return;
     }
@@ -107,8 +109,8 @@ static void check_entry(vpi_verifier *v, vpi_media_state *s)
         vpi_check(v, false, "P13", s->where, "%s", cause.message);
         return;
     }
-    vpi_check(v, strcmp(s->t->codecs, text) == 0, "P13", s->where, "sample entry %s is %s, the presentation says %s",
-              name, text, s->t->codecs);
+    vpi_check(v, strcmp(s->t->codecs, text) == 0, "P13", s->where,
+              "sample entry %s is %s, the presentation says %s", name, text, s->t->codecs);
     if (i->sample_entry == VPI_FOURCC('a', 'v', 'c', '1')) check_avcc(v, s);
     if (i->sample_entry == VPI_FOURCC('h', 'v', 'c', '1') &&
         vpi_hvcc_parse(i->codec_config, i->codec_config_size, &ptl, &length, &cause) == VP_OK) {
@@ -119,7 +121,8 @@ static void check_entry(vpi_verifier *v, vpi_media_state *s)
 
 /* ---- boxes ---- */
 
-static vp_status top_boxes(vpi_verifier *v, const vpi_media_state *s, const uint8_t *data, size_t size, vp_error *err)
+static vp_status top_boxes(vpi_verifier *v, const vpi_media_state *s, const uint8_t *data, size_t size,
+                           vp_error *err)
 {
     static const uint32_t order[] = { VPI_FOURCC('f', 't', 'y', 'p'), VPI_FOURCC('m', 'o', 'o', 'v') };
     vp_error cause = VP_ERROR_INIT;
@@ -148,9 +151,11 @@ static void check_shape(vpi_verifier *v, const vpi_media_state *s)
 
     vpi_check(v, i->brand_iso6, "CMAF", where, "no brand iso6 or later");
     vpi_check(v, i->brand_cmfc, "CMAF", where, "no brand cmfc");
-    vpi_check(v, i->mvhd_duration == 0 && i->tkhd_duration == 0, "CMAF", where, "mvhd duration %llu, tkhd %llu",
-              (unsigned long long)i->mvhd_duration, (unsigned long long)i->tkhd_duration);
-    vpi_check(v, i->mdhd_duration == 0, "CMAF", where, "mdhd duration %llu", (unsigned long long)i->mdhd_duration);
+    vpi_check(v, i->mvhd_duration == 0 && i->tkhd_duration == 0, "CMAF", where,
+              "mvhd duration %llu, tkhd %llu", (unsigned long long)i->mvhd_duration,
+              (unsigned long long)i->tkhd_duration);
+    vpi_check(v, i->mdhd_duration == 0, "CMAF", where, "mdhd duration %llu",
+              (unsigned long long)i->mdhd_duration);
     vpi_check(v, !i->samples_in_stbl, "CMAF", where, "sample tables are not empty");
     vpi_check(v, i->has_mvex && i->moov_before_mvex_end, "CMAF", where, "no mvex behind the last trak");
     vpi_check(v, !i->has_edit_list, "P07", where, "edit list");
@@ -167,11 +172,12 @@ static void check_picture(vpi_verifier *v, const vpi_media_state *s)
     vpi_check(v, i->width == t->width && i->height == t->height, "P13", s->where,
               "sample entry says %ux%u, the presentation %ux%u", i->width, i->height, t->width, t->height);
     vpi_check(v, i->tkhd_height == t->height << 16, "CMAF", s->where, "tkhd height %u/65536", i->tkhd_height);
-    vpi_check(v, i->has_pasp && i->pasp_h == i->pasp_v, "CMAF", s->where, "no pasp of square pixels");
-    vpi_check(v, i->has_colr, "CMAF", s->where, "no colr");
+    vpi_check(v, i->has_pasp && i->pasp_h > 0 && i->pasp_v > 0, "CMAF", s->where, "no pasp");
+    vpi_check(v, i->has_colr || !t->primaries, "CMAF", s->where, "no colr");
     if (i->has_colr && t->primaries) {
-        vpi_check(v, i->colr_primaries == t->primaries && i->colr_transfer == t->transfer &&
-                         i->colr_matrix == t->matrix,
+        vpi_check(v,
+                  i->colr_primaries == t->primaries && i->colr_transfer == t->transfer &&
+                      i->colr_matrix == t->matrix,
                   "CMAF", s->where, "colr says %u/%u/%u, the presentation %u/%u/%u", i->colr_primaries,
                   i->colr_transfer, i->colr_matrix, t->primaries, t->transfer, t->matrix);
     }
@@ -192,11 +198,13 @@ static void check_sound(vpi_verifier *v, const vpi_media_state *s)
     }
     vpi_check(v, t->sample_rate == asc.sample_rate || t->sample_rate == asc.ext_sample_rate, "P13", s->where,
               "ASC says %u Hz, the presentation %u", asc.sample_rate, t->sample_rate);
-    vpi_check(v, asc.channels == t->channels, "P13", s->where, "ASC says %u channels, the presentation %u",
-              asc.channels, t->channels);
+    /* Parametric stereo: one coded channel, two heard. */
+    vpi_check(v, asc.channels == t->channels || (asc.ps && t->channels == 2), "P13", s->where,
+              "ASC says %u channels, the presentation %u", asc.channels, t->channels);
 }
 
-vp_status vpi_verify_init(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size, vp_error *err)
+vp_status vpi_verify_init(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size,
+                          vp_error *err)
 {
     vp_error cause = VP_ERROR_INIT;
     vp_status st;
@@ -228,18 +236,19 @@ static void check_references(vpi_verifier *v, const vpi_ptrack *t, const vpi_sid
             const vpi_sidx_ref *r = n < x->count ? &x->refs[n] : NULL;
 
             if (!r) continue;
-            vpi_check(v, !r->type_sidx && r->starts_with_sap && (r->sap_type == 1 || r->sap_type == 2), "DASH",
-                      where, "reference %zu is of a wrong type or SAP", n + 1);
-            vpi_check(v, r->size == f->bytes, "P19", where, "reference %zu has %u bytes, its fragment %llu", n + 1,
-                      r->size, (unsigned long long)f->bytes);
-            vpi_check(v, r->duration == f->ticks, "P23", where, "reference %zu lasts %u, its fragment %llu", n + 1,
-                      r->duration, (unsigned long long)f->ticks);
+            vpi_check(v, !r->type_sidx && r->starts_with_sap && (r->sap_type == 1 || r->sap_type == 2),
+                      "DASH", where, "reference %zu is of a wrong type or SAP", n + 1);
+            vpi_check(v, r->size == f->bytes, "P19", where, "reference %zu has %u bytes, its fragment %llu",
+                      n + 1, r->size, (unsigned long long)f->bytes);
+            vpi_check(v, r->duration == f->ticks, "P23", where, "reference %zu lasts %u, its fragment %llu",
+                      n + 1, r->duration, (unsigned long long)f->ticks);
         }
     }
     vpi_check(v, n == x->count, "P19", where, "%zu references, %zu fragments", x->count, n);
 }
 
-vp_status vpi_verify_index(vpi_verifier *v, const vpi_ptrack *t, const uint8_t *data, size_t size, vp_error *err)
+vp_status vpi_verify_index(vpi_verifier *v, const vpi_ptrack *t, const uint8_t *data, size_t size,
+                           vp_error *err)
 {
     const char *where = t->index.key;
     vp_error cause = VP_ERROR_INIT;

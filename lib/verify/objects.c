@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Every object of the presentation: is it there, is it whole, what is in it. One segment in memory at a time. */
+/* Every object of the presentation: is it there, is it whole, what is in it. One segment at a time. */
 #include "base/hash.h"
 #include "verify/verify_int.h"
 
@@ -89,7 +89,8 @@ static vp_status read_range(reader *r, const char *key, uint64_t offset, uint64_
     to = vpi_buf_space(&r->buf, (size_t)bytes);
     if (!to) return vpi_fail_nomem(err);
     VPI_TRY(vp_source_read_at(r->source, offset, to, (size_t)bytes, &got, err));
-    if (!vpi_check(r->v, got == bytes, "X04", key, "ends after %llu bytes", (unsigned long long)(offset + got))) {
+    if (!vpi_check(r->v, got == bytes, "X04", key, "ends after %llu bytes",
+                   (unsigned long long)(offset + got))) {
         return VP_END;
     }
     return VP_OK;
@@ -138,7 +139,8 @@ static vp_status check_init(reader *r, vpi_media_state *s, vp_error *err)
     s->where = t->init.key;
     st = read_part(r, t, &t->init, err);
     if (st != VP_OK) return st;
-    if (!t->single_file) check_crc(r->v, t->init.key, vpi_crc32c(0, r->buf.data, r->buf.size), t->init.crc32c);
+    if (!t->single_file)
+        check_crc(r->v, t->init.key, vpi_crc32c(0, r->buf.data, r->buf.size), t->init.crc32c);
     VPI_TRY(vpi_verify_init(r->v, s, r->buf.data, r->buf.size, err));
     if (!t->single_file || !vpi_key_valid(t->index.key)) return VP_OK;
     st = read_part(r, t, &t->index, err);
@@ -175,7 +177,8 @@ static vp_status check_segment(reader *r, vpi_media_state *s, const vpi_segment 
     VPI_TRY(vpi_cancel_check(v->cancel, err));
     st = read_range(r, segment->key, segment->offset, segment->bytes, err);
     if (st != VP_OK) return st < 0 ? st : VP_OK;
-    if (!s->t->single_file) check_crc(v, segment->key, vpi_crc32c(0, r->buf.data, r->buf.size), segment->crc32c);
+    if (!s->t->single_file)
+        check_crc(v, segment->key, vpi_crc32c(0, r->buf.data, r->buf.size), segment->crc32c);
     if (s->t->kind != VP_TRACK_VIDEO && s->t->kind != VP_TRACK_AUDIO) return VP_OK;
     VPI_TRY(structure(v, s, &r->buf, err));
     return v->decode ? vpi_verify_decode(v, s, r->buf.data, r->buf.size, err) : VP_OK;

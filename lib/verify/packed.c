@@ -1,26 +1,25 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* ADTS frames, and packed audio: an ID3 timestamp in front of them (RFC 8216 3.4). */
-#include <stdio.h>
-
 #include "verify/ts_int.h"
 
 enum { ID3_HEADER = 10, ID3_FRAME = 10, AAC_SAMPLES = 1024, STAMP = 8 };
 
 static const char owner[] = "com.apple.streaming.transportStreamTimestamp";
 
+/* ADTS tells the core only: with SBR the track has twice the rate, and with PS twice the channels. */
 static void check_config(vpi_verifier *v, const vpi_media_state *s, const vpi_asc *asc)
 {
-    char text[VPI_CODECS_SIZE];
+    const vpi_ptrack *t = s->t;
+    bool plain = vpi_codecs_hold(t->codecs, "mp4a.40.2");
+    bool extended = vpi_codecs_hold(t->codecs, "mp4a.40.5") || vpi_codecs_hold(t->codecs, "mp4a.40.29");
 
-    snprintf(text, sizeof(text), "mp4a.40.%u", (unsigned)asc->object_type);
-    vpi_check(v, vpi_codecs_hold(s->t->codecs, text), "P13", s->where, "audio is %s, the presentation says %s", text,
-              s->t->codecs);
-    if (s->t->sample_rate) {
-        vpi_check(v, asc->sample_rate == s->t->sample_rate, "P13", s->where, "audio of %u Hz, the presentation says %u",
-                  asc->sample_rate, s->t->sample_rate);
-        vpi_check(v, asc->channels == s->t->channels, "P13", s->where, "%u channels, the presentation says %u",
-                  asc->channels, s->t->channels);
-    }
+    vpi_check(v, asc->object_type == 2 && (plain || extended), "P13", s->where,
+              "audio is mp4a.40.%u, the presentation says %s", (unsigned)asc->object_type, t->codecs);
+    if (!plain || t->sample_rate == 0) return;
+    vpi_check(v, asc->sample_rate == t->sample_rate, "P13", s->where,
+              "audio of %u Hz, the presentation says %u", asc->sample_rate, t->sample_rate);
+    vpi_check(v, asc->channels == t->channels, "P13", s->where, "%u channels, the presentation says %u",
+              asc->channels, t->channels);
 }
 
 void vpi_verify_adts(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size, int64_t time)
@@ -32,14 +31,16 @@ void vpi_verify_adts(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, s
 
     while (at < size) {
         if (vpi_adts_parse(data + at, size - at, &asc, &header, &frame, &cause) < 0 || frame > size - at) {
-            vpi_check(v, false, "STRUCTURE", s->where, "no whole ADTS frame at byte %zu of an audio packet", at);
+            vpi_check(v, false, "STRUCTURE", s->where, "no whole ADTS frame at byte %zu of an audio packet",
+                      at);
             return;
         }
         if (s->audio_frames == 0) {
             check_config(v, s, &asc);
             s->audio_first = time;
             s->audio_rate = asc.sample_rate;
-        } else if (!vpi_check(v, asc.sample_rate == s->audio_rate, "P13", s->where, "the sample rate changes")) {
+        } else if (!vpi_check(v, asc.sample_rate == s->audio_rate, "P13", s->where,
+                              "the sample rate changes")) {
             return;
         }
         if (at == 0) {
@@ -57,7 +58,8 @@ void vpi_verify_adts(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, s
 
 static size_t syncsafe(const uint8_t *p)
 {
-    return (size_t)(p[0] & 127u) << 21 | (size_t)(p[1] & 127u) << 14 | (size_t)(p[2] & 127u) << 7 | (p[3] & 127u);
+    return (size_t)(p[0] & 127u) << 21 | (size_t)(p[1] & 127u) << 14 | (size_t)(p[2] & 127u) << 7 |
+           (p[3] & 127u);
 }
 
 /* Size of the tag, 0 when there is no timestamp. */
@@ -73,7 +75,8 @@ static size_t read_tag(const uint8_t *d, size_t size, uint64_t *stamp)
         const uint8_t *body = d + at + ID3_FRAME;
 
         if (n > end - at - ID3_FRAME) return 0;
-        if (memcmp(d + at, "PRIV", 4) == 0 && n == sizeof(owner) + STAMP && memcmp(body, owner, sizeof(owner)) == 0) {
+        if (memcmp(d + at, "PRIV", 4) == 0 && n == sizeof(owner) + STAMP &&
+            memcmp(body, owner, sizeof(owner)) == 0) {
             *stamp = vpi_rd64(body + sizeof(owner));
             return end;
         }
@@ -82,7 +85,8 @@ static size_t read_tag(const uint8_t *d, size_t size, uint64_t *stamp)
     return 0;
 }
 
-vp_status vpi_verify_packed(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size, vp_error *err)
+vp_status vpi_verify_packed(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size,
+                            vp_error *err)
 {
     uint64_t stamp = 0, before = s->audio_frames, samples, ticks;
     int64_t start = vpi_ts_due(s, s->segment->start), time;
@@ -98,9 +102,10 @@ vp_status vpi_verify_packed(vpi_verifier *v, vpi_media_state *s, const uint8_t *
     samples = (s->audio_frames - before) * AAC_SAMPLES;
     ticks = s->segment->ticks;
     /* One sample of slack for a timescale other than the sample rate. */
-    vpi_check(v, s->audio_rate == 0 ||
-                     vpi_time_near(vpi_time_of(samples, s->audio_rate), vpi_time_of(ticks, s->t->timescale),
-                                   vpi_time_of(1, s->audio_rate)),
+    vpi_check(v,
+              s->audio_rate == 0 ||
+                  vpi_time_near(vpi_time_of(samples, s->audio_rate), vpi_time_of(ticks, s->t->timescale),
+                                vpi_time_of(1, s->audio_rate)),
               "P01", s->where, "%llu samples, the segment lasts %llu/%u", (unsigned long long)samples,
               (unsigned long long)ticks, s->t->timescale);
     return VP_OK;

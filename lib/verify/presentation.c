@@ -16,9 +16,11 @@ static bool segment_sane(vpi_verifier *v, const vpi_ptrack *t, size_t n, const c
     const vpi_segment *s = &t->segments[n];
     uint64_t ticks = 0;
 
-    if (!vpi_check(v, vpi_key_valid(s->key), "NAMES", where, "segment %zu has no valid key", n + 1)) return false;
-    if (!vpi_check(v, s->start < MAX_QUANTITY && s->ticks < MAX_QUANTITY && s->offset < MAX_QUANTITY &&
-                          s->bytes < MAX_QUANTITY,
+    if (!vpi_check(v, vpi_key_valid(s->key), "NAMES", where, "segment %zu has no valid key", n + 1))
+        return false;
+    if (!vpi_check(v,
+                   s->start < MAX_QUANTITY && s->ticks < MAX_QUANTITY && s->offset < MAX_QUANTITY &&
+                       s->bytes < MAX_QUANTITY,
                    "STRUCTURE", s->key, "numbers are too large")) {
         return false;
     }
@@ -80,8 +82,9 @@ static void fragments(vpi_verifier *v, const vpi_ptrack *t)
             const vpi_fragment *f = &s->fragments[k];
 
             vpi_check(v, f->ticks > 0 && f->bytes > 0, "P10", s->key, "fragment %zu is empty", k + 1);
-            vpi_check(v, f->offset == at, "P19", s->key, "fragment %zu begins at %llu, the one before ends at %llu",
-                      k + 1, (unsigned long long)f->offset, (unsigned long long)at);
+            vpi_check(v, f->offset == at, "P19", s->key,
+                      "fragment %zu begins at %llu, the one before ends at %llu", k + 1,
+                      (unsigned long long)f->offset, (unsigned long long)at);
             at = f->offset + f->bytes;
             if (t->kind == VP_TRACK_VIDEO) {
                 vpi_check(v, f->idr_bytes > 0 && f->idr_bytes <= f->bytes, "P29", s->key,
@@ -114,7 +117,7 @@ static void keys(vpi_verifier *v, const vpi_ptrack *t, const char *where)
 {
     const char *version = v->p->version ? v->p->version : "", *slash;
     size_t n = strlen(version);
-    char number[16];
+    char number[32];
 
     for (size_t i = 0; i < t->segment_count; i++) {
         const vpi_segment *s = &t->segments[i];
@@ -123,7 +126,8 @@ static void keys(vpi_verifier *v, const vpi_ptrack *t, const char *where)
         vpi_check(v, n == 0 || (strncmp(s->key, version, n) == 0 && s->key[n] == '/'), "S22", s->key,
                   "does not lie under the version folder %s", version);
         if (t->single_file) {
-            vpi_check(v, strcmp(s->key, t->segments[0].key) == 0, "NAMES", s->key, "another object than segment 1's");
+            vpi_check(v, strcmp(s->key, t->segments[0].key) == 0, "NAMES", s->key,
+                      "another object than segment 1's");
             continue;
         }
         slash = strrchr(s->key, '/');
@@ -149,17 +153,19 @@ static void single_file(vpi_verifier *v, const vpi_ptrack *t, const char *where)
         const vpi_segment *s = &t->segments[i];
 
         vpi_check(v, s->offset == s[-1].offset + s[-1].bytes, "P19", s->key,
-                  "segment %zu begins at %llu, the one before ends at %llu", i + 1, (unsigned long long)s->offset,
-                  (unsigned long long)(s[-1].offset + s[-1].bytes));
+                  "segment %zu begins at %llu, the one before ends at %llu", i + 1,
+                  (unsigned long long)s->offset, (unsigned long long)(s[-1].offset + s[-1].bytes));
     }
     vpi_check(v, last->offset + last->bytes == t->object_bytes, "P19", last->key,
               "segments end at %llu, the object at %llu", (unsigned long long)(last->offset + last->bytes),
               (unsigned long long)t->object_bytes);
     vpi_check(v, vpi_key_valid(t->index.key) && t->index.bytes > 0, "P19", where, "no index");
-    vpi_check(v, t->init.offset == 0 && t->init.bytes == t->index.offset, "P19", where, "init is not in front");
+    vpi_check(v, t->init.offset == 0 && t->init.bytes == t->index.offset, "P19", where,
+              "init is not in front");
     vpi_check(v, t->index.offset + t->index.bytes == t->segments[0].offset, "P19", where,
               "index ends at %llu, segment 1 begins at %llu",
-              (unsigned long long)(t->index.offset + t->index.bytes), (unsigned long long)t->segments[0].offset);
+              (unsigned long long)(t->index.offset + t->index.bytes),
+              (unsigned long long)t->segments[0].offset);
 }
 
 /* ---- rates (RFC 8216 4.1) ---- */
@@ -237,7 +243,8 @@ static uint32_t target_of(const vpi_verifier *v)
         const vpi_ptrack *t = &v->p->tracks[i];
 
         if (!v->sane[i] || (t->kind != VP_TRACK_VIDEO && t->kind != VP_TRACK_AUDIO)) continue;
-        for (size_t k = 0; k < t->segment_count; k++) longest = VPI_MAX(longest, seconds(t, t->segments[k].ticks));
+        for (size_t k = 0; k < t->segment_count; k++)
+            longest = VPI_MAX(longest, seconds(t, t->segments[k].ticks));
     }
     return longest > 1e9 ? 1000000000u : (uint32_t)(longest + 0.5);
 }

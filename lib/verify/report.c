@@ -60,7 +60,8 @@ vp_report *vp_report_unref(vp_report *report)
     return NULL;
 }
 
-static void keep(vp_report *r, findings *f, const char *rule, const char *where, const char *format, va_list args)
+static void keep(vp_report *r, findings *f, const char *rule, const char *where, const char *format,
+                 va_list args)
 {
     char text[TEXT_MAX], cut[TEXT_MAX];
     finding *n;

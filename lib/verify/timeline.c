@@ -176,8 +176,9 @@ static void audio_alone(vpi_verifier *v, const vpi_ptrack *t, const vpi_ptrack *
 {
     vpi_check(v, t->segment_count == first->segment_count, "P10", where, "%zu segments, %s has %zu",
               t->segment_count, first->name, first->segment_count);
-    vpi_check(v, vpi_time_near(vpi_track_end(t), vpi_track_end(first),
-                               longer(vpi_track_frame(t), vpi_track_frame(first))),
+    vpi_check(v,
+              vpi_time_near(vpi_track_end(t), vpi_track_end(first),
+                            longer(vpi_track_frame(t), vpi_track_frame(first))),
               "P11", where, "ends at %.4f, %s at %.4f", vpi_time_seconds(vpi_track_end(t)), first->name,
               vpi_time_seconds(vpi_track_end(first)));
 }
@@ -207,7 +208,8 @@ static void audio_group(vpi_verifier *v, size_t index, const char *where)
         if (!v->sane[i] || o->kind != VP_TRACK_AUDIO || o->container != t->container) continue;
         if (strcmp(o->group, t->group) != 0) continue;
         vpi_check(v, same_family(o, t), "P16", where, "codec %s in a group with %s", t->codecs, o->codecs);
-        vpi_check(v, !(t->is_default && o->is_default), "P16", where, "a second default of group %s", t->group);
+        vpi_check(v, !(t->is_default && o->is_default), "P16", where, "a second default of group %s",
+                  t->group);
     }
 }
 
@@ -226,7 +228,8 @@ static void covers_title(vpi_verifier *v, const vpi_ptrack *t, const char *where
     if (v->p->timescale == 0 || v->p->timescale > UINT32_MAX) return;
     total = vpi_time_of(v->p->duration, (uint32_t)v->p->timescale);
     vpi_check(v, vpi_time_near(vpi_track_end(t), total, longer(frame, vpi_time_of(1, 1000))), "P11", where,
-              "ends at %.4f, the title lasts %.4f", vpi_time_seconds(vpi_track_end(t)), vpi_time_seconds(total));
+              "ends at %.4f, the title lasts %.4f", vpi_time_seconds(vpi_track_end(t)),
+              vpi_time_seconds(total));
 }
 
 void vpi_verify_timelines(vpi_verifier *v)
@@ -234,7 +237,8 @@ void vpi_verify_timelines(vpi_verifier *v)
     const vpi_ptrack *video = first_of(v, VP_TRACK_VIDEO), *audio = first_of(v, VP_TRACK_AUDIO);
     char where[1024];
 
-    vpi_check(v, video || audio, "STRUCTURE", "presentation.json", "neither video nor audio that can be checked");
+    vpi_check(v, video || audio, "STRUCTURE", "presentation.json",
+              "neither video nor audio that can be checked");
     for (size_t i = 0; i < v->p->track_count; i++) {
         const vpi_ptrack *t = &v->p->tracks[i];
 
@@ -250,8 +254,10 @@ void vpi_verify_timelines(vpi_verifier *v)
         /* Copied audio may begin within the first frame, never later. */
         vpi_check(v, vpi_time_near(vpi_track_start(t), vpi_time_of(0, 1), vpi_track_frame(t)), "P06", where,
                   "starts at %.4f s", vpi_time_seconds(vpi_track_start(t)));
-        if (video) audio_borders(v, t, video, where);
-        else if (t != audio) audio_alone(v, t, audio, where);
+        if (video)
+            audio_borders(v, t, video, where);
+        else if (t != audio)
+            audio_alone(v, t, audio, where);
         audio_group(v, i, where);
     }
 }

@@ -69,7 +69,8 @@ static bool read_pmt(vpi_verifier *v, vpi_media_state *s, const uint8_t *d, size
         types[kind] = d[at];
     }
     for (int i = 0; i < VPI_TS_STREAMS; i++) {
-        if (ts->has_pmt && ts->streams[i].pid != found[i]) return broken(v, s, n, "the PMT changes inside a segment");
+        if (ts->has_pmt && ts->streams[i].pid != found[i])
+            return broken(v, s, n, "the PMT changes inside a segment");
         ts->streams[i].pid = found[i];
         ts->streams[i].type = types[i];
     }
@@ -82,7 +83,8 @@ static bool read_pmt(vpi_verifier *v, vpi_media_state *s, const uint8_t *d, size
     return true;
 }
 
-static bool read_section(vpi_verifier *v, vpi_media_state *s, unsigned pid, const uint8_t *d, size_t left, uint64_t n)
+static bool read_section(vpi_verifier *v, vpi_media_state *s, unsigned pid, const uint8_t *d, size_t left,
+                         uint64_t n)
 {
     vpi_ts_state *ts = s->ts;
     size_t size, at;
@@ -117,12 +119,12 @@ static void check_clock(vpi_verifier *v, vpi_media_state *s, unsigned pid, const
     int64_t whole = vpi_ts_unwrap(base, ts->has_clock || ts->has_near, near);
     uint64_t now = (uint64_t)VPI_MAX(whole, 0) * CLOCK_RATIO + extension;
 
-    vpi_check(v, !ts->has_pmt || pid == ts->clock_pid, "P18", s->where, "PCR on PID 0x%x, the PMT says 0x%x", pid,
-              ts->clock_pid);
+    vpi_check(v, !ts->has_pmt || pid == ts->clock_pid, "P18", s->where, "PCR on PID 0x%x, the PMT says 0x%x",
+              pid, ts->clock_pid);
     if (ts->has_clock) {
         vpi_check(v, now > ts->clock, "P18", s->where, "the clock goes back");
-        vpi_check(v, now <= ts->clock || now - ts->clock <= CLOCK_GAP_MAX, "P18", s->where, "%llu ms between PCRs",
-                  (unsigned long long)((now - ts->clock) / 27000));
+        vpi_check(v, now <= ts->clock || now - ts->clock <= CLOCK_GAP_MAX, "P18", s->where,
+                  "%llu ms between PCRs", (unsigned long long)((now - ts->clock) / 27000));
     }
     ts->has_clock = true;
     ts->clock = now;
@@ -135,12 +137,14 @@ static void check_counter(vpi_verifier *v, vpi_media_state *s, unsigned pid, uns
     if (*last >= 0) {
         unsigned due = payload ? ((unsigned)*last + 1) & 15u : (unsigned)*last;
 
-        vpi_check(v, counter == due, "P17", s->where, "PID 0x%x: continuity counter %u, %u is due", pid, counter, due);
+        vpi_check(v, counter == due, "P17", s->where, "PID 0x%x: continuity counter %u, %u is due", pid,
+                  counter, due);
     }
     *last = (int8_t)counter;
 }
 
-static bool begin_unit(vpi_verifier *v, vpi_media_state *s, vpi_ts_stream *stream, uint64_t n, bool random_access)
+static bool begin_unit(vpi_verifier *v, vpi_media_state *s, vpi_ts_stream *stream, uint64_t n,
+                       bool random_access)
 {
     vpi_ts_state *ts = s->ts;
 
@@ -162,7 +166,8 @@ static bool add_payload(vpi_verifier *v, vpi_media_state *s, unsigned pid, const
     vpi_ts_stream *stream = NULL;
 
     if (pid == 0 || (ts->has_pat && pid == ts->pmt_pid)) {
-        return start ? read_section(v, s, pid, data, size, n) : broken(v, s, n, "a table over several packets");
+        return start ? read_section(v, s, pid, data, size, n)
+                     : broken(v, s, n, "a table over several packets");
     }
     if (pid <= LAST_TABLE_PID) return true;
     for (int i = 0; i < VPI_TS_STREAMS; i++) {
@@ -187,14 +192,16 @@ static bool read_packet(vpi_verifier *v, vpi_media_state *s, const uint8_t *d, u
     if (n < 2) {
         bool right = n == 0 ? pid == 0 : s->ts->has_pat && pid == s->ts->pmt_pid;
 
-        vpi_check(v, right, "P17", s->where, "packet %llu is not the %s", (unsigned long long)n, n ? "PMT" : "PAT");
+        vpi_check(v, right, "P17", s->where, "packet %llu is not the %s", (unsigned long long)n,
+                  n ? "PMT" : "PAT");
     }
     if (pid == NULL_PID) return true;
     check_counter(v, s, pid, d[3] & 15u, control & 1);
     if (control & 2) {
         size_t size = d[4];
 
-        if (size > (control & 1 ? PACKET - 6 : PACKET - 5)) return broken(v, s, n, "adaptation field is too long");
+        if (size > (control & 1 ? PACKET - 6 : PACKET - 5))
+            return broken(v, s, n, "adaptation field is too long");
         if (size > 0) {
             random_access = d[5] & 0x40;
             vpi_check(v, !(d[5] & 0x80), "P17", s->where, "PID 0x%x: discontinuity indicator", pid);
@@ -225,7 +232,8 @@ static void end_segment(vpi_verifier *v, vpi_media_state *s)
 {
     const vpi_ts_state *ts = s->ts;
     const vpi_ts_stream *video = &ts->streams[VPI_TS_VIDEO], *audio = &ts->streams[VPI_TS_AUDIO];
-    int64_t start = vpi_ts_due(s, s->segment->start), end = vpi_ts_due(s, s->segment->start + s->segment->ticks);
+    int64_t start = vpi_ts_due(s, s->segment->start),
+            end = vpi_ts_due(s, s->segment->start + s->segment->ticks);
 
     vpi_check(v, ts->has_clock, "P18", s->where, "no PCR");
     if (s->t->kind == VP_TRACK_AUDIO) {
@@ -239,10 +247,12 @@ static void end_segment(vpi_verifier *v, vpi_media_state *s)
     }
     s->frames = video->units;
     if (!ts->has_pts) return;
-    vpi_check(v, ts->first_pts == start, "P01", s->where, "the first picture is shown at PTS %lld, %lld is due",
-              (long long)ts->first_pts, (long long)start);
-    vpi_check(v, ts->last_pts < end, "P03", s->where, "a picture is shown at PTS %lld, the segment ends at %lld",
-              (long long)ts->last_pts, (long long)end);
+    vpi_check(v, ts->first_pts == start, "P01", s->where,
+              "the first picture is shown at PTS %lld, %lld is due", (long long)ts->first_pts,
+              (long long)start);
+    vpi_check(v, ts->last_pts < end, "P03", s->where,
+              "a picture is shown at PTS %lld, the segment ends at %lld", (long long)ts->last_pts,
+              (long long)end);
     vpi_check(v, ts->fragment == s->segment->fragment_count, "P03", s->where,
               "%zu IDR pictures, the presentation says %zu", ts->fragment, s->segment->fragment_count);
 }
@@ -257,7 +267,8 @@ vp_status vpi_verify_ts(vpi_verifier *v, vpi_media_state *s, const uint8_t *data
         memset(s->ts->counters, -1, sizeof(s->ts->counters));
     }
     begin_segment(s->ts);
-    if (!vpi_check(v, size > 0 && size % PACKET == 0, "STRUCTURE", s->where, "%zu bytes are no whole packets", size)) {
+    if (!vpi_check(v, size > 0 && size % PACKET == 0, "STRUCTURE", s->where, "%zu bytes are no whole packets",
+                   size)) {
         return VP_OK;
     }
     for (uint64_t n = 0; good && n < size / PACKET; n++) good = read_packet(v, s, data + n * PACKET, n);

@@ -16,11 +16,11 @@ typedef struct vpi_ts_stream {
     int64_t last_dts; /* of the track, unwrapped 90 kHz */
     /* the PES packet that is being put together */
     bool open, random_access, tables_before, has_clock;
-    uint64_t at;      /* of its first packet in the segment */
-    uint64_t end;     /* behind its last packet */
-    uint64_t clock;   /* last PCR before its payload, 27 MHz unwrapped */
+    uint64_t at;    /* of its first packet in the segment */
+    uint64_t end;   /* behind its last packet */
+    uint64_t clock; /* last PCR before its payload, 27 MHz unwrapped */
     vpi_buf data;
-    uint64_t units;   /* in the segment */
+    uint64_t units; /* in the segment */
 } vpi_ts_stream;
 
 typedef struct vpi_ts_state {
@@ -28,13 +28,13 @@ typedef struct vpi_ts_state {
     bool has_clock;
     uint64_t clock;
     bool has_near;
-    int64_t near;     /* a time that was seen last, for unwrapping */
+    int64_t near; /* a time that was seen last, for unwrapping */
     vpi_ts_stream streams[VPI_TS_STREAMS];
     /* of the segment */
     bool has_pat, has_pmt;
     unsigned pmt_pid, clock_pid;
     uint64_t pat_at, pmt_at; /* packets */
-    size_t fragment;  /* IDR pictures so far */
+    size_t fragment;         /* IDR pictures so far */
     bool has_pts;
     int64_t first_pts, last_pts, idr_pts;
 } vpi_ts_state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* PES packets of a transport stream segment: times, pictures, audio frames (ISO/IEC 13818-1 2.4.3.6, 2.14). */
+/* PES packets of a transport stream: times, pictures, audio frames (ISO/IEC 13818-1 2.4.3.6, 2.14). */
 #include "verify/ts_int.h"
 
 enum { PES_HEADER = 9, TIME_SIZE = 5, STREAM_H264 = 0x1B, HEVC_AUD = 35 };
@@ -30,14 +30,17 @@ static bool read_header(vpi_verifier *v, vpi_media_state *s, const vpi_ts_stream
     vpi_ts_state *ts = s->ts;
     unsigned flags;
 
-    if (size < PES_HEADER || d[0] != 0 || d[1] != 0 || d[2] != 1) return broken(v, s, stream, "no start code");
+    if (size < PES_HEADER || d[0] != 0 || d[1] != 0 || d[2] != 1)
+        return broken(v, s, stream, "no start code");
     head = (size_t)PES_HEADER + d[8];
     flags = d[7] >> 6;
     if (head > size || !(flags & 2) || d[8] < (flags == 3 ? 2 * TIME_SIZE : TIME_SIZE)) {
         return broken(v, s, stream, "header without PTS, or cut off");
     }
-    if (vpi_rd16(d + 4) != 0 && (size_t)vpi_rd16(d + 4) + 6 != size) return broken(v, s, stream, "length is wrong");
-    u->dts = vpi_ts_unwrap(read_time(d + (flags == 3 ? PES_HEADER + TIME_SIZE : PES_HEADER)), ts->has_near, ts->near);
+    if (vpi_rd16(d + 4) != 0 && (size_t)vpi_rd16(d + 4) + 6 != size)
+        return broken(v, s, stream, "length is wrong");
+    u->dts = vpi_ts_unwrap(read_time(d + (flags == 3 ? PES_HEADER + TIME_SIZE : PES_HEADER)), ts->has_near,
+                           ts->near);
     u->pts = vpi_ts_unwrap(read_time(d + PES_HEADER), true, u->dts);
     u->data = d + head;
     u->size = size - head;
@@ -50,8 +53,8 @@ static void check_order(vpi_verifier *v, const vpi_media_state *s, vpi_ts_stream
 {
     vpi_check(v, u->dts <= u->pts, "P18", s->where, "DTS %lld is after PTS %lld", (long long)u->dts,
               (long long)u->pts);
-    vpi_check(v, !stream->has_dts || u->dts > stream->last_dts, "P09", s->where, "PID 0x%x: DTS %lld after %lld",
-              stream->pid, (long long)u->dts, (long long)stream->last_dts);
+    vpi_check(v, !stream->has_dts || u->dts > stream->last_dts, "P09", s->where,
+              "PID 0x%x: DTS %lld after %lld", stream->pid, (long long)u->dts, (long long)stream->last_dts);
     stream->has_dts = true;
     stream->last_dts = u->dts;
     if (vpi_check(v, stream->has_clock, "P18", s->where, "a PES packet before the first PCR")) {
@@ -91,7 +94,8 @@ static void check_idr(vpi_verifier *v, vpi_media_state *s, const vpi_ts_stream *
                       const picture *p)
 {
     vpi_ts_state *ts = s->ts;
-    const vpi_fragment *f = ts->fragment < s->segment->fragment_count ? &s->segment->fragments[ts->fragment] : NULL;
+    const vpi_fragment *f =
+        ts->fragment < s->segment->fragment_count ? &s->segment->fragments[ts->fragment] : NULL;
     uint64_t tables = stream->at >= 376 ? stream->at - 376 : 0;
 
     vpi_check(v, p->sps && p->pps, "P04", s->where, "an IDR picture without parameter sets");
@@ -99,8 +103,9 @@ static void check_idr(vpi_verifier *v, vpi_media_state *s, const vpi_ts_stream *
               (unsigned long long)stream->at);
     vpi_check(v, stream->random_access, "P17", s->where, "an IDR picture without random_access_indicator");
     if (f) {
-        vpi_check(v, f->offset == tables, "P19", s->where, "fragment %zu begins at %llu, the presentation says %llu",
-                  ts->fragment + 1, (unsigned long long)tables, (unsigned long long)f->offset);
+        vpi_check(v, f->offset == tables, "P19", s->where,
+                  "fragment %zu begins at %llu, the presentation says %llu", ts->fragment + 1,
+                  (unsigned long long)tables, (unsigned long long)f->offset);
         vpi_check(v, f->offset + f->idr_bytes >= stream->end, "P29", s->where,
                   "the IDR picture of fragment %zu ends at %llu, its range at %llu", ts->fragment + 1,
                   (unsigned long long)stream->end, (unsigned long long)(f->offset + f->idr_bytes));
@@ -117,7 +122,8 @@ static void check_picture(vpi_verifier *v, vpi_media_state *s, vpi_ts_stream *st
     vpi_check(v, p.aud_first, "TS", s->where, "a picture at %llu without access unit delimiter",
               (unsigned long long)stream->at);
     if (stream->units == 0) vpi_check(v, p.idr, "P04", s->where, "does not begin with an IDR picture");
-    if (p.idr) check_idr(v, s, stream, u, &p);
+    if (p.idr)
+        check_idr(v, s, stream, u, &p);
     else if (ts->fragment > 0) {
         vpi_check(v, u->pts > ts->idr_pts, "P03", s->where, "a picture is shown before its IDR");
     }
@@ -152,8 +158,10 @@ bool vpi_ts_unit_finish(vpi_verifier *v, vpi_media_state *s, vpi_ts_stream *stre
     if (vpi_buf_failed(&stream->data)) return false; /* the caller sees it too */
     if (!read_header(v, s, stream, &u)) return false;
     check_order(v, s, stream, &u);
-    if (stream == &s->ts->streams[VPI_TS_VIDEO]) check_picture(v, s, stream, &u);
-    else check_audio(v, s, stream, &u);
+    if (stream == &s->ts->streams[VPI_TS_VIDEO])
+        check_picture(v, s, stream, &u);
+    else
+        check_audio(v, s, stream, &u);
     stream->units++;
     return true;
 }

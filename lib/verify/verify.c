@@ -21,13 +21,15 @@ static vp_status check_arguments(vpi_verifier *v, const vp_verify_options *o, vp
         v->presentation = o->presentation;
         v->read = v->can_open && (o->read_objects || o->decode);
         if (!v->can_stat && !v->can_open) {
-            return vpi_fail(err, VP_E_UNSUPPORTED, "FEATURE_DISABLED", "the sink offers neither stat nor open");
+            return vpi_fail(err, VP_E_UNSUPPORTED, "FEATURE_DISABLED",
+                            "the sink offers neither stat nor open");
         }
         return VP_OK;
     }
     v->read = true;
     if (!v->can_stat || !v->can_open || !(has & VP_SINK_HAS_LIST)) {
-        return vpi_fail(err, VP_E_UNSUPPORTED, "FEATURE_DISABLED", "the sink does not offer open, stat and list");
+        return vpi_fail(err, VP_E_UNSUPPORTED, "FEATURE_DISABLED",
+                        "the sink does not offer open, stat and list");
     }
     return VP_OK;
 }
@@ -43,7 +45,8 @@ static vp_status read_presentation(vpi_verifier *v, vp_presentation **own, vp_er
         st = vp_sink_stat(v->sink, "master.m3u8", &info, err);
         if (st < 0) return st;
         if (st == VP_END) {
-            st = vpi_fail(err, VP_E_IO, "IO_ERROR", "there is no title: neither presentation.json nor master.m3u8");
+            st = vpi_fail(err, VP_E_IO, "IO_ERROR",
+                          "there is no title: neither presentation.json nor master.m3u8");
             vpi_error_key(err, PRESENTATION_KEY);
             return st;
         }

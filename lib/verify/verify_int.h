@@ -3,8 +3,8 @@
 #define VPI_VERIFY_INT_H
 
 /*
- * Private to lib/verify. A check that fails goes into the report and never ends the work; a vp_status below zero
- * means that the work itself cannot go on (memory, I/O, cancel).
+ * Private to lib/verify. A check that fails goes into the report and never ends the work; a vp_status below
+ * zero means that the work itself cannot go on (memory, I/O, cancel).
  */
 
 #include <vodpipe/verify.h>
@@ -27,18 +27,18 @@ typedef struct vpi_verifier {
     vp_report *report;
     const vp_presentation *presentation;
     const vpi_presentation *p;
-    bool *sane;      /* of each track: its numbers can be reckoned with */
+    bool *sane; /* of each track: its numbers can be reckoned with */
     bool can_stat, can_open;
     bool read, decode;
-    vp_bytes *json;  /* presentation.json of a published title */
+    vp_bytes *json; /* presentation.json of a published title */
 } vpi_verifier;
 
 /* ---- report ---- */
 
 vp_report *vpi_report_new(void);
 /*
- * Counts a check; one that failed is kept with its rule (static text), where (copied, may be NULL) and a text.
- * Returns good. Running out of memory is seen by vpi_report_status.
+ * Counts a check; one that failed is kept with its rule (static text), where (copied, may be NULL) and a
+ * text. Returns good. Running out of memory is seen by vpi_report_status.
  */
 bool vpi_check(vpi_verifier *v, bool good, const char *rule, const char *where, const char *format, ...)
     VPI_PRINTF(5, 6);
@@ -55,7 +55,10 @@ typedef struct vpi_time {
     uint64_t ticks;
     uint32_t scale; /* above 0 */
 } vpi_time;
-static inline vpi_time vpi_time_of(uint64_t ticks, uint32_t scale) { return (vpi_time){ ticks, scale }; }
+static inline vpi_time vpi_time_of(uint64_t ticks, uint32_t scale)
+{
+    return (vpi_time){ ticks, scale };
+}
 int vpi_time_cmp(vpi_time a, vpi_time b);
 /* |a - b| <= limit */
 bool vpi_time_near(vpi_time a, vpi_time b, vpi_time limit);
@@ -84,19 +87,19 @@ vp_status vpi_verify_manifests(vpi_verifier *v, vp_error *err);
 
 typedef struct vpi_media_state {
     const vpi_ptrack *t;
-    const char *where;     /* object that is being read */
+    const char *where; /* object that is being read */
     const vpi_segment *segment;
-    uint64_t frames;       /* pictures or audio frames of the last segment */
+    uint64_t frames; /* pictures or audio frames of the last segment */
 
     /* CMAF */
     bool has_init, protected_samples;
-    vpi_init_info init;    /* views into init_bytes */
+    vpi_init_info init; /* views into init_bytes */
     vpi_buf init_bytes;
-    unsigned nal_length;   /* 0: no NAL units */
+    unsigned nal_length; /* 0: no NAL units */
     bool hevc;
     uint32_t sequence;
     uint64_t next_dts;
-    int64_t *times;        /* presentation times of a fragment */
+    int64_t *times; /* presentation times of a fragment */
     size_t time_cap;
 
     /* TS and packed audio; times in 90 kHz, unwrapped */
@@ -108,16 +111,20 @@ typedef struct vpi_media_state {
 } vpi_media_state;
 
 void vpi_media_state_dispose(vpi_media_state *s);
-vp_status vpi_verify_init(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size, vp_error *err);
+vp_status vpi_verify_init(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size,
+                          vp_error *err);
 vp_status vpi_verify_index(vpi_verifier *v, const vpi_ptrack *t, const uint8_t *data, size_t size,
                            vp_error *err);
-vp_status vpi_verify_cmaf(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size, vp_error *err);
+vp_status vpi_verify_cmaf(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size,
+                          vp_error *err);
 vp_status vpi_verify_ts(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size, vp_error *err);
-vp_status vpi_verify_packed(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size, vp_error *err);
+vp_status vpi_verify_packed(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size,
+                            vp_error *err);
 /* ADTS frames that fill data; their times follow each other. */
 void vpi_verify_adts(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size, int64_t time);
 /* Decodes the segment just checked: s->frames pictures, none damaged. */
-vp_status vpi_verify_decode(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size, vp_error *err);
+vp_status vpi_verify_decode(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size,
+                            vp_error *err);
 /* Codec strings of a list ("avc1.64001f,mp4a.40.2"): does it hold one? */
 bool vpi_codecs_hold(const char *list, const char *one);
 /* SPS against the track: codec string, picture size, level. */

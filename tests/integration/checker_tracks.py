@@ -156,7 +156,7 @@ class Loader:
                  "file-level meta or udta")
         t.kind = {"vide": "video", "soun": "audio"}.get(i["handler"], "text")
         if t.kind == "video":
-            ck.check("colr" in i and i["colr"][0] == "nclx", "CMAF", where, "no colr nclx box")
+            ck.check("colr" not in i or i["colr"][0] == "nclx", "CMAF", where, "colr is not nclx")
             ck.check("pasp" in i, "CMAF", where, "no pasp box")
         if t.kind != "text":
             t.codecs = [m.codec_string(i)]
@@ -181,9 +181,9 @@ class Loader:
                 t.sps = p = m.h264_sps(s)
                 ck.check((p["width"], p["height"]) == (t.width, t.height), "P13", where,
                          "SPS says %dx%d, sample entry %dx%d" % (p["width"], p["height"], t.width, t.height))
-                if "colr" in i and "colour" in p and len(i["colr"]) == 4:
-                    ck.check(p["colour"] == i["colr"][1:], "CMAF", where, "colr %s, SPS %s"
-                             % (i["colr"][1:], p["colour"]))
+                colour = p.get("colour", (2, 2, 2))
+                ck.check(colour == (2, 2, 2) or i.get("colr", ())[1:] == colour, "CMAF", where, "colr %s, SPS %s"
+                         % (i.get("colr"), colour))
         elif t.codec == "hevc":
             t.length_size, t.sets = m.hvcc_sets(i["config"])
         elif i.get("config_box") == "esds":

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef VODPIPE_CLI_SESSION_H
+#define VODPIPE_CLI_SESSION_H
+
+#include "cli.h"
+
+/* What the commands that work long have in common: where to write, where to work, how to tell. */
+typedef struct session {
+    const cli_options *options;
+    reporter report;
+    char *out, *work_path;
+    bool made_out; /* OUT was not there before */
+    vp_context *context;
+    vp_sink *sink;
+    vp_store *work;
+} session;
+
+void session_init(session *s, const cli_options *o);
+/* work NULL: OUT/.vodpipe. An exit status; after any of them session_close() is due. */
+int session_open(session *s, const char *out, const char *work);
+/* Takes an empty work folder away, and OUT if we made it and nothing came into it. */
+void session_close(session *s);
+/* The last words of a good end; st: VP_OK, or VP_END for ALREADY_DONE. */
+int session_done(session *s, vp_status st, const vp_presentation *presentation);
+
+#endif
