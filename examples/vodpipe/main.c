@@ -91,7 +91,9 @@ vp_status context_open(const cli_options *o, vp_context **out, vp_error *err)
         c.log = log_line;
         c.log_level = chosen_log_level;
     }
-    return vp_context_new(&c, out, err);
+    vp_status st = vp_context_new(&c, out, err);
+    if (st >= 0) vp_libav_log_redirect(*out); /* no lines of FFmpeg's own on stderr */
+    return st;
 }
 
 static int run_command(const command *c, int argc, char **argv)

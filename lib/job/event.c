@@ -9,6 +9,7 @@
 
 void vp_event_init(vp_event *event)
 {
+    if (!event) return;
     memset(event, 0, sizeof(*event));
     event->struct_size = (uint32_t)sizeof(*event);
     event->time_us = VP_TIME_UNKNOWN;

@@ -11,7 +11,7 @@
 
 void vp_job_options_init(vp_job_options *options)
 {
-    *options = (vp_job_options)VP_JOB_OPTIONS_INIT;
+    if (options) *options = (vp_job_options)VP_JOB_OPTIONS_INIT;
 }
 
 static void job_free(vp_job *job)

@@ -80,8 +80,8 @@ static void fill_progress(scheduler *s, vp_event *e)
             e->done += t->done;
             e->total += t->total;
         }
-        if (t->info.kind == VP_TASK_VIDEO && t->state == DONE && !t->resumed)
-            media_us += t->info.end_us - t->info.start_us;
+        if (t->info.kind == VP_TASK_VIDEO && !t->resumed && t->total)
+            media_us += (int64_t)((uint64_t)(t->info.end_us - t->info.start_us) * VPI_MIN(t->done, t->total) / t->total);
     }
     e->permille = PERMILLE_FIRST + (cost ? (uint32_t)(spent * (PERMILLE_LAST - PERMILLE_FIRST) / cost) : 0);
     if (elapsed > 1000000 && fresh_spent > fresh / 200)

@@ -123,7 +123,7 @@ static void attr_buf(vpi_xml *x, const char *name, vpi_buf *value)
     vpi_buf_dispose(value);
 }
 
-/* Bytes of the key that are the folder in front of the track's own one; SIZE_MAX when that is not named so. */
+/* Bytes of the key in front of the track's own folder; SIZE_MAX when that has another name than the track. */
 static size_t before_own_folder(const char *key, const char *name)
 {
     const char *slash = strrchr(key, '/');
@@ -276,6 +276,8 @@ static bool templates(const vpi_ptrack *t, vpi_buf *b)
     /* An id that would have to be escaped in an address cannot be put into one by the player. */
     vpi_uri_add(&name, t->name, strlen(t->name));
     plain = name.size == strlen(t->name) && !strchr(t->name, '/');
+    /* Not "no", but "not known": the caller looks at the buffer. */
+    if (vpi_buf_failed(&name)) b->failed = true;
     vpi_buf_dispose(&name);
     if (!plain || !t->init.key || !find_pattern(t, &p)) return false;
     if (before_own_folder(t->init.key, t->name) == SIZE_MAX ||

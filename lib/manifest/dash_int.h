@@ -26,15 +26,15 @@ size_t vpi_dash_segments(const vpi_ptrack *t, const vpi_dash_time *time);
 /* The element below a Representation (BaseURL included). */
 void vpi_dash_address(vpi_xml *x, const vpi_ptrack *t, vpi_addressing how, const vpi_dash_time *time);
 /*
- * A SegmentTemplate that serves all tracks by way of $RepresentationID$: written, and true, when their timelines
- * are equal and their keys differ in the folder named like the track only.
+ * A SegmentTemplate that serves all tracks by way of $RepresentationID$: written, and true, when their
+ * timelines are equal and their keys differ in the folder named like the track only.
  */
 bool vpi_dash_shared_template(vpi_xml *x, const vpi_ptrack *const *tracks, size_t count,
                               const vpi_dash_time *time);
 
 /*
- * Smallest bit rate, 1 to 2^32-1, with which playback from the start of any segment never starves when it begins
- * buffer_us after the first bit (ISO/IEC 23009-1 5.3.5.2), each segment being needed whole at its start.
+ * Smallest bit rate, 1 to 2^32-1, with which playback from the start of any segment never starves when it
+ * begins buffer_us after the first bit (ISO/IEC 23009-1 5.3.5.2); a segment is needed whole at its start.
  */
 uint32_t vpi_dash_bandwidth(const vpi_ptrack *t, size_t segments, uint64_t buffer_us);
 

@@ -5,9 +5,9 @@
 #define BITS 8
 
 /*
- * A bucket that holds the bits sent since the segment to start from that is worst, less what the rate delivered
- * since; all scaled by timescale * 10^6 so that everything is whole: bits * timescale * 10^6 <= rate * (us *
- * timescale + ticks * 10^6).
+ * A bucket that holds the bits since the segment that is the worst to start from, less what the rate has
+ * delivered since. All is scaled by timescale * 10^6, so that it is whole:
+ * bits * timescale * 10^6 <= rate * (us * timescale + ticks * 10^6).
  */
 static bool enough(const vpi_ptrack *t, size_t segments, uint64_t buffer_us, uint64_t rate)
 {

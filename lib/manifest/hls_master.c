@@ -8,8 +8,8 @@
 #define NAME_SIZE 160
 
 /*
- * Players begin with the first variant (RFC 8216 6.2.4). One that most networks carry starts fastest: the best at
- * or below this peak (HLS Authoring Specification 1.32 speaks of about 2 Mbit/s).
+ * Players begin with the first variant. One that most networks carry starts fastest: the best at or below
+ * this peak (HLS Authoring Specification 1.32 speaks of about 2 Mbit/s).
  */
 #define FIRST_VARIANT_RATE 2500000u
 
@@ -115,8 +115,8 @@ static void add_member(master *m, const rendition *r)
 }
 
 /*
- * All groups have the same members (4.3.4.2.1): where a group lacks one, for example a language that there is in
- * stereo only, the rendition of another group stands in.
+ * All groups have the same members (4.3.4.2.1): where a group lacks one, for example a language that there is
+ * in stereo only, the rendition of another group stands in.
  */
 static const vpi_ptrack *member_of(const master *m, const char *group, const char *name)
 {

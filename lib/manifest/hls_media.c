@@ -30,8 +30,8 @@ static uint64_t to_us(uint64_t ticks, uint32_t timescale)
 }
 
 /*
- * Duration of what lies between two times of the track, measured from its start. Both ends are rounded, not the
- * difference: so the sum of any run is off by no more than one microsecond.
+ * Duration of what lies between two times of the track, measured from its start. Both ends are rounded, not
+ * the difference: so the sum of any run is off by no more than one microsecond.
  */
 static void add_extinf(vpi_buf *b, const vpi_ptrack *t, uint64_t start, uint64_t end)
 {

@@ -14,7 +14,7 @@
 #define HARD_US 15000
 #define SOFT_US 2000
 #define SOFT_SHARE 200
-#define MEAN_OF 32 /* frames, of the running mean */
+#define MEAN_SHARE 2 /* the running mean is over one second's half */
 
 struct vpi_audio {
     vpi_audio_options o;
@@ -204,16 +204,17 @@ static vp_status place_hard(vpi_audio *a, int64_t wanted, vp_error *err)
     return VP_OK;
 }
 
-/* Once a second of sound: a lasting drift is taken back by half over the next second. */
+/* Once a second of sound: most of a lasting drift is taken back over the next second. */
 static vp_status place_soft(vpi_audio *a, int64_t drift, vp_error *err)
 {
     double most = (double)a->o.sample_rate / SOFT_SHARE, delta;
+    double length = (double)a->frame->nb_samples / a->frame->sample_rate;
 
-    a->mean += ((double)drift - a->mean) / MEAN_OF;
+    a->mean += ((double)drift - a->mean) * VPI_MIN(length * MEAN_SHARE, 1.0);
     if (a->position < a->next_soft) return VP_OK;
     a->next_soft = a->position + a->o.sample_rate;
     if (a->mean < (double)samples_of(a, SOFT_US) && a->mean > -(double)samples_of(a, SOFT_US)) return VP_OK;
-    delta = VPI_CLAMP(a->mean / 2, -most, most);
+    delta = VPI_CLAMP(a->mean * 3 / 4, -most, most);
     return vpi_mix_stretch(&a->mix, (int)delta, (int)a->o.sample_rate, err);
 }
 

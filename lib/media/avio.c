@@ -17,7 +17,8 @@ static int read_packet(void *opaque, uint8_t *buffer, int size)
         return AVERROR_EOF;
     }
     if (vp_source_read_at(a->source, a->position, buffer, (size_t)size, &got, &a->error) < 0) {
-        if (a->error.status >= 0) vpi_fail(&a->error, VP_E_IO, "IO_ERROR", "the source failed without a reason");
+        if (a->error.status >= 0)
+            vpi_fail(&a->error, VP_E_IO, "IO_ERROR", "the source failed without a reason");
         return AVERROR_EXTERNAL;
     }
     /* read_at gives less than asked only at the end: fewer than the declared size is a source that shrank. */
@@ -38,10 +39,16 @@ static int64_t seek(void *opaque, int64_t offset, int whence)
 
     if (whence & AVSEEK_SIZE) return (int64_t)a->size;
     switch (whence & ~AVSEEK_FORCE) {
-    case SEEK_SET: break;
-    case SEEK_CUR: base = (int64_t)a->position; break;
-    case SEEK_END: base = (int64_t)a->size; break;
-    default: return AVERROR(EINVAL);
+    case SEEK_SET:
+        break;
+    case SEEK_CUR:
+        base = (int64_t)a->position;
+        break;
+    case SEEK_END:
+        base = (int64_t)a->size;
+        break;
+    default:
+        return AVERROR(EINVAL);
     }
     if (!vpi_add_i64(base, offset, &to) || to < 0) return AVERROR(EINVAL);
     if ((uint64_t)to > a->size) a->beyond = true;

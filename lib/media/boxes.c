@@ -8,20 +8,21 @@
  * Only sizes and names are read here; what the boxes hold is the demuxer's affair.
  */
 
-#define BOXES_OPEN 64u       /* top-level boxes looked at before reading begins */
-#define BOXES_ALL 4000000u   /* of a scan: two fragments a second for 11 days */
-#define BOXES_INSIDE 4096u   /* children of moov, and of a trak */
-#define EDITS_MAX 64u        /* entries looked at */
+#define BOXES_OPEN 64u     /* top-level boxes looked at before reading begins */
+#define BOXES_ALL 4000000u /* of a scan: two fragments a second for 11 days */
+#define BOXES_INSIDE 4096u /* children of moov, and of a trak */
+#define EDITS_MAX 64u      /* entries looked at */
 #define ENTRIES_MAX 64u
-#define DEPTH_MAX 5u         /* moov trak mdia minf stbl stsd */
-#define RIFF_SLACK 16u       /* writers that count a header or padding wrongly */
+#define DEPTH_MAX 5u   /* moov trak mdia minf stbl stsd */
+#define RIFF_SLACK 16u /* writers that count a header or padding wrongly */
 
 typedef struct box {
     uint32_t type;
     uint64_t at, body, end; /* end: as declared, may lie behind the file */
 } box;
 
-#define TYPE(a, b, c, d) (((uint32_t)(a) << 24) | ((uint32_t)(b) << 16) | ((uint32_t)(c) << 8) | (uint32_t)(d))
+#define TYPE(a, b, c, d)                                                                                     \
+    (((uint32_t)(a) << 24) | ((uint32_t)(b) << 16) | ((uint32_t)(c) << 8) | (uint32_t)(d))
 
 /* VP_END: no box header fits or its size makes no sense. */
 static vp_status box_at(vpi_window *w, uint64_t at, uint64_t limit, box *b, vp_error *err)
@@ -79,8 +80,8 @@ static vp_status edits(vpi_window *w, const box *elst, bool *complex, vp_error *
 }
 
 /*
- * Sample entries of protected tracks (ISO/IEC 14496-12 8.12; the last four: Apple's stores). libavformat gives
- * the name of the codec inside instead.
+ * Sample entries of protected tracks (ISO/IEC 14496-12 8.12; the last four: Apple's stores). libavformat
+ * gives the name of the codec inside instead.
  */
 static vp_status entries(vpi_window *w, const box *stsd, bool *encrypted, vp_error *err)
 {
@@ -96,8 +97,11 @@ static vp_status entries(vpi_window *w, const box *stsd, bool *encrypted, vp_err
         case TYPE('e', 'n', 'c', 'a'):
         case TYPE('d', 'r', 'm', 's'):
         case TYPE('d', 'r', 'm', 'i'):
-        case TYPE('p', '6', '0', '8'): *encrypted = true; break;
-        default: break;
+        case TYPE('p', '6', '0', '8'):
+            *encrypted = true;
+            break;
+        default:
+            break;
         }
         if (b.end <= at) break;
     }
@@ -106,11 +110,13 @@ static vp_status entries(vpi_window *w, const box *stsd, bool *encrypted, vp_err
 
 static bool has_children(uint32_t type)
 {
-    return type == TYPE('t', 'r', 'a', 'k') || type == TYPE('e', 'd', 't', 's') || type == TYPE('m', 'd', 'i', 'a') ||
-           type == TYPE('m', 'i', 'n', 'f') || type == TYPE('s', 't', 'b', 'l');
+    return type == TYPE('t', 'r', 'a', 'k') || type == TYPE('e', 'd', 't', 's') ||
+           type == TYPE('m', 'd', 'i', 'a') || type == TYPE('m', 'i', 'n', 'f') ||
+           type == TYPE('s', 't', 'b', 'l');
 }
 
-static vp_status look_inside(vpi_window *w, const box *parent, unsigned depth, vpi_structure *out, vp_error *err)
+static vp_status look_inside(vpi_window *w, const box *parent, unsigned depth, vpi_structure *out,
+                             vp_error *err)
 {
     uint64_t at = parent->body, end = VPI_MIN(parent->end, w->size);
     vp_status st = VP_OK;
@@ -135,23 +141,28 @@ static vp_status look_inside(vpi_window *w, const box *parent, unsigned depth, v
 static const char *brand_name(uint32_t brand)
 {
     switch (brand) {
-    case TYPE('q', 't', ' ', ' '): return "mov";
+    case TYPE('q', 't', ' ', ' '):
+        return "mov";
     case TYPE('M', '4', 'A', ' '):
-    case TYPE('M', '4', 'B', ' '): return "m4a";
-    default: return brand >> 8 == (TYPE('3', 'g', 'p', 0) >> 8) ? "3gp" : "mp4";
+    case TYPE('M', '4', 'B', ' '):
+        return "m4a";
+    default:
+        return brand >> 8 == (TYPE('3', 'g', 'p', 0) >> 8) ? "3gp" : "mp4";
     }
 }
 
 static bool brand_is_image(uint32_t brand)
 {
-    return brand == TYPE('h', 'e', 'i', 'c') || brand == TYPE('h', 'e', 'i', 'x') || brand == TYPE('m', 'i', 'f', '1') ||
-           brand == TYPE('a', 'v', 'i', 'f') || brand == TYPE('c', 'r', 'x', ' ');
+    return brand == TYPE('h', 'e', 'i', 'c') || brand == TYPE('h', 'e', 'i', 'x') ||
+           brand == TYPE('m', 'i', 'f', '1') || brand == TYPE('a', 'v', 'i', 'f') ||
+           brand == TYPE('c', 'r', 'x', ' ');
 }
 
 static vp_status cut(uint64_t needed, uint64_t size, vp_error *err)
 {
-    return vpi_fail(err, VP_E_DATA, "INPUT_TRUNCATED", "the file's parts reach to byte %llu, but it ends at %llu",
-                    (unsigned long long)needed, (unsigned long long)size);
+    return vpi_fail(err, VP_E_DATA, "INPUT_TRUNCATED",
+                    "the file's parts reach to byte %llu, but it ends at %llu", (unsigned long long)needed,
+                    (unsigned long long)size);
 }
 
 static vp_status check_mp4(vpi_window *w, bool all, vpi_structure *out, vp_error *err)
@@ -190,8 +201,11 @@ static vp_status check_mp4(vpi_window *w, bool all, vpi_structure *out, vp_error
             mdat = true;
             over = b.end > w->size;
             break;
-        case TYPE('m', 'e', 't', 'a'): meta = true; break;
-        default: break;
+        case TYPE('m', 'e', 't', 'a'):
+            meta = true;
+            break;
+        default:
+            break;
         }
         if (over) {
             needed = b.end;
@@ -232,7 +246,8 @@ static bool ebml_number(const uint8_t *p, size_t size, bool id, uint64_t *value,
     return true;
 }
 
-static vp_status ebml_at(vpi_window *w, uint64_t at, uint64_t *id, uint64_t *body, uint64_t *size, vp_error *err)
+static vp_status ebml_at(vpi_window *w, uint64_t at, uint64_t *id, uint64_t *body, uint64_t *size,
+                         vp_error *err)
 {
     const uint8_t *p;
     size_t got, n, m;
@@ -259,7 +274,8 @@ static vp_status check_matroska(vpi_window *w, vpi_structure *out, vp_error *err
         if (st != VP_OK || size > 4096) return st < 0 ? st : VP_OK;
         if (id != 0x4282) continue; /* DocType */
         VPI_TRY(vpi_window_read(w, body, 4, &p, &got, err));
-        if (got == 4 && size >= 4 && memcmp(p, "webm", 4) == 0) vpi_strlcpy(out->name, "webm", sizeof(out->name));
+        if (got == 4 && size >= 4 && memcmp(p, "webm", 4) == 0)
+            vpi_strlcpy(out->name, "webm", sizeof(out->name));
     }
     for (unsigned n = 0; n < 16; n++, at = body + size) {
         st = ebml_at(w, at, &id, &body, &size, err);
@@ -271,7 +287,8 @@ static vp_status check_matroska(vpi_window *w, vpi_structure *out, vp_error *err
     return VP_OK;
 }
 
-/* AVI of more than 1 GB is several RIFF chunks in a row. Sizes of 0 and 2^32-1 are those of a pipe's output. */
+/* AVI of more than 1 GB is several RIFF chunks in a row. Sizes of 0 and 2^32-1 are those of a pipe's
+ * output. */
 static vp_status check_riff(vpi_window *w, vp_error *err)
 {
     uint64_t at = 0, size;
@@ -322,11 +339,12 @@ static vp_status check_ogg(vpi_window *w, vp_error *err)
     return at > w->size ? cut(at, w->size, err) : VP_OK;
 }
 
-/* ASF specification 3.2: the File Properties Object of the header names the size of the file, unless broadcast. */
+/* ASF specification 3.2: the File Properties Object of the header names the size of the file, unless
+ * broadcast. */
 static vp_status check_asf(vpi_window *w, vp_error *err)
 {
-    static const uint8_t properties[16] = {0xA1, 0xDC, 0xAB, 0x8C, 0x47, 0xA9, 0xCF, 0x11,
-                                           0x8E, 0xE4, 0x00, 0xC0, 0x0C, 0x20, 0x53, 0x65};
+    static const uint8_t properties[16] = { 0xA1, 0xDC, 0xAB, 0x8C, 0x47, 0xA9, 0xCF, 0x11,
+                                            0x8E, 0xE4, 0x00, 0xC0, 0x0C, 0x20, 0x53, 0x65 };
     const uint8_t *p;
     size_t got;
 
@@ -352,9 +370,12 @@ static vp_status check_ts(vpi_window *w, vp_error *err)
 
     VPI_TRY(vpi_window_read(w, 0, 1024, &p, &got, err));
     for (size_t i = 0; i + 3 * 204 < got && i < 204; i++) {
-        if (p[i] == 0x47 && p[i + 192] == 0x47 && p[i + 2 * 192] == 0x47) step = 192;
-        else if (p[i] == 0x47 && p[i + 204] == 0x47 && p[i + 2 * 204] == 0x47) step = 204;
-        else if (p[i] != 0x47 || p[i + 188] != 0x47 || p[i + 2 * 188] != 0x47) continue;
+        if (p[i] == 0x47 && p[i + 192] == 0x47 && p[i + 2 * 192] == 0x47)
+            step = 192;
+        else if (p[i] == 0x47 && p[i + 204] == 0x47 && p[i + 2 * 204] == 0x47)
+            step = 204;
+        else if (p[i] != 0x47 || p[i + 188] != 0x47 || p[i + 2 * 188] != 0x47)
+            continue;
         at = i;
         break;
     }
@@ -365,8 +386,10 @@ static vp_status check_ts(vpi_window *w, vp_error *err)
         if (got < 4 || p[0] != 0x47) break;
         pid = ((p[1] & 0x1Fu) << 8) | p[2];
         if (pid < 32 || pid == 0x1FFF || !(p[3] & 0x10)) continue;
-        if (p[3] & 0x80) scrambled++;
-        else clear++;
+        if (p[3] & 0x80)
+            scrambled++;
+        else
+            clear++;
     }
     if (scrambled <= clear) return VP_OK;
     return vpi_fail(err, VP_E_UNSUPPORTED, "INPUT_ENCRYPTED", "the transport stream is scrambled");

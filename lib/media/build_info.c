@@ -25,16 +25,17 @@ static void make_info(void)
         const char *name;
         unsigned version;
     } parts[] = {
-        {"libavformat", avformat_version()},     {"libavcodec", avcodec_version()},
-        {"libavutil", avutil_version()},         {"libavfilter", avfilter_version()},
-        {"libswscale", swscale_version()},       {"libswresample", swresample_version()},
+        { "libavformat", avformat_version() }, { "libavcodec", avcodec_version() },
+        { "libavutil", avutil_version() },     { "libavfilter", avfilter_version() },
+        { "libswscale", swscale_version() },   { "libswresample", swresample_version() },
     };
     size_t at = 0;
     int n;
 
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && at < sizeof(info); i++) {
-        n = snprintf(info + at, sizeof(info) - at, "%s %u.%u.%u\n", parts[i].name, AV_VERSION_MAJOR(parts[i].version),
-                     AV_VERSION_MINOR(parts[i].version), AV_VERSION_MICRO(parts[i].version));
+        n = snprintf(info + at, sizeof(info) - at, "%s %u.%u.%u\n", parts[i].name,
+                     AV_VERSION_MAJOR(parts[i].version), AV_VERSION_MINOR(parts[i].version),
+                     AV_VERSION_MICRO(parts[i].version));
         at += n > 0 ? (size_t)n : 0;
     }
     if (at < sizeof(info)) snprintf(info + at, sizeof(info) - at, "x264 %s\n", X264_POINTVER);

@@ -6,11 +6,11 @@
 
 #include "bitstream/bitstream.h"
 
-#define BAD_READS_MAX 64u        /* failed reads in a row that a demuxer may take to find its way again */
-#define QUEUE_MAX 1024u          /* packets looked at ahead of the reader */
-#define SETTLE_PACKETS 2000u     /* looked at to see all streams of a file without a list of them */
+#define BAD_READS_MAX 64u    /* failed reads in a row that a demuxer may take to find its way again */
+#define QUEUE_MAX 1024u      /* packets looked at ahead of the reader */
+#define SETTLE_PACKETS 2000u /* looked at to see all streams of a file without a list of them */
 #define SETTLE_BYTES (1u << 20)
-#define SEEK_PACKETS 100000u     /* looked at for a random access point */
+#define SEEK_PACKETS 100000u               /* looked at for a random access point */
 #define ANALYZE_US (30 * INT64_C(1000000)) /* media time in which a declared track may begin */
 
 struct vpi_demux {
@@ -35,7 +35,8 @@ struct vpi_demux {
 
 /* ---- opening ---- */
 
-static int refuse_open(AVFormatContext *ic, AVIOContext **pb, const char *url, int flags, AVDictionary **options)
+static int refuse_open(AVFormatContext *ic, AVIOContext **pb, const char *url, int flags,
+                       AVDictionary **options)
 {
     vpi_demux *d = ic->opaque;
 
@@ -54,12 +55,14 @@ static vp_status libav_failed(vpi_demux *d, int averror, const char *op, vp_erro
 
     if (st == VP_OK) st = vpi_cancel_check(d->cancel, err);
     if (st == VP_OK && d->refused_open) {
-        st = vpi_fail(err, VP_E_UNSUPPORTED, "INPUT_FORBIDDEN_FORMAT", "the file makes a reader open other files");
+        st = vpi_fail(err, VP_E_UNSUPPORTED, "INPUT_FORBIDDEN_FORMAT",
+                      "the file makes a reader open other files");
     }
     if (st == VP_OK && averror == AVERROR_EOF) {
         st = vpi_libav_fail(err, VP_E_DATA, "INPUT_TRUNCATED", averror, op);
     }
-    if (st == VP_OK && averror != AVERROR(ENOMEM)) st = vpi_libav_fail(err, VP_E_DATA, "INPUT_CORRUPT", averror, op);
+    if (st == VP_OK && averror != AVERROR(ENOMEM))
+        st = vpi_libav_fail(err, VP_E_DATA, "INPUT_CORRUPT", averror, op);
     if (st == VP_OK) st = vpi_libav_error(err, averror, op);
     vpi_error_op(err, op);
     return st;
@@ -124,7 +127,8 @@ static vp_status check_sps(const vpi_demux *d, enum AVCodecID codec, const vpi_n
     vpi_h264_sps sps;
     vpi_hevc_ptl ptl;
 
-    if (codec == AV_CODEC_ID_H264 && vpi_h264_type(nal) == VPI_H264_SPS && vpi_h264_sps_parse(nal, &sps, NULL) == VP_OK) {
+    if (codec == AV_CODEC_ID_H264 && vpi_h264_type(nal) == VPI_H264_SPS &&
+        vpi_h264_sps_parse(nal, &sps, NULL) == VP_OK) {
         width = sps.width;
         height = sps.height;
     }
@@ -147,7 +151,8 @@ static vp_status check_sets(const vpi_demux *d, const AVCodecParameters *par, vp
 
     if (!size || (par->codec_id != AV_CODEC_ID_H264 && par->codec_id != AV_CODEC_ID_HEVC)) return VP_OK;
     if (par->extradata[0] != 1) {
-        while (vpi_annexb_next(par->extradata, size, &at, &nal)) VPI_TRY(check_sps(d, par->codec_id, &nal, err));
+        while (vpi_annexb_next(par->extradata, size, &at, &nal))
+            VPI_TRY(check_sps(d, par->codec_id, &nal, err));
     } else if (par->codec_id == AV_CODEC_ID_HEVC) {
         if (vpi_hvcc_parse(par->extradata, size, &ptl, &length, NULL) == VP_OK &&
             (uint64_t)ptl.width * ptl.height > d->limits.max_pixels) {
@@ -165,10 +170,11 @@ static vp_status check_limits(const vpi_demux *d, vp_error *err)
     const AVFormatContext *ic = d->ic;
 
     if (ic->nb_streams > VPI_MIN(d->limits.max_streams, VPI_STREAMS_MAX)) {
-        return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "%u streams are more than the limit of %u", ic->nb_streams,
-                        d->limits.max_streams);
+        return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "%u streams are more than the limit of %u",
+                        ic->nb_streams, d->limits.max_streams);
     }
-    if (ic->duration != AV_NOPTS_VALUE && ic->duration > 0 && (uint64_t)ic->duration > d->limits.max_duration_us) {
+    if (ic->duration != AV_NOPTS_VALUE && ic->duration > 0 &&
+        (uint64_t)ic->duration > d->limits.max_duration_us) {
         return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "a duration of %lld s is more than the limit",
                         (long long)(ic->duration / VPI_TICKS_PER_US));
     }
@@ -218,7 +224,8 @@ static vp_status new_input(vpi_demux *d, vp_error *err)
     return VP_OK;
 }
 
-/* The sequence header of MPEG-1 and -2 (ISO/IEC 13818-2 6.2.2.1): 12 bits each, without the extension's two more. */
+/* The sequence header of MPEG-1 and -2 (ISO/IEC 13818-2 6.2.2.1): 12 bits each, without the extension's
+ * two more. */
 static vp_status check_mpeg(const vpi_demux *d, const AVPacket *p, vp_error *err)
 {
     enum AVCodecID codec = d->ic->streams[p->stream_index]->codecpar->codec_id;
@@ -235,8 +242,9 @@ static vp_status check_mpeg(const vpi_demux *d, const AVPacket *p, vp_error *err
 }
 
 /*
- * Files without a list of streams show them packet by packet. avformat_find_stream_info takes options only for
- * streams that it was started with, and these carry the limit on pixels: so read on until all are there, go back.
+ * Files without a list of streams show them packet by packet. avformat_find_stream_info takes options only
+ * for streams that it was started with, and these carry the limit on pixels: so read on until all are
+ * there, go back.
  */
 static vp_status settle_streams(vpi_demux *d, vp_error *err)
 {
@@ -330,7 +338,7 @@ static char *unusable(const AVStream *stream, const vpi_track *t, bool *codec, b
 
 static vp_status sort_tracks(vpi_demux *d, vp_error *err)
 {
-    unsigned good[2] = {0, 0}, bad[2] = {0, 0};
+    unsigned good[2] = { 0, 0 }, bad[2] = { 0, 0 };
     bool codec, nomem = false, any_codec = false, any_text = false;
     const char *name = "";
 
@@ -354,9 +362,11 @@ static vp_status sort_tracks(vpi_demux *d, vp_error *err)
         }
     }
     if (good[0] || (good[1] && !bad[0])) return VP_OK;
-    if (any_codec) return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "the codec %s is not supported", name);
+    if (any_codec)
+        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "the codec %s is not supported", name);
     if (bad[0] || bad[1]) {
-        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "the file declares streams, but nothing of them was found");
+        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT",
+                        "the file declares streams, but nothing of them was found");
     }
     return vpi_fail(err, VP_E_DATA, "INPUT_NO_VIDEO_OR_AUDIO", "the file holds neither picture nor sound%s",
                     any_text ? ", only text" : "");
@@ -410,8 +420,8 @@ done:
     return st;
 }
 
-vp_status vpi_demux_open(vp_context *context, vp_source *source, const vp_probe_options *limits, vp_cancel *cancel,
-                         vpi_demux **out, vp_error *err)
+vp_status vpi_demux_open(vp_context *context, vp_source *source, const vp_probe_options *limits,
+                         vp_cancel *cancel, vpi_demux **out, vp_error *err)
 {
     vpi_limits l;
 
@@ -496,7 +506,8 @@ static vp_status read_packet(vpi_demux *d, AVPacket **out, vp_error *err)
             continue;
         }
         /* Streams that show up after opening were not checked: they are left out. */
-        if (packet->stream_index >= 0 && (size_t)packet->stream_index < d->count && d->wanted[packet->stream_index]) {
+        if (packet->stream_index >= 0 && (size_t)packet->stream_index < d->count &&
+            d->wanted[packet->stream_index]) {
             *out = packet;
             return VP_OK;
         }
@@ -575,7 +586,8 @@ static vp_status rewind_input(vpi_demux *d, vp_error *err)
     clear_queue(d);
     if (!d->read_any) return VP_OK;
     avformat_close_input(&d->ic);
-    if (avio_seek(d->io.context, 0, SEEK_SET) < 0) return vpi_fail(err, VP_E_IO, NULL, "no way back to byte 0");
+    if (avio_seek(d->io.context, 0, SEEK_SET) < 0)
+        return vpi_fail(err, VP_E_IO, NULL, "no way back to byte 0");
     VPI_TRY(open_input(d, err));
     if (d->ic->nb_streams < d->count) {
         return vpi_fail(err, VP_E_CONFLICT, "SOURCE_CHANGED", "the file has other streams than before");
@@ -587,6 +599,8 @@ static vp_status rewind_input(vpi_demux *d, vp_error *err)
 /* After libav*'s seek: reads to the first random access point. VP_AGAIN: it lies behind pts. */
 static vp_status land(vpi_demux *d, int32_t stream, int64_t pts, vp_error *err)
 {
+    /* Program streams time some pictures only; what libav* makes up for the others after a seek is wrong. */
+    bool need_pts = (d->ic->iformat->flags & AVFMT_TS_DISCONT) != 0;
     AVPacket *p;
     vp_status st;
 
@@ -597,8 +611,10 @@ static vp_status land(vpi_demux *d, int32_t stream, int64_t pts, vp_error *err)
         if (st != VP_OK) return st == VP_END ? VP_AGAIN : st;
         time = p->pts != AV_NOPTS_VALUE ? p->pts : p->dts;
         if (p->stream_index == stream && time != AV_NOPTS_VALUE) {
-            if (time <= pts && (p->flags & AV_PKT_FLAG_KEY)) return queue_packet(d, p, err);
-            if ((p->flags & AV_PKT_FLAG_KEY) || (p->dts != AV_NOPTS_VALUE && p->dts > pts)) {
+            bool key = (p->flags & AV_PKT_FLAG_KEY) && (p->pts != AV_NOPTS_VALUE || !need_pts);
+
+            if (time <= pts && key) return queue_packet(d, p, err);
+            if (key || (p->dts != AV_NOPTS_VALUE && p->dts > pts)) {
                 av_packet_free(&p);
                 return VP_AGAIN;
             }
@@ -611,7 +627,7 @@ static vp_status land(vpi_demux *d, int32_t stream, int64_t pts, vp_error *err)
 vp_status vpi_demux_seek(vpi_demux *d, int32_t stream, int64_t pts, vp_error *err)
 {
     /* Where the file has no index libav* lands near the time, not on a random access point: begin earlier. */
-    static const int64_t back_ms[] = {0, 1000, 4000, 12000, 40000};
+    static const int64_t back_ms[] = { 0, 1000, 4000, 12000, 40000 };
     const vpi_track *t = vpi_demux_track(d, stream);
     vp_status st = VP_AGAIN;
 
@@ -706,11 +722,13 @@ vp_status vpi_demux_config(vpi_demux *d, int32_t stream, const uint8_t **data, s
     }
     for (unsigned n = 0; st == VP_AGAIN; n++) {
         if (n >= QUEUE_MAX) {
-            return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "stream %d has no decoder configuration", stream);
+            return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "stream %d has no decoder configuration",
+                            stream);
         }
         st = read_packet(d, &p, err);
         if (st == VP_END) {
-            return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "stream %d has no decoder configuration", stream);
+            return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "stream %d has no decoder configuration",
+                            stream);
         }
         if (st < 0) return st;
         st = p->stream_index == stream ? vpi_mp4_config_packet(m, t, p, err) : VP_AGAIN;

@@ -21,15 +21,20 @@ vp_status vpi_libav_fail(vp_error *err, vp_status status, const char *reason, in
 vp_status vpi_libav_error(vp_error *err, int averror, const char *op)
 {
     switch (averror) {
-    case AVERROR(ENOMEM): return vpi_libav_fail(err, VP_E_NOMEM, NULL, averror, op);
-    case AVERROR_EXIT: return vpi_libav_fail(err, VP_E_CANCELED, "CANCELED", averror, op);
+    case AVERROR(ENOMEM):
+        return vpi_libav_fail(err, VP_E_NOMEM, NULL, averror, op);
+    case AVERROR_EXIT:
+        return vpi_libav_fail(err, VP_E_CANCELED, "CANCELED", averror, op);
     case AVERROR(EIO):
     case AVERROR(ENOSPC):
-    case AVERROR(EACCES): return vpi_libav_fail(err, VP_E_IO, "IO_ERROR", averror, op);
+    case AVERROR(EACCES):
+        return vpi_libav_fail(err, VP_E_IO, "IO_ERROR", averror, op);
     case AVERROR_DECODER_NOT_FOUND:
     case AVERROR_PATCHWELCOME:
-    case AVERROR(ENOSYS): return vpi_libav_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", averror, op);
-    default: return vpi_libav_fail(err, VP_E_DATA, "INPUT_CORRUPT", averror, op);
+    case AVERROR(ENOSYS):
+        return vpi_libav_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", averror, op);
+    default:
+        return vpi_libav_fail(err, VP_E_DATA, "INPUT_CORRUPT", averror, op);
     }
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "libav_int.h"
+#include "media/libav_int.h"
 
 /* No title of 48 hours has more. */
 #define KEYS_MAX 10000000

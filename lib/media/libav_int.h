@@ -11,8 +11,9 @@
 #include "media/demux.h"
 
 /*
- * Fills err for a failed libav* call: NOMEM for ENOMEM, CANCELED for AVERROR_EXIT, IO for errno values of files,
- * else DATA INPUT_CORRUPT; native is the AVERROR. op is the vp_error's op ("decode"). Returns the status.
+ * Fills err for a failed libav* call: NOMEM for ENOMEM, CANCELED for AVERROR_EXIT, IO for errno values of
+ * files, else DATA INPUT_CORRUPT; native is the AVERROR. op is the vp_error's op ("decode"). Returns the
+ * status.
  */
 vp_status vpi_libav_error(vp_error *err, int averror, const char *op);
 /* The same with a status and reason of the caller's choice. */

@@ -34,7 +34,7 @@ static vp_status unsupported(const vpi_track *t, vp_error *err)
 /* VP_AGAIN where data holds no SPS and PPS. */
 static vp_status avcc_of_annexb(vpi_mp4 *m, const uint8_t *data, size_t size, vp_error *err)
 {
-    vpi_buf b = {0};
+    vpi_buf b = { 0 };
     vp_status st = vpi_track_avcc(data, size, &b, err);
 
     if (st == VP_OK) st = set_config(m, b.data, b.size, err);
@@ -45,7 +45,8 @@ static vp_status avcc_of_annexb(vpi_mp4 *m, const uint8_t *data, size_t size, vp
     return VP_OK;
 }
 
-/* OpusHead (RFC 7845 5.1, little-endian) to the payload of dOps ("Encapsulation of Opus in ISOBMFF" 4.3.2). */
+/* OpusHead (RFC 7845 5.1, little-endian) to the payload of dOps ("Encapsulation of Opus in ISOBMFF"
+ * 4.3.2). */
 static vp_status opus_config(vpi_mp4 *m, const uint8_t *head, size_t size, vp_error *err)
 {
     uint8_t out[11 + 2 + 255];
@@ -75,7 +76,7 @@ static vp_status opus_config(vpi_mp4 *m, const uint8_t *head, size_t size, vp_er
 /* STREAMINFO as the only metadata block of dfLa, after its version and flags. */
 static vp_status flac_config(vpi_mp4 *m, const uint8_t *info, size_t size, vp_error *err)
 {
-    uint8_t out[4 + 34] = {0x80, 0, 0, 34};
+    uint8_t out[4 + 34] = { 0x80, 0, 0, 34 };
 
     if (size < 34) return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "a damaged FLAC header");
     memcpy(out + 4, info, 34);
@@ -109,10 +110,14 @@ vp_status vpi_mp4_config(vpi_mp4 *m, const vpi_track *track, const AVStream *str
         if (size >= 2) return set_config(m, extra, size, err);
         m->adts = true;
         return VP_AGAIN;
-    case VPI_CODEC_OPUS: return opus_config(m, extra, size, err);
-    case VPI_CODEC_FLAC: return flac_config(m, extra, size, err);
-    case VPI_CODEC_AC3: return VP_AGAIN;
-    default: return unsupported(track, err);
+    case VPI_CODEC_OPUS:
+        return opus_config(m, extra, size, err);
+    case VPI_CODEC_FLAC:
+        return flac_config(m, extra, size, err);
+    case VPI_CODEC_AC3:
+        return VP_AGAIN;
+    default:
+        return unsupported(track, err);
     }
 }
 
@@ -138,10 +143,11 @@ static vp_status aac_config(vpi_mp4 *m, const AVPacket *packet, vp_error *err)
     uint8_t out[2];
     vpi_asc asc;
 
-    if (vpi_adts_parse(packet->data, (size_t)packet->size, &asc, &header, &frame, NULL) != VP_OK) return VP_AGAIN;
+    if (vpi_adts_parse(packet->data, (size_t)packet->size, &asc, &header, &frame, NULL) != VP_OK)
+        return VP_AGAIN;
     if (asc.object_type != 2 || !vpi_asc_write_lc(asc.sample_rate, asc.channels, out)) {
-        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "AAC of object type %u with %u channels in ADTS",
-                        asc.object_type, asc.channels);
+        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
+                        "AAC of object type %u with %u channels in ADTS", asc.object_type, asc.channels);
     }
     return set_config(m, out, sizeof(out), err);
 }
@@ -154,9 +160,12 @@ vp_status vpi_mp4_config_packet(vpi_mp4 *m, const vpi_track *track, const AVPack
     case VPI_CODEC_H264:
         if (!(packet->flags & AV_PKT_FLAG_KEY)) return VP_AGAIN;
         return avcc_of_annexb(m, packet->data, (size_t)packet->size, err);
-    case VPI_CODEC_AAC: return aac_config(m, packet, err);
-    case VPI_CODEC_AC3: return ac3_config(m, packet, err);
-    default: return unsupported(track, err);
+    case VPI_CODEC_AAC:
+        return aac_config(m, packet, err);
+    case VPI_CODEC_AC3:
+        return ac3_config(m, packet, err);
+    default:
+        return unsupported(track, err);
     }
 }
 
@@ -168,20 +177,23 @@ static bool same_set(const vpi_nal *nal, const vpi_nal *sets, size_t n)
     return false;
 }
 
-/* True for a NAL that goes into the sample. Sets *other for a parameter set that the configuration does not hold. */
+/* True for a NAL that goes into the sample. Sets *other for a parameter set that the configuration does
+ * not hold. */
 static bool keeps(const vpi_nal *nal, const vpi_avcc *avcc, bool *other)
 {
     switch (vpi_h264_type(nal)) {
     case VPI_H264_AUD:
     case VPI_H264_EOSEQ:
-    case VPI_H264_EOSTREAM: return false;
+    case VPI_H264_EOSTREAM:
+        return false;
     case VPI_H264_SPS:
         if (!same_set(nal, avcc->sps, avcc->sps_count)) *other = true;
         return false;
     case VPI_H264_PPS:
         if (!same_set(nal, avcc->pps, avcc->pps_count)) *other = true;
         return false;
-    default: return nal->size > 0;
+    default:
+        return nal->size > 0;
     }
 }
 
@@ -200,7 +212,8 @@ static vp_status convert_h264(const vpi_mp4 *m, AVPacket *packet, vp_error *err)
         if (keeps(&nal, &avcc, &other)) needed += 4 + nal.size;
     }
     if (other) {
-        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "the parameter sets change within the stream");
+        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
+                        "the parameter sets change within the stream");
     }
     if (needed > INT32_MAX - AV_INPUT_BUFFER_PADDING_SIZE) {
         return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "a picture of %zu bytes", needed);

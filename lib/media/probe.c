@@ -4,7 +4,7 @@
 #define PROBE_TIMEOUT_MS 60000u
 #define SAMPLE_US (4 * INT64_C(1000000)) /* media time that a probe looks at packets of */
 #define SAMPLE_BYTES (8u << 20)
-#define LATE_US 20000     /* sync that people notice */
+#define LATE_US 20000 /* sync that people notice */
 #define EARLY_US 100000
 #define PRIMING_US 100000 /* longest priming of a codec */
 
@@ -67,7 +67,7 @@ vpi_stats *vpi_report_stats(vpi_demux *d, int32_t stream, bool *nomem)
     const vpi_track *t = vpi_demux_track(d, stream);
     const AVStream *av = vpi_demux_avstream(d, stream);
     const AVInputFormat *format = vpi_demux_format(d)->iformat;
-    vpi_stats_options o = {.tb = t->tb, .video = t->kind == VPI_KIND_VIDEO && !t->attached_picture};
+    vpi_stats_options o = { .tb = t->tb, .video = t->kind == VPI_KIND_VIDEO && !t->attached_picture };
     vpi_stats *s;
     vpi_rational vui;
 
@@ -87,8 +87,12 @@ vpi_stats *vpi_report_stats(vpi_demux *d, int32_t stream, bool *nomem)
 bool vpi_report_count(vpi_demux *d, vpi_stats *stats, const vpi_packet *packet)
 {
     const vpi_track *track = vpi_demux_track(d, packet->stream);
-    vpi_stats_packet p = {.has_pts = packet->has_pts, .has_dts = packet->has_dts, .key = packet->key,
-                          .pts = packet->pts, .dts = packet->dts, .duration = packet->duration};
+    vpi_stats_packet p = { .has_pts = packet->has_pts,
+                           .has_dts = packet->has_dts,
+                           .key = packet->key,
+                           .pts = packet->pts,
+                           .dts = packet->dts,
+                           .duration = packet->duration };
     uint32_t start, end;
 
     /* What an edit list takes out is not on the timeline. */
@@ -98,7 +102,8 @@ bool vpi_report_count(vpi_demux *d, vpi_stats *stats, const vpi_packet *packet)
         int64_t ticks = track->tb.num * (int64_t)track->sample_rate;
 
         /* The Opus decoder skips what its header says where the demuxer does not ask for it. */
-        if (!start && track->codec == VPI_CODEC_OPUS && !vpi_stats_started(stats)) start = track->skip_samples;
+        if (!start && track->codec == VPI_CODEC_OPUS && !vpi_stats_started(stats))
+            start = track->skip_samples;
         if (vpi_formats_trimmed(vpi_demux_format(d)->iformat)) end = 0;
         p.skip_samples = start;
         p.skip_start = vpi_rescale(start, track->tb.den, ticks, VPI_NEAREST);
@@ -113,12 +118,16 @@ void vpi_report_track(vpi_track *t, vpi_stats_result *r, bool exact)
     if (t->kind == VPI_KIND_AUDIO) {
         t->skip_samples = r->skip_samples;
         /* What the first packet primes only (Vorbis) libavformat knows. */
-        if (t->has_times && t->start > r->start && to_us(t->start - r->start, t->tb) < PRIMING_US) r->start = t->start;
+        if (t->has_times && t->start > r->start && to_us(t->start - r->start, t->tb) < PRIMING_US)
+            r->start = t->start;
     }
     if (r->has_times) {
-        if (exact) t->end = r->end;
-        else if (t->has_times) t->end += r->start - t->start > 0 ? 0 : r->start - t->start;
-        else t->end = VPI_MAX(t->end, r->end);
+        if (exact)
+            t->end = r->end;
+        else if (t->has_times)
+            t->end += r->start - t->start > 0 ? 0 : r->start - t->start;
+        else
+            t->end = VPI_MAX(t->end, r->end);
         t->start = r->start;
         t->has_times = true;
     }
@@ -128,7 +137,8 @@ void vpi_report_track(vpi_track *t, vpi_stats_result *r, bool exact)
         if (r->reordered) t->has_b_frames = true;
         if (!r->has_times) {
             t->start = 0;
-            t->end = vpi_rescale((int64_t)r->packets * r->rate.den, t->tb.den, r->rate.num * t->tb.num, VPI_NEAREST);
+            t->end = vpi_rescale((int64_t)r->packets * r->rate.den, t->tb.den, r->rate.num * t->tb.num,
+                                 VPI_NEAREST);
         }
     }
     if (!exact) return;
@@ -162,7 +172,8 @@ static bool warn_streams(vpi_demux *d, vpi_media *m)
         if (why) ok = vpi_media_warn(m, "TRACK_DROPPED", VP_TIME_UNKNOWN, "stream %d: %s", t->id, why) && ok;
         if (t->kind == VPI_KIND_TEXT) {
             ok = vpi_media_warn(m, "SUBTITLE_UNSUPPORTED", VP_TIME_UNKNOWN,
-                                "stream %d: %s text is not carried over", t->id, t->codec_name) && ok;
+                                "stream %d: %s text is not carried over", t->id, t->codec_name) &&
+                 ok;
         }
         if (t->kind == VPI_KIND_VIDEO && !t->attached_picture && t->interlaced) {
             ok = vpi_media_warn(m, "INTERLACED", VP_TIME_UNKNOWN, "stream %d is interlaced", t->id) && ok;
@@ -170,7 +181,8 @@ static bool warn_streams(vpi_demux *d, vpi_media *m)
         if (t->kind == VPI_KIND_VIDEO && !t->attached_picture && t->variable == 1) {
             ok = vpi_media_warn(m, "VARIABLE_FRAME_RATE", VP_TIME_UNKNOWN,
                                 "stream %d has no constant frame rate: %lld/%lld on average", t->id,
-                                (long long)t->frame_rate.num, (long long)t->frame_rate.den) && ok;
+                                (long long)t->frame_rate.num, (long long)t->frame_rate.den) &&
+                 ok;
         }
     }
     return ok;
@@ -189,11 +201,14 @@ static bool warn_times(vpi_media *m, bool exact, const vpi_stats_result *results
             ok = vpi_media_warn(m, "TIMELINE_REPAIRED", to_us(results[i].jump_at, t->tb),
                                 "stream %d: the clock jumps by %lld ms (%llu times)", t->id,
                                 (long long)(to_us(results[i].jump_by, t->tb) / 1000),
-                                (unsigned long long)results[i].jumps) && ok;
+                                (unsigned long long)results[i].jumps) &&
+                 ok;
         }
         if (t->kind == VPI_KIND_VIDEO && results[i].packets && !results[i].has_times) {
-            ok = vpi_media_warn(m, "TIMELINE_REPAIRED", 0, "stream %d has no times: %lld/%lld frames a second taken",
-                                t->id, (long long)t->frame_rate.num, (long long)t->frame_rate.den) && ok;
+            ok = vpi_media_warn(m, "TIMELINE_REPAIRED", 0,
+                                "stream %d has no times: %lld/%lld frames a second taken", t->id,
+                                (long long)t->frame_rate.num, (long long)t->frame_rate.den) &&
+                 ok;
         }
     }
     for (size_t i = 0; video && (audio = vpi_media_nth(m, VPI_KIND_AUDIO, i)) != NULL; i++) {
@@ -204,11 +219,15 @@ static bool warn_times(vpi_media *m, bool exact, const vpi_stats_result *results
         early = to_us(video->end, video->tb) - to_us(audio->end, audio->tb);
         if (late > LATE_US) {
             ok = vpi_media_warn(m, "AUDIO_STARTS_LATE", to_us(audio->start, audio->tb),
-                                "stream %d starts %lld ms after the picture", audio->id, (long long)(late / 1000)) && ok;
+                                "stream %d starts %lld ms after the picture", audio->id,
+                                (long long)(late / 1000)) &&
+                 ok;
         }
         if (exact && early > EARLY_US) {
             ok = vpi_media_warn(m, "AUDIO_ENDS_EARLY", to_us(audio->end, audio->tb),
-                                "stream %d ends %lld ms before the picture", audio->id, (long long)(early / 1000)) && ok;
+                                "stream %d ends %lld ms before the picture", audio->id,
+                                (long long)(early / 1000)) &&
+                 ok;
         }
     }
     return ok;
@@ -228,9 +247,12 @@ static void set_times(vpi_demux *d, vpi_media *m)
         start = VPI_MIN(start, to_us(t->start, t->tb));
         end = VPI_MAX(end, to_us(t->end, t->tb));
     }
-    if (end > start && start != INT64_MAX) m->duration_us = end - start;
-    else if (declared != AV_NOPTS_VALUE && declared > 0) m->duration_us = declared;
-    if (m->duration_us > 0) m->bit_rate = (uint64_t)vpi_rescale((int64_t)m->size, 8000000, m->duration_us, VPI_NEAREST);
+    if (end > start && start != INT64_MAX)
+        m->duration_us = end - start;
+    else if (declared != AV_NOPTS_VALUE && declared > 0)
+        m->duration_us = declared;
+    if (m->duration_us > 0)
+        m->bit_rate = (uint64_t)vpi_rescale((int64_t)m->size, 8000000, m->duration_us, VPI_NEAREST);
     video = vpi_media_nth(m, VPI_KIND_VIDEO, 0);
     audio = vpi_media_nth(m, VPI_KIND_AUDIO, 0);
     if (video && audio && video->has_times && audio->has_times) {
@@ -249,11 +271,13 @@ static vp_status check_final(const vpi_media *m, const vpi_limits *limits, bool 
         const vpi_track *t = &m->tracks[i];
 
         if (t->kind != VPI_KIND_VIDEO || t->attached_picture || !results[i].packets) continue;
-        if (t->frame_rate.den > 0 && t->frame_rate.num / t->frame_rate.den > (int64_t)limits->max_frame_rate) {
+        if (t->frame_rate.den > 0 &&
+            t->frame_rate.num / t->frame_rate.den > (int64_t)limits->max_frame_rate) {
             return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "%lld frames a second are more than the limit",
                             (long long)(t->frame_rate.num / t->frame_rate.den));
         }
-        if (exact && results[i].packets == 1 && (strcmp(m->format, "gif") == 0 || strcmp(m->format, "apng") == 0)) {
+        if (exact && results[i].packets == 1 &&
+            (strcmp(m->format, "gif") == 0 || strcmp(m->format, "apng") == 0)) {
             return vpi_fail(err, VP_E_DATA, "NOT_A_VIDEO", "the file is a still image (%s)", m->format);
         }
     }
@@ -280,7 +304,8 @@ vp_status vpi_report_finish(vpi_demux *d, vp_media *media, const vpi_limits *lim
     }
     if (structure->edits_complex) {
         ok = vpi_media_warn(m, "EDIT_LIST_APPROXIMATED", VP_TIME_UNKNOWN,
-                            "the edit list has several parts or another speed") && ok;
+                            "the edit list has several parts or another speed") &&
+             ok;
     }
     ok = warn_streams(d, m) && ok;
     ok = warn_times(m, exact, results) && ok;
@@ -302,12 +327,13 @@ static bool seen_enough(const vpi_demux *d, const int64_t *first, const int64_t 
 }
 
 /* Counts packets of the head. *whole: that was the whole file. */
-static vp_status sample_head(vpi_demux *d, const vpi_limits *limits, vpi_stats **stats, bool *whole, vp_error *err)
+static vp_status sample_head(vpi_demux *d, const vpi_limits *limits, vpi_stats **stats, bool *whole,
+                             vp_error *err)
 {
     size_t n = vpi_demux_stream_count(d);
     uint64_t bytes = 0, limit = VPI_MIN(limits->probe_bytes, (uint64_t)SAMPLE_BYTES);
     int64_t *first = vpi_calloc(n, sizeof(*first)), *last = vpi_calloc(n, sizeof(*last));
-    vpi_packet p = {0};
+    vpi_packet p = { 0 };
     vp_status st = VP_OK;
 
     *whole = false;
@@ -341,8 +367,8 @@ done:
 }
 
 /*
- * A head of constant rate says "constant" only where the container says the same of the whole: where libavformat's
- * avg_frame_rate comes from an index or header of the file, not from packets it looked at.
+ * A head of constant rate says "constant" only where the container says the same of the whole: where
+ * libavformat's avg_frame_rate comes from an index or header of the file, not from packets it looked at.
  */
 static void temper(vpi_track *t, const AVStream *stream, const char *format)
 {
@@ -382,7 +408,9 @@ static vp_status probe_head(vpi_demux *d, const vpi_limits *limits, vp_media **o
         vpi_stats_finish(stats[i], &results[i]);
         vpi_report_track(&media->m.tracks[i], &results[i], false);
         if (whole && results[i].has_times) media->m.tracks[i].end = results[i].end;
-        if (!whole) temper(&media->m.tracks[i], vpi_demux_avstream(d, (int32_t)i), vpi_demux_format(d)->iformat->name);
+        if (!whole)
+            temper(&media->m.tracks[i], vpi_demux_avstream(d, (int32_t)i),
+                   vpi_demux_format(d)->iformat->name);
         vpi_free(results[i].keyframes);
         results[i].keyframes = NULL;
     }
@@ -407,7 +435,8 @@ vp_status vp_probe(vp_context *context, vp_source *source, const vp_probe_option
 
     vpi_error_reset(err);
     if (out) *out = NULL;
-    if (!context || !source || !out) return vpi_fail(err, VP_E_ARG, NULL, "context, source and out are needed");
+    if (!context || !source || !out)
+        return vpi_fail(err, VP_E_ARG, NULL, "context, source and out are needed");
     VPI_TRY(vpi_context_check(context, err));
     VPI_TRY(vpi_limits_from(options, &limits, err));
     if (limits.full) return vpi_scan(context, source, options, cancel, NULL, NULL, out, err);

@@ -44,9 +44,10 @@ vp_status vpi_window_read(vpi_window *w, uint64_t offset, size_t n, const uint8_
 
 /* ---- formats.c: which demuxer, or which refusal ---- */
 
-/* head holds size bytes of the start of the file and AVPROBE_PADDING_SIZE zeros; last: there are no more. VP_AGAIN:
- * give more bytes. */
-vp_status vpi_formats_choose(const uint8_t *head, size_t size, bool last, const AVInputFormat **out, vp_error *err);
+/* head holds size bytes of the start of the file and AVPROBE_PADDING_SIZE zeros; last: there are no more.
+ * VP_AGAIN: give more bytes. */
+vp_status vpi_formats_choose(const uint8_t *head, size_t size, bool last, const AVInputFormat **out,
+                             vp_error *err);
 /* Comma list of decoder names for AVFormatContext.codec_whitelist; NULL on no memory; av_free. */
 char *vpi_formats_codec_list(void);
 /* No timestamps in the file, or only those a parser makes up: an elementary stream. */
@@ -55,9 +56,9 @@ bool vpi_formats_raw(const AVInputFormat *format);
 /* ---- boxes.c: is the file whole, by its outer structure ---- */
 
 typedef struct vpi_structure {
-    char name[16];       /* "mp4", "mov", "webm" ...; "" where the demuxer's name says all */
+    char name[16]; /* "mp4", "mov", "webm" ...; "" where the demuxer's name says all */
     bool moov_at_end;
-    bool edits_complex;  /* several edits, or a media rate other than 1 */
+    bool edits_complex; /* several edits, or a media rate other than 1 */
     bool fragmented;
     bool encrypted;
 } vpi_structure;
@@ -107,8 +108,8 @@ const char *vpi_demux_dropped(const vpi_demux *demux, int32_t stream);
 
 typedef struct vpi_mp4 {
     bool active, checked;
-    bool annexb, adts;   /* what the packets are */
-    uint8_t *config;     /* decoder configuration */
+    bool annexb, adts; /* what the packets are */
+    uint8_t *config;   /* decoder configuration */
     size_t config_size;
     uint8_t length_size; /* of NALs in the packets */
 } vpi_mp4;
@@ -126,7 +127,8 @@ vp_status vpi_mp4_convert(const vpi_mp4 *m, const vpi_track *track, AVPacket *pa
 vp_status vpi_report_new(vpi_demux *demux, vp_media **out, vp_error *err);
 /* Statistics of one stream into its track. exact: all packets were counted. */
 void vpi_report_track(vpi_track *track, vpi_stats_result *result, bool exact);
-/* Duration, skew, bit rate, limits and warnings, once the tracks are final. jumps: indexed like the tracks. */
+/* Duration, skew, bit rate, limits and warnings, once the tracks are final. jumps: indexed like the
+ * tracks. */
 vp_status vpi_report_finish(vpi_demux *demux, vp_media *media, const vpi_limits *limits, bool exact,
                             const vpi_stats_result *results, vp_error *err);
 /* Statistics for a stream of the demuxer; NULL for one that needs none or (nomem) on no memory. */

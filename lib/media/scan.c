@@ -4,10 +4,10 @@
 #include "base/hash.h"
 #include "io/quick.h"
 
-#define EDGE_BYTES 65536u       /* of head and tail in the fingerprint */
+#define EDGE_BYTES 65536u /* of head and tail in the fingerprint */
 #define PROGRESS_BYTES (1u << 20)
-/* A file that holds less than it declares is cut, where more is missing than writers are wrong by: 2 %, and a tenth
- * of a short one, between these. */
+/* A file that holds less than it declares is cut, where more is missing than writers are wrong by: 2 %,
+ * and a tenth of a short one, between these. */
 #define SHORT_MIN_US 200000
 #define SHORT_MAX_US 1000000
 
@@ -64,7 +64,7 @@ static void tell(scan *s, bool end)
 
 static vp_status read_all(scan *s, vp_error *err)
 {
-    vpi_packet p = {0};
+    vpi_packet p = { 0 };
     vp_status st;
 
     for (;;) {
@@ -84,8 +84,8 @@ static vp_status read_all(scan *s, vp_error *err)
 }
 
 /*
- * Is what the container declares all there? Only where the duration is written down somewhere else than in the
- * packets themselves; the index of MP4 was checked by its bytes.
+ * Is what the container declares all there? Only where the duration is written down somewhere else than in
+ * the packets themselves; the index of MP4 was checked by its bytes.
  */
 static vp_status check_length(const scan *s, vp_error *err)
 {
@@ -94,13 +94,15 @@ static vp_status check_length(const scan *s, vp_error *err)
     int64_t first = 0, end = INT64_MIN, missing, allowed;
 
     if (ic->duration_estimation_method != AVFMT_DURATION_FROM_STREAM || ic->duration <= 0) return VP_OK;
-    if (vpi_formats_raw(ic->iformat) || strcmp(name, "mpegts") == 0 || strcmp(name, "mpeg") == 0) return VP_OK;
+    if (vpi_formats_raw(ic->iformat) || strcmp(name, "mpegts") == 0 || strcmp(name, "mpeg") == 0)
+        return VP_OK;
     if (strncmp(name, "mov", 3) == 0 && !vpi_demux_structure(s->demux)->fragmented) return VP_OK;
     for (size_t i = 0; i < s->count; i++) {
         const vpi_track *t = &s->media->m.tracks[i];
 
         if (!s->stats[i] || !s->results[i].has_times) continue;
-        first = VPI_MIN(first, vpi_rescale(s->results[i].start, t->tb.num * VPI_TICKS_PER_US, t->tb.den, VPI_FLOOR));
+        first = VPI_MIN(first,
+                        vpi_rescale(s->results[i].start, t->tb.num * VPI_TICKS_PER_US, t->tb.den, VPI_FLOOR));
         end = VPI_MAX(end, vpi_rescale(s->results[i].end, t->tb.num * VPI_TICKS_PER_US, t->tb.den, VPI_CEIL));
     }
     if (end == INT64_MIN) return VP_OK;
@@ -120,7 +122,8 @@ static vp_status check_empty(scan *s, vp_error *err)
     for (size_t i = 0; i < s->count; i++) {
         vpi_track *t = &m->tracks[i];
 
-        if (s->packets[i] || t->attached_picture || (t->kind != VPI_KIND_VIDEO && t->kind != VPI_KIND_AUDIO)) continue;
+        if (s->packets[i] || t->attached_picture || (t->kind != VPI_KIND_VIDEO && t->kind != VPI_KIND_AUDIO))
+            continue;
         if (!vpi_media_warn(m, "TRACK_DROPPED", VP_TIME_UNKNOWN, "stream %d is empty", t->id)) {
             return vpi_fail_nomem(err);
         }
@@ -128,7 +131,8 @@ static vp_status check_empty(scan *s, vp_error *err)
         t->kind = VPI_KIND_OTHER;
     }
     if (vpi_media_count(m, VPI_KIND_VIDEO) == 0 && (empty || vpi_media_count(m, VPI_KIND_AUDIO) == 0)) {
-        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "the file declares streams, but holds no packet of them");
+        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT",
+                        "the file declares streams, but holds no packet of them");
     }
     return VP_OK;
 }
@@ -177,10 +181,10 @@ static vp_status run(scan *s, const vpi_limits *limits, vp_error *err)
 }
 
 vp_status vpi_scan(vp_context *context, vp_source *source, const vp_probe_options *options, vp_cancel *cancel,
-                   void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes), void *progress_user,
-                   vp_media **out, vp_error *err)
+                   void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes),
+                   void *progress_user, vp_media **out, vp_error *err)
 {
-    scan s = {.source = source, .progress = progress, .progress_user = progress_user};
+    scan s = { .source = source, .progress = progress, .progress_user = progress_user };
     vp_cancel *child = NULL;
     vpi_limits limits;
     vp_status st;

@@ -12,19 +12,20 @@
 #define TIGHT_MAX 0.45      /* of a frame, where one tick is longer than a fifth of it */
 #define TIME_MAX (INT64_C(1) << 57)   /* ticks */
 #define LENGTH_MAX (INT64_C(1) << 40) /* of one packet */
-#define LATE_PHASE 2u        /* see grid */
-#define LATE_PHASE_MIN 10u   /* pictures, for a phase that leaves out the first two */
-#define TIGHT_S 0.001       /* Matroska rounds to milliseconds */
+#define LATE_PHASE 2u                 /* see grid */
+#define LATE_PHASE_MIN 10u            /* pictures, for a phase that leaves out the first two */
+#define TIGHT_S 0.001                 /* Matroska rounds to milliseconds */
 
 static const vpi_rational standard_rates[] = {
-    {24000, 1001}, {24, 1}, {25, 1}, {30000, 1001}, {30, 1}, {48, 1},  {50, 1},  {60000, 1001}, {60, 1},
-    {12, 1},       {25, 2}, {15, 1}, {15000, 1001}, {10, 1}, {20, 1},  {5, 1},   {1, 1},        {100, 1},
-    {120, 1},      {120000, 1001},   {48000, 1001}, {8, 1},  {6, 1},   {2, 1},   {240, 1},
+    { 24000, 1001 }, { 24, 1 }, { 25, 1 }, { 30000, 1001 }, { 30, 1 },  { 48, 1 },        { 50, 1 },
+    { 60000, 1001 }, { 60, 1 }, { 12, 1 }, { 25, 2 },       { 15, 1 },  { 15000, 1001 },  { 10, 1 },
+    { 20, 1 },       { 5, 1 },  { 1, 1 },  { 100, 1 },      { 120, 1 }, { 120000, 1001 }, { 48000, 1001 },
+    { 8, 1 },        { 6, 1 },  { 2, 1 },  { 240, 1 },
 };
 
 /*
- * One rate that is tried, at the phase of the first picture and again at that of the third: fragmented files of
- * common writers show the first pictures for longer than a frame.
+ * One rate that is tried, at the phase of the first picture and again at that of the third: fragmented
+ * files of common writers show the first pictures for longer than a frame.
  */
 typedef struct grid {
     vpi_rational rate;
@@ -44,7 +45,7 @@ struct vpi_stats {
     size_t heap_size;
     /* file order */
     bool any, last_ref_is_dts;
-    int64_t last_ref, highest_pts, offset; /* offset: taken off file times to make them continuous */
+    int64_t last_ref, highest_pts, offset;  /* offset: taken off file times to make them continuous */
     int64_t last_duration, last_key, delay; /* delay: presentation after decoding time, of the last packet */
     bool any_delay;
     uint64_t untimed; /* pictures that could not be placed */
@@ -69,7 +70,7 @@ vpi_rational vpi_nearest_rational(double value, int64_t max)
     int64_t n0 = 0, d0 = 1, n1 = 1, d1 = 0;
     double x = value;
 
-    if (!(value > 0) || value > (double)max) return (vpi_rational){value > 0 ? max : 0, 1};
+    if (!(value > 0) || value > (double)max) return (vpi_rational){ value > 0 ? max : 0, 1 };
     /* Continued fraction until a term is too large or nothing is left. */
     for (int i = 0; i < 40; i++) {
         double whole = floor(x);
@@ -88,7 +89,7 @@ vpi_rational vpi_nearest_rational(double value, int64_t max)
         if (x - whole < 1e-12) break;
         x = 1 / (x - whole);
     }
-    return d1 > 0 ? vpi_reduce(n1, d1) : (vpi_rational){0, 1};
+    return d1 > 0 ? vpi_reduce(n1, d1) : (vpi_rational){ 0, 1 };
 }
 
 static double as_double(vpi_rational r)
@@ -153,8 +154,10 @@ static void feed_grid(grid *g, uint64_t number, int64_t ticks)
     n = (int64_t)nearest;
     g->max_error = VPI_MAX(g->max_error, error);
     g->sum_error += error;
-    if (n <= g->last) g->doubled++;
-    else g->missing += (uint64_t)(n - g->last - 1);
+    if (n <= g->last)
+        g->doubled++;
+    else
+        g->missing += (uint64_t)(n - g->last - 1);
     g->last = VPI_MAX(n, g->last);
 }
 
@@ -171,8 +174,8 @@ static bool fits(const vpi_stats *s, const grid *g, bool tight)
 }
 
 /*
- * A standard rate that the file declares, else the standard one of the smallest error, else what the file declares:
- * that is often an average, rounded or over a clip too short for it.
+ * A standard rate that the file declares, else the standard one of the smallest error, else what the file
+ * declares: that is often an average, rounded or over a clip too short for it.
  */
 static const grid *best_of_phase(const vpi_stats *s, bool tight, bool late)
 {
@@ -183,8 +186,10 @@ static const grid *best_of_phase(const vpi_stats *s, bool tight, bool late)
 
         if ((g->from > 0) != late || !fits(s, g, tight)) continue;
         if (g->declared && g->standard) return g;
-        if (!g->standard) declared = declared ? declared : g;
-        else if (!best || g->sum_error < best->sum_error * 0.999) best = g;
+        if (!g->standard)
+            declared = declared ? declared : g;
+        else if (!best || g->sum_error < best->sum_error * 0.999)
+            best = g;
     }
     return best ? best : declared;
 }
@@ -226,16 +231,19 @@ static void choose_rate(vpi_stats *s)
 
     if (s->shown == 0) {
         s->r.variable = -1;
-        s->r.rate = s->grid_count && s->grids[0].declared ? s->grids[0].rate : (vpi_rational){25, 1};
+        s->r.rate = s->grid_count && s->grids[0].declared ? s->grids[0].rate : (vpi_rational){ 25, 1 };
         return;
     }
     if (s->shown == 1 || average <= 0) {
         s->r.variable = 0;
-        if (s->grid_count && s->grids[0].declared) s->r.rate = s->grids[0].rate;
-        else if (length > 0) s->r.rate = vpi_nearest_rational(1 / ((double)length * tick_s(s)), VPI_RATE_MAX);
-        else s->r.rate = (vpi_rational){25, 1};
+        if (s->grid_count && s->grids[0].declared)
+            s->r.rate = s->grids[0].rate;
+        else if (length > 0)
+            s->r.rate = vpi_nearest_rational(1 / ((double)length * tick_s(s)), VPI_RATE_MAX);
+        else
+            s->r.rate = (vpi_rational){ 25, 1 };
         /* One picture shown for hours, or a clock's rate, is no frame rate. */
-        if (s->r.rate.num <= 0 || as_double(s->r.rate) > 1000) s->r.rate = (vpi_rational){25, 1};
+        if (s->r.rate.num <= 0 || as_double(s->r.rate) > 1000) s->r.rate = (vpi_rational){ 25, 1 };
         return;
     }
     g = best_grid(s, true);
@@ -394,8 +402,8 @@ bool vpi_stats_started(const vpi_stats *s)
 }
 
 /*
- * Program streams time one picture of several. Without reordering a decoding time tells the rest; with it a picture
- * that has only that cannot be placed.
+ * Program streams time one picture of several. Without reordering a decoding time tells the rest; with it
+ * a picture that has only that cannot be placed.
  */
 static int64_t time_of(vpi_stats *s, const vpi_stats_packet *p, bool *placed)
 {
@@ -428,8 +436,10 @@ bool vpi_stats_add(vpi_stats *s, const vpi_stats_packet *p)
     if (s->any && time < s->highest_pts) s->r.reordered = true;
     s->highest_pts = s->any ? VPI_MAX(s->highest_pts, time) : time;
     /* What is skipped may be more than the packet that says so. */
-    if (p->skip_start > 0) s->skip_until = t + sane(p->skip_start);
-    else if (!s->any) s->skip_until = t;
+    if (p->skip_start > 0)
+        s->skip_until = t + sane(p->skip_start);
+    else if (!s->any)
+        s->skip_until = t;
     start = VPI_MAX(t, s->skip_until);
     end = t + VPI_MAX(duration - sane(p->skip_end), 0);
     if (!s->r.has_times || start < s->r.start) s->r.start = start;
@@ -451,7 +461,7 @@ vpi_stats *vpi_stats_new(const vpi_stats_options *options)
     s->sample_step = 1;
     s->keyframe_step_ms = KEYFRAME_GAP_MS;
     s->r.variable = -1;
-    s->r.rate = (vpi_rational){0, 1};
+    s->r.rate = (vpi_rational){ 0, 1 };
     if (!options->video) return s;
     for (size_t i = 0; i < VPI_COUNT(options->declared); i++) {
         if (options->declared[i].num <= 0 || options->declared[i].den <= 0) continue;
@@ -483,7 +493,8 @@ void vpi_stats_finish(vpi_stats *s, vpi_stats_result *result)
         }
         choose_rate(s);
         if (s->shown == 1 && s->r.end <= s->last) {
-            s->r.end = s->last + vpi_rescale(s->r.rate.den, s->o.tb.den, s->r.rate.num * s->o.tb.num, VPI_NEAREST);
+            s->r.end =
+                s->last + vpi_rescale(s->r.rate.den, s->o.tb.den, s->r.rate.num * s->o.tb.num, VPI_NEAREST);
         }
     }
     *result = s->r;

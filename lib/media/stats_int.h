@@ -3,8 +3,8 @@
 #define VPI_MEDIA_STATS_INT_H
 
 /*
- * Timeline statistics of one stream from its packets in file order, in memory that does not grow with the title
- * (the keyframe list is thinned and capped). Knows nothing of libav*.
+ * Timeline statistics of one stream from its packets in file order, in memory that does not grow with the
+ * title (the keyframe list is thinned and capped). Knows nothing of libav*.
  */
 
 #include "base/common.h"
@@ -18,12 +18,12 @@ typedef struct vpi_stats_options {
     vpi_rational tb;
     vpi_rational declared[3]; /* rates that the file names, 0/1 where it does not; tried first */
     bool video;               /* rates and keyframes are wanted */
-    bool jumps_forward;       /* the format's clock may jump: 10 s without a frame are a jump, not a long frame */
+    bool jumps_forward; /* the format's clock may jump: 10 s without a frame are a jump, not a long frame */
 } vpi_stats_options;
 
 typedef struct vpi_stats_packet {
     bool has_pts, has_dts, key;
-    int64_t pts, dts, duration; /* ticks; duration 0 unknown */
+    int64_t pts, dts, duration;   /* ticks; duration 0 unknown */
     int64_t skip_start, skip_end; /* ticks of it that are not content */
     uint32_t skip_samples;        /* skip_start as the decoder counts it */
 } vpi_stats_packet;
@@ -46,8 +46,8 @@ typedef struct vpi_stats_result {
     int64_t keyframe_sum;
 } vpi_stats_result;
 
-vpi_stats *vpi_stats_new(const vpi_stats_options *options); /* NULL on no memory */
-vpi_stats *vpi_stats_free(vpi_stats *stats);                /* NULL is allowed */
+vpi_stats *vpi_stats_new(const vpi_stats_options *options);           /* NULL on no memory */
+vpi_stats *vpi_stats_free(vpi_stats *stats);                          /* NULL is allowed */
 bool vpi_stats_add(vpi_stats *stats, const vpi_stats_packet *packet); /* false on no memory */
 bool vpi_stats_started(const vpi_stats *stats); /* has a packet with a time been added? */
 /* Once, after the last packet. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * This folder where media is built out: every symbol stays and answers FEATURE_DISABLED, so that the rest links and
- * ingest, packaging, manifests and uploads work without libav* and x264.
+ * This folder where media is built out: every symbol stays and answers FEATURE_DISABLED, so that the rest
+ * links and ingest, packaging, manifests and uploads work without libav* and x264.
  */
 
 #include <vodpipe/probe.h>
@@ -13,7 +13,8 @@
 
 static vp_status disabled(vp_error *err)
 {
-    return vpi_fail(err, VP_E_UNSUPPORTED, "FEATURE_DISABLED", "this library was built without media support");
+    return vpi_fail(err, VP_E_UNSUPPORTED, "FEATURE_DISABLED",
+                    "this library was built without media support");
 }
 
 /* ---- probe ---- */
@@ -43,8 +44,8 @@ vp_status vp_probe(vp_context *context, vp_source *source, const vp_probe_option
 }
 
 vp_status vpi_scan(vp_context *context, vp_source *source, const vp_probe_options *options, vp_cancel *cancel,
-                   void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes), void *progress_user,
-                   vp_media **out, vp_error *err)
+                   void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes),
+                   void *progress_user, vp_media **out, vp_error *err)
 {
     (void)context;
     (void)source;
@@ -69,8 +70,8 @@ void vpi_packet_move(vpi_packet *to, vpi_packet *from)
     memset(from, 0, sizeof(*from));
 }
 
-vp_status vpi_demux_open(vp_context *context, vp_source *source, const vp_probe_options *limits, vp_cancel *cancel,
-                         vpi_demux **out, vp_error *err)
+vp_status vpi_demux_open(vp_context *context, vp_source *source, const vp_probe_options *limits,
+                         vp_cancel *cancel, vpi_demux **out, vp_error *err)
 {
     (void)context;
     (void)source;
@@ -121,7 +122,8 @@ const vpi_track *vpi_demux_track(const vpi_demux *demux, int32_t stream)
     return NULL;
 }
 
-vp_status vpi_demux_config(vpi_demux *demux, int32_t stream, const uint8_t **data, size_t *size, vp_error *err)
+vp_status vpi_demux_config(vpi_demux *demux, int32_t stream, const uint8_t **data, size_t *size,
+                           vp_error *err)
 {
     (void)demux;
     (void)stream;
@@ -174,8 +176,9 @@ uint32_t vpi_frame_height(const vpi_frame *frame)
     return 0;
 }
 
-vp_status vpi_video_reader_open(vp_context *context, vp_source *source, const vpi_video_reader_options *options,
-                                vp_cancel *cancel, vpi_video_reader **out, vp_error *err)
+vp_status vpi_video_reader_open(vp_context *context, vp_source *source,
+                                const vpi_video_reader_options *options, vp_cancel *cancel,
+                                vpi_video_reader **out, vp_error *err)
 {
     (void)context;
     (void)source;
@@ -207,7 +210,7 @@ void vpi_video_reader_damage(const vpi_video_reader *reader, uint64_t *concealed
 void vpi_video_colour_for(const vpi_track *track, vpi_video_colour *out)
 {
     (void)track;
-    *out = (vpi_video_colour){1, 1, 1};
+    *out = (vpi_video_colour){ 1, 1, 1 };
 }
 
 vp_status vpi_scaler_new(uint32_t from_width, uint32_t from_height, uint32_t to_width, uint32_t to_height,
@@ -250,8 +253,8 @@ vpi_h264enc *vpi_h264enc_free(vpi_h264enc *encoder)
     return NULL;
 }
 
-void vpi_h264enc_headers(const vpi_h264enc *encoder, const uint8_t **sps, size_t *sps_size, const uint8_t **pps,
-                         size_t *pps_size)
+void vpi_h264enc_headers(const vpi_h264enc *encoder, const uint8_t **sps, size_t *sps_size,
+                         const uint8_t **pps, size_t *pps_size)
 {
     (void)encoder;
     *sps = *pps = NULL;
@@ -264,8 +267,8 @@ uint32_t vpi_h264enc_reorder(const vpi_h264enc *encoder)
     return 0;
 }
 
-vp_status vpi_h264enc_encode(vpi_h264enc *encoder, vpi_frame *frame, int64_t pts, bool force_idr, vpi_coded *coded,
-                             vp_error *err)
+vp_status vpi_h264enc_encode(vpi_h264enc *encoder, vpi_frame *frame, int64_t pts, bool force_idr,
+                             vpi_coded *coded, vp_error *err)
 {
     (void)encoder;
     (void)frame;

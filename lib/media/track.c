@@ -10,10 +10,11 @@
 
 #include "bitstream/bitstream.h"
 
-#define SAR_MAX 1000u      /* wilder shapes are damage, not pictures */
-#define SETS_MAX 16u       /* parameter sets taken from Annex B extradata */
+#define SAR_MAX 1000u /* wilder shapes are damage, not pictures */
+#define SETS_MAX 16u  /* parameter sets taken from Annex B extradata */
 
-/* The fields of these names are enum values from libav*, possibly newer than the name table: NULL is unknown. */
+/* The fields of these names are enum values from libav*, possibly newer than the name table: NULL is
+ * unknown. */
 static const char *or_unknown(const char *name)
 {
     return name && strcmp(name, "reserved") != 0 ? name : "unknown";
@@ -21,7 +22,8 @@ static const char *or_unknown(const char *name)
 
 static void fill_colour(vpi_track *t, const AVCodecParameters *par)
 {
-    vpi_strlcpy(t->primaries, or_unknown(av_color_primaries_name(par->color_primaries)), sizeof(t->primaries));
+    vpi_strlcpy(t->primaries, or_unknown(av_color_primaries_name(par->color_primaries)),
+                sizeof(t->primaries));
     vpi_strlcpy(t->transfer, or_unknown(av_color_transfer_name(par->color_trc)), sizeof(t->transfer));
     vpi_strlcpy(t->matrix, or_unknown(av_color_space_name(par->color_space)), sizeof(t->matrix));
     t->cicp_primaries = (uint8_t)VPI_CLAMP((int)par->color_primaries, 0, 255);
@@ -47,14 +49,22 @@ static void fill_pixels(vpi_track *t, const AVStream *stream)
 
     if (d) {
         t->bit_depth = (uint32_t)d->comp[0].depth;
-        if (d->flags & AV_PIX_FMT_FLAG_RGB) chroma = "4:4:4";
-        else if (d->nb_components < 3) chroma = "4:0:0";
-        else if (d->log2_chroma_w == 1 && d->log2_chroma_h == 1) chroma = "4:2:0";
-        else if (d->log2_chroma_w == 1 && d->log2_chroma_h == 0) chroma = "4:2:2";
-        else if (d->log2_chroma_w == 0 && d->log2_chroma_h == 0) chroma = "4:4:4";
-        else if (d->log2_chroma_w == 0 && d->log2_chroma_h == 1) chroma = "4:4:0";
-        else if (d->log2_chroma_w == 2 && d->log2_chroma_h == 0) chroma = "4:1:1";
-        else if (d->log2_chroma_w == 2 && d->log2_chroma_h == 2) chroma = "4:1:0";
+        if (d->flags & AV_PIX_FMT_FLAG_RGB)
+            chroma = "4:4:4";
+        else if (d->nb_components < 3)
+            chroma = "4:0:0";
+        else if (d->log2_chroma_w == 1 && d->log2_chroma_h == 1)
+            chroma = "4:2:0";
+        else if (d->log2_chroma_w == 1 && d->log2_chroma_h == 0)
+            chroma = "4:2:2";
+        else if (d->log2_chroma_w == 0 && d->log2_chroma_h == 0)
+            chroma = "4:4:4";
+        else if (d->log2_chroma_w == 0 && d->log2_chroma_h == 1)
+            chroma = "4:4:0";
+        else if (d->log2_chroma_w == 2 && d->log2_chroma_h == 0)
+            chroma = "4:1:1";
+        else if (d->log2_chroma_w == 2 && d->log2_chroma_h == 2)
+            chroma = "4:1:0";
     }
     vpi_strlcpy(t->chroma, chroma, sizeof(t->chroma));
     if (par->color_trc == AVCOL_TRC_SMPTE2084) hdr = "pq";
@@ -64,8 +74,8 @@ static void fill_pixels(vpi_track *t, const AVStream *stream)
 }
 
 /*
- * The matrix maps the coded picture to the screen. A mirror is put first, as vpi_track.flipped has it: a matrix of
- * negative determinant is a left-right mirror followed by a rotation.
+ * The matrix maps the coded picture to the screen. A mirror is put first, as vpi_track.flipped has it: a
+ * matrix of negative determinant is a left-right mirror followed by a rotation.
  */
 static void fill_rotation(vpi_track *t, const AVStream *stream)
 {
@@ -130,7 +140,7 @@ vp_status vpi_track_avcc(const uint8_t *data, size_t size, vpi_buf *out, vp_erro
 
 static void h264_string(vpi_track *t, const AVCodecParameters *par)
 {
-    vpi_buf b = {0};
+    vpi_buf b = { 0 };
 
     if (par->extradata_size > 0 && par->extradata[0] == 1) {
         vpi_codecs_avc(par->extradata, (size_t)par->extradata_size, t->codecs, NULL);
@@ -150,8 +160,8 @@ static unsigned vp9_level(uint64_t pixels)
         uint64_t pixels;
         unsigned level;
     } table[] = {
-        {36864, 10}, {73728, 11}, {122880, 20}, {245760, 21}, {552960, 30}, {983040, 31}, {2228224, 40},
-        {8912896, 50}, {35651584, 60},
+        { 36864, 10 },  { 73728, 11 },   { 122880, 20 },  { 245760, 21 },   { 552960, 30 },
+        { 983040, 31 }, { 2228224, 40 }, { 8912896, 50 }, { 35651584, 60 },
     };
 
     for (size_t i = 0; i < VPI_COUNT(table); i++) {
@@ -193,7 +203,9 @@ static void fill_codec_string(vpi_track *t, const AVCodecParameters *par)
 
     t->codecs[0] = 0;
     switch (t->codec) {
-    case VPI_CODEC_H264: h264_string(t, par); break;
+    case VPI_CODEC_H264:
+        h264_string(t, par);
+        break;
     case VPI_CODEC_HEVC:
         if (size && extra[0] == 1) vpi_codecs_hevc(extra, size, t->codecs, NULL);
         break;
@@ -204,13 +216,26 @@ static void fill_codec_string(vpi_track *t, const AVCodecParameters *par)
         vpi_track_vpcc(t, par, vpcc);
         vpi_codecs_vp9(vpcc, sizeof(vpcc), t->codecs, NULL);
         break;
-    case VPI_CODEC_AAC: aac_string(t, par); break;
-    case VPI_CODEC_AC3: vpi_strlcpy(t->codecs, "ac-3", sizeof(t->codecs)); break;
-    case VPI_CODEC_EAC3: vpi_strlcpy(t->codecs, "ec-3", sizeof(t->codecs)); break;
-    case VPI_CODEC_OPUS: vpi_strlcpy(t->codecs, "opus", sizeof(t->codecs)); break;
-    case VPI_CODEC_FLAC: vpi_strlcpy(t->codecs, "fLaC", sizeof(t->codecs)); break;
-    case VPI_CODEC_MP3: vpi_strlcpy(t->codecs, "mp4a.40.34", sizeof(t->codecs)); break;
-    default: break;
+    case VPI_CODEC_AAC:
+        aac_string(t, par);
+        break;
+    case VPI_CODEC_AC3:
+        vpi_strlcpy(t->codecs, "ac-3", sizeof(t->codecs));
+        break;
+    case VPI_CODEC_EAC3:
+        vpi_strlcpy(t->codecs, "ec-3", sizeof(t->codecs));
+        break;
+    case VPI_CODEC_OPUS:
+        vpi_strlcpy(t->codecs, "opus", sizeof(t->codecs));
+        break;
+    case VPI_CODEC_FLAC:
+        vpi_strlcpy(t->codecs, "fLaC", sizeof(t->codecs));
+        break;
+    case VPI_CODEC_MP3:
+        vpi_strlcpy(t->codecs, "mp4a.40.34", sizeof(t->codecs));
+        break;
+    default:
+        break;
     }
 }
 
@@ -224,7 +249,7 @@ static void fill_video(vpi_track *t, const AVStream *stream)
     t->interlaced = par->field_order != AV_FIELD_UNKNOWN && par->field_order != AV_FIELD_PROGRESSIVE;
     t->has_b_frames = par->video_delay > 0;
     t->variable = -1;
-    t->frame_rate = (vpi_rational){0, 1};
+    t->frame_rate = (vpi_rational){ 0, 1 };
     fill_colour(t, par);
     fill_pixels(t, stream);
     fill_rotation(t, stream);
@@ -245,10 +270,14 @@ static void fill_audio(vpi_track *t, const AVCodecParameters *par)
 static vpi_kind kind_of(const AVStream *stream)
 {
     switch (stream->codecpar->codec_type) {
-    case AVMEDIA_TYPE_VIDEO: return VPI_KIND_VIDEO;
-    case AVMEDIA_TYPE_AUDIO: return VPI_KIND_AUDIO;
-    case AVMEDIA_TYPE_SUBTITLE: return VPI_KIND_TEXT;
-    default: return VPI_KIND_OTHER;
+    case AVMEDIA_TYPE_VIDEO:
+        return VPI_KIND_VIDEO;
+    case AVMEDIA_TYPE_AUDIO:
+        return VPI_KIND_AUDIO;
+    case AVMEDIA_TYPE_SUBTITLE:
+        return VPI_KIND_TEXT;
+    default:
+        return VPI_KIND_OTHER;
     }
 }
 
@@ -272,8 +301,9 @@ bool vpi_track_encrypted(const AVStream *stream)
     uint32_t tag = stream->codecpar->codec_tag;
 
     return vpi_libav_side_data(stream, AV_PKT_DATA_ENCRYPTION_INIT_INFO, &size) != NULL ||
-           tag == MKTAG('e', 'n', 'c', 'v') || tag == MKTAG('e', 'n', 'c', 'a') || tag == MKTAG('e', 'n', 'c', 't') ||
-           tag == MKTAG('d', 'r', 'm', 's') || tag == MKTAG('d', 'r', 'm', 'i') || tag == MKTAG('p', '6', '0', '8') ||
+           tag == MKTAG('e', 'n', 'c', 'v') || tag == MKTAG('e', 'n', 'c', 'a') ||
+           tag == MKTAG('e', 'n', 'c', 't') || tag == MKTAG('d', 'r', 'm', 's') ||
+           tag == MKTAG('d', 'r', 'm', 'i') || tag == MKTAG('p', '6', '0', '8') ||
            av_dict_get(stream->metadata, "enc_key_id", NULL, 0) != NULL;
 }
 
@@ -286,11 +316,12 @@ static void fill_times(vpi_track *t, const AVStream *stream, const AVFormatConte
         t->start = stream->start_time;
     }
     if (duration == AV_NOPTS_VALUE && format->duration != AV_NOPTS_VALUE && format->duration > 0) {
-        duration = vpi_rescale(format->duration, t->tb.den, vpi_rescale(AV_TIME_BASE, t->tb.num, 1, VPI_NEAREST),
-                               VPI_NEAREST);
+        duration = vpi_rescale(format->duration, t->tb.den,
+                               vpi_rescale(AV_TIME_BASE, t->tb.num, 1, VPI_NEAREST), VPI_NEAREST);
     }
     t->end = t->start;
-    if (duration != AV_NOPTS_VALUE && duration > 0 && !vpi_add_i64(t->start, duration, &t->end)) t->end = INT64_MAX;
+    if (duration != AV_NOPTS_VALUE && duration > 0 && !vpi_add_i64(t->start, duration, &t->end))
+        t->end = INT64_MAX;
 }
 
 void vpi_track_fill(vpi_track *track, const AVStream *stream, const AVFormatContext *format)
@@ -302,8 +333,8 @@ void vpi_track_fill(vpi_track *track, const AVStream *stream, const AVFormatCont
     track->kind = kind_of(stream);
     track->codec = vpi_libav_codec(par->codec_id);
     fill_name(track, par);
-    track->tb = (vpi_rational){stream->time_base.num, stream->time_base.den};
-    if (track->tb.num <= 0 || track->tb.den <= 0) track->tb = (vpi_rational){1, 1000000};
+    track->tb = (vpi_rational){ stream->time_base.num, stream->time_base.den };
+    if (track->tb.num <= 0 || track->tb.den <= 0) track->tb = (vpi_rational){ 1, 1000000 };
     entry = av_dict_get(stream->metadata, "language", NULL, 0);
     vpi_language_bcp47(entry ? entry->value : NULL, track->language);
     entry = av_dict_get(stream->metadata, "title", NULL, 0);
@@ -331,7 +362,7 @@ void vpi_packet_skips(const AVPacket *packet, uint32_t *start, uint32_t *end)
 /* Rate of the first SPS: a frame lasts two ticks of the VUI's clock (H.264 E.2.1, D.2.3). */
 static vpi_rational vui_rate(const AVCodecParameters *par)
 {
-    vpi_rational none = {0, 1};
+    vpi_rational none = { 0, 1 };
     vpi_h264_sps sps;
     vpi_avcc avcc;
     vpi_nal nal;
@@ -348,13 +379,14 @@ static vpi_rational vui_rate(const AVCodecParameters *par)
             found = vpi_h264_type(&nal) == VPI_H264_SPS;
         }
     }
-    if (!found || vpi_h264_sps_parse(&nal, &sps, NULL) < 0 || !sps.num_units_in_tick || !sps.time_scale) return none;
+    if (!found || vpi_h264_sps_parse(&nal, &sps, NULL) < 0 || !sps.num_units_in_tick || !sps.time_scale)
+        return none;
     return vpi_reduce(sps.time_scale, 2 * (int64_t)sps.num_units_in_tick);
 }
 
 void vpi_track_declared_rates(const AVStream *stream, vpi_rational rates[3])
 {
-    rates[0] = rates[1] = (vpi_rational){0, 1};
+    rates[0] = rates[1] = (vpi_rational){ 0, 1 };
     if (stream->avg_frame_rate.num > 0 && stream->avg_frame_rate.den > 0) {
         rates[0] = vpi_reduce(stream->avg_frame_rate.num, stream->avg_frame_rate.den);
     }

@@ -84,12 +84,12 @@ static vp_status dump(const json_t *json, size_t flags, vpi_buf *out, vp_error *
 
 vp_status vpi_json_dump(const json_t *json, vpi_buf *out, vp_error *err)
 {
-    return dump(json, JSON_COMPACT, out, err);
+    return dump(json, JSON_COMPACT | JSON_REAL_PRECISION(15), out, err);
 }
 
 vp_status vpi_json_dump_pretty(const json_t *json, vpi_buf *out, vp_error *err)
 {
-    VPI_TRY(dump(json, JSON_INDENT(2), out, err));
+    VPI_TRY(dump(json, JSON_INDENT(2) | JSON_REAL_PRECISION(15), out, err));
     vpi_buf_u8(out, '\n');
     return vpi_buf_failed(out) ? vpi_fail_nomem(err) : VP_OK;
 }

@@ -37,19 +37,6 @@ static bool word_valid(const char *text, bool commas)
     return true;
 }
 
-/* Labels are for people: all but control bytes and quotes, which HLS cannot carry (RFC 8216 4.2). */
-static bool label_valid(const char *text)
-{
-    size_t i;
-
-    for (i = 0; text[i]; i++) {
-        uint8_t c = (uint8_t)text[i];
-
-        if (c < 0x20 || c == 0x7F || c == '"') return false;
-    }
-    return i > 0;
-}
-
 static bool language_valid(const char *text)
 {
     size_t i, run = 0;
@@ -76,7 +63,7 @@ static vp_status check_words(const vpi_ptrack *t, const blame *b)
     if (!word_valid(t->group, false)) return refuse(b, "group", "not a name");
     if (!word_valid(t->codecs, true)) return refuse(b, "codecs", "not a list of codecs");
     if (t->language && !language_valid(t->language)) return refuse(b, "language", "not a BCP-47 tag");
-    if (t->label && !label_valid(t->label)) return refuse(b, "label", "not a label");
+    if (t->label && !t->label[0]) return refuse(b, "label", "empty");
     if (!vpi_kind_word(t->kind)) return refuse(b, "kind", "not known");
     if (!vpi_container_word(t->container)) return refuse(b, "container", "not known");
     if (t->timescale == 0) return refuse(b, "timescale", "zero");

@@ -14,12 +14,12 @@ enum { MDAT_HEADER = 8, PIECES = 64 };
 typedef struct fragment_job {
     const vpi_segment_in *in;
     const vpi_protect *protect;
-    const uint64_t *sorted, *starts;
+    const uint64_t *times, *starts; /* of decoding; of fragments */
     vpi_out *out;
-    vpi_buf head;       /* moof and the mdat header */
-    vpi_buf aux;        /* sample auxiliary information of the fragment */
-    vpi_buf aux_sizes;  /* one byte a sample */
-    uint8_t *scratch;   /* protected samples of the fragment */
+    vpi_buf head;      /* moof and the mdat header */
+    vpi_buf aux;       /* sample auxiliary information of the fragment */
+    vpi_buf aux_sizes; /* one byte a sample */
+    uint8_t *scratch;  /* protected samples of the fragment */
     size_t scratch_size;
 } fragment_job;
 
@@ -110,7 +110,8 @@ static void add_protection_boxes(fragment_job *job, size_t moof, size_t count)
     offset = b->size;
     vpi_buf_be32(b, 0);
     vpi_box_end(b, at);
-    at = vpi_fullbox_begin(b, VPI_FOURCC('s', 'e', 'n', 'c'), 0, job->in->setup->kind == VPI_KIND_VIDEO ? 2 : 0);
+    at = vpi_fullbox_begin(b, VPI_FOURCC('s', 'e', 'n', 'c'), 0,
+                           job->in->setup->kind == VPI_KIND_VIDEO ? 2 : 0);
     vpi_buf_be32(b, (uint32_t)count);
     vpi_buf_patch_be32(b, offset, (uint32_t)(b->size - moof)); /* from moof: default-base-is-moof */
     vpi_buf_add(b, job->aux.data, job->aux.size);
@@ -125,11 +126,14 @@ typedef struct run_form {
     uint64_t bytes;
 } run_form;
 
-static uint32_t sample_flags(const vpi_sample *s) { return s->sync ? FLAGS_SYNC : FLAGS_NON_SYNC; }
+static uint32_t sample_flags(const vpi_sample *s)
+{
+    return s->sync ? FLAGS_SYNC : FLAGS_NON_SYNC;
+}
 
 static uint64_t duration_of(const fragment_job *job, size_t i, size_t end, uint64_t fragment_end)
 {
-    return (i + 1 < end ? job->sorted[i + 1] : fragment_end) - job->sorted[i];
+    return (i + 1 < end ? job->times[i + 1] : fragment_end) - job->times[i];
 }
 
 /* What all samples have in common goes to tfhd. */
@@ -143,7 +147,7 @@ static vp_status choose_form(const fragment_job *job, size_t first, size_t end, 
     form->first_flags = sample_flags(&samples[first]) != form->default_flags;
     for (size_t i = first; i < end; i++) {
         uint64_t duration = duration_of(job, i, end, fragment_end);
-        int64_t offset = samples[i].pts - (int64_t)job->sorted[i];
+        int64_t offset = samples[i].pts - (int64_t)job->times[i];
 
         if (duration > UINT32_MAX || offset > INT32_MAX || offset < INT32_MIN) {
             return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "gap of more than 2^31 ticks at %lld",
@@ -160,7 +164,8 @@ static vp_status choose_form(const fragment_job *job, size_t first, size_t end, 
     }
     if (form->flags) form->first_flags = false;
     if (form->bytes > UINT32_MAX - MDAT_HEADER) {
-        return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "fragment of %llu bytes", (unsigned long long)form->bytes);
+        return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "fragment of %llu bytes",
+                        (unsigned long long)form->bytes);
     }
     return VP_OK;
 }
@@ -180,7 +185,8 @@ static void add_tfhd(vpi_buf *b, const run_form *form)
 }
 
 /* Returns the position of data_offset. */
-static size_t add_trun(fragment_job *job, size_t first, size_t end, uint64_t fragment_end, const run_form *form)
+static size_t add_trun(fragment_job *job, size_t first, size_t end, uint64_t fragment_end,
+                       const run_form *form)
 {
     const vpi_sample *samples = job->in->samples;
     vpi_buf *b = &job->head;
@@ -200,7 +206,7 @@ static size_t add_trun(fragment_job *job, size_t first, size_t end, uint64_t fra
         if (form->durations) vpi_buf_be32(b, (uint32_t)duration_of(job, i, end, fragment_end));
         vpi_buf_be32(b, (uint32_t)samples[i].size);
         if (form->flags) vpi_buf_be32(b, sample_flags(&samples[i]));
-        if (form->offsets) vpi_buf_be32(b, (uint32_t)(int32_t)(samples[i].pts - (int64_t)job->sorted[i]));
+        if (form->offsets) vpi_buf_be32(b, (uint32_t)(int32_t)(samples[i].pts - (int64_t)job->times[i]));
     }
     vpi_box_end(b, at);
     return data_offset;
@@ -226,7 +232,7 @@ static vp_status build_head(fragment_job *job, size_t f, size_t first, size_t en
     traf = vpi_box_begin(b, VPI_FOURCC('t', 'r', 'a', 'f'));
     add_tfhd(b, &form);
     at = vpi_fullbox_begin(b, VPI_FOURCC('t', 'f', 'd', 't'), 1, 0);
-    vpi_buf_be64(b, job->sorted[first]);
+    vpi_buf_be64(b, job->times[first]);
     vpi_box_end(b, at);
     data_offset = add_trun(job, first, end, fragment_end, &form);
     if (job->protect) add_protection_boxes(job, moof, end - first);
@@ -291,18 +297,23 @@ vp_status vpi_cmaf_segment_out(const vpi_segment_in *in, const vpi_protect *prot
                                vpi_segment *entry, vp_error *err)
 {
     fragment_job job = { .in = in, .protect = protect, .out = out };
-    uint64_t *sorted = NULL, *starts = NULL;
+    uint64_t *times = NULL, *starts = NULL;
     vp_status st;
 
     VPI_GO(vpi_segment_in_check(in, err));
-    sorted = vpi_calloc(in->count, sizeof(*sorted));
+    times = vpi_calloc(in->count, sizeof(*times));
     starts = vpi_calloc(in->fragment_count + 1, sizeof(*starts));
-    if (!sorted || !starts) {
+    if (!times || !starts) {
         st = vpi_fail_nomem(err);
         goto done;
     }
-    VPI_GO(vpi_segment_times(in, sorted, starts, err));
-    job.sorted = sorted;
+    VPI_GO(vpi_segment_times(in, times, starts, err));
+    for (size_t f = 0; f < in->fragment_count; f++) {
+        size_t end = f + 1 < in->fragment_count ? in->fragments[f + 1] : in->count;
+
+        vpi_decode_times(in->samples + in->fragments[f], end - in->fragments[f], times + in->fragments[f]);
+    }
+    job.times = times;
     job.starts = starts;
     vpi_entry_begin(entry, in);
     if (styp) VPI_GO(add_styp(out, err));
@@ -313,7 +324,7 @@ done:
     vpi_buf_dispose(&job.aux);
     vpi_buf_dispose(&job.aux_sizes);
     vpi_free(job.scratch);
-    vpi_free(sorted);
+    vpi_free(times);
     vpi_free(starts);
     return st;
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* CMAF header: ftyp and moov of one track (ISO/IEC 14496-12, 14496-15, 23000-19 7.3, 23001-7 for protection). */
+/*
+ * CMAF header: ftyp and moov of one track (ISO/IEC 14496-12, 14496-15, 23000-19 7.3, 23001-7 for protection).
+ */
 
 #include "package/package.h"
 
@@ -30,12 +32,16 @@ static const entry_type entry_types[] = {
 static const entry_type *find_type(const vpi_track_setup *setup)
 {
     for (size_t i = 0; i < VPI_COUNT(entry_types); i++) {
-        if (entry_types[i].codec == setup->codec && entry_types[i].kind == setup->kind) return &entry_types[i];
+        if (entry_types[i].codec == setup->codec && entry_types[i].kind == setup->kind)
+            return &entry_types[i];
     }
     return NULL;
 }
 
-static void add_zeros(vpi_buf *b, size_t count) { (void)vpi_buf_space(b, count); }
+static void add_zeros(vpi_buf *b, size_t count)
+{
+    (void)vpi_buf_space(b, count);
+}
 
 static void add_matrix(vpi_buf *b)
 {
@@ -76,14 +82,16 @@ static uint32_t shown_width(const vpi_track_setup *setup)
 {
     int64_t width = (int64_t)setup->width << 16;
 
-    if (setup->sar_num && setup->sar_den) width = vpi_rescale(width, setup->sar_num, setup->sar_den, VPI_NEAREST);
+    if (setup->sar_num && setup->sar_den)
+        width = vpi_rescale(width, setup->sar_num, setup->sar_den, VPI_NEAREST);
     return (uint32_t)VPI_MIN(width, (int64_t)UINT32_MAX);
 }
 
 static void add_tkhd(vpi_buf *b, const vpi_track_setup *setup)
 {
     bool video = setup->kind == VPI_KIND_VIDEO;
-    size_t at = vpi_fullbox_begin(b, VPI_FOURCC('t', 'k', 'h', 'd'), 0, 7); /* enabled, in movie, in preview */
+    size_t at =
+        vpi_fullbox_begin(b, VPI_FOURCC('t', 'k', 'h', 'd'), 0, 7); /* enabled, in movie, in preview */
 
     add_zeros(b, 8);
     vpi_buf_be32(b, 1); /* track_ID */
@@ -156,7 +164,10 @@ static void add_dinf(vpi_buf *b)
 }
 
 /* Size of an MPEG-4 descriptor body in 7-bit groups (14496-1 8.3.3), no longer than it has to be. */
-static size_t descriptor_head(size_t body) { return body < 128 ? 2 : body < 16384 ? 3 : body < 2097152 ? 4 : 5; }
+static size_t descriptor_head(size_t body)
+{
+    return body < 128 ? 2 : body < 16384 ? 3 : body < 2097152 ? 4 : 5;
+}
 
 static void add_descriptor(vpi_buf *b, unsigned tag, size_t body)
 {
@@ -177,9 +188,9 @@ static void add_esds(vpi_buf *b, const vpi_track_setup *setup)
     add_descriptor(b, 3, stream); /* ES_Descriptor */
     vpi_buf_be16(b, 0);
     vpi_buf_u8(b, 0);
-    add_descriptor(b, 4, decoder); /* DecoderConfigDescriptor */
-    vpi_buf_u8(b, 0x40);           /* ISO/IEC 14496-3 */
-    vpi_buf_u8(b, 0x15);           /* audio stream */
+    add_descriptor(b, 4, decoder);                               /* DecoderConfigDescriptor */
+    vpi_buf_u8(b, 0x40);                                         /* ISO/IEC 14496-3 */
+    vpi_buf_u8(b, 0x15);                                         /* audio stream */
     vpi_buf_be24(b, 768u * VPI_CLAMP(setup->channels, 1u, 64u)); /* 6144 bits for each channel */
     vpi_buf_be32(b, rate);
     vpi_buf_be32(b, rate);
@@ -204,7 +215,8 @@ static void add_config(vpi_buf *b, const vpi_track_setup *setup, const entry_typ
 
 static void add_sinf(vpi_buf *b, const vpi_protect *protect, uint32_t original)
 {
-    bool pattern = protect->scheme == VPI_FOURCC('c', 'b', 'c', 's') || protect->scheme == VPI_FOURCC('c', 'e', 'n', 's');
+    bool pattern = protect->scheme == VPI_FOURCC('c', 'b', 'c', 's') ||
+                   protect->scheme == VPI_FOURCC('c', 'e', 'n', 's');
     size_t sinf = vpi_box_begin(b, VPI_FOURCC('s', 'i', 'n', 'f'));
     size_t at = vpi_box_begin(b, VPI_FOURCC('f', 'r', 'm', 'a'));
     size_t schi;
@@ -267,7 +279,10 @@ static void add_audio_entry(vpi_buf *b, const vpi_track_setup *setup, const entr
     uint32_t rate = setup->sample_rate;
 
     if (setup->codec == VPI_CODEC_OPUS) rate = 48000; /* Opus in ISOBMFF 4.3.1 */
-    /* 16 bits hold no higher rate: FLAC in ISOBMFF 3.3.1 asks for the greatest regular division, others for 0. */
+    /*
+     * 16 bits hold no higher rate: FLAC in ISOBMFF 3.3.1 asks for the greatest regular division, others for
+     * 0.
+     */
     while (setup->codec == VPI_CODEC_FLAC && rate > 65535) rate /= 2;
     add_zeros(b, 8);
     vpi_buf_be16(b, setup->channels);
@@ -277,7 +292,8 @@ static void add_audio_entry(vpi_buf *b, const vpi_track_setup *setup, const entr
     add_config(b, setup, type);
 }
 
-static void add_stsd(vpi_buf *b, const vpi_track_setup *setup, const vpi_protect *protect, const entry_type *type)
+static void add_stsd(vpi_buf *b, const vpi_track_setup *setup, const vpi_protect *protect,
+                     const entry_type *type)
 {
     bool video = setup->kind == VPI_KIND_VIDEO;
     size_t stsd = vpi_fullbox_begin(b, VPI_FOURCC('s', 't', 's', 'd'), 0, 0);
@@ -301,7 +317,8 @@ static void add_stsd(vpi_buf *b, const vpi_track_setup *setup, const vpi_protect
     vpi_box_end(b, stsd);
 }
 
-static void add_stbl(vpi_buf *b, const vpi_track_setup *setup, const vpi_protect *protect, const entry_type *type)
+static void add_stbl(vpi_buf *b, const vpi_track_setup *setup, const vpi_protect *protect,
+                     const entry_type *type)
 {
     size_t stbl = vpi_box_begin(b, VPI_FOURCC('s', 't', 'b', 'l'));
     size_t at;
@@ -346,13 +363,15 @@ static vp_status check_setup(const vpi_track_setup *setup, const vpi_protect *pr
                         (int)setup->codec);
     }
     if (setup->timescale == 0 || setup->timescale > INT32_MAX) {
-        return vpi_fail(err, VP_E_ARG, NULL, "timescale %u is not within 1..2^31-1", (unsigned)setup->timescale);
+        return vpi_fail(err, VP_E_ARG, NULL, "timescale %u is not within 1..2^31-1",
+                        (unsigned)setup->timescale);
     }
     if (!setup->config || setup->config_size == 0 || setup->config_size > CONFIG_MAX) {
         return vpi_fail(err, VP_E_ARG, NULL, "decoder configuration of %zu bytes", setup->config_size);
     }
     if (video && (setup->width == 0 || setup->height == 0 || setup->width > 65535 || setup->height > 65535)) {
-        return vpi_fail(err, VP_E_ARG, NULL, "picture of %ux%u", (unsigned)setup->width, (unsigned)setup->height);
+        return vpi_fail(err, VP_E_ARG, NULL, "picture of %ux%u", (unsigned)setup->width,
+                        (unsigned)setup->height);
     }
     if (!video && (setup->channels == 0 || setup->channels > 255 || setup->sample_rate == 0)) {
         return vpi_fail(err, VP_E_ARG, NULL, "audio of %u channels and %u Hz", (unsigned)setup->channels,

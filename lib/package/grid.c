@@ -22,7 +22,10 @@ static uint64_t pieces(const vpi_grid *grid, uint64_t length)
     return count > 0 && rest < (grid->timescale + (uint64_t)1) / 2 ? count : count + 1;
 }
 
-uint64_t vpi_grid_segments(const vpi_grid *grid) { return pieces(grid, segment_ticks(grid)); }
+uint64_t vpi_grid_segments(const vpi_grid *grid)
+{
+    return pieces(grid, segment_ticks(grid));
+}
 
 uint64_t vpi_grid_start(const vpi_grid *grid, uint64_t n)
 {

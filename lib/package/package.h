@@ -3,9 +3,9 @@
 #define VPI_PACKAGE_H
 
 /*
- * Writers of segments: pure functions from the samples of one segment to bytes. All state that runs over a title
- * (numbers, times, continuity counters) is derived from absolute positions, so that segments may be made in any
- * order, by anybody, any number of times, with equal bytes.
+ * Writers of segments: pure functions from the samples of one segment to bytes. All state that runs over a
+ * title (numbers, times, continuity counters) is derived from absolute positions, so that segments may be
+ * made in any order, by anybody, any number of times, with equal bytes.
  */
 
 #include <vodpipe/io.h>
@@ -23,7 +23,10 @@ typedef struct vpi_track_setup {
     vpi_kind kind;   /* video, audio */
     vpi_codec codec; /* H264, AAC; CMAF also HEVC, AV1, VP9, AC3, EAC3, OPUS, FLAC */
     uint32_t timescale;
-    /* avcC, ASC, hvcC, av1C, vpcC, dac3, dec3, dOps, dfLa payload; of vpcC and dfLa what follows version and flags */
+    /*
+     * payload of avcC, ASC, hvcC, av1C, vpcC, dac3, dec3, dOps, dfLa; of vpcC and dfLa without version and
+     * flags
+     */
     const uint8_t *config;
     size_t config_size;
     char language[36]; /* BCP-47 */
@@ -40,25 +43,26 @@ typedef struct vpi_track_setup {
 
 /* One sample in decode order. data is borrowed until the segment function returns. */
 typedef struct vpi_sample {
-    int64_t pts;       /* ticks; not below the segment's start */
+    int64_t pts; /* ticks; not below the segment's start */
     bool sync;
     const uint8_t *data;
     size_t size;
 } vpi_sample;
 
 /*
- * The samples of one segment. Decode times are the sorted presentation times of each fragment, the last duration
- * of a fragment ends at the next one's start: exact, no edit list, tfdt = presentation time of the first picture.
+ * The samples of one segment. Decode times are the sorted presentation times of each fragment, the last
+ * duration of a fragment ends at the next one's start: exact, no edit list, tfdt = presentation time of the
+ * first picture.
  */
 typedef struct vpi_segment_in {
     const vpi_track_setup *setup;
     const vpi_sample *samples;
-    size_t count;              /* above 0 */
-    const size_t *fragments;   /* index of the first sample of each fragment; fragments[0] == 0 */
-    size_t fragment_count;     /* above 0 */
-    uint64_t start, end;       /* ticks */
-    uint64_t first_fragment;   /* fragments of this track before this segment in the whole title */
-    uint64_t first_sample;     /* samples of this track before this segment; only the protect step sees it */
+    size_t count;            /* above 0 */
+    const size_t *fragments; /* index of the first sample of each fragment; fragments[0] == 0 */
+    size_t fragment_count;   /* above 0 */
+    uint64_t start, end;     /* ticks */
+    uint64_t first_fragment; /* fragments of this track before this segment in the whole title */
+    uint64_t first_sample;   /* samples of this track before this segment; only the protect step sees it */
 } vpi_segment_in;
 
 /* ---- protection, per sample (ISO/IEC 23001-7); a later module provides the function ---- */
@@ -70,7 +74,7 @@ typedef struct vpi_subsample {
 #define VPI_SUBSAMPLES_MAX 512
 typedef struct vpi_protect_out {
     uint8_t iv[16];
-    uint8_t iv_size; /* 0 with a constant IV */
+    uint8_t iv_size;          /* 0 with a constant IV */
     uint32_t subsample_count; /* 0: whole sample */
     vpi_subsample subsamples[VPI_SUBSAMPLES_MAX];
 } vpi_protect_out;
@@ -79,8 +83,8 @@ typedef struct vpi_protect {
     uint8_t kid[16], constant_iv[16];
     uint8_t per_sample_iv_size, constant_iv_size, crypt_blocks, skip_blocks;
     /*
-     * Protects sample number `index` of the track (absolute): writes size bytes to `to`, fills *out. A sample never
-     * changes its size in CMAF. data NULL: simulate, fill *out's counts only, from `sizes` of in.
+     * Protects sample number `index` of the track (absolute): writes size bytes to `to`, fills *out. A sample
+     * never changes its size in CMAF. data NULL: simulate, fill *out's counts only, from `sizes` of in.
      */
     vp_status (*sample)(void *user, uint64_t index, const uint8_t *data, size_t size, uint8_t *to,
                         vpi_protect_out *out, vp_error *err);
@@ -90,16 +94,17 @@ typedef struct vpi_protect {
 /* ---- CMAF (ISO/IEC 23000-19) ---- */
 
 /* ftyp + moov. protect NULL: clear. */
-vp_status vpi_cmaf_init(const vpi_track_setup *setup, const vpi_protect *protect, vpi_buf *out, vp_error *err);
+vp_status vpi_cmaf_init(const vpi_track_setup *setup, const vpi_protect *protect, vpi_buf *out,
+                        vp_error *err);
 /*
- * [styp] + (moof + mdat) for each fragment, written to object; fills entry's start, ticks, bytes and fragments
- * (key, crc and offset are the caller's). styp is left out for single-file parts.
+ * [styp] + (moof + mdat) for each fragment, written to object; fills entry's start, ticks, bytes and
+ * fragments (key, crc and offset are the caller's). styp is left out for single-file parts.
  */
 vp_status vpi_cmaf_segment(const vpi_segment_in *in, const vpi_protect *protect, bool styp, vp_object *object,
                            vpi_segment *entry, vp_error *err);
 /*
- * The same numbers without bytes: exact size and fragment offsets. data pointers of samples may be NULL; then the
- * protect step is asked for counts from sizes alone.
+ * The same numbers without bytes: exact size and fragment offsets. data pointers of samples may be NULL; then
+ * the protect step is asked for counts from sizes alone.
  */
 vp_status vpi_cmaf_segment_size(const vpi_segment_in *in, const vpi_protect *protect, bool styp,
                                 vpi_segment *entry, vp_error *err);
@@ -107,8 +112,8 @@ vp_status vpi_cmaf_segment_size(const vpi_segment_in *in, const vpi_protect *pro
 vp_status vpi_cmaf_sidx(const vpi_ptrack *track, vpi_buf *out, vp_error *err);
 
 /*
- * Layout of a single file: appends the sidx to init (the init segment), sets the track's index and the offset of
- * every segment. With too many references there is no sidx: manifests list the segments instead.
+ * Layout of a single file: appends the sidx to init (the init segment), sets the track's index and the offset
+ * of every segment. With too many references there is no sidx: manifests list the segments instead.
  */
 vp_status vpi_ptrack_index(vpi_ptrack *track, vpi_buf *init, vp_error *err);
 
@@ -117,11 +122,12 @@ vp_status vpi_ptrack_index(vpi_ptrack *track, vpi_buf *init, vp_error *err);
 #define VPI_TS_BASE 900000 /* PTS of title time 0, 90 kHz */
 
 /*
- * PAT and PMT at every fragment, video PID 0x100 with PCR, audio PID 0x101. Counters begin at 0 in every segment
- * for media PIDs, whose payload packets are padded to a multiple of 16; PSI counters follow from first_fragment.
- * audio NULL: video only; with a count of 0 the tables still name it, so that they never change within a title.
- * video NULL: audio only. protect: UNSUPPORTED FEATURE_DISABLED unless NULL. min_frame: lower bound of the distance of two pictures in the
- * title, ticks of the video track: decode times of the first `reorder` pictures of a segment go back by it.
+ * PAT and PMT at every fragment, video PID 0x100 with PCR, audio PID 0x101. Counters begin at 0 in every
+ * segment for media PIDs, whose payload packets are padded to a multiple of 16; PSI counters follow from
+ * first_fragment. audio NULL: video only; with a count of 0 the tables still name it, so that they never
+ * change within a title. video NULL: audio only. protect: UNSUPPORTED FEATURE_DISABLED unless NULL.
+ * min_frame: lower bound of the distance of two pictures in the title, ticks of the video track: decode times
+ * of the first `reorder` pictures of a segment go back by it.
  */
 typedef struct vpi_ts_in {
     const vpi_segment_in *video;
@@ -129,18 +135,20 @@ typedef struct vpi_ts_in {
     uint32_t reorder;   /* pictures; 0..16 */
     uint64_t min_frame; /* ticks of the video timescale */
 } vpi_ts_in;
-vp_status vpi_ts_segment(const vpi_ts_in *in, const vpi_protect *protect, vp_object *object, vpi_segment *entry,
-                         vp_error *err);
+vp_status vpi_ts_segment(const vpi_ts_in *in, const vpi_protect *protect, vp_object *object,
+                         vpi_segment *entry, vp_error *err);
 /* The same numbers without bytes. Needs the samples' data: start codes and parameter sets depend on it. */
-vp_status vpi_ts_segment_size(const vpi_ts_in *in, const vpi_protect *protect, vpi_segment *entry, vp_error *err);
+vp_status vpi_ts_segment_size(const vpi_ts_in *in, const vpi_protect *protect, vpi_segment *entry,
+                              vp_error *err);
 /* ID3 timestamp + ADTS frames. */
-vp_status vpi_packed_audio_segment(const vpi_segment_in *in, vp_object *object, vpi_segment *entry, vp_error *err);
+vp_status vpi_packed_audio_segment(const vpi_segment_in *in, vp_object *object, vpi_segment *entry,
+                                   vp_error *err);
 
 /* ---- grid ---- */
 
 /*
- * Segment and fragment borders of a title: fragments of `fragment` ticks, `per_segment` of them in a segment; the
- * last segment is merged with the one before when it is under 0.5 s.
+ * Segment and fragment borders of a title: fragments of `fragment` ticks, `per_segment` of them in a segment;
+ * the last segment is merged with the one before when it is under 0.5 s.
  */
 typedef struct vpi_grid {
     uint32_t timescale;

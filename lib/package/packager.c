@@ -43,8 +43,8 @@ static vp_status take_options(vp_packager *pk, const vp_package_options *options
     return pk->prefix ? VP_OK : vpi_fail_nomem(err);
 }
 
-vp_status vp_packager_new(vp_context *context, const vp_package_options *options, vp_sink *sink, vp_store *store,
-                          vp_packager **out, vp_error *err)
+vp_status vp_packager_new(vp_context *context, const vp_package_options *options, vp_sink *sink,
+                          vp_store *store, vp_packager **out, vp_error *err)
 {
     vp_packager *pk;
     vp_status st;
@@ -89,7 +89,8 @@ static vp_status keep(vp_packager *pk, vp_status st, vp_error *err)
     return st;
 }
 
-vp_status vp_packager_add_track(vp_packager *packager, const vp_track_config *config, uint32_t *track, vp_error *err)
+vp_status vp_packager_add_track(vp_packager *packager, const vp_track_config *config, uint32_t *track,
+                                vp_error *err)
 {
     vp_track_config c;
     vpi_pk_track *t;
@@ -97,7 +98,8 @@ vp_status vp_packager_add_track(vp_packager *packager, const vp_track_config *co
 
     vp_error_init(err);
     VPI_TRY(check_state(packager, err));
-    if (!config || !track) return vpi_fail(err, VP_E_ARG, NULL, "no configuration, or nowhere for the number");
+    if (!config || !track)
+        return vpi_fail(err, VP_E_ARG, NULL, "no configuration, or nowhere for the number");
     vp_track_config_init(&c);
     VPI_TRY(vpi_copy_struct(&c, sizeof(c), config, err));
     if (packager->started) return vpi_fail(err, VP_E_STATE, NULL, "tracks are added before the first sample");
@@ -148,7 +150,8 @@ vp_status vp_packager_write(vp_packager *packager, uint32_t track, const vp_samp
 
     vp_error_init(err);
     VPI_TRY(check_state(packager, err));
-    if (!sample || track >= packager->track_count) return vpi_fail(err, VP_E_ARG, NULL, "no sample or no such track");
+    if (!sample || track >= packager->track_count)
+        return vpi_fail(err, VP_E_ARG, NULL, "no sample or no such track");
     vp_sample_init(&s);
     VPI_TRY(vpi_copy_struct(&s, sizeof(s), sample, err));
     if (!packager->started) {
@@ -186,7 +189,8 @@ static vp_status finish_track(vp_packager *pk, const vpi_pk_track *t, size_t ind
     track = &pk->presentation->p.tracks[index];
     if (track->segment_count == 0) {
         vpi_error_key(err, t->name);
-        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "track %s has no samples beside the picture", t->name);
+        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "track %s has no samples beside the picture",
+                        t->name);
     }
     if (track->kind == VP_TRACK_VIDEO) fill_rate(t, track);
     return track->single_file ? vpi_pk_join(pk, t, track, err) : VP_OK;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Where the push packager cuts. Targets lie on a fixed grid of whole multiples of the segment length, so that a late
- * IDR does not push all later borders; a border is the first sync sample at or after a target, and the next target
- * is the first one at least half a length after it. Fragments follow the same rule with their own length.
+ * Where the push packager cuts. Targets lie on a fixed grid of whole multiples of the segment length, so that
+ * a late IDR does not push all later borders; a border is the first sync sample at or after a target, and the
+ * next target is the first one at least half a length after it. Fragments follow the same rule with their own
+ * length.
  */
 
 #include "package/packager_int.h"
 
-#define TAIL_MS 500     /* shorter ends belong to what stands before them */
-#define TOLERANCE_MS 1  /* times of tracks with different timescales are rounded */
+#define TAIL_MS 500    /* shorter ends belong to what stands before them */
+#define TOLERANCE_MS 1 /* times of tracks with different timescales are rounded */
 
 typedef __int128 wide;
 
@@ -22,7 +23,8 @@ static wide difference(int64_t a, uint32_t scale_a, int64_t b, uint32_t scale_b)
 static int64_t next_target(int64_t ticks, uint32_t scale, uint64_t length_ms)
 {
     wide unit = (wide)scale * 2 * (int64_t)length_ms;
-    wide at = (wide)ticks * 2000 + (wide)scale * (int64_t)length_ms; /* (ticks + half) in 1 / (2000 scale) s */
+    wide at =
+        (wide)ticks * 2000 + (wide)scale * (int64_t)length_ms; /* (ticks + half) in 1 / (2000 scale) s */
 
     return (int64_t)((at + unit - 1) / unit) * (int64_t)length_ms;
 }
@@ -32,10 +34,13 @@ static bool reached(int64_t ticks, uint32_t scale, int64_t target_ms)
     return difference(ticks, scale, target_ms - TOLERANCE_MS, 1000) >= 0;
 }
 
-/* An audio border is the frame whose start is nearest to the target: the first whose middle lies behind it. */
+/*
+ * An audio border is the frame whose start is nearest to the target: the first whose middle lies behind it.
+ */
 static bool audio_reached(const vpi_pk_track *t, size_t i, int64_t at, uint32_t scale)
 {
-    return difference(2 * t->samples[i].pts + (int64_t)t->durations[i], t->setup.timescale, 2 * at, scale) >= 0;
+    return difference(2 * t->samples[i].pts + (int64_t)t->durations[i], t->setup.timescale, 2 * at, scale) >=
+           0;
 }
 
 static vp_status add_mark(vp_packager *pk, int64_t pts, bool segment, vp_error *err)
@@ -72,8 +77,8 @@ vp_status vpi_pk_look(vp_packager *pk, vp_error *err)
 }
 
 /*
- * The sample of t that begins at the mark; t->count when there is none. Video: a sync sample at the same time; when
- * it must be there and a later one has come, RENDITIONS_NOT_ALIGNED.
+ * The sample of t that begins at the mark; t->count when there is none. Video: a sync sample at the same
+ * time; when it must be there and a later one has come, RENDITIONS_NOT_ALIGNED.
  */
 static vp_status find_video(const vp_packager *pk, const vpi_pk_track *t, int64_t pts, bool must, size_t *at,
                             vp_error *err)
@@ -93,8 +98,9 @@ static vp_status find_video(const vp_packager *pk, const vpi_pk_track *t, int64_
         }
         if (!must) break;
         vpi_error_key(err, t->name);
-        return vpi_fail(err, VP_E_DATA, "RENDITIONS_NOT_ALIGNED", "track %s has no IDR picture at %lld.%03lld s",
-                        t->name, (long long)(pts / scale), (long long)(pts % scale * 1000 / scale));
+        return vpi_fail(err, VP_E_DATA, "RENDITIONS_NOT_ALIGNED",
+                        "track %s has no IDR picture at %lld.%03lld s", t->name, (long long)(pts / scale),
+                        (long long)(pts % scale * 1000 / scale));
     }
     *at = t->count;
     return VP_OK;
@@ -186,7 +192,8 @@ vp_status vpi_pk_cut(vp_packager *pk, bool finishing, vp_error *err)
     if (!finishing) {
         if (mark == pk->mark_count) return VP_AGAIN;
         /* Held back until what follows is known to be more than a tail. */
-        if (difference((int64_t)main->end, main->setup.timescale, pk->marks[mark].pts, main->setup.timescale) <
+        if (difference((int64_t)main->end, main->setup.timescale, pk->marks[mark].pts,
+                       main->setup.timescale) <
             (wide)main->setup.timescale * main->setup.timescale * TAIL_MS / 1000) {
             return VP_AGAIN;
         }

@@ -34,9 +34,9 @@ typedef struct vpi_pk_track {
     vpi_sample *samples;
     uint64_t *durations;
     size_t count, samples_cap, durations_cap;
-    int64_t last_pts;      /* audio: of the last sample, -1: none */
-    uint64_t end;          /* largest pts + duration so far */
-    uint64_t start;        /* of the segment that comes next, once there was a sample */
+    int64_t last_pts; /* audio: of the last sample, -1: none */
+    uint64_t end;     /* largest pts + duration so far */
+    uint64_t start;   /* of the segment that comes next, once there was a sample */
     bool started;
     uint64_t done_samples, done_fragments;
     /* the segment being cut: samples [0, cut), ends at cut_end; fragment starts */
@@ -71,12 +71,16 @@ struct vp_packager {
 };
 
 /* packager_track.c */
-vp_status vpi_pk_track_fill(vpi_pk_track *track, const vp_track_config *config, uint32_t formats, vp_error *err);
+vp_status vpi_pk_track_fill(vpi_pk_track *track, const vp_track_config *config, uint32_t formats,
+                            vp_error *err);
 void vpi_pk_track_dispose(vpi_pk_track *track);
 vp_status vpi_pk_track_push(vp_packager *pk, vpi_pk_track *track, const vp_sample *sample, vp_error *err);
 /* Drops the first n samples. */
 void vpi_pk_track_drop(vp_packager *pk, vpi_pk_track *track, size_t n);
-static inline bool vpi_pk_is_video(const vpi_pk_track *t) { return t->setup.kind == VPI_KIND_VIDEO; }
+static inline bool vpi_pk_is_video(const vpi_pk_track *t)
+{
+    return t->setup.kind == VPI_KIND_VIDEO;
+}
 
 /* packager_cut.c */
 /* Looks at the newest sample of the main track. */
@@ -87,15 +91,15 @@ vp_status vpi_pk_cut(vp_packager *pk, bool finishing, vp_error *err);
 vp_status vpi_pk_close(vp_packager *pk, vp_error *err);
 
 /* packager_write.c */
-vp_status vpi_pk_start(vp_packager *pk, vp_error *err);        /* presentation tracks, init segments */
+vp_status vpi_pk_start(vp_packager *pk, vp_error *err);         /* presentation tracks, init segments */
 vp_status vpi_pk_write_segment(vp_packager *pk, vp_error *err); /* what vpi_pk_cut cut */
 
 /* packager_single.c */
-vp_status vpi_pk_put_part(vp_packager *pk, const vpi_ptrack *track, const vpi_segment_in *in, vpi_segment *entry,
-                          vp_error *err);
+vp_status vpi_pk_put_part(vp_packager *pk, const vpi_ptrack *track, const vpi_segment_in *in,
+                          vpi_segment *entry, vp_error *err);
 vp_status vpi_pk_join(vp_packager *pk, const vpi_pk_track *from, vpi_ptrack *track, vp_error *err);
 void vpi_pk_remove_parts(vp_packager *pk);
-/* Begins one object whose size is known; VP_OBJECT_INIT also for a whole single file. */
+/* Begins one object whose size is known. */
 vp_status vpi_pk_begin(vp_packager *pk, const vpi_ptrack *track, int32_t kind, const char *key, uint64_t size,
                        vp_object **out, vp_error *err);
 

@@ -27,8 +27,8 @@ static vp_status put_once(vp_packager *pk, const char *name, const vpi_segment_i
     return vp_value_commit(out.value, err);
 }
 
-vp_status vpi_pk_put_part(vp_packager *pk, const vpi_ptrack *track, const vpi_segment_in *in, vpi_segment *entry,
-                          vp_error *err)
+vp_status vpi_pk_put_part(vp_packager *pk, const vpi_ptrack *track, const vpi_segment_in *in,
+                          vpi_segment *entry, vp_error *err)
 {
     char name[NAME];
     vp_status st;
@@ -44,8 +44,8 @@ vp_status vpi_pk_put_part(vp_packager *pk, const vpi_ptrack *track, const vpi_se
     return vpi_fail(err, VP_E_CONFLICT, "ALREADY_RUNNING", "another packager uses the same store");
 }
 
-static vp_status copy_part(vp_packager *pk, const char *name, uint64_t size, uint8_t *buffer, vp_object *object,
-                           vp_error *err)
+static vp_status copy_part(vp_packager *pk, const char *name, uint64_t size, uint8_t *buffer,
+                           vp_object *object, vp_error *err)
 {
     vp_source *source = NULL;
     uint64_t at = 0;
@@ -71,7 +71,8 @@ done:
     return st < 0 ? st : VP_OK;
 }
 
-static vp_status write_file(vp_packager *pk, vpi_ptrack *track, const vpi_buf *head, uint64_t total, vp_error *err)
+static vp_status write_file(vp_packager *pk, vpi_ptrack *track, const vpi_buf *head, uint64_t total,
+                            vp_error *err)
 {
     uint8_t *buffer = vpi_alloc(COPY);
     vp_object *object = NULL;
@@ -79,7 +80,7 @@ static vp_status write_file(vp_packager *pk, vpi_ptrack *track, const vpi_buf *h
     vp_status st;
 
     if (!buffer) return vpi_fail_nomem(err);
-    VPI_GO(vpi_pk_begin(pk, track, VP_OBJECT_INIT, track->init.key, total, &object, err));
+    VPI_GO(vpi_pk_begin(pk, track, VP_OBJECT_SEGMENT, track->init.key, total, &object, err));
     VPI_GO(vp_object_write(object, head->data, head->size, err));
     for (size_t i = 0; i < track->segment_count; i++) {
         part_name(track, i + 1, name);
@@ -93,49 +94,26 @@ done:
     return st;
 }
 
-/* Index behind the init; without one when there are more fragments than it can hold: HLS does not need it. */
-static vp_status add_index(vp_packager *pk, vpi_ptrack *track, vpi_buf *head, vp_error *err)
-{
-    vp_error own = VP_ERROR_INIT;
-    size_t before = head->size;
-    vp_status st = vpi_cmaf_sidx(track, head, &own);
-
-    if (st == VP_E_LIMIT) {
-        vpi_log(pk->context, VP_LOG_WARN, "package", "%s: %s; no index is written", track->init.key, own.message);
-        head->size = before;
-        return VP_OK;
-    }
-    if (st < 0) {
-        vpi_error_copy(err, &own);
-        return st;
-    }
-    track->index.key = vpi_strdup(track->init.key);
-    track->index.offset = before;
-    track->index.bytes = head->size - before;
-    return track->index.key ? VP_OK : vpi_fail_nomem(err);
-}
-
 vp_status vpi_pk_join(vp_packager *pk, const vpi_pk_track *from, vpi_ptrack *track, vp_error *err)
 {
     vpi_buf head = { 0 };
-    uint64_t at;
+    const vpi_segment *last = &track->segments[track->segment_count - 1];
     vp_status st;
 
     VPI_GO(vpi_cmaf_init(&from->setup, NULL, &head, err));
-    VPI_GO(add_index(pk, track, &head, err));
-    at = head.size;
+    VPI_GO(vpi_ptrack_index(track, &head, err));
+    if (!track->index.key) {
+        vpi_log(pk->context, VP_LOG_WARN, "package", "%s has too many fragments for an index",
+                track->init.key);
+    }
     for (size_t i = 0; i < track->segment_count; i++) {
-        vpi_segment *s = &track->segments[i];
-
-        s->key = vpi_strdup(track->init.key);
-        if (!s->key) {
+        track->segments[i].key = vpi_strdup(track->init.key);
+        if (!track->segments[i].key) {
             st = vpi_fail_nomem(err);
             goto done;
         }
-        s->offset = at;
-        at += s->bytes;
     }
-    st = write_file(pk, track, &head, at, err);
+    st = write_file(pk, track, &head, last->offset + last->bytes, err);
 done:
     vpi_buf_dispose(&head);
     return st;

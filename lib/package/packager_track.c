@@ -66,9 +66,11 @@ static vp_status fill_audio(vpi_pk_track *t, uint32_t formats, vp_error *err)
     return (formats & VP_FORMAT_TS) ? vpi_adts_setup(s, &asc, err) : VP_OK;
 }
 
-vp_status vpi_pk_track_fill(vpi_pk_track *track, const vp_track_config *config, uint32_t formats, vp_error *err)
+vp_status vpi_pk_track_fill(vpi_pk_track *track, const vp_track_config *config, uint32_t formats,
+                            vp_error *err)
 {
-    if (!name_valid(config->name)) return vpi_fail(err, VP_E_ARG, NULL, "name of a track is not a folder name");
+    if (!name_valid(config->name))
+        return vpi_fail(err, VP_E_ARG, NULL, "name of a track is not a folder name");
     if (config->timescale == 0 || config->timescale > INT32_MAX) {
         return vpi_fail(err, VP_E_ARG, NULL, "timescale of %s is not within 1..2^31-1", config->name);
     }
@@ -135,11 +137,12 @@ static vp_status check_picture(const vpi_pk_track *track, const vp_sample *sampl
                         track->name, (long long)sample->pts);
     }
     if ((sample->flags & VP_SAMPLE_SYNC) && !idr) {
-        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "sync sample of %s at %lld is no IDR picture", track->name,
-                        (long long)sample->pts);
+        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "sync sample of %s at %lld is no IDR picture",
+                        track->name, (long long)sample->pts);
     }
     if (!track->started && !idr) {
-        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "track %s does not begin with an IDR picture", track->name);
+        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "track %s does not begin with an IDR picture",
+                        track->name);
     }
     return VP_OK;
 }
@@ -148,14 +151,17 @@ static vp_status check_sample(const vp_packager *pk, const vpi_pk_track *track, 
                               vp_error *err)
 {
     if (sample->pts < 0 || sample->pts > TIME_MAX || sample->duration == 0 || sample->duration > UINT32_MAX) {
-        return vpi_fail(err, VP_E_ARG, NULL, "time or duration of a sample of %s is out of range", track->name);
+        return vpi_fail(err, VP_E_ARG, NULL, "time or duration of a sample of %s is out of range",
+                        track->name);
     }
     if (!sample->data || sample->size == 0 || sample->size > VPI_PK_SAMPLE ||
         (sample->flags & ~VP_SAMPLE_SYNC) != 0) {
-        return vpi_fail(err, VP_E_ARG, NULL, "sample of %s has no data, over 256 MiB or unknown flags", track->name);
+        return vpi_fail(err, VP_E_ARG, NULL, "sample of %s has no data, over 256 MiB or unknown flags",
+                        track->name);
     }
     if (pk->held + sample->size + VPI_PK_COST > VPI_PK_MEMORY) {
-        return vpi_fail(err, VP_E_LIMIT, "MEMORY_LIMIT", "more than 256 MiB wait for another track or an IDR");
+        return vpi_fail(err, VP_E_LIMIT, "MEMORY_LIMIT",
+                        "more than 256 MiB wait for another track or an IDR");
     }
     if (vpi_pk_is_video(track)) return check_picture(track, sample, err);
     if (sample->pts <= track->last_pts) {

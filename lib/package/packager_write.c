@@ -18,8 +18,8 @@ static vp_status audio_group(uint32_t channels, char **out, vp_error *err)
     return *out ? VP_OK : vpi_fail_nomem(err);
 }
 
-static vp_status add_ptrack(vp_packager *pk, const vpi_pk_track *t, int32_t container, const vpi_pk_track *muxed,
-                            size_t *index, vp_error *err)
+static vp_status add_ptrack(vp_packager *pk, const vpi_pk_track *t, int32_t container,
+                            const vpi_pk_track *muxed, size_t *index, vp_error *err)
 {
     const vpi_track_setup *s = &t->setup, *sound = vpi_pk_is_video(t) ? (muxed ? &muxed->setup : NULL) : s;
     vpi_ptrack *p = vpi_presentation_add_track(&pk->presentation->p);
@@ -87,7 +87,8 @@ static vp_status add_tracks_of(vp_packager *pk, bool video, vp_error *err)
         vpi_pk_track *t = &pk->tracks[i];
 
         if (vpi_pk_is_video(t) != video || !(pk->formats & VP_FORMAT_TS) || t == muxed) continue;
-        VPI_TRY(add_ptrack(pk, t, video ? VP_CONTAINER_TS : VP_CONTAINER_PACKED, video ? muxed : NULL, &t->ts, err));
+        VPI_TRY(add_ptrack(pk, t, video ? VP_CONTAINER_TS : VP_CONTAINER_PACKED, video ? muxed : NULL, &t->ts,
+                           err));
     }
     return VP_OK;
 }
@@ -101,6 +102,7 @@ vp_status vpi_pk_begin(vp_packager *pk, const vpi_ptrack *track, int32_t kind, c
 
     info.kind = kind;
     info.key = key;
+    if (track->single_file) kind = VP_OBJECT_INIT; /* a whole MP4 file */
     info.content_type = vpi_content_type(track->container, track->kind, kind);
     /* Names under a version folder are never used again. */
     info.cache_control = pk->prefix[0] ? "public, max-age=31536000, immutable" : "public, max-age=60";
@@ -177,7 +179,9 @@ static vp_status fill(const job *j, vpi_out *out, vpi_segment *entry, vp_error *
 static vp_status put_segment(vp_packager *pk, size_t index, const job *j, vp_error *err)
 {
     vpi_ptrack *track = &pk->presentation->p.tracks[index];
-    const char *suffix = j->container == VP_CONTAINER_CMAF ? "m4s" : j->container == VP_CONTAINER_TS ? "ts" : "aac";
+    const char *suffix = j->container == VP_CONTAINER_CMAF ? "m4s"
+                         : j->container == VP_CONTAINER_TS ? "ts"
+                                                           : "aac";
     vpi_segment *entry = vpi_ptrack_add_segment(track);
     vpi_out sizes = { 0 }, out = { 0 };
     char file[32];
@@ -192,8 +196,8 @@ static vp_status put_segment(vp_packager *pk, size_t index, const job *j, vp_err
     if (!entry->key) return vpi_fail_nomem(err);
     VPI_TRY(fill(j, &sizes, entry, err)); /* the exact size lets a sink send it in one request */
     if (entry->bytes > VPI_PK_BIG_SEGMENT) {
-        vpi_log(pk->context, VP_LOG_WARN, "package", "%s has %llu MB: players may run out of memory", entry->key,
-                (unsigned long long)(entry->bytes / 1000000));
+        vpi_log(pk->context, VP_LOG_WARN, "package", "%s has %llu MB: players may run out of memory",
+                entry->key, (unsigned long long)(entry->bytes / 1000000));
     }
     VPI_TRY(vpi_pk_begin(pk, track, VP_OBJECT_SEGMENT, entry->key, entry->bytes, &out.object, err));
     st = fill(j, &out, entry, err);
@@ -227,8 +231,9 @@ static int compare_pts(const void *a, const void *b)
 }
 
 /*
- * How far pictures are reordered and how close they stand. What later segments show can only make the step smaller,
- * never the decode times go back: the first one of a segment, start - reorder * min_frame, stays behind the last.
+ * How far pictures are reordered and how close they stand. What later segments show can only make the step
+ * smaller, never the decode times go back: the first one of a segment, start - reorder * min_frame, stays
+ * behind the last.
  */
 static vp_status plan_decoding(vpi_pk_track *t, vp_error *err)
 {
@@ -254,12 +259,13 @@ static vp_status plan_decoding(vpi_pk_track *t, vp_error *err)
         closest = VPI_MIN(closest, room > 0 ? (uint64_t)room / depth : 0);
     }
     t->min_frame = closest;
-    t->last_dts = n > depth ? sorted[n - 1 - depth]
-                            : (int64_t)t->start - (int64_t)((depth - (n - 1)) * closest);
+    t->last_dts =
+        n > depth ? sorted[n - 1 - depth] : (int64_t)t->start - (int64_t)((depth - (n - 1)) * closest);
     t->has_last_dts = true;
     vpi_free(sorted);
     if (depth > 16) {
-        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "pictures of %s are reordered by more than 16", t->name);
+        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "pictures of %s are reordered by more than 16",
+                        t->name);
     }
     return VP_OK;
 }
@@ -292,7 +298,8 @@ vp_status vpi_pk_write_segment(vp_packager *pk, vp_error *err)
 
         if (t->cut == 0) continue; /* audio that starts late or ended early */
         segment_of(t, &in);
-        if (t->cmaf != VPI_PK_NONE) VPI_TRY(put_segment(pk, t->cmaf, &(job){ VP_CONTAINER_CMAF, &in, NULL }, err));
+        if (t->cmaf != VPI_PK_NONE)
+            VPI_TRY(put_segment(pk, t->cmaf, &(job){ VP_CONTAINER_CMAF, &in, NULL }, err));
         if (t->ts == VPI_PK_NONE) continue;
         if (vpi_pk_is_video(t)) {
             VPI_TRY(put_transport(pk, t, muxed, err));

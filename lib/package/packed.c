@@ -10,7 +10,8 @@ vp_status vpi_adts_setup(const vpi_track_setup *setup, vpi_asc *asc, vp_error *e
     uint8_t header[7];
 
     if (setup->kind != VPI_KIND_AUDIO || setup->codec != VPI_CODEC_AAC) {
-        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "only AAC can be audio of a transport stream");
+        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
+                        "only AAC can be audio of a transport stream");
     }
     VPI_TRY(vpi_asc_parse(setup->config, setup->config_size, asc, err));
     if (!vpi_adts_write(asc, 100, header)) {
@@ -90,7 +91,8 @@ vp_status vpi_packed_audio_out(const vpi_segment_in *in, vpi_out *out, vpi_segme
     return VP_OK;
 }
 
-vp_status vpi_packed_audio_segment(const vpi_segment_in *in, vp_object *object, vpi_segment *entry, vp_error *err)
+vp_status vpi_packed_audio_segment(const vpi_segment_in *in, vp_object *object, vpi_segment *entry,
+                                   vp_error *err)
 {
     vpi_out out = { .object = object };
 

@@ -42,7 +42,7 @@ static vp_status add_reference(const vpi_segment *segment, size_t f, vpi_buf *ou
 
 vp_status vpi_cmaf_sidx(const vpi_ptrack *track, vpi_buf *out, vp_error *err)
 {
-    size_t count, at;
+    size_t count = 0, at;
 
     VPI_TRY(count_references(track, &count, err));
     at = vpi_fullbox_begin(out, VPI_FOURCC('s', 'i', 'd', 'x'), 1, 0);

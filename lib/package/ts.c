@@ -52,8 +52,8 @@ static void put_pcr(uint8_t *p, int64_t dts)
 }
 
 /* Header and adaptation field so that exactly `payload` bytes are left; returns their place. */
-static uint8_t *put_header(uint8_t *packet, unsigned pid, bool first, unsigned counter, const vpi_ts_unit *unit,
-                           size_t payload)
+static uint8_t *put_header(uint8_t *packet, unsigned pid, bool first, unsigned counter,
+                           const vpi_ts_unit *unit, size_t payload)
 {
     size_t field = VPI_TS_PACKET - 4 - payload; /* bytes of the adaptation field, its length byte included */
 
@@ -132,7 +132,8 @@ static vp_status write_unit(ts_writer *w, const vpi_ts_list *list, const vpi_ts_
         uint8_t *packet;
 
         VPI_TRY(next_packet(w, &packet, err));
-        copy_pieces(w->plan, &piece, &at, put_header(packet, list->pid, first, (*counter)++, unit, take), take);
+        copy_pieces(w->plan, &piece, &at, put_header(packet, list->pid, first, (*counter)++, unit, take),
+                    take);
         left -= take;
     }
     return VP_OK;
@@ -213,16 +214,19 @@ static void finish_entry(ts_writer *w)
     e->bytes = w->written;
 }
 
-vp_status vpi_ts_segment_out(const vpi_ts_in *in, const vpi_protect *protect, vpi_out *out, vpi_segment *entry,
-                             vp_error *err)
+vp_status vpi_ts_segment_out(const vpi_ts_in *in, const vpi_protect *protect, vpi_out *out,
+                             vpi_segment *entry, vp_error *err)
 {
     vpi_ts_plan plan = { 0 };
     ts_writer w = { .plan = &plan, .out = out, .entry = entry };
     vp_status st;
 
     if (protect) {
-        /* SAMPLE-AES of a transport stream changes sizes and stream types; the protect step knows only CMAF. */
-        return vpi_fail(err, VP_E_UNSUPPORTED, "FEATURE_DISABLED", "transport streams are not protected by sample");
+        /*
+         * SAMPLE-AES of a transport stream changes sizes and stream types; the protect step knows only CMAF.
+         */
+        return vpi_fail(err, VP_E_UNSUPPORTED, "FEATURE_DISABLED",
+                        "transport streams are not protected by sample");
     }
     VPI_GO(vpi_ts_plan_make(&plan, in, err));
     w.packets = vpi_alloc((size_t)BATCH * VPI_TS_PACKET);
@@ -240,15 +244,16 @@ done:
     return st;
 }
 
-vp_status vpi_ts_segment(const vpi_ts_in *in, const vpi_protect *protect, vp_object *object, vpi_segment *entry,
-                         vp_error *err)
+vp_status vpi_ts_segment(const vpi_ts_in *in, const vpi_protect *protect, vp_object *object,
+                         vpi_segment *entry, vp_error *err)
 {
     vpi_out out = { .object = object };
 
     return vpi_ts_segment_out(in, protect, &out, entry, err);
 }
 
-vp_status vpi_ts_segment_size(const vpi_ts_in *in, const vpi_protect *protect, vpi_segment *entry, vp_error *err)
+vp_status vpi_ts_segment_size(const vpi_ts_in *in, const vpi_protect *protect, vpi_segment *entry,
+                              vp_error *err)
 {
     vpi_out out = { 0 };
 

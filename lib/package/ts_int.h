@@ -48,7 +48,10 @@ void vpi_ts_plan_dispose(vpi_ts_plan *plan);
 /* Fills plan->pieces with the PES packet of a unit. */
 vp_status vpi_ts_gather(vpi_ts_plan *plan, const vpi_ts_list *list, const vpi_ts_unit *unit, vp_error *err);
 /* Bytes that the adaptation field takes in the first packet of a unit. */
-static inline unsigned vpi_ts_adaptation(const vpi_ts_unit *u) { return u->pcr ? 8 : u->random_access ? 2 : 0; }
+static inline unsigned vpi_ts_adaptation(const vpi_ts_unit *u)
+{
+    return u->pcr ? 8 : u->random_access ? 2 : 0;
+}
 uint64_t vpi_ts_packets(const vpi_ts_unit *unit); /* with the extra ones */
 
 #endif

@@ -4,9 +4,9 @@
 #include "package/ts_int.h"
 
 enum { PAYLOAD = VPI_TS_PACKET - 4, COUNTERS = 16, REORDER_MAX = 16 };
-#define AUDIO_SPAN 13500       /* of a PES packet beside video */
-#define AUDIO_ALONE_SPAN 7200  /* of one that carries the clock */
-#define AUDIO_BYTES 60000      /* PES_packet_length has 16 bits */
+#define AUDIO_SPAN 13500      /* of a PES packet beside video */
+#define AUDIO_ALONE_SPAN 7200 /* of one that carries the clock */
+#define AUDIO_BYTES 60000     /* PES_packet_length has 16 bits */
 
 /* ---- bytes of one unit ---- */
 
@@ -28,7 +28,8 @@ static void put_time(uint8_t *p, unsigned mark, int64_t time)
     p[4] = (uint8_t)((t << 1 & 0xFEu) | 1u);
 }
 
-static vp_status add_pes_header(vpi_ts_plan *plan, const vpi_ts_list *list, const vpi_ts_unit *unit, vp_error *err)
+static vp_status add_pes_header(vpi_ts_plan *plan, const vpi_ts_list *list, const vpi_ts_unit *unit,
+                                vp_error *err)
 {
     bool both = unit->pts != unit->dts;
     /* Video may be unbounded (2.4.3.7), other streams may not. */
@@ -93,13 +94,14 @@ static vp_status add_picture(vpi_ts_plan *plan, const vpi_sample *sample, vp_err
         VPI_TRY(add_nal(plan, &nal, err));
     }
     if (bad) {
-        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "length of a NAL unit reaches past its sample at %lld",
-                        (long long)sample->pts);
+        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT",
+                        "length of a NAL unit reaches past its sample at %lld", (long long)sample->pts);
     }
     return VP_OK;
 }
 
-static vp_status add_audio_frame(vpi_ts_plan *plan, const vpi_sample *sample, uint8_t header[7], vp_error *err)
+static vp_status add_audio_frame(vpi_ts_plan *plan, const vpi_sample *sample, uint8_t header[7],
+                                 vp_error *err)
 {
     if (!vpi_adts_write(&plan->asc, sample->size, header)) {
         return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "audio frame of %zu bytes", sample->size);
@@ -137,11 +139,14 @@ static uint64_t packets_needed(const vpi_ts_unit *unit)
     return unit->bytes <= first ? 1 : 1 + (unit->bytes - first + PAYLOAD - 1) / PAYLOAD;
 }
 
-uint64_t vpi_ts_packets(const vpi_ts_unit *unit) { return packets_needed(unit) + unit->extra; }
+uint64_t vpi_ts_packets(const vpi_ts_unit *unit)
+{
+    return packets_needed(unit) + unit->extra;
+}
 
 /*
- * Fills the list's packets up to a multiple of 16 with packets that carry at least a byte each, from the last unit
- * backwards, so that the first picture stays small. whole: PES headers are not cut.
+ * Fills the list's packets up to a multiple of 16 with packets that carry at least a byte each, from the last
+ * unit backwards, so that the first picture stays small. whole: PES headers are not cut.
  */
 static uint64_t spread(vpi_ts_list *list, uint64_t missing, bool whole)
 {
@@ -182,8 +187,9 @@ static vp_status place_clock(vpi_ts_list *list, int64_t next, vp_error *err)
         int64_t following = i + 1 < list->count ? list->units[i + 1].dts : next;
 
         if (u->dts > u->pts || following <= u->dts) {
-            return vpi_fail(err, VP_E_INTERNAL, NULL, "decode time %lld of picture %zu (shown at %lld, next %lld)",
-                            (long long)u->dts, i, (long long)u->pts, (long long)following);
+            return vpi_fail(err, VP_E_INTERNAL, NULL,
+                            "decode time %lld of picture %zu (shown at %lld, next %lld)", (long long)u->dts,
+                            i, (long long)u->pts, (long long)following);
         }
         u->pcr = u->fragment || following - last > VPI_TS_PCR_MAX;
         u->random_access = u->fragment;
@@ -258,7 +264,8 @@ static vp_status plan_audio(vpi_ts_plan *plan, vp_error *err)
         }
     }
     for (size_t i = 0; i < in->count;) {
-        vpi_ts_unit unit = { .first = i, .fragment = alone && f < in->fragment_count && in->fragments[f] == i };
+        vpi_ts_unit unit = { .first = i,
+                             .fragment = alone && f < in->fragment_count && in->fragments[f] == i };
         size_t end = in->count;
 
         if (unit.fragment) f++;
@@ -281,8 +288,10 @@ static vp_status check_input(const vpi_ts_in *in, vp_error *err)
     if (in->reorder > REORDER_MAX || in->min_frame > INT32_MAX || main->start > INT64_MAX / 4) {
         return vpi_fail(err, VP_E_INTERNAL, NULL, "times of a segment are out of range");
     }
-    if (in->video && (in->video->setup->kind != VPI_KIND_VIDEO || in->video->setup->codec != VPI_CODEC_H264)) {
-        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "only H.264 can be video of a transport stream");
+    if (in->video &&
+        (in->video->setup->kind != VPI_KIND_VIDEO || in->video->setup->codec != VPI_CODEC_H264)) {
+        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
+                        "only H.264 can be video of a transport stream");
     }
     for (size_t i = 0; i < main->count; i++) {
         if (!main->samples[i].data) return vpi_fail(err, VP_E_INTERNAL, NULL, "sample without data");

@@ -20,17 +20,17 @@
 
 void vp_transcode_options_init(vp_transcode_options *options)
 {
-    *options = (vp_transcode_options)VP_TRANSCODE_OPTIONS_INIT;
+    if (options) *options = (vp_transcode_options)VP_TRANSCODE_OPTIONS_INIT;
 }
 
 void vp_task_info_init(vp_task_info *info)
 {
-    *info = (vp_task_info){ .struct_size = (uint32_t)sizeof(*info) };
+    if (info) *info = (vp_task_info){ .struct_size = (uint32_t)sizeof(*info) };
 }
 
 void vp_task_options_init(vp_task_options *options)
 {
-    *options = (vp_task_options)VP_TASK_OPTIONS_INIT;
+    if (options) *options = (vp_task_options)VP_TASK_OPTIONS_INIT;
 }
 
 static vp_status bad(vp_error *err, const char *what)

@@ -27,7 +27,7 @@ struct vp_report {
     bool no_memory;
 };
 
-vp_report *vpi_report_new(void)
+vp_report *vpi_verify_report_new(void)
 {
     vp_report *r = vpi_calloc(1, sizeof(*r));
 
@@ -107,7 +107,7 @@ void vpi_warn(vpi_verifier *v, const char *rule, const char *where, const char *
     va_end(args);
 }
 
-vp_status vpi_report_status(const vp_report *report, vp_error *err)
+vp_status vpi_verify_report_status(const vp_report *report, vp_error *err)
 {
     return report->no_memory ? vpi_fail_nomem(err) : VP_OK;
 }

@@ -99,6 +99,9 @@ static void check_idr(vpi_verifier *v, vpi_media_state *s, const vpi_ts_stream *
     uint64_t tables = stream->at >= 376 ? stream->at - 376 : 0;
 
     vpi_check(v, p->sps && p->pps, "P04", s->where, "an IDR picture without parameter sets");
+    ts->idr_pts = u->pts;
+    /* An IDR picture inside a fragment, as in a last fragment that was too short to stand alone. */
+    if (stream->units > 0 && !stream->tables_before && !stream->random_access) return;
     vpi_check(v, stream->tables_before, "P17", s->where, "no PAT and PMT before the IDR picture at %llu",
               (unsigned long long)stream->at);
     vpi_check(v, stream->random_access, "P17", s->where, "an IDR picture without random_access_indicator");
@@ -111,7 +114,6 @@ static void check_idr(vpi_verifier *v, vpi_media_state *s, const vpi_ts_stream *
                   (unsigned long long)stream->end, (unsigned long long)(f->offset + f->idr_bytes));
     }
     ts->fragment++;
-    ts->idr_pts = u->pts;
 }
 
 static void check_picture(vpi_verifier *v, vpi_media_state *s, vpi_ts_stream *stream, const unit *u)

@@ -75,7 +75,7 @@ static vp_status run(vpi_verifier *v, bool published, vp_error *err)
     VPI_TRY(vpi_cancel_check(v->cancel, err));
     if (published) VPI_TRY(vpi_verify_manifests(v, err));
     VPI_TRY(vpi_verify_objects(v, err));
-    return vpi_report_status(v->report, err);
+    return vpi_verify_report_status(v->report, err);
 }
 
 /* The first failure goes into the error too: it is often all that a host logs. */
@@ -106,11 +106,11 @@ vp_status vp_verify(vp_context *context, vp_sink *sink, const vp_verify_options 
     VPI_TRY(vpi_context_check(context, err));
     VPI_TRY(vpi_cancel_check(cancel, err));
     VPI_TRY(check_arguments(&v, &o, err));
-    v.report = vpi_report_new();
+    v.report = vpi_verify_report_new();
     if (!v.report) return vpi_fail_nomem(err);
     st = o.presentation ? VP_OK : read_presentation(&v, &own, err);
     if (st == VP_OK) st = run(&v, !o.presentation, err);
-    if (st >= 0) st = vpi_report_status(v.report, err);
+    if (st >= 0) st = vpi_verify_report_status(v.report, err);
     if (st >= 0) {
         st = verdict(&v, err);
         *out = vp_report_ref(v.report);

@@ -35,16 +35,16 @@ typedef struct vpi_verifier {
 
 /* ---- report ---- */
 
-vp_report *vpi_report_new(void);
+vp_report *vpi_verify_report_new(void);
 /*
  * Counts a check; one that failed is kept with its rule (static text), where (copied, may be NULL) and a
- * text. Returns good. Running out of memory is seen by vpi_report_status.
+ * text. Returns good. Running out of memory is seen by vpi_verify_report_status.
  */
 bool vpi_check(vpi_verifier *v, bool good, const char *rule, const char *where, const char *format, ...)
     VPI_PRINTF(5, 6);
 void vpi_warn(vpi_verifier *v, const char *rule, const char *where, const char *format, ...) VPI_PRINTF(4, 5);
 /* NOMEM when a failure could not be kept. */
-vp_status vpi_report_status(const vp_report *report, vp_error *err);
+vp_status vpi_verify_report_status(const vp_report *report, vp_error *err);
 /* DATA in *cause is a failed check of this rule; other statuses stay errors and are copied to err. */
 vp_status vpi_caught(vpi_verifier *v, vp_status status, const vp_error *cause, const char *rule,
                      const char *where, vp_error *err);

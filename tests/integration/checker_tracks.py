@@ -370,8 +370,10 @@ class Loader:
         if idr:
             sets = [n for n, k in zip(nals, types) if k in ((32, 33, 34) if t.codec == "hevc" else (7, 8))]
             ck.check(len(sets) >= (3 if t.codec == "hevc" else 2), "P04", where, "IDR without parameter sets")
-            ck.check(p.random_access, "P17", where, "IDR without random_access_indicator")
-            ck.check(p.psi_before, "P17", where, "no PAT and PMT before the IDR")
+            # An IDR inside of a fragment needs neither: a short last fragment is merged into the one before.
+            inner = s.frames > 0 and not p.random_access and not p.psi_before
+            ck.check(inner or p.random_access, "P17", where, "IDR without random_access_indicator")
+            ck.check(inner or p.psi_before, "P17", where, "no PAT and PMT before the IDR")
             t.sets = sets
             if t.codec == "h264":
                 for n in sets:
@@ -381,9 +383,10 @@ class Loader:
                         ck.check(not t.codecs or t.codecs == [text], "P13", where, "parameter sets change")
                         t.codecs, t.sps = [text], sps
                         t.width, t.height = sps["width"], sps["height"]
-            s.fragments.append([ts.psi_at and max(188 * x for x in ts.psi_at if 188 * x <= p.at) + s.offset, 0, p.pts,
-                                None, p.end + s.offset])
             s.idr_pts = p.pts
+            if not inner:
+                tables = max([188 * x for x in ts.psi_at if 188 * x <= p.at], default=p.at)
+                s.fragments.append([tables + s.offset, 0, p.pts, None, p.end + s.offset])
         elif s.fragments:
             ck.check(p.pts > s.idr_pts, "P03", where, "open GOP: a picture is shown before its IDR")
         s.pts = getattr(s, "pts", [])

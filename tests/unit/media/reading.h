@@ -48,13 +48,15 @@ static inline int clip_end(void **state)
     return system(command);
 }
 
-/* Runs a shell command in the folder; FF stands for ffmpeg with quiet options. Fails the test where it fails. */
+/* Runs a shell command in the folder; FF stands for ffmpeg with quiet options. Fails the test where it
+ * fails. */
 static inline void shell(const char *command)
 {
     char text[4096];
 
     snprintf(text, sizeof(text),
-             "cd %s && FF() { nice ffmpeg -nostdin -v error -y -threads 1 \"$@\" 2>/dev/null; } && %s", clip_dir, command);
+             "cd %s && FF() { nice ffmpeg -nostdin -v error -y -threads 1 \"$@\" 2>/dev/null; } && %s",
+             clip_dir, command);
     if (system(text) != 0) {
         print_error("failed: %s\n", command);
         fail();
@@ -86,8 +88,9 @@ static inline vp_source *clip_source(const char *name)
 /* base.mp4 of FAILURES.md: 60 frames at 30/s and two seconds of tone. */
 static inline void have_base(void)
 {
-    have("base.mp4", "FF -f lavfi -i testsrc2=s=128x72:r=30:d=2 -f lavfi -i sine=1000:d=2:r=48000 -c:v libx264 "
-                     "-preset ultrafast -g 30 -c:a aac base.mp4");
+    have("base.mp4",
+         "FF -f lavfi -i testsrc2=s=128x72:r=30:d=2 -f lavfi -i sine=1000:d=2:r=48000 -c:v libx264 "
+         "-preset ultrafast -g 30 -c:a aac base.mp4");
 }
 
 /* The clip probed (full: scanned), NULL with err filled when it was refused. */
@@ -100,8 +103,10 @@ static inline vp_media *look(const char *name, int full, vp_error *err)
 
     options.full = (uint32_t)full;
     st = vp_probe(context, source, &options, NULL, &media, err);
-    if (st < 0) assert_null(media);
-    else assert_non_null(media);
+    if (st < 0)
+        assert_null(media);
+    else
+        assert_non_null(media);
     vp_source_unref(source);
     return media;
 }
@@ -124,7 +129,8 @@ static inline void refused(const char *name, int full, vp_status status, const c
         vp_media_unref(media);
         fail_msg("%s was accepted, %s expected", name, reason);
     }
-    if (strcmp(err.reason, reason) != 0) fail_msg("%s: %s (%s), %s expected", name, err.reason, err.message, reason);
+    if (strcmp(err.reason, reason) != 0)
+        fail_msg("%s: %s (%s), %s expected", name, err.reason, err.message, reason);
     assert_int_equal(err.status, status);
     assert_true(err.message[0] != 0 && err.op[0] != 0);
 }

@@ -35,9 +35,9 @@ static void test_rates(void **state)
     static const struct {
         const char *name;
         int64_t num, den;
-    } rates[] = { { "24000/1001", 24000, 1001 }, { "24", 24, 1 },       { "25", 25, 1 },
-                  { "30000/1001", 30000, 1001 }, { "30", 30, 1 },       { "50", 50, 1 },
-                  { "60000/1001", 60000, 1001 }, { "12.5", 25, 2 },     { "10", 10, 1 } };
+    } rates[] = { { "24000/1001", 24000, 1001 }, { "24", 24, 1 },   { "25", 25, 1 },
+                  { "30000/1001", 30000, 1001 }, { "30", 30, 1 },   { "50", 50, 1 },
+                  { "60000/1001", 60000, 1001 }, { "12.5", 25, 2 }, { "10", 10, 1 } };
     char name[64], command[512];
 
     (void)state;
@@ -58,13 +58,15 @@ static void test_rates(void **state)
     }
 }
 
-/* The recipe of FAILURES I01, in ticks of MP4, of 1/600 and of Matroska: 13.4 on average, libav* says 30 or 600. */
+/* The recipe of FAILURES I01, in ticks of MP4, of 1/600 and of Matroska: 13.4 on average, libav* says 30
+ * or 600. */
 static void test_variable(void **state)
 {
     static const char *const names[] = { "vfr.mp4", "vfr600.mov", "vfr.mkv" };
 
     (void)state;
-    shell("FF -f lavfi -i testsrc2=s=64x64:r=30:d=4 -vf \"select='eq(mod(n\\,7)\\,0)+eq(mod(n\\,3)\\,0)'\" -vsync vfr "
+    shell("FF -f lavfi -i testsrc2=s=64x64:r=30:d=4 -vf \"select='eq(mod(n\\,7)\\,0)+eq(mod(n\\,3)\\,0)'\" "
+          "-vsync vfr "
           "-c:v libx264 -preset ultrafast vfr.mp4 && FF -i vfr.mp4 -c copy vfr.mkv && "
           "FF -i vfr.mp4 -c copy -video_track_timescale 600 vfr600.mov");
     for (size_t i = 0; i < 3; i++) {
@@ -84,7 +86,8 @@ static void test_variable(void **state)
 static void test_timescale_600(void **state)
 {
     (void)state;
-    shell("FF -f lavfi -i testsrc2=s=64x64:r=30000/1001:d=3 -c:v libx264 -preset ultrafast -video_track_timescale 600 "
+    shell("FF -f lavfi -i testsrc2=s=64x64:r=30000/1001:d=3 -c:v libx264 -preset ultrafast "
+          "-video_track_timescale 600 "
           "s600.mov");
     expect_rate("s600.mov", 1, 0, 30000, 1001);
 }
@@ -142,7 +145,8 @@ static void test_rotation(void **state)
     (void)state;
     have_base();
     shell("FF -i base.mp4 -c copy -metadata:s:v:0 rotate=90 rot90.mp4 && FF -i base.mp4 -c copy "
-          "-metadata:s:v:0 rotate=180 rot180.mp4 && FF -i base.mp4 -c copy -metadata:s:v:0 rotate=270 rot270.mp4");
+          "-metadata:s:v:0 rotate=180 rot180.mp4 && FF -i base.mp4 -c copy -metadata:s:v:0 rotate=270 "
+          "rot270.mp4");
     expect_display("rot90.mp4", 270, 0, 72, 128);
     expect_display("rot180.mp4", 180, 0, 128, 72);
     expect_display("rot270.mp4", 90, 0, 72, 128);
@@ -164,7 +168,9 @@ static void test_sar(void **state)
     static const struct {
         const char *sar;
         unsigned num, den, w, h;
-    } table[] = { { "16/11", 16, 11, 186, 72 }, { "8/9", 8, 9, 128, 81 }, { "1", 1, 1, 128, 72 },
+    } table[] = { { "16/11", 16, 11, 186, 72 },
+                  { "8/9", 8, 9, 128, 81 },
+                  { "1", 1, 1, 128, 72 },
                   { "199/200", 1, 1, 128, 72 } };
     char command[256];
 
@@ -173,9 +179,10 @@ static void test_sar(void **state)
         vp_media *m;
         const vpi_track *t;
 
-        snprintf(command, sizeof(command),
-                 "FF -f lavfi -i testsrc2=s=128x72:r=10:d=1 -vf setsar=%s -c:v libx264 -preset ultrafast sar.mkv",
-                 table[i].sar);
+        snprintf(
+            command, sizeof(command),
+            "FF -f lavfi -i testsrc2=s=128x72:r=10:d=1 -vf setsar=%s -c:v libx264 -preset ultrafast sar.mkv",
+            table[i].sar);
         shell(command);
         m = accepted("sar.mkv", 1);
         t = video_of(m);
@@ -193,7 +200,8 @@ static void test_colour(void **state)
     const vpi_track *t;
 
     (void)state;
-    shell("FF -f lavfi -i testsrc2=s=128x72:r=10:d=1 -pix_fmt yuv420p10le -color_primaries bt2020 -color_trc arib-std-b67 "
+    shell("FF -f lavfi -i testsrc2=s=128x72:r=10:d=1 -pix_fmt yuv420p10le -color_primaries bt2020 -color_trc "
+          "arib-std-b67 "
           "-colorspace bt2020nc -color_range tv -c:v libx264 -preset ultrafast hlg.mp4");
     m = accepted("hlg.mp4", 0);
     t = video_of(m);
@@ -213,7 +221,8 @@ static void test_interlaced(void **state)
     vp_media *m;
 
     (void)state;
-    shell("FF -f lavfi -i testsrc2=s=128x96:r=50:d=1 -vf tinterlace=interleave_top -c:v libx264 -x264opts tff=1 "
+    shell("FF -f lavfi -i testsrc2=s=128x96:r=50:d=1 -vf tinterlace=interleave_top -c:v libx264 -x264opts "
+          "tff=1 "
           "-flags +ildct+ilme il.mkv");
     m = accepted("il.mkv", 1);
     assert_true(video_of(m)->interlaced);
@@ -276,7 +285,8 @@ static void test_jump(void **state)
 
     (void)state;
     have_base();
-    shell("FF -i base.mp4 -c copy a.ts && FF -i base.mp4 -c copy -output_ts_offset 5000 b.ts && cat a.ts b.ts >jump.ts "
+    shell("FF -i base.mp4 -c copy a.ts && FF -i base.mp4 -c copy -output_ts_offset 5000 b.ts && cat a.ts "
+          "b.ts >jump.ts "
           "&& FF -i base.mp4 -c copy -output_ts_offset 95441.3 -f mpegts wrap.ts");
     m = accepted("jump.ts", 1);
     assert_non_null(warned(m, "TIMELINE_REPAIRED"));
@@ -299,7 +309,8 @@ static void test_tracks(void **state)
 
     (void)state;
     have_base();
-    shell("printf '1\\n00:00:00,500 --> 00:00:01,000\\nhello\\n' >s.srt && FF -i base.mp4 -i s.srt -map 0:v -map 0:a "
+    shell("printf '1\\n00:00:00,500 --> 00:00:01,000\\nhello\\n' >s.srt && FF -i base.mp4 -i s.srt -map 0:v "
+          "-map 0:a "
           "-map 0:a -map 1 -c copy -c:s mov_text -metadata:s:a:0 language=eng -metadata:s:a:1 language=fre "
           "-timecode 01:00:00:00 tracks.mp4");
     m = accepted("tracks.mp4", 1);
@@ -309,13 +320,15 @@ static void test_tracks(void **state)
     assert_non_null(warned(m, "SUBTITLE_UNSUPPORTED"));
     assert_non_null(warned(m, "MOOV_AT_END"));
     vp_media_unref(m);
-    shell("FF -f lavfi -i color=red:s=200x200 -frames:v 1 art.jpg && FF -i base.mp4 -i art.jpg -map 0:a -map 1 -c copy "
+    shell("FF -f lavfi -i color=red:s=200x200 -frames:v 1 art.jpg && FF -i base.mp4 -i art.jpg -map 0:a -map "
+          "1 -c copy "
           "-disposition:v:0 attached_pic art.m4a");
     m = accepted("art.m4a", 1);
     assert_int_equal(vpi_media_count(&m->m, VPI_KIND_VIDEO), 0);
     assert_int_equal(vpi_media_count(&m->m, VPI_KIND_AUDIO), 1);
     vp_media_unref(m);
-    shell("FF -i base.mp4 -f lavfi -i sine=d=2 -map 0 -map 1 -c:v copy -c:a:0 copy -c:a:1 adpcm_g722 drop.mkv");
+    shell(
+        "FF -i base.mp4 -f lavfi -i sine=d=2 -map 0 -map 1 -c:v copy -c:a:0 copy -c:a:1 adpcm_g722 drop.mkv");
     m = accepted("drop.mkv", 1);
     assert_int_equal(vpi_media_count(&m->m, VPI_KIND_AUDIO), 1);
     assert_non_null(warned(m, "TRACK_DROPPED"));
@@ -332,7 +345,8 @@ static void test_late_track(void **state)
     vp_media *m;
 
     (void)state;
-    shell("FF -f lavfi -i testsrc2=s=64x64:r=10:d=12 -itsoffset 8 -f lavfi -i sine=d=4 -map 0 -map 1 -c:v libx264 -c:a aac "
+    shell("FF -f lavfi -i testsrc2=s=64x64:r=10:d=12 -itsoffset 8 -f lavfi -i sine=d=4 -map 0 -map 1 -c:v "
+          "libx264 -c:a aac "
           "lateaudio.ts");
     m = accepted("lateaudio.ts", 1);
     assert_int_equal(vpi_media_count(&m->m, VPI_KIND_AUDIO), 1);
@@ -350,7 +364,8 @@ static void test_edit_list(void **state)
     m = accepted("base.mp4", 0);
     assert_null(warned(m, "EDIT_LIST_APPROXIMATED"));
     vp_media_unref(m);
-    shell("python3 -c \"d=bytearray(open('base.mp4','rb').read()); i=d.index(b'elst'); d[i+20:i+24]=b'\\x00\\x02\\x00\\x00'; "
+    shell("python3 -c \"d=bytearray(open('base.mp4','rb').read()); i=d.index(b'elst'); "
+          "d[i+20:i+24]=b'\\x00\\x02\\x00\\x00'; "
           "open('rate2.mp4','wb').write(d)\"");
     m = accepted("rate2.mp4", 0);
     assert_non_null(warned(m, "EDIT_LIST_APPROXIMATED"));
@@ -365,7 +380,8 @@ static long ffprobe(const char *name, const char *stream, const char *entry)
     FILE *f;
 
     snprintf(command, sizeof(command),
-             "ffprobe -v error -count_packets -select_streams %s -show_entries stream=%s -of csv=p=0 '%s' 2>/dev/null",
+             "ffprobe -v error -count_packets -select_streams %s -show_entries stream=%s -of csv=p=0 '%s' "
+             "2>/dev/null",
              stream, entry, clip_path(name));
     f = popen(command, "r");
     assert_non_null(f);
@@ -428,7 +444,8 @@ static void test_containers(void **state)
         const char *name, *command, *format;
     } table[] = {
         { "c.mkv", "FF -i base.mp4 -c copy c.mkv", "matroska" },
-        { "c.webm", "FF -i base.mp4 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -c:a libopus c.webm", "webm" },
+        { "c.webm", "FF -i base.mp4 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -c:a libopus c.webm",
+          "webm" },
         { "c.ts", "FF -i base.mp4 -c copy c.ts", "mpegts" },
         { "c.flv", "FF -i base.mp4 -c copy c.flv", "flv" },
         { "c.avi", "FF -i base.mp4 -c:v mpeg4 -c:a mp3 c.avi", "avi" },
@@ -467,12 +484,15 @@ static void test_containers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rates),       cmocka_unit_test(test_variable),   cmocka_unit_test(test_timescale_600),
-        cmocka_unit_test(test_one_frame),   cmocka_unit_test(test_raw),        cmocka_unit_test(test_rotation),
-        cmocka_unit_test(test_sar),         cmocka_unit_test(test_colour),     cmocka_unit_test(test_interlaced),
-        cmocka_unit_test(test_skew),        cmocka_unit_test(test_priming),    cmocka_unit_test(test_jump),
-        cmocka_unit_test(test_tracks),      cmocka_unit_test(test_late_track), cmocka_unit_test(test_edit_list),
-        cmocka_unit_test(test_real_clips),  cmocka_unit_test(test_fingerprint), cmocka_unit_test(test_containers),
+        cmocka_unit_test(test_rates),         cmocka_unit_test(test_variable),
+        cmocka_unit_test(test_timescale_600), cmocka_unit_test(test_one_frame),
+        cmocka_unit_test(test_raw),           cmocka_unit_test(test_rotation),
+        cmocka_unit_test(test_sar),           cmocka_unit_test(test_colour),
+        cmocka_unit_test(test_interlaced),    cmocka_unit_test(test_skew),
+        cmocka_unit_test(test_priming),       cmocka_unit_test(test_jump),
+        cmocka_unit_test(test_tracks),        cmocka_unit_test(test_late_track),
+        cmocka_unit_test(test_edit_list),     cmocka_unit_test(test_real_clips),
+        cmocka_unit_test(test_fingerprint),   cmocka_unit_test(test_containers),
     };
 
     if (!clip_tools()) {

@@ -25,12 +25,13 @@ static void test_not_media(void **state)
     for (unsigned seed = 1; seed <= 12; seed++) {
         snprintf(name, sizeof(name), "random%u.mp4", seed);
         snprintf(command, sizeof(command),
-                 "python3 -c \"import random; random.seed(%u); open('%s','wb').write(random.randbytes(%u))\"", seed, name,
-                 seed * seed * 9000 + 1);
+                 "python3 -c \"import random; random.seed(%u); open('%s','wb').write(random.randbytes(%u))\"",
+                 seed, name, seed * seed * 9000 + 1);
         shell(command);
         both(name, VP_E_DATA, "INPUT_UNRECOGNISED");
     }
-    shell("yes text | head -c 100000 >text.mp4; head -c 100000 /dev/zero >zeros.mp4; printf '%%PDF-1.4\\n' >pdf.mp4; "
+    shell("yes text | head -c 100000 >text.mp4; head -c 100000 /dev/zero >zeros.mp4; printf '%%PDF-1.4\\n' "
+          ">pdf.mp4; "
           "printf 'a' >one.mp4");
     both("text.mp4", VP_E_DATA, "INPUT_UNRECOGNISED");
     both("zeros.mp4", VP_E_DATA, "INPUT_UNRECOGNISED");
@@ -40,7 +41,8 @@ static void test_not_media(void **state)
 
 static void test_stills(void **state)
 {
-    static const char *const names[] = { "still.png", "still.jpg", "still.webp", "still.gif", "still.bmp", "still.tiff" };
+    static const char *const names[] = { "still.png", "still.jpg", "still.webp",
+                                         "still.gif", "still.bmp", "still.tiff" };
 
     (void)state;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -68,7 +70,8 @@ static void test_cut(void **state)
         { "base.webm", "FF -i base.mp4 -c:v libvpx -deadline realtime -cpu-used 8 -c:a libvorbis base.webm",
           "INPUT_TRUNCATED", 1 },
         { "base.avi", "FF -i base.mp4 -c:v mpeg4 -c:a mp3 base.avi", "INPUT_TRUNCATED", 1 },
-        { "frag.mp4", "FF -i base.mp4 -c copy -movflags +frag_keyframe+empty_moov frag.mp4", "INPUT_TRUNCATED", 0 },
+        { "frag.mp4", "FF -i base.mp4 -c copy -movflags +frag_keyframe+empty_moov frag.mp4",
+          "INPUT_TRUNCATED", 0 },
         { "base.flv", "FF -i base.mp4 -c copy base.flv", "INPUT_TRUNCATED", 0 },
         { "base.mxf", "FF -i base.mp4 -c:v mpeg2video -c:a pcm_s16le base.mxf", "INPUT_TRUNCATED", 0 },
         { "base.asf", "FF -i base.mp4 -c:v wmv2 -c:a wmav2 base.asf", "INPUT_TRUNCATED", 1 },
@@ -110,7 +113,8 @@ static void test_every_cut(void **state)
         char command[160];
         vp_error err = VP_ERROR_INIT;
 
-        snprintf(command, sizeof(command), "head -c $(( $(stat -c %%s fast.mp4) * %u / 1000 )) fast.mp4 >some.mp4", permille);
+        snprintf(command, sizeof(command),
+                 "head -c $(( $(stat -c %%s fast.mp4) * %u / 1000 )) fast.mp4 >some.mp4", permille);
         shell(command);
         assert_null(look("some.mp4", 1, &err));
         assert_int_equal(err.status, VP_E_DATA);
@@ -128,14 +132,18 @@ static void test_forbidden(void **state)
     have_base();
     shell("FF -i base.mp4 -c copy a.ts");
     snprintf(command, sizeof(command),
-             "printf '#EXTM3U\\n#EXT-X-VERSION:3\\n#EXT-X-TARGETDURATION:3\\n#EXTINF:2.0,\\nfile://%s/a.ts\\n#EXT-X-ENDLIST\\n' "
+             "printf "
+             "'#EXTM3U\\n#EXT-X-VERSION:3\\n#EXT-X-TARGETDURATION:3\\n#EXTINF:2.0,\\nfile://%s/"
+             "a.ts\\n#EXT-X-ENDLIST\\n' "
              ">hls.mp4; printf 'ffconcat version 1.0\\nfile base.mp4\\n' >concat.mp4; "
              "printf '<?xml version=\"1.0\"?>\\n<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\">"
              "<BaseURL>file://%s/base.mp4</BaseURL></MPD>' >dash.mp4; "
-             "printf '\\357\\273\\277#EXTM3U\\nhttp://127.0.0.1:9/x.ts\\n' >bom.mp4; printf '  \\n#EXTM3U\\n' >blank.mp4; "
+             "printf '\\357\\273\\277#EXTM3U\\nhttp://127.0.0.1:9/x.ts\\n' >bom.mp4; printf '  "
+             "\\n#EXTM3U\\n' >blank.mp4; "
              "printf 'v=0\\no=- 0 0 IN IP4 127.0.0.1\\ns=x\\nm=video 5000 RTP/AVP 96\\n' >sdp.mp4; "
              "printf '<smil><body><video src=\"base.mp4\"/></body></smil>' >smil.mp4; "
-             "printf '\\377\\376#\\0E\\0X\\0T\\0M\\0003\\0U\\0\\n\\0' >utf16.mp4; sed -i 's/M.3.U/M\\x003\\x00U/' utf16.mp4; true",
+             "printf '\\377\\376#\\0E\\0X\\0T\\0M\\0003\\0U\\0\\n\\0' >utf16.mp4; sed -i "
+             "'s/M.3.U/M\\x003\\x00U/' utf16.mp4; true",
              clip_dir, clip_dir);
     shell(command);
     both("hls.mp4", VP_E_UNSUPPORTED, "INPUT_FORBIDDEN_FORMAT");
@@ -150,7 +158,8 @@ static void test_forbidden(void **state)
 static void test_text_only(void **state)
 {
     (void)state;
-    shell("printf '1\\n00:00:01,000 --> 00:00:02,000\\nhello\\n\\n2\\n00:00:03,000 --> 00:00:04,000\\nhello\\n' >sub.srt; "
+    shell("printf '1\\n00:00:01,000 --> 00:00:02,000\\nhello\\n\\n2\\n00:00:03,000 --> "
+          "00:00:04,000\\nhello\\n' >sub.srt; "
           "printf 'WEBVTT\\n\\n00:01.000 --> 00:02.000\\nhi\\n' >sub.vtt; FF -i sub.srt sub.mkv");
     both("sub.srt", VP_E_DATA, "INPUT_NO_VIDEO_OR_AUDIO");
     both("sub.vtt", VP_E_DATA, "INPUT_NO_VIDEO_OR_AUDIO");
@@ -160,8 +169,8 @@ static void test_text_only(void **state)
 /* File names are never read as addresses or patterns (I40). */
 static void test_names(void **state)
 {
-    static const char *const names[] = { "a:b.mp4", "x%03d.mp4", "-x", "new\nline.mp4", "\xff\xfe.mp4", "file:base.mp4",
-                                         "concat:a|b", "http:" };
+    static const char *const names[] = { "a:b.mp4",      "x%03d.mp4",     "-x",         "new\nline.mp4",
+                                         "\xff\xfe.mp4", "file:base.mp4", "concat:a|b", "http:" };
 
     (void)state;
     have_base();
@@ -180,7 +189,8 @@ static void test_encrypted(void **state)
 {
     (void)state;
     have_base();
-    shell("FF -i base.mp4 -c copy -encryption_scheme cenc-aes-ctr -encryption_key 76a6c65c5ea762046bd749a2e632ccbb "
+    shell("FF -i base.mp4 -c copy -encryption_scheme cenc-aes-ctr -encryption_key "
+          "76a6c65c5ea762046bd749a2e632ccbb "
           "-encryption_kid a7e61c373e219033c21091fa607bf3b8 enc.mp4 && "
           "FF -i base.mp4 -c copy a.ts && python3 -c \"d=bytearray(open('a.ts','rb').read())\n"
           "for i in range(0,len(d),188):\n"
@@ -190,14 +200,16 @@ static void test_encrypted(void **state)
     refused("scrambled.ts", 0, VP_E_UNSUPPORTED, "INPUT_ENCRYPTED");
 }
 
-static void with_options(const char *name, const vp_probe_options *options, vp_status status, const char *reason)
+static void with_options(const char *name, const vp_probe_options *options, vp_status status,
+                         const char *reason)
 {
     vp_error err = VP_ERROR_INIT;
     vp_source *source = clip_source(name);
     vp_media *media = NULL;
 
     vp_probe(context, source, options, NULL, &media, &err);
-    if (strcmp(err.reason, reason) != 0) fail_msg("%s: %s (%s), %s expected", name, err.reason, err.message, reason);
+    if (strcmp(err.reason, reason) != 0)
+        fail_msg("%s: %s (%s), %s expected", name, err.reason, err.message, reason);
     assert_int_equal(err.status, status);
     assert_null(media);
     vp_source_unref(source);
@@ -205,7 +217,8 @@ static void with_options(const char *name, const vp_probe_options *options, vp_s
 
 static void test_limits(void **state)
 {
-    static const uint8_t bomb[] = "GIF89a\x80\x3e\x80\x3e\0\0\0\x2c\0\0\0\0\x80\x3e\x80\x3e\0\x02\x02\x4c\x01\0\x3b";
+    static const uint8_t bomb[] =
+        "GIF89a\x80\x3e\x80\x3e\0\0\0\x2c\0\0\0\0\x80\x3e\x80\x3e\0\x02\x02\x4c\x01\0\x3b";
     vp_probe_options o = VP_PROBE_OPTIONS_INIT;
     int fd;
 
@@ -230,7 +243,8 @@ static void test_limits(void **state)
         o.max_frame_rate = 0;
     }
     /* Streams that show up late are bound as well. */
-    shell("FF -i base.mp4 -c:v mpeg2video -c:a mp2 base.mpg && FF -i base.mp4 -c copy base.flv && FF -i base.mp4 -c copy a.ts");
+    shell("FF -i base.mp4 -c:v mpeg2video -c:a mp2 base.mpg && FF -i base.mp4 -c copy base.flv && FF -i "
+          "base.mp4 -c copy a.ts");
     o = (vp_probe_options)VP_PROBE_OPTIONS_INIT;
     o.max_pixels = 128 * 72 - 1;
     with_options("base.mpg", &o, VP_E_LIMIT, "INPUT_LIMIT");
@@ -238,7 +252,8 @@ static void test_limits(void **state)
     with_options("a.ts", &o, VP_E_LIMIT, "INPUT_LIMIT");
     /* The container says small, the parameter sets say large. */
     shell("FF -f lavfi -i testsrc2=s=640x480:r=5:d=1 -c:v libx264 -preset ultrafast big.mkv && "
-          "python3 -c \"d=bytearray(open('big.mkv','rb').read()); i=d.index(b'\\xb0\\x82\\x02\\x80'); d[i+2:i+4]=b'\\x00\\x40'; "
+          "python3 -c \"d=bytearray(open('big.mkv','rb').read()); i=d.index(b'\\xb0\\x82\\x02\\x80'); "
+          "d[i+2:i+4]=b'\\x00\\x40'; "
           "open('lie.mkv','wb').write(d)\"");
     o.max_pixels = 128 * 480;
     with_options("lie.mkv", &o, VP_E_LIMIT, "INPUT_LIMIT");
@@ -273,13 +288,14 @@ static void test_unsupported_codec(void **state)
 /* Bytes changed anywhere: an answer, never a crash or a hang. */
 static void test_mutations(void **state)
 {
-    static const char *const names[] = { "base.mp4", "base.mkv", "a.ts", "base.avi", "base.mpg", "base.flv", "moving.gif",
-                                         "tone.opus" };
+    static const char *const names[] = { "base.mp4", "base.mkv", "a.ts",       "base.avi",
+                                         "base.mpg", "base.flv", "moving.gif", "tone.opus" };
     uint32_t seed = 12345;
 
     (void)state;
     have_base();
-    shell("FF -i base.mp4 -c copy a.ts; FF -i base.mp4 -c copy base.mkv; FF -i base.mp4 -c:v mpeg4 -c:a mp3 base.avi; "
+    shell("FF -i base.mp4 -c copy a.ts; FF -i base.mp4 -c copy base.mkv; FF -i base.mp4 -c:v mpeg4 -c:a mp3 "
+          "base.avi; "
           "FF -i base.mp4 -c:v mpeg2video -c:a mp2 base.mpg; FF -i base.mp4 -c copy base.flv; "
           "FF -f lavfi -i testsrc2=s=64x64:r=10:d=1 moving.gif; FF -f lavfi -i sine=d=3 tone.opus");
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -378,11 +394,20 @@ static void test_arguments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_not_media), cmocka_unit_test(test_stills),    cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_every_cut), cmocka_unit_test(test_forbidden), cmocka_unit_test(test_text_only),
-        cmocka_unit_test(test_names),     cmocka_unit_test(test_encrypted), cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_long),      cmocka_unit_test(test_unsupported_codec), cmocka_unit_test(test_mutations),
-        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_not_media),
+        cmocka_unit_test(test_stills),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_every_cut),
+        cmocka_unit_test(test_forbidden),
+        cmocka_unit_test(test_text_only),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_encrypted),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_long),
+        cmocka_unit_test(test_unsupported_codec),
+        cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_arguments),
     };
 
     if (!clip_tools()) {

@@ -56,8 +56,14 @@ static vpi_stats_result run(const series *s)
     return r;
 }
 
-#define TB(d) { 1, (d) }
-#define R(n, d) { (n), (d) }
+#define TB(d)                                                                                                \
+    {                                                                                                        \
+        1, (d)                                                                                               \
+    }
+#define R(n, d)                                                                                              \
+    {                                                                                                        \
+        (n), (d)                                                                                             \
+    }
 
 static void expect(const series *s, int variable, int64_t num, int64_t den)
 {
@@ -65,15 +71,18 @@ static void expect(const series *s, int variable, int64_t num, int64_t den)
 
     if (r.variable != variable || (variable == 0 && r.rate.num * den != num * r.rate.den)) {
         fail_msg("%lld/%lld in ticks of 1/%lld: found %lld/%lld, variable %d", (long long)s->rate.num,
-                 (long long)s->rate.den, (long long)s->tb.den, (long long)r.rate.num, (long long)r.rate.den, r.variable);
+                 (long long)s->rate.den, (long long)s->tb.den, (long long)r.rate.num, (long long)r.rate.den,
+                 r.variable);
     }
 }
 
 /* Each rate, with the file's own word for it and without, in the ticks of MP4, TS, Matroska and QuickTime. */
 static void test_rates(void **state)
 {
-    static const vpi_rational rates[] = { R(24000, 1001), R(24, 1), R(25, 1),       R(30000, 1001), R(30, 1),
-                                          R(50, 1),       R(25, 2), R(60000, 1001), R(60, 1),       R(10, 1) };
+    static const vpi_rational rates[] = {
+        R(24000, 1001), R(24, 1), R(25, 1),       R(30000, 1001), R(30, 1),
+        R(50, 1),       R(25, 2), R(60000, 1001), R(60, 1),       R(10, 1)
+    };
     static const int64_t tbs[] = { 90000, 1000, 600, 24000, 15360 };
 
     (void)state;
@@ -98,9 +107,11 @@ static void test_wrong_word(void **state)
     expect(&(series){ .rate = R(30, 1), .tb = TB(600), .declared = R(600, 1), .count = 900 }, 0, 30, 1);
     expect(&(series){ .rate = R(30, 1), .tb = TB(90000), .declared = R(90000, 1), .count = 900 }, 0, 30, 1);
     expect(&(series){ .rate = R(30, 1), .tb = TB(1000), .declared = R(60, 1), .count = 900 }, 0, 30, 1);
-    expect(&(series){ .rate = R(30000, 1001), .tb = TB(1000), .declared = R(1000, 1), .count = 900 }, 0, 30000, 1001);
+    expect(&(series){ .rate = R(30000, 1001), .tb = TB(1000), .declared = R(1000, 1), .count = 900 }, 0,
+           30000, 1001);
     /* 2997/125 and 24000/1001 are meant as the same. */
-    expect(&(series){ .rate = R(24000, 1001), .tb = TB(24000), .declared = R(2997, 125), .count = 900 }, 0, 24000, 1001);
+    expect(&(series){ .rate = R(24000, 1001), .tb = TB(24000), .declared = R(2997, 125), .count = 900 }, 0,
+           24000, 1001);
 }
 
 static void test_own_rate(void **state)
@@ -224,12 +235,15 @@ static void test_keyframe_list(void **state)
 /* Times at the ends of 64 bits are damage; nothing overflows. */
 static void test_wild(void **state)
 {
-    static const int64_t wild[] = { INT64_MIN, INT64_MAX, 0, -1, INT64_MAX / 2, INT64_MIN / 2, 1, INT64_MAX / 4 };
+    static const int64_t wild[] = { INT64_MIN,     INT64_MAX,     0, -1,
+                                    INT64_MAX / 2, INT64_MIN / 2, 1, INT64_MAX / 4 };
     static const vpi_rational tbs[] = { R(1, 90000), R(INT32_MAX, 1), R(1, INT32_MAX), R(1001, 30000) };
 
     (void)state;
     for (size_t t = 0; t < VPI_COUNT(tbs); t++) {
-        vpi_stats_options o = { .tb = tbs[t], .declared = { R(INT32_MAX, 1), R(1, INT32_MAX), R(25, 1) }, .video = true };
+        vpi_stats_options o = { .tb = tbs[t],
+                                .declared = { R(INT32_MAX, 1), R(1, INT32_MAX), R(25, 1) },
+                                .video = true };
         vpi_stats *stats = vpi_stats_new(&o);
         vpi_stats_result r;
 
@@ -272,10 +286,12 @@ static void test_rational(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rates),     cmocka_unit_test(test_wrong_word), cmocka_unit_test(test_own_rate),
-        cmocka_unit_test(test_gaps),      cmocka_unit_test(test_jitter),     cmocka_unit_test(test_drift),
-        cmocka_unit_test(test_counts),    cmocka_unit_test(test_one_frame),  cmocka_unit_test(test_jumps),
-        cmocka_unit_test(test_keyframe_list), cmocka_unit_test(test_wild),   cmocka_unit_test(test_rational),
+        cmocka_unit_test(test_rates),    cmocka_unit_test(test_wrong_word),
+        cmocka_unit_test(test_own_rate), cmocka_unit_test(test_gaps),
+        cmocka_unit_test(test_jitter),   cmocka_unit_test(test_drift),
+        cmocka_unit_test(test_counts),   cmocka_unit_test(test_one_frame),
+        cmocka_unit_test(test_jumps),    cmocka_unit_test(test_keyframe_list),
+        cmocka_unit_test(test_wild),     cmocka_unit_test(test_rational),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -57,9 +57,16 @@ void clip_fake_video(clip *c, size_t count, size_t gop, unsigned b, uint32_t tim
     assert_non_null(data);
     memset(c, 0, sizeof(*c));
     memcpy(c->config, fake_avcc, sizeof(fake_avcc));
-    c->setup = (vpi_track_setup){ .kind = VPI_KIND_VIDEO, .codec = VPI_CODEC_H264, .timescale = timescale,
-                                  .config = c->config, .config_size = sizeof(fake_avcc), .width = 320,
-                                  .height = 180, .primaries = 1, .transfer = 1, .matrix = 1 };
+    c->setup = (vpi_track_setup){ .kind = VPI_KIND_VIDEO,
+                                  .codec = VPI_CODEC_H264,
+                                  .timescale = timescale,
+                                  .config = c->config,
+                                  .config_size = sizeof(fake_avcc),
+                                  .width = 320,
+                                  .height = 180,
+                                  .primaries = 1,
+                                  .transfer = 1,
+                                  .matrix = 1 };
     for (size_t i = 0; i < count; i++) {
         size_t in_gop = i % gop, shown = i, at = 0;
         bool sync = in_gop == 0;
@@ -72,8 +79,10 @@ void clip_fake_video(clip *c, size_t count, size_t gop, unsigned b, uint32_t tim
             shown = first + k * (b + 1) + (place == 0 ? length - 1 : place - 1);
         }
         if (next_random(&random) % 3 == 0) at += put_nal(data + at, 9, 2, &random);
-        if (next_random(&random) % 3 == 0) at += put_nal(data + at, 6, 5 + next_random(&random) % 40, &random);
-        at += put_nal(data + at, sync ? 0x65 : 0x41, 12 + next_random(&random) % (sync ? 60000 : 3000), &random);
+        if (next_random(&random) % 3 == 0)
+            at += put_nal(data + at, 6, 5 + next_random(&random) % 40, &random);
+        at += put_nal(data + at, sync ? 0x65 : 0x41, 12 + next_random(&random) % (sync ? 60000 : 3000),
+                      &random);
         if (next_random(&random) % 4 == 0) {
             at += put_nal(data + at, sync ? 0x65 : 0x41, 2 + next_random(&random) % 500, &random);
         }
@@ -90,9 +99,15 @@ void clip_fake_audio(clip *c, size_t count, uint32_t rate, unsigned seed)
 
     memset(c, 0, sizeof(*c));
     assert_true(vpi_asc_write_lc(rate, 2, c->config));
-    c->setup = (vpi_track_setup){ .kind = VPI_KIND_AUDIO, .codec = VPI_CODEC_AAC, .timescale = rate,
-                                  .config = c->config, .config_size = 2, .sample_rate = rate, .channels = 2,
-                                  .kbps = 128, .language = "en" };
+    c->setup = (vpi_track_setup){ .kind = VPI_KIND_AUDIO,
+                                  .codec = VPI_CODEC_AAC,
+                                  .timescale = rate,
+                                  .config = c->config,
+                                  .config_size = 2,
+                                  .sample_rate = rate,
+                                  .channels = 2,
+                                  .kbps = 128,
+                                  .language = "en" };
     for (size_t i = 0; i < count; i++) {
         size_t size = 6 + next_random(&random) % 400;
 
@@ -152,7 +167,10 @@ int run(char **text, const char *format, ...)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-bool have_ffmpeg(void) { return run(NULL, "command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null") == 0; }
+bool have_ffmpeg(void)
+{
+    return run(NULL, "command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null") == 0;
+}
 
 static uint8_t *read_file(const char *name, size_t *size)
 {
@@ -249,14 +267,21 @@ void clip_real_video(clip *c, const char *input, const char *options, uint32_t t
     int64_t first = INT64_MAX, last = 0;
 
     memset(c, 0, sizeof(*c));
-    c->setup = (vpi_track_setup){ .kind = VPI_KIND_VIDEO, .codec = VPI_CODEC_H264, .timescale = timescale,
-                                  .config = c->config };
-    assert_int_equal(run(NULL, "cd %s && ffmpeg -v error -y %s -an -c:v libx264 -threads 1 -preset veryfast -x264-params "
-                               "scenecut=0:open-gop=0 %s -video_track_timescale %u clip.mp4 && ffmpeg -v error -y "
-                               "-i clip.mp4 -c copy -bsf:v h264_mp4toannexb,h264_metadata=aud=insert -f h264 clip.h264",
-                         tmp_dir(), input, options, (unsigned)timescale), 0);
-    assert_int_equal(run(&text, "cd %s && ffprobe -v error -select_streams v -show_entries packet=pts -of csv=p=0 "
-                                "clip.mp4", tmp_dir()), 0);
+    c->setup = (vpi_track_setup){
+        .kind = VPI_KIND_VIDEO, .codec = VPI_CODEC_H264, .timescale = timescale, .config = c->config
+    };
+    assert_int_equal(
+        run(NULL,
+            "cd %s && ffmpeg -v error -y %s -an -c:v libx264 -threads 1 -preset veryfast -x264-params "
+            "scenecut=0:open-gop=0 %s -video_track_timescale %u clip.mp4 && ffmpeg -v error -y "
+            "-i clip.mp4 -c copy -bsf:v h264_mp4toannexb,h264_metadata=aud=insert -f h264 clip.h264",
+            tmp_dir(), input, options, (unsigned)timescale),
+        0);
+    assert_int_equal(run(&text,
+                         "cd %s && ffprobe -v error -select_streams v -show_entries packet=pts -of csv=p=0 "
+                         "clip.mp4",
+                         tmp_dir()),
+                     0);
     for (line = text; *line;) {
         int64_t pts = strtoll(line, &line, 10);
 
@@ -284,8 +309,9 @@ void clip_real_audio(clip *c, const char *input, const char *options)
     vpi_asc asc;
 
     memset(c, 0, sizeof(*c));
-    assert_int_equal(run(NULL, "cd %s && ffmpeg -v error -y %s -vn -c:a aac %s -f adts clip.aac", tmp_dir(), input,
-                         options), 0);
+    assert_int_equal(run(NULL, "cd %s && ffmpeg -v error -y %s -vn -c:a aac %s -f adts clip.aac", tmp_dir(),
+                         input, options),
+                     0);
     data = read_file("clip.aac", &size);
     for (size_t at = 0; at < size; at += frame) {
         assert_int_equal(vpi_adts_parse(data + at, size - at, &asc, &header, &frame, NULL), VP_OK);
@@ -293,9 +319,15 @@ void clip_real_audio(clip *c, const char *input, const char *options)
     }
     free(data);
     assert_true(vpi_asc_write_lc(asc.sample_rate, asc.channels, c->config));
-    c->setup = (vpi_track_setup){ .kind = VPI_KIND_AUDIO, .codec = VPI_CODEC_AAC, .timescale = asc.sample_rate,
-                                  .config = c->config, .config_size = 2, .sample_rate = asc.sample_rate,
-                                  .channels = asc.channels, .kbps = 128, .language = "de" };
+    c->setup = (vpi_track_setup){ .kind = VPI_KIND_AUDIO,
+                                  .codec = VPI_CODEC_AAC,
+                                  .timescale = asc.sample_rate,
+                                  .config = c->config,
+                                  .config_size = 2,
+                                  .sample_rate = asc.sample_rate,
+                                  .channels = asc.channels,
+                                  .kbps = 128,
+                                  .language = "de" };
     c->end = c->count * 1024;
 }
 

@@ -26,7 +26,9 @@ typedef struct clip {
 } clip;
 
 void clip_dispose(clip *c);
-/* H.264 of `count` pictures, made up bytes with valid lengths; a reorder depth of `b` (0..2), IDR each `gop`. */
+/*
+ * H.264 of `count` pictures, made up bytes with valid lengths; a reorder depth of `b` (0..2), IDR each `gop`.
+ */
 void clip_fake_video(clip *c, size_t count, size_t gop, unsigned b, uint32_t timescale, uint64_t frame,
                      unsigned seed);
 void clip_fake_audio(clip *c, size_t count, uint32_t rate, unsigned seed);
@@ -38,7 +40,9 @@ bool have_ffmpeg(void);
 /* A folder of its own, removed by tmp_remove. */
 const char *tmp_dir(void);
 void tmp_remove(void);
-/* Runs a shell command, returns its exit status; what it prints goes to *text (free) when text is not NULL. */
+/*
+ * Runs a shell command, returns its exit status; what it prints goes to *text (free) when text is not NULL.
+ */
 int run(char **text, const char *format, ...) VPI_PRINTF(2, 3);
 /* Encodes with ffmpeg's options and reads the pictures back with their presentation times. */
 void clip_real_video(clip *c, const char *input, const char *options, uint32_t timescale);

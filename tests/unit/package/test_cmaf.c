@@ -83,10 +83,13 @@ static void test_init_codecs(void **state)
 
     (void)state;
     for (size_t i = 0; i < VPI_COUNT(kinds); i++) {
-        vpi_track_setup s = { .codec = kinds[i].codec, .timescale = 48000, .config = config, .language = "de" };
+        vpi_track_setup s = {
+            .codec = kinds[i].codec, .timescale = 48000, .config = config, .language = "de"
+        };
 
         memset(config, 0x11, sizeof(config));
-        s.config_size = kinds[i].codec == VPI_CODEC_AAC ? sizeof(config) : 40; /* a long one: longer descriptors */
+        s.config_size =
+            kinds[i].codec == VPI_CODEC_AAC ? sizeof(config) : 40; /* a long one: longer descriptors */
         s.kind = kinds[i].rate ? VPI_KIND_AUDIO : VPI_KIND_VIDEO;
         s.width = s.height = kinds[i].rate ? 0 : 64;
         s.sample_rate = kinds[i].rate;
@@ -100,7 +103,8 @@ static void test_init_codecs(void **state)
             assert_int_equal(info.handler, VPI_FOURCC('s', 'o', 'u', 'n'));
         }
         assert_true(info.codec_config_size >= s.config_size);
-        assert_memory_equal(info.codec_config + info.codec_config_size - s.config_size, config, s.config_size);
+        assert_memory_equal(info.codec_config + info.codec_config_size - s.config_size, config,
+                            s.config_size);
         vpi_buf_dispose(&b);
     }
 }
@@ -166,8 +170,12 @@ static vp_status fake_sample(void *user, uint64_t index, const uint8_t *data, si
 static vpi_protect fake_protect(fake *f, unsigned mode, uint64_t first)
 {
     vpi_protect p = { .scheme = mode ? VPI_FOURCC('c', 'e', 'n', 'c') : VPI_FOURCC('c', 'b', 'c', 's'),
-                      .per_sample_iv_size = mode ? 8 : 0, .constant_iv_size = mode ? 0 : 16, .crypt_blocks = 1,
-                      .skip_blocks = 9, .sample = fake_sample, .user = f };
+                      .per_sample_iv_size = mode ? 8 : 0,
+                      .constant_iv_size = mode ? 0 : 16,
+                      .crypt_blocks = 1,
+                      .skip_blocks = 9,
+                      .sample = fake_sample,
+                      .user = f };
 
     *f = (fake){ .mode = mode, .next = first };
     memset(p.kid, 0xAB, 16);
@@ -225,7 +233,8 @@ static void check_segment(const cut *k, const uint8_t *data, size_t size, const 
     assert_int_equal(e->ticks, in->end - in->start);
     begin = in->start;
     for (size_t f = 0; f < e->fragment_count; f++) {
-        size_t first = in->fragments[f], end = f + 1 < in->fragment_count ? in->fragments[f + 1] : in->count, at = 0;
+        size_t first = in->fragments[f], end = f + 1 < in->fragment_count ? in->fragments[f + 1] : in->count,
+               at = 0;
         const uint8_t *p = data + e->fragments[f].offset, *media;
         vpi_fragment_info info;
         vpi_box moof, mdat;
@@ -272,7 +281,8 @@ static void check_segment(const cut *k, const uint8_t *data, size_t size, const 
     assert_int_equal(total, size);
 }
 
-static uint8_t *write_segment(const cut *k, const vpi_protect *protect, bool styp, vpi_segment *e, size_t *size)
+static uint8_t *write_segment(const cut *k, const vpi_protect *protect, bool styp, vpi_segment *e,
+                              size_t *size)
 {
     vp_error err = VP_ERROR_INIT;
     written w;
@@ -311,7 +321,8 @@ static void check_clip(clip *c, size_t first, size_t end)
             assert_int_equal(f.calls, end - first);
             protect = fake_protect(&f, form, first);
         }
-        assert_int_equal(vpi_cmaf_segment_size(&k.in, mode ? &protect : NULL, first == 0, &simulated, NULL), VP_OK);
+        assert_int_equal(vpi_cmaf_segment_size(&k.in, mode ? &protect : NULL, first == 0, &simulated, NULL),
+                         VP_OK);
         assert_same_entry(&e, &simulated);
         if (first == 0) {
             assert_memory_equal(data + 4, "stypmsdh", 8);
@@ -530,7 +541,8 @@ static void test_sidx(void **state)
         cut k;
 
         clip_cut(&c, i, i + 50, &k);
-        assert_int_equal(vpi_cmaf_segment_size(&k.in, NULL, false, vpi_ptrack_add_segment(&track), NULL), VP_OK);
+        assert_int_equal(vpi_cmaf_segment_size(&k.in, NULL, false, vpi_ptrack_add_segment(&track), NULL),
+                         VP_OK);
     }
     assert_int_equal(vpi_cmaf_sidx(&track, &b, NULL), VP_OK);
     assert_int_equal(b.size, 40 + 12 * 10);
@@ -546,7 +558,8 @@ static void test_sidx(void **state)
         for (size_t f = 0; f < 5; f++, n++) {
             assert_int_equal(sidx.refs[n].size, track.segments[s].fragments[f].bytes);
             assert_int_equal(sidx.refs[n].duration, 10);
-            assert_true(sidx.refs[n].starts_with_sap && sidx.refs[n].sap_type == 1 && !sidx.refs[n].type_sidx);
+            assert_true(sidx.refs[n].starts_with_sap && sidx.refs[n].sap_type == 1 &&
+                        !sidx.refs[n].type_sidx);
         }
     }
     vpi_sidx_dispose(&sidx);
@@ -566,11 +579,11 @@ static void test_sidx(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_init_video),  cmocka_unit_test(test_init_codecs),
+        cmocka_unit_test(test_init_video),   cmocka_unit_test(test_init_codecs),
         cmocka_unit_test(test_init_refused), cmocka_unit_test(test_init_protected),
-        cmocka_unit_test(test_fragments),   cmocka_unit_test(test_size_without_data),
-        cmocka_unit_test(test_vfr),         cmocka_unit_test(test_auxiliary),
-        cmocka_unit_test(test_refused),     cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_fragments),    cmocka_unit_test(test_size_without_data),
+        cmocka_unit_test(test_vfr),          cmocka_unit_test(test_auxiliary),
+        cmocka_unit_test(test_refused),      cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_sidx),
     };
 

@@ -45,7 +45,9 @@ static void test_merge(void **state)
     assert_int_equal(vpi_grid_fragments(&g, 2), 4);
     g.total = 100; /* nothing before it */
     assert_int_equal(vpi_grid_segments(&g), 1);
-    g = (vpi_grid){ .timescale = 25, .fragment = 5, .total = 50, .per_segment = 5 }; /* 0.2 s fragments stay */
+    g = (vpi_grid){
+        .timescale = 25, .fragment = 5, .total = 50, .per_segment = 5
+    }; /* 0.2 s fragments stay */
     assert_int_equal(vpi_grid_segments(&g), 2);
     assert_int_equal(vpi_grid_fragments(&g, 2), 10);
     g.total = 52;
@@ -79,7 +81,9 @@ static void test_consistent(void **state)
 /* Ten hours of 23.976: the audio border is never further than half a frame from the video border. */
 static void test_audio(void **state)
 {
-    vpi_grid g = { .timescale = 24000, .fragment = 48048, .total = UINT64_C(863136) * 1001, .per_segment = 3 };
+    vpi_grid g = {
+        .timescale = 24000, .fragment = 48048, .total = UINT64_C(863136) * 1001, .per_segment = 3
+    };
     uint64_t frames = (uint64_t)vpi_rescale((int64_t)g.total, 48000, (int64_t)24000 * 1024, VPI_CEIL);
     uint64_t count = vpi_grid_segments(&g), last = 0;
 
@@ -103,9 +107,11 @@ static void test_content_types(void **state)
     (void)state;
     assert_string_equal(vpi_content_type(VP_CONTAINER_CMAF, VP_TRACK_VIDEO, VP_OBJECT_INIT), "video/mp4");
     assert_string_equal(vpi_content_type(VP_CONTAINER_CMAF, VP_TRACK_AUDIO, VP_OBJECT_INIT), "audio/mp4");
-    assert_string_equal(vpi_content_type(VP_CONTAINER_CMAF, VP_TRACK_AUDIO, VP_OBJECT_SEGMENT), "video/iso.segment");
+    assert_string_equal(vpi_content_type(VP_CONTAINER_CMAF, VP_TRACK_AUDIO, VP_OBJECT_SEGMENT),
+                        "video/iso.segment");
     assert_string_equal(vpi_content_type(VP_CONTAINER_TS, VP_TRACK_VIDEO, VP_OBJECT_SEGMENT), "video/mp2t");
-    assert_string_equal(vpi_content_type(VP_CONTAINER_PACKED, VP_TRACK_AUDIO, VP_OBJECT_SEGMENT), "audio/aac");
+    assert_string_equal(vpi_content_type(VP_CONTAINER_PACKED, VP_TRACK_AUDIO, VP_OBJECT_SEGMENT),
+                        "audio/aac");
     assert_string_equal(vpi_content_type(0, VP_TRACK_TEXT, VP_OBJECT_SEGMENT), "text/vtt");
     assert_string_equal(vpi_content_type(0, 0, VP_OBJECT_PLAYLIST), "application/vnd.apple.mpegurl");
     assert_string_equal(vpi_content_type(0, 0, VP_OBJECT_OTHER), "application/octet-stream");
@@ -114,8 +120,9 @@ static void test_content_types(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_borders), cmocka_unit_test(test_merge),         cmocka_unit_test(test_consistent),
-        cmocka_unit_test(test_audio),   cmocka_unit_test(test_content_types),
+        cmocka_unit_test(test_borders),       cmocka_unit_test(test_merge),
+        cmocka_unit_test(test_consistent),    cmocka_unit_test(test_audio),
+        cmocka_unit_test(test_content_types),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

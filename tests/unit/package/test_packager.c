@@ -170,7 +170,8 @@ static void check_cmaf(const host *h, const vpi_ptrack *t, const clip *c)
             vpi_box moof;
             const uint8_t *media;
 
-            assert_int_equal(vpi_box_next(data + fragment->offset, (size_t)fragment->bytes, 0, &at, &moof, NULL), VP_OK);
+            assert_int_equal(
+                vpi_box_next(data + fragment->offset, (size_t)fragment->bytes, 0, &at, &moof, NULL), VP_OK);
             assert_int_equal(vpi_moof_parse(&moof, 100000, &info, NULL), VP_OK);
             assert_int_equal(info.sequence, ++sequence);
             assert_int_equal(info.tfdt, end);
@@ -202,7 +203,7 @@ static void test_cmaf(void **state)
     (void)state;
     clip_fake_video(&big, 700, 50, 2, 90000, 3600, 1); /* 28 s */
     clip_fake_video(&small, 700, 50, 2, 25, 1, 2);
-    clip_fake_audio(&audio, 1312, 48000, 3);           /* 27.99 s */
+    clip_fake_audio(&audio, 1312, 48000, 3); /* 27.99 s */
     o.prefix = "abc";
     for (size_t ahead = 0; ahead <= 700; ahead += 350) {
         pushed tracks[] = { { &big, "720p", 0, 0 }, { &small, "360p", 0, 0 }, { &audio, "en-stereo", 0, 0 } };
@@ -225,7 +226,8 @@ static void test_cmaf(void **state)
             for (size_t s = 0; s < 4; s++) {
                 assert_int_equal(t->segments[s].fragment_count, 3);
                 if (i < 2) assert_int_equal(t->segments[s].start, s * 6 * t->timescale);
-                if (i == 2) assert_true(llabs((long long)t->segments[s].start - (long long)s * 288000) <= 512);
+                if (i == 2)
+                    assert_true(llabs((long long)t->segments[s].start - (long long)s * 288000) <= 512);
             }
             assert_int_equal(t->segments[4].fragment_count, 2);
         }
@@ -338,7 +340,9 @@ static void check_ts(const host *h, const vpi_ptrack *t, const clip *video, cons
         for (size_t at = 0, header, frame; at < s.audio[i].size; at += frame, frames++) {
             vpi_asc asc;
 
-            assert_int_equal(vpi_adts_parse(s.audio[i].data + at, s.audio[i].size - at, &asc, &header, &frame, NULL), VP_OK);
+            assert_int_equal(
+                vpi_adts_parse(s.audio[i].data + at, s.audio[i].size - at, &asc, &header, &frame, NULL),
+                VP_OK);
         }
     }
     assert_int_equal(frames, audio ? audio->count : 0);
@@ -378,7 +382,8 @@ static void test_ts(void **state)
         host_dispose(&h);
     }
     /* frame distances change on the way: pictures come closer in the second half */
-    for (size_t i = 350; i < 700; i++) video.samples[i].pts = 350 * 1001 + (video.samples[i].pts - 350 * 1001) / 3;
+    for (size_t i = 350; i < 700; i++)
+        video.samples[i].pts = 350 * 1001 + (video.samples[i].pts - 350 * 1001) / 3;
     video.end = 350 * 1001 + 350 * 1001 / 3;
     {
         pushed track = { &video, "v", 0, 0 };
@@ -472,7 +477,8 @@ static void test_single_file(void **state)
             assert_string_equal(t->init.key, i ? "audio/a/media.mp4" : "video/v/media.mp4");
             assert_int_equal(vp_bytes_size(b), t->object_bytes);
             assert_int_equal(t->index.offset, t->init.bytes);
-            assert_int_equal(vpi_box_next(data + t->index.offset, (size_t)t->index.bytes, 0, &at, &box, NULL), VP_OK);
+            assert_int_equal(vpi_box_next(data + t->index.offset, (size_t)t->index.bytes, 0, &at, &box, NULL),
+                             VP_OK);
             assert_int_equal(at, t->index.bytes);
             assert_int_equal(vpi_sidx_parse(&box, &sidx, NULL), VP_OK);
             offset = t->index.offset + t->index.bytes;
@@ -604,7 +610,8 @@ static void test_refused(void **state)
     assert_int_equal(add_track(&h, &v, "v", &number), VP_OK);
     assert_int_equal(add_track(&h, &a, "a", &number), VP_OK);
     assert_int_equal(vp_packager_write(h.packager, 0, &s, &h.err), VP_OK);
-    assert_int_equal(vp_packager_finish(h.packager, &h.presentation, &h.err), VP_E_ARG); /* audio got nothing */
+    assert_int_equal(vp_packager_finish(h.packager, &h.presentation, &h.err),
+                     VP_E_ARG); /* audio got nothing */
     host_dispose(&h);
     clip_dispose(&v);
     clip_dispose(&a);
@@ -707,8 +714,10 @@ static void test_no_memory(void **state)
         if (st >= 0) st = push_all(&h, tracks, 2, 0);
         done = vpi_alloc_fail_at > 0;
         vpi_alloc_fail_at = 0;
-        if (done) assert_int_equal(st, VP_OK);
-        else if (st != VP_E_NOMEM) fail_msg("allocation %ld: %d %s", n, (int)st, h.err.message);
+        if (done)
+            assert_int_equal(st, VP_OK);
+        else if (st != VP_E_NOMEM)
+            fail_msg("allocation %ld: %d %s", n, (int)st, h.err.message);
         host_dispose(&h);
     }
     clip_dispose(&video);
@@ -718,10 +727,12 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cmaf),         cmocka_unit_test(test_borders),     cmocka_unit_test(test_tail),
-        cmocka_unit_test(test_audio_only),   cmocka_unit_test(test_ts),          cmocka_unit_test(test_uneven),
-        cmocka_unit_test(test_single_file),  cmocka_unit_test(test_misaligned),  cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_memory_limit), cmocka_unit_test(test_struct_sizes), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_cmaf),         cmocka_unit_test(test_borders),
+        cmocka_unit_test(test_tail),         cmocka_unit_test(test_audio_only),
+        cmocka_unit_test(test_ts),           cmocka_unit_test(test_uneven),
+        cmocka_unit_test(test_single_file),  cmocka_unit_test(test_misaligned),
+        cmocka_unit_test(test_refused),      cmocka_unit_test(test_memory_limit),
+        cmocka_unit_test(test_struct_sizes), cmocka_unit_test(test_no_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

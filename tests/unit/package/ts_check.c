@@ -131,7 +131,8 @@ static void read_packet(reader *r, const uint8_t *p)
     assert_int_equal(p[1] & 0xA0, 0);
     assert_int_equal(p[3] & 0xC0, 0);
     assert_true(pid == 0 || pid == 0x1000 || pid == 0x100 || pid == 0x101);
-    if (r->counters[pid] >= 0) assert_int_equal(counter, payload ? (r->counters[pid] + 1) & 15 : r->counters[pid]);
+    if (r->counters[pid] >= 0)
+        assert_int_equal(counter, payload ? (r->counters[pid] + 1) & 15 : r->counters[pid]);
     r->counters[pid] = counter;
     if (r->after_pat) assert_int_equal(pid, 0x1000);
     r->after_pat = pid == 0;
