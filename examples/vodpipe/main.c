@@ -113,6 +113,7 @@ static int run_command(const command *c, int argc, char **argv)
             signal(SIGINT, SIG_DFL);
             signal(SIGTERM, SIG_DFL);
             cli_cancel = vp_cancel_unref(cli_cancel);
+            vp_libav_log_redirect(NULL);
         }
     }
     free(o.args);

@@ -97,6 +97,12 @@ VP_API vp_queue *vp_queue_unref(vp_queue *queue);
  * none came. An unread queue never blocks a job: progress events of a job coalesce, others are kept.
  */
 VP_API vp_status vp_queue_next(vp_queue *queue, int64_t timeout_ms, vp_event *event, vp_error *err);
+/*
+ * The same as a line of `--progress json`, for languages where structs are awkward: *out is the caller's. tag (may
+ * be NULL) gets the job's. Rungs, permille, reasons: all that the line has; the names of the terminal events are
+ * "done", "failed", "suspended" and "canceled".
+ */
+VP_API vp_status vp_queue_next_json(vp_queue *queue, int64_t timeout_ms, uint64_t *tag, vp_bytes **out, vp_error *err);
 /* A descriptor that polls readable while events wait; owned by the queue; -1 where there is none. */
 VP_API int32_t vp_queue_fd(vp_queue *queue);
 

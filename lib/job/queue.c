@@ -157,3 +157,16 @@ vp_status vp_queue_next(vp_queue *queue, int64_t timeout_ms, vp_event *event, vp
     vpi_free(e);
     return VP_OK;
 }
+
+vp_status vp_queue_next_json(vp_queue *queue, int64_t timeout_ms, uint64_t *tag, vp_bytes **out, vp_error *err)
+{
+    vp_event event;
+    vpi_error_reset(err);
+    if (!out) return vpi_fail(err, VP_E_ARG, NULL, "out is needed");
+    *out = NULL;
+    vp_event_init(&event);
+    vp_status st = vp_queue_next(queue, timeout_ms, &event, err);
+    if (st != VP_OK) return st;
+    if (tag) *tag = event.tag;
+    return vp_event_json(&event, NULL, out, err);
+}

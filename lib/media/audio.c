@@ -7,14 +7,16 @@
 #define SLICE 16384
 #define DECODE_FAILURES_MAX 64u
 /*
- * Timestamps against counted samples. Containers with ticks of 1 ms round, live recorders stamp with jitter, clocks
- * run a little fast: below HARD_US this is evened out by resampling (at most SOFT_SHARE of the time, once the mean
- * is above SOFT_US), which nobody hears; above, or after damage, silence is put in or sound is cut.
+ * Timestamps against counted samples. Containers with ticks of 1 ms round, muxers stamp Vorbis blocks up to 21 ms to
+ * and fro, live recorders jitter, clocks run a little fast: to follow each stamp would chop the sound. So up to
+ * HARD_US only the mean counts, and where it lasts above SOFT_US the sound is stretched by at most one part in
+ * SOFT_SHARE. Beyond, or beyond DAMAGE_US after sound was lost, silence is put in or sound is cut.
  */
-#define HARD_US 15000
-#define SOFT_US 2000
-#define SOFT_SHARE 200
-#define MEAN_SHARE 2 /* the running mean is over one second's half */
+#define HARD_US 50000
+#define DAMAGE_US 15000
+#define SOFT_US 5000
+#define SOFT_SHARE 100
+#define MEAN_SECONDS 1.0 /* of the running mean */
 
 struct vpi_audio {
     vpi_audio_options o;
@@ -210,7 +212,7 @@ static vp_status place_soft(vpi_audio *a, int64_t drift, vp_error *err)
     double most = (double)a->o.sample_rate / SOFT_SHARE, delta;
     double length = (double)a->frame->nb_samples / a->frame->sample_rate;
 
-    a->mean += ((double)drift - a->mean) * VPI_MIN(length * MEAN_SHARE, 1.0);
+    a->mean += ((double)drift - a->mean) * VPI_MIN(length / MEAN_SECONDS, 1.0);
     if (a->position < a->next_soft) return VP_OK;
     a->next_soft = a->position + a->o.sample_rate;
     if (a->mean < (double)samples_of(a, SOFT_US) && a->mean > -(double)samples_of(a, SOFT_US)) return VP_OK;
@@ -222,7 +224,7 @@ static vp_status place_soft(vpi_audio *a, int64_t drift, vp_error *err)
 static vp_status align(vpi_audio *a, vp_error *err)
 {
     bool damaged = a->damaged, aligned = a->aligned;
-    int64_t wanted, drift, hard = samples_of(a, damaged ? SOFT_US : HARD_US);
+    int64_t wanted, drift, hard = samples_of(a, damaged ? DAMAGE_US : HARD_US);
     vp_status st = vpi_mix_prepare(&a->mix, a->frame, err);
 
     if (st < 0) return st;

@@ -21,9 +21,9 @@ typedef struct vpi_audio_options {
     uint32_t kbps;
     /*
      * Title time 0 on the stream's own timeline, in ticks of its tb: content before it is cut, silence fills the
-     * time to a later start, gaps are filled, overlaps are cut. Timestamps that are off by 15 ms or less (rounding,
-     * jitter of recorders, a clock that runs fast) make no hole: where they stay off by 2 ms or more the sound is
-     * stretched, by at most one part in 200.
+     * time to a later start, gaps are filled, overlaps are cut. Timestamps that are off by up to 50 ms (rounding,
+     * jitter of muxers and recorders, a clock that runs fast) make no hole: where they stay off by 5 ms or more
+     * the sound is stretched, by at most one part in 100.
      */
     int64_t origin;
     uint64_t frames; /* AAC frames to give out: longer content is cut, shorter is padded with silence */

@@ -6,7 +6,7 @@
 #   want_packages GROUP...   says what is left out, returns 1
 #   want_venv DIR            a Python environment with tests/support/requirements.txt, in the same way
 #
-# Groups: build test bindings browser bench ci. Only what is not there is installed, from Debian's or Ubuntu's
+# Groups: build test demo player bindings browser bench ci. Only what is not there is installed, from Debian's or Ubuntu's
 # packages and without recommended extras; a tool that was installed in another way is taken as it is.
 
 deps_die() {
@@ -47,6 +47,13 @@ y:pytest python3-pytest
 y:ensurepip python3-venv
 LIST
         ;;
+    demo)
+        cat <<'LIST'
+c:ffmpeg ffmpeg
+f:/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
+LIST
+        ;;
+    player) echo "c:npm npm" ;;
     bindings) echo "c:go golang-go" ;;
     browser)
         cat <<'LIST'

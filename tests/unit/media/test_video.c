@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "av_tools.h"
 
+#include "base/fault.h"
+
 #define MOVING "-f lavfi -i testsrc2=s=128x72:r=25:d=5 "
 #define FRAMES_MAX 400
 
@@ -539,6 +541,41 @@ static void test_refusals(void **state)
     vp_source_unref(source);
 }
 
+/* Each allocation fails once: NOMEM comes out, nothing leaks. */
+static void test_no_memory(void **state)
+{
+    const char *path = clip("closed.mp4", MOVING "-c:v libx264 -bf 3 -g 30");
+    vpi_track track = track_of(path, VPI_KIND_VIDEO);
+    vpi_video_reader_options o = reader_options(&track);
+    vp_source *source = source_of(path);
+    vpi_video_reader *reader = NULL;
+    vpi_frame *f = NULL;
+    long n, left = 0;
+    vp_status st;
+    int i;
+
+    (void)state;
+    o.width = 64;
+    o.height = 36;
+    o.from = track.tb.den / track.tb.num * 2;
+    for (n = 1; left == 0; n++) {
+        vpi_alloc_fail_at = n;
+        vp_error_init(&err);
+        st = vpi_video_reader_open(context, source, &o, NULL, &reader, &err);
+        for (i = 0; st == VP_OK && i < 3; i++) {
+            st = vpi_video_reader_next(reader, &f, &err);
+            f = vpi_frame_unref(f);
+        }
+        left = vpi_alloc_fail_at;
+        vpi_alloc_fail_at = 0;
+        if (st != VP_OK && st != VP_E_NOMEM) fail_msg("%ld: %d %s %s", n, st, err.reason, err.message);
+        reader = vpi_video_reader_close(reader);
+        assert_true(n < 1000);
+    }
+    assert_int_equal(st, VP_OK);
+    vp_source_unref(source);
+}
+
 /* ---- scaler ---- */
 
 static void test_scaler(void **state)
@@ -631,6 +668,7 @@ int main(void)
         cmocka_unit_test(test_formats),     cmocka_unit_test(test_alpha),       cmocka_unit_test(test_matrix),
         cmocka_unit_test(test_hdr),         cmocka_unit_test(test_sar),         cmocka_unit_test(test_size_change),
         cmocka_unit_test(test_damage),      cmocka_unit_test(test_times),       cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_no_memory),
     };
 
     return cmocka_run_group_tests_name("media/video", tests, clips_setup, clips_teardown);

@@ -3,6 +3,7 @@
 
 #include <libavcodec/avcodec.h>
 
+#include "base/fault.h"
 #include "bitstream/bitstream.h"
 
 #define PICTURES 75
@@ -354,12 +355,38 @@ static void test_memory(void **state)
     assert_true(vpi_frame_memory(1920, 1080) < 1920 * 1080 * 8 / 5);
 }
 
+/* Each allocation fails once: NOMEM comes out, nothing leaks. */
+static void test_no_memory(void **state)
+{
+    vpi_h264enc_options o = options_of(128, 72);
+    vpi_h264enc *e = NULL;
+    vpi_scaler *s = NULL;
+    long n, left = 0;
+    vp_status st;
+
+    (void)state;
+    for (n = 1; left == 0; n++) {
+        vpi_alloc_fail_at = n;
+        vp_error_init(&err);
+        st = vpi_h264enc_new(context, &o, &e, &err);
+        if (st == VP_OK) st = vpi_scaler_new(64, 64, 32, 32, &s, &err);
+        left = vpi_alloc_fail_at;
+        vpi_alloc_fail_at = 0;
+        assert_int_equal(st, left ? VP_OK : VP_E_NOMEM);
+        e = vpi_h264enc_free(e);
+        s = vpi_scaler_free(s);
+        assert_true(n < 100);
+    }
+    assert_true(n > 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gop_and_order), cmocka_unit_test(test_keyint),   cmocka_unit_test(test_parameter_sets),
         cmocka_unit_test(test_level),         cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_decodes),
         cmocka_unit_test(test_times),         cmocka_unit_test(test_refusals), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_no_memory),
     };
 
     return cmocka_run_group_tests_name("media/x264", tests, clips_setup, clips_teardown);

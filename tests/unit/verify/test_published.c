@@ -66,16 +66,46 @@ static void spoil(const title_options *o, spoil_fn fn, const char *rule)
 
 /* ---- objects ---- */
 
-static void remove_segment(title *t) { object_remove(t, V2 "00002.m4s"); }
-static void remove_init(title *t) { object_remove(t, A1 "init.mp4"); }
-static void remove_playlist(title *t) { object_remove(t, V1 "playlist.m3u8"); }
-static void remove_master(title *t) { object_remove(t, "master.m3u8"); }
-static void remove_mpd(title *t) { object_remove(t, "manifest.mpd"); }
-static void remove_json(title *t) { object_remove(t, "presentation.json"); }
-static void remove_marker(title *t) { object_remove(t, under(".vodpipe-version")); }
-static void add_stray(title *t) { object_put(t, under("video/192p/00009.m4s"), "x", 1); }
-static void add_old_master(title *t) { object_put(t, "master-ts.m3u8", "#EXTM3U\n", 8); }
-static void garbage_json(title *t) { object_put(t, "presentation.json", "{\"vodpipe\":1}", 13); }
+static void remove_segment(title *t)
+{
+    object_remove(t, V2 "00002.m4s");
+}
+static void remove_init(title *t)
+{
+    object_remove(t, A1 "init.mp4");
+}
+static void remove_playlist(title *t)
+{
+    object_remove(t, V1 "playlist.m3u8");
+}
+static void remove_master(title *t)
+{
+    object_remove(t, "master.m3u8");
+}
+static void remove_mpd(title *t)
+{
+    object_remove(t, "manifest.mpd");
+}
+static void remove_json(title *t)
+{
+    object_remove(t, "presentation.json");
+}
+static void remove_marker(title *t)
+{
+    object_remove(t, under(".vodpipe-version"));
+}
+static void add_stray(title *t)
+{
+    object_put(t, under("video/192p/00009.m4s"), "x", 1);
+}
+static void add_old_master(title *t)
+{
+    object_put(t, "master-ts.m3u8", "#EXTM3U\n", 8);
+}
+static void garbage_json(title *t)
+{
+    object_put(t, "presentation.json", "{\"vodpipe\":1}", 13);
+}
 
 static void cut_segment(title *t)
 {
@@ -116,18 +146,54 @@ static void test_objects(void **state)
 
 /* ---- CMAF; offsets count from behind the box type ---- */
 
-static void tfdt_time(title *t) { object_patch(t, V1 "00002.m4s", "tfdt", 0, 4 + 7, 1); }
-static void tfdt_audio(title *t) { object_patch(t, A1 "00002.m4s", "tfdt", 0, 4 + 7, 1); }
-static void trun_version(title *t) { object_patch(t, V1 "00001.m4s", "trun", 0, 0, -1); }
-static void data_offset(title *t) { object_patch(t, V1 "00001.m4s", "trun", 0, 4 + 4 + 3, 1); }
-static void base_flag(title *t) { object_patch(t, V1 "00001.m4s", "tfhd", 0, 1, -2); }
-static void sequence(title *t) { object_patch(t, V1 "00002.m4s", "mfhd", 0, 4 + 3, -3); }
-static void track_id(title *t) { object_patch(t, V1 "00001.m4s", "tfhd", 0, 4 + 3, 1); }
-static void picture_type(title *t) { object_patch(t, V1 "00001.m4s", "mdat", 0, 4, -0x24); }
-static void nal_length(title *t) { object_patch(t, V1 "00001.m4s", "mdat", 0, 2, 0x40); }
-static void box_size(title *t) { object_patch(t, V1 "00001.m4s", "moof", 0, -5, 1); }
-static void stray_box(title *t) { object_patch(t, V1 "00001.m4s", "styp", 0, -4, 1); }
-static void parameter_set(title *t) { object_patch(t, V1 "00001.m4s", "mdat", 0, 4, 2); }
+static void tfdt_time(title *t)
+{
+    object_patch(t, V1 "00002.m4s", "tfdt", 0, 4 + 7, 1);
+}
+static void tfdt_audio(title *t)
+{
+    object_patch(t, A1 "00002.m4s", "tfdt", 0, 4 + 7, 1);
+}
+static void trun_version(title *t)
+{
+    object_patch(t, V1 "00001.m4s", "trun", 0, 0, -1);
+}
+static void data_offset(title *t)
+{
+    object_patch(t, V1 "00001.m4s", "trun", 0, 4 + 4 + 3, 1);
+}
+static void base_flag(title *t)
+{
+    object_patch(t, V1 "00001.m4s", "tfhd", 0, 1, -2);
+}
+static void sequence(title *t)
+{
+    object_patch(t, V1 "00002.m4s", "mfhd", 0, 4 + 3, -3);
+}
+static void track_id(title *t)
+{
+    object_patch(t, V1 "00001.m4s", "tfhd", 0, 4 + 3, 1);
+}
+static void picture_type(title *t)
+{
+    object_patch(t, V1 "00001.m4s", "mdat", 0, 4, -0x24);
+}
+static void nal_length(title *t)
+{
+    object_patch(t, V1 "00001.m4s", "mdat", 0, 2, 0x40);
+}
+static void box_size(title *t)
+{
+    object_patch(t, V1 "00001.m4s", "moof", 0, -5, 1);
+}
+static void stray_box(title *t)
+{
+    object_patch(t, V1 "00001.m4s", "styp", 0, -4, 1);
+}
+static void parameter_set(title *t)
+{
+    object_patch(t, V1 "00001.m4s", "mdat", 0, 4, 2);
+}
 
 static void tfdt_version(title *t)
 {
@@ -177,7 +243,10 @@ static void change_trun(title *t, const char *key, unsigned field, uint32_t valu
     free(data);
 }
 
-static void sample_size(title *t) { change_trun(t, V1 "00001.m4s", 0x200, 17); }
+static void sample_size(title *t)
+{
+    change_trun(t, V1 "00001.m4s", 0x200, 17);
+}
 
 static void test_samples(void **state)
 {
@@ -186,18 +255,37 @@ static void test_samples(void **state)
     spoil(&cmaf, sample_size, "CMAF");
 }
 
-static void mvhd_duration(title *t) { object_patch(t, V1 "init.mp4", "mvhd", 0, 4 + 12 + 3, 1); }
-static void mdhd_scale(title *t) { object_patch(t, V1 "init.mp4", "mdhd", 0, 4 + 8 + 3, 1); }
-static void avcc_level(title *t) { object_patch(t, V1 "init.mp4", "avcC", 0, 3, 1); }
-static void entry_width(title *t) { object_patch(t, V1 "init.mp4", "avc1", 0, 25, 2); }
-static void no_pasp(title *t) { object_patch(t, V1 "init.mp4", "pasp", 0, -1, 1); }
-static void no_mvex(title *t) { object_patch(t, V1 "init.mp4", "mvex", 0, -1, 1); }
+static void mvhd_duration(title *t)
+{
+    object_patch(t, V1 "init.mp4", "mvhd", 0, 4 + 12 + 3, 1);
+}
+static void mdhd_scale(title *t)
+{
+    object_patch(t, V1 "init.mp4", "mdhd", 0, 4 + 8 + 3, 1);
+}
+static void avcc_level(title *t)
+{
+    object_patch(t, V1 "init.mp4", "avcC", 0, 3, 1);
+}
+static void entry_width(title *t)
+{
+    object_patch(t, V1 "init.mp4", "avc1", 0, 25, 2);
+}
+static void no_pasp(title *t)
+{
+    object_patch(t, V1 "init.mp4", "pasp", 0, -1, 1);
+}
+static void no_mvex(title *t)
+{
+    object_patch(t, V1 "init.mp4", "mvex", 0, -1, 1);
+}
 static void brand(title *t)
 {
     size_t size;
     uint8_t *data = object_get(t, V1 "init.mp4", &size), *at;
 
     while ((at = memmem(data, size, "cmfc", 4)) != NULL) at[3] = 'x';
+    while ((at = memmem(data, size, "cmf2", 4)) != NULL) at[3] = 'x';
     object_put(t, V1 "init.mp4", data, size);
     free(data);
 }
@@ -205,8 +293,10 @@ static void brand(title *t)
 /* Grows trak and moov by an edit list. */
 static void edit_list(title *t)
 {
-    static const uint8_t edts[36] = { 0, 0, 0, 36, 'e', 'd', 't', 's', 0, 0, 0, 28, 'e', 'l', 's', 't', 0, 0, 0, 0,
-                                      0, 0, 0, 1,  0,   0,   0,   80,  0, 0, 0, 0,  0,   1,   0,   0 };
+    static const uint8_t edts[36] = {
+        0, 0, 0, 36, 'e', 'd', 't', 's', 0, 0,  0, 28, 'e', 'l', 's', 't', 0, 0,
+        0, 0, 0, 0,  0,   1,   0,   0,   0, 80, 0, 0,  0,   0,   0,   1,   0, 0
+    };
     const char *key = V1 "init.mp4";
     size_t size, moov, trak, mdia;
     uint8_t *data = object_get(t, key, &size), *out = malloc(size + sizeof(edts));
@@ -248,10 +338,22 @@ static void test_init(void **state)
 
 /* ---- single file ---- */
 
-static void sidx_version(title *t) { object_patch(t, V1 "media.mp4", "sidx", 0, 4 + 7, 1); }
-static void sidx_size(title *t) { object_patch(t, V1 "media.mp4", "sidx", 0, 4 + 8 + 16 + 4 + 3, 1); }
-static void sidx_type(title *t) { object_patch(t, V1 "media.mp4", "sidx", 0, 4 + 8 + 16 + 4, -128); }
-static void single_flip(title *t) { object_patch(t, V1 "media.mp4", "mdat", 0, 40, 1); }
+static void sidx_version(title *t)
+{
+    object_patch(t, V1 "media.mp4", "sidx", 0, 4 + 7, 1);
+}
+static void sidx_size(title *t)
+{
+    object_patch(t, V1 "media.mp4", "sidx", 0, 4 + 8 + 16 + 4 + 3, 1);
+}
+static void sidx_type(title *t)
+{
+    object_patch(t, V1 "media.mp4", "sidx", 0, 4 + 8 + 16 + 4, -128);
+}
+static void single_flip(title *t)
+{
+    object_patch(t, V1 "media.mp4", "mdat", 0, 40, 1);
+}
 
 static void test_single(void **state)
 {
@@ -280,15 +382,39 @@ static void patch_packet(title *t, const char *key, unsigned pid, unsigned nth, 
     free(data);
 }
 
-static void counter_pat(title *t) { patch_packet(t, T1 "00002.ts", 0, 0, 3, 1); }
-static void counter_video(title *t) { patch_packet(t, T1 "00001.ts", 0x100, 3, 3, 1); }
-static void pat_crc(title *t) { patch_packet(t, T1 "00001.ts", 0, 0, 9, 1); }
-static void sync_byte(title *t) { patch_packet(t, T1 "00001.ts", 0x100, 3, 0, 1); }
-static void clock_late(title *t) { patch_packet(t, T1 "00001.ts", 0x100, 0, 4 + 2 + 2, 40); }
-static void foreign_pid(title *t) { patch_packet(t, T1 "00001.ts", 0x101, 0, 2, 0x20); }
-static void no_random_access(title *t) { patch_packet(t, T1 "00001.ts", 0x100, 0, 5, -0x40); }
+static void counter_pat(title *t)
+{
+    patch_packet(t, T1 "00002.ts", 0, 0, 3, 1);
+}
+static void counter_video(title *t)
+{
+    patch_packet(t, T1 "00001.ts", 0x100, 3, 3, 1);
+}
+static void pat_crc(title *t)
+{
+    patch_packet(t, T1 "00001.ts", 0, 0, 9, 1);
+}
+static void sync_byte(title *t)
+{
+    patch_packet(t, T1 "00001.ts", 0x100, 3, 0, 1);
+}
+static void clock_late(title *t)
+{
+    patch_packet(t, T1 "00001.ts", 0x100, 0, 4 + 2 + 2, 40);
+}
+static void foreign_pid(title *t)
+{
+    patch_packet(t, T1 "00001.ts", 0x101, 0, 2, 0x20);
+}
+static void no_random_access(title *t)
+{
+    patch_packet(t, T1 "00001.ts", 0x100, 0, 5, -0x40);
+}
 /* Behind the adaptation field of 8 bytes: 9 bytes of PES header, then PTS. */
-static void pts_later(title *t) { patch_packet(t, T1 "00001.ts", 0x100, 0, 4 + 8 + 9 + 4, 20); }
+static void pts_later(title *t)
+{
+    patch_packet(t, T1 "00001.ts", 0x100, 0, 4 + 8 + 9 + 4, 20);
+}
 
 static void idr_as_slice(title *t)
 {
@@ -382,7 +508,8 @@ static void test_arguments(void **state)
     assert_string_equal(vp_report_warning(t.report, 0, &where, NULL), "NAMES");
     assert_string_equal(where, "stranger.txt");
     assert_int_equal(vp_report_json(t.report, &json, &t.err), VP_OK);
-    assert_non_null(strstr(vp_bytes_data(json), "\"failed\":[{\"rule\":\"CRC\",\"where\":\"" V1 "00001.m4s\""));
+    assert_non_null(
+        strstr(vp_bytes_data(json), "\"failed\":[{\"rule\":\"CRC\",\"where\":\"" V1 "00001.m4s\""));
     assert_ptr_equal(strstr(vp_bytes_data(json), "{\"vodpipe\":1,\"checks\":"), vp_bytes_data(json));
     vp_bytes_unref(json);
     assert_int_equal(vp_report_json(NULL, &json, NULL), VP_E_ARG);
@@ -394,9 +521,9 @@ static void test_arguments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),   cmocka_unit_test(test_objects), cmocka_unit_test(test_cmaf),
-        cmocka_unit_test(test_samples), cmocka_unit_test(test_init),    cmocka_unit_test(test_single),
-        cmocka_unit_test(test_ts),     cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_good),    cmocka_unit_test(test_objects),   cmocka_unit_test(test_cmaf),
+        cmocka_unit_test(test_samples), cmocka_unit_test(test_init),      cmocka_unit_test(test_single),
+        cmocka_unit_test(test_ts),      cmocka_unit_test(test_arguments),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -96,8 +96,8 @@ static uint32_t add_audio(title *t, vp_packager *pk, const char *name, const cha
     return track;
 }
 
-static void write_sample(title *t, vp_packager *pk, uint32_t track, int64_t pts, uint64_t duration, bool video,
-                         bool sync, size_t size)
+static void write_sample(title *t, vp_packager *pk, uint32_t track, int64_t pts, uint64_t duration,
+                         bool video, bool sync, size_t size)
 {
     uint8_t data[4096];
     vp_sample s;
@@ -119,8 +119,8 @@ static void write_sample(title *t, vp_packager *pk, uint32_t track, int64_t pts,
     assert_int_equal(vp_packager_write(pk, track, &s, &t->err), VP_OK);
 }
 
-static void write_samples(title *t, vp_packager *pk, const uint32_t *video, size_t videos, const uint32_t *audio,
-                          size_t audios, double seconds)
+static void write_samples(title *t, vp_packager *pk, const uint32_t *video, size_t videos,
+                          const uint32_t *audio, size_t audios, double seconds)
 {
     int64_t pictures = (int64_t)(seconds * RATE), frames = (int64_t)(seconds * SOUND / AAC + 0.5), done = 0;
 
@@ -129,10 +129,12 @@ static void write_samples(title *t, vp_packager *pk, const uint32_t *video, size
         for (size_t k = 0; i < pictures && k < videos; k++) {
             bool sync = i % GOP == 0;
 
-            write_sample(t, pk, video[k], i * FRAME, FRAME, true, sync, (sync ? 2400u : 700u) / (k + 1) + (size_t)(i % 7));
+            write_sample(t, pk, video[k], i * FRAME, FRAME, true, sync,
+                         (sync ? 2400u : 700u) / (k + 1) + (size_t)(i % 7));
         }
         for (; done < frames && (i >= pictures || done * AAC * RATE <= i * SOUND); done++) {
-            for (size_t k = 0; k < audios; k++) write_sample(t, pk, audio[k], done * AAC, AAC, false, true, 200);
+            for (size_t k = 0; k < audios; k++)
+                write_sample(t, pk, audio[k], done * AAC, AAC, false, true, 200);
         }
     }
 }
@@ -222,8 +224,10 @@ void title_publish(title *t)
     for (uint32_t i = 0; i < p->track_count; i++) {
         publish_track(t, i, false);
         if (p->tracks[i].kind == VP_TRACK_VIDEO) publish_track(t, i, true);
-        if (p->tracks[i].container == VP_CONTAINER_CMAF) cmaf = true;
-        else ts = true;
+        if (p->tracks[i].container == VP_CONTAINER_CMAF)
+            cmaf = true;
+        else
+            ts = true;
     }
     if (cmaf) {
         assert_int_equal(vp_manifest_hls_master(t->presentation, VP_HLS_CMAF, &text, &t->err), VP_OK);
@@ -259,7 +263,10 @@ static vp_status verify(title *t, const vp_verify_options *o)
     return t->status;
 }
 
-vp_status title_verify(title *t) { return verify(t, NULL); }
+vp_status title_verify(title *t)
+{
+    return verify(t, NULL);
+}
 
 vp_status title_gate(title *t, bool read)
 {

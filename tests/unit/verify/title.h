@@ -32,10 +32,10 @@ typedef struct title {
 } title;
 
 typedef struct title_options {
-    uint32_t formats;   /* VP_FORMAT_* */
+    uint32_t formats; /* VP_FORMAT_* */
     bool single_file, no_audio, no_video;
     unsigned audio_tracks; /* 0: one */
-    double seconds;     /* 0: 5 */
+    double seconds;        /* 0: 5 */
 } title_options;
 
 /* Two rungs of 25 frames/s, an IDR picture each second, segments of two seconds, AAC stereo; made up pictures. */
