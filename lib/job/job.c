@@ -131,6 +131,9 @@ vp_status vp_job_new_package(vp_context *context, const vp_job_options *options,
 {
     vp_job *job = NULL;
     vpi_error_reset(err);
+    if (!out) return vpi_fail(err, VP_E_ARG, NULL, "context and out are needed");
+    *out = NULL;
+    if (!options) return vpi_fail(err, VP_E_ARG, NULL, "options are needed");
     if (!sources || !count || count > RENDITIONS_MAX)
         return vpi_fail(err, VP_E_ARG, NULL, "1 to %u renditions", RENDITIONS_MAX);
     for (uint32_t i = 0; i < count; i++)

@@ -30,7 +30,9 @@ static vp_status open_encoder(vpi_aac *aac, uint32_t sample_rate, uint32_t kbps,
     uint32_t padding;
     int r;
 
-    if (!codec) return vpi_fail(err, VP_E_UNSUPPORTED, "FEATURE_DISABLED", "libavcodec without its AAC encoder");
+    if (!codec) {
+        return vpi_fail(err, VP_E_UNSUPPORTED, "FEATURE_DISABLED", "libavcodec without its AAC encoder");
+    }
     aac->context = c = avcodec_alloc_context3(codec);
     aac->frame = av_frame_alloc();
     aac->packet = av_packet_alloc();
@@ -49,7 +51,8 @@ static vp_status open_encoder(vpi_aac *aac, uint32_t sample_rate, uint32_t kbps,
     if (r < 0) return vpi_libav_fail(err, VP_E_INTERNAL, NULL, r, "encode");
     if (c->frame_size != VPI_AAC_SAMPLES || c->extradata_size < 2 || c->extradata_size > ASC_MAX ||
         c->initial_padding < 0) {
-        return vpi_fail(err, VP_E_INTERNAL, NULL, "libavcodec's AAC encoder has frames of %d samples", c->frame_size);
+        return vpi_fail(err, VP_E_INTERNAL, NULL, "libavcodec's AAC encoder has frames of %d samples",
+                        c->frame_size);
     }
     padding = (uint32_t)c->initial_padding;
     aac->lead = (VPI_AAC_SAMPLES - padding % VPI_AAC_SAMPLES) % VPI_AAC_SAMPLES;

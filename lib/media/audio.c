@@ -7,10 +7,11 @@
 #define SLICE 16384
 #define DECODE_FAILURES_MAX 64u
 /*
- * Timestamps against counted samples. Containers with ticks of 1 ms round, muxers stamp Vorbis blocks up to 21 ms to
- * and fro, live recorders jitter, clocks run a little fast: to follow each stamp would chop the sound. So up to
- * HARD_US only the mean counts, and where it lasts above SOFT_US the sound is stretched by at most one part in
- * SOFT_SHARE. Beyond, or beyond DAMAGE_US after sound was lost, silence is put in or sound is cut.
+ * Timestamps against counted samples. Containers with ticks of 1 ms round, muxers stamp Vorbis blocks up to
+ * 21 ms to and fro, live recorders jitter, clocks run a little fast: to follow each stamp would chop the
+ * sound. So up to HARD_US only the mean counts, and where it lasts above SOFT_US the sound is stretched by at
+ * most one part in SOFT_SHARE. Beyond, or beyond DAMAGE_US after sound was lost, silence is put in or sound
+ * is cut.
  */
 #define HARD_US 50000
 #define DAMAGE_US 15000

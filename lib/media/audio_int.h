@@ -42,14 +42,17 @@ typedef struct vpi_mix {
     int in_rate, in_format;
     AVChannelLayout in_layout;
     float *planes[VPI_STEREO];
-    int room; /* samples of planes */
-    uint64_t cut; /* samples of what comes next that are thrown away */
+    int room;       /* samples of planes */
+    uint64_t cut;   /* samples of what comes next that are thrown away */
     uint64_t added; /* samples that ever went into the FIFO */
 } vpi_mix;
 
 vp_status vpi_mix_init(vpi_mix *mix, uint32_t rate, vp_error *err);
 void vpi_mix_dispose(vpi_mix *mix); /* accepts a zeroed one */
-/* Ready for frames like this one; VP_AGAIN where they are not usable. What was held of earlier ones is let out. */
+/*
+ * Ready for frames like this one; VP_AGAIN where they are not usable. What was held of earlier ones is let
+ * out.
+ */
 vp_status vpi_mix_prepare(vpi_mix *mix, const AVFrame *frame, vp_error *err);
 /* Samples [at, at + count) of the frame that vpi_mix_prepare saw. */
 vp_status vpi_mix_add(vpi_mix *mix, const AVFrame *frame, int at, int count, vp_error *err);

@@ -52,8 +52,8 @@ static vp_status new_swr(vpi_mix *mix, AVChannelLayout *layout, const AVFrame *f
 }
 
 /*
- * Weights where the library has none: mono goes to both sides at full level (not 3 dB down), Ambisonics give their
- * omnidirectional first channel, what has no known layout its channels left and right in turn.
+ * Weights where the library has none: mono goes to both sides at full level (not 3 dB down), Ambisonics give
+ * their omnidirectional first channel, what has no known layout its channels left and right in turn.
  */
 static bool own_weights(const AVChannelLayout *layout, double *weights)
 {
@@ -137,7 +137,9 @@ static vp_status make_room(vpi_mix *mix, int samples, vp_error *err)
     int i;
 
     if (samples <= mix->room) return VP_OK;
-    if (samples > OUT_MAX) return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "%d samples of sound at once", samples);
+    if (samples > OUT_MAX) {
+        return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "%d samples of sound at once", samples);
+    }
     for (i = 0; i < VPI_STEREO; i++) {
         float *more = vpi_realloc(mix->planes[i], (size_t)samples, sizeof(float));
 

@@ -10,7 +10,9 @@
 #include "base/buf.h"
 #include "media/libav_int.h"
 
-/* accurate_rnd and bitexact: the same bytes on every CPU. full_chroma: RGB gets its chroma from all pixels. */
+/*
+ * accurate_rnd and bitexact: the same bytes on every CPU. full_chroma: RGB gets its chroma from all pixels.
+ */
 #define SCALE_FLAGS "bicubic+accurate_rnd+bitexact+full_chroma_int+full_chroma_inp"
 /* Nominal peak that HDR is mapped down from, in units of the 100 cd/m2 that become white. */
 #define HDR_NPL 100
@@ -68,8 +70,10 @@ static bool full_range(const vpi_filter *f, const AVFrame *av)
     case AV_PIX_FMT_YUVJ422P:
     case AV_PIX_FMT_YUVJ444P:
     case AV_PIX_FMT_YUVJ440P:
-    case AV_PIX_FMT_YUVJ411P: return true;
-    default: break;
+    case AV_PIX_FMT_YUVJ411P:
+        return true;
+    default:
+        break;
     }
     if (av->color_range == AVCOL_RANGE_UNSPECIFIED) return f->o.full_range;
     return av->color_range == AVCOL_RANGE_JPEG;
@@ -102,29 +106,38 @@ static vpi_filter_input describe(const vpi_filter *f, const AVFrame *av)
 
 static bool same_input(const vpi_filter_input *a, const vpi_filter_input *b)
 {
-    return a->width == b->width && a->height == b->height && a->format == b->format && a->matrix == b->matrix &&
-           a->range == b->range && a->transfer == b->transfer && a->primaries == b->primaries &&
-           a->siting == b->siting && a->sar_num == b->sar_num && a->sar_den == b->sar_den;
+    return a->width == b->width && a->height == b->height && a->format == b->format &&
+           a->matrix == b->matrix && a->range == b->range && a->transfer == b->transfer &&
+           a->primaries == b->primaries && a->siting == b->siting && a->sar_num == b->sar_num &&
+           a->sar_den == b->sar_den;
 }
 
 /* Numbers of ISO/IEC 23091-2 with equal coefficients: 5 and 6; 9 and 10 for what libswscale can do. */
 static int matrix_family(int matrix)
 {
     switch (matrix) {
-    case AVCOL_SPC_SMPTE170M: return AVCOL_SPC_BT470BG;
-    case AVCOL_SPC_BT2020_CL: return AVCOL_SPC_BT2020_NCL;
-    default: return matrix;
+    case AVCOL_SPC_SMPTE170M:
+        return AVCOL_SPC_BT470BG;
+    case AVCOL_SPC_BT2020_CL:
+        return AVCOL_SPC_BT2020_NCL;
+    default:
+        return matrix;
     }
 }
 
 static const char *matrix_name(int matrix)
 {
     switch (matrix_family(matrix)) {
-    case AVCOL_SPC_FCC: return "fcc";
-    case AVCOL_SPC_BT470BG: return "bt601";
-    case AVCOL_SPC_SMPTE240M: return "smpte240m";
-    case AVCOL_SPC_BT2020_NCL: return "bt2020";
-    default: return "bt709";
+    case AVCOL_SPC_FCC:
+        return "fcc";
+    case AVCOL_SPC_BT470BG:
+        return "bt601";
+    case AVCOL_SPC_SMPTE240M:
+        return "smpte240m";
+    case AVCOL_SPC_BT2020_NCL:
+        return "bt2020";
+    default:
+        return "bt709";
     }
 }
 
@@ -179,7 +192,8 @@ static void add_alpha(vpi_buf *b, const AVPixFmtDescriptor *desc)
 /* Position of chroma in 1/256 luma steps, for subsampled formats. */
 static void chroma_position(int siting, int *x, int *y)
 {
-    *x = siting == AVCHROMA_LOC_CENTER || siting == AVCHROMA_LOC_TOP || siting == AVCHROMA_LOC_BOTTOM ? 128 : 0;
+    *x = siting == AVCHROMA_LOC_CENTER || siting == AVCHROMA_LOC_TOP || siting == AVCHROMA_LOC_BOTTOM ? 128
+                                                                                                      : 0;
     *y = siting == AVCHROMA_LOC_TOPLEFT || siting == AVCHROMA_LOC_TOP         ? 0
          : siting == AVCHROMA_LOC_BOTTOMLEFT || siting == AVCHROMA_LOC_BOTTOM ? 256
                                                                               : 128;
@@ -207,21 +221,22 @@ static vp_status add_tone_map(vpi_buf *b, const vpi_filter_input *in, const vpi_
     bool hlg = in->transfer == AVCOL_TRC_ARIB_STD_B67;
 
     if (!avfilter_get_by_name("zscale") || !avfilter_get_by_name("tonemap")) {
-        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
-                        "HDR pictures need libavfilter with zscale and tonemap, which this build does not have");
+        return vpi_fail(
+            err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
+            "HDR pictures need libavfilter with zscale and tonemap, which this build does not have");
     }
     /* zscale wants whole chroma samples. */
     if ((in->width | in->height) & 1) {
         vpi_buf_printf(b, "scale=flags=" SCALE_FLAGS ",format=pix_fmts=%s,",
                        desc->flags & AV_PIX_FMT_FLAG_RGB ? "gbrp16le" : "yuv444p16le");
     }
-    vpi_buf_printf(b, "zscale=w=%u:h=%u:filter=bicubic:tin=%s:pin=%s:min=%s:rin=%s:t=linear:npl=%d,", p->width,
-                   p->height, hlg ? "arib-std-b67" : "smpte2084",
+    vpi_buf_printf(b, "zscale=w=%u:h=%u:filter=bicubic:tin=%s:pin=%s:min=%s:rin=%s:t=linear:npl=%d,",
+                   p->width, p->height, hlg ? "arib-std-b67" : "smpte2084",
                    in->primaries == AVCOL_PRI_BT709 ? "bt709" : "bt2020",
-                   desc->flags & AV_PIX_FMT_FLAG_RGB                 ? "gbr"
+                   desc->flags & AV_PIX_FMT_FLAG_RGB                   ? "gbr"
                    : matrix_family(in->matrix) == AVCOL_SPC_BT2020_NCL ? "bt2020nc"
                    : in->matrix == AVCOL_SPC_ICTCP                     ? "ictcp"
-                                                                     : "bt709",
+                                                                       : "bt709",
                    in->range ? "full" : "limited", HDR_NPL);
     /* What is brighter than the peak comes out above one: 16-bit RGB cuts it, so that white stays at 235. */
     vpi_buf_printf(b,
@@ -355,8 +370,8 @@ done:
 
 static bool passes(const vpi_filter *f, const vpi_filter_input *in)
 {
-    return in->format == AV_PIX_FMT_YUV420P && !in->range && !in->transfer && !f->o.rotation && !f->o.flipped &&
-           (uint32_t)in->width == f->o.width && (uint32_t)in->height == f->o.height &&
+    return in->format == AV_PIX_FMT_YUV420P && !in->range && !in->transfer && !f->o.rotation &&
+           !f->o.flipped && (uint32_t)in->width == f->o.width && (uint32_t)in->height == f->o.height &&
            matrix_family(in->matrix) == matrix_family(f->o.colour.matrix);
 }
 

@@ -9,7 +9,8 @@
 
 static bool known_primaries(uint8_t v)
 {
-    return v == AVCOL_PRI_BT709 || (v >= AVCOL_PRI_BT470M && v <= AVCOL_PRI_SMPTE432) || v == AVCOL_PRI_EBU3213;
+    return v == AVCOL_PRI_BT709 || (v >= AVCOL_PRI_BT470M && v <= AVCOL_PRI_SMPTE432) ||
+           v == AVCOL_PRI_EBU3213;
 }
 
 static bool known_transfer(uint8_t v)
@@ -41,11 +42,11 @@ void vpi_video_colour_for(const vpi_track *track, vpi_video_colour *out)
     if (vpi_filter_is_hdr(c.transfer) || vpi_streq(track->hdr, "pq") || vpi_streq(track->hdr, "hlg")) return;
     /* What is missing follows from what is there. */
     if (!matrix) {
-        c.matrix = primaries && is_601(c.primaries)                 ? AVCOL_SPC_SMPTE170M
-                   : primaries && c.primaries == AVCOL_PRI_BT2020   ? AVCOL_SPC_BT2020_NCL
-                   : primaries && c.primaries == AVCOL_PRI_BT709    ? AVCOL_SPC_BT709
-                   : hd                                             ? AVCOL_SPC_BT709
-                                                                    : AVCOL_SPC_SMPTE170M;
+        c.matrix = primaries && is_601(c.primaries)               ? AVCOL_SPC_SMPTE170M
+                   : primaries && c.primaries == AVCOL_PRI_BT2020 ? AVCOL_SPC_BT2020_NCL
+                   : primaries && c.primaries == AVCOL_PRI_BT709  ? AVCOL_SPC_BT709
+                   : hd                                           ? AVCOL_SPC_BT709
+                                                                  : AVCOL_SPC_SMPTE170M;
     }
     if (!primaries) {
         c.primaries = c.matrix == AVCOL_SPC_BT470BG      ? AVCOL_PRI_BT470BG

@@ -3,8 +3,9 @@
 #define VPI_MEDIA_FILTER_INT_H
 
 /*
- * Makes decoded pictures upright, of one size, 8-bit 4:2:0, limited range, SDR. A libavfilter graph that is built
- * for the first picture and again when a picture of another kind comes; none where the picture is that already.
+ * Makes decoded pictures upright, of one size, 8-bit 4:2:0, limited range, SDR. A libavfilter graph that is
+ * built for the first picture and again when a picture of another kind comes; none where the picture is that
+ * already.
  */
 
 #include <libavutil/frame.h>
@@ -12,13 +13,15 @@
 #include "media/video.h"
 
 typedef struct vpi_filter_options {
-    uint32_t width, height;     /* out, upright; even */
-    int32_t rotation, flipped;  /* as in vpi_track */
-    vpi_video_colour colour;    /* of the pictures given out */
-    vpi_video_colour tags;      /* of pictures that say nothing themselves: the container's; 2 unspecified */
-    bool full_range;            /* likewise */
-    /* Pictures of this size fill the whole output whatever their sample aspect ratio says: the output's size was
-     * made for them. Others are fitted into it with black bars. */
+    uint32_t width, height;    /* out, upright; even */
+    int32_t rotation, flipped; /* as in vpi_track */
+    vpi_video_colour colour;   /* of the pictures given out */
+    vpi_video_colour tags;     /* of pictures that say nothing themselves: the container's; 2 unspecified */
+    bool full_range;           /* likewise */
+    /*
+     * Pictures of this size fill the whole output whatever their sample aspect ratio says: the output's size
+     * was made for them. Others are fitted into it with black bars.
+     */
     uint32_t nominal_width, nominal_height;
 } vpi_filter_options;
 

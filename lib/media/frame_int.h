@@ -2,7 +2,9 @@
 #ifndef VPI_MEDIA_FRAME_INT_H
 #define VPI_MEDIA_FRAME_INT_H
 
-/* A frame is a counted handle on an AVFrame, so that a decoder's picture reaches the encoders without a copy. */
+/*
+ * A frame is a counted handle on an AVFrame, so that a decoder's picture reaches the encoders without a copy.
+ */
 
 #include <stdatomic.h>
 

@@ -7,8 +7,8 @@
 /* Bicubic: the whole cascade costs about 6 % of veryfast encoders; bilinear and area cost half and blur. */
 #define SCALER_FLAGS (SWS_BICUBIC | SWS_ACCURATE_RND | SWS_BITEXACT)
 /*
- * Where 4:2:0 chroma samples lie, in 1/256 luma steps: at the left column, between two rows (H.264 figure 6-1).
- * The libswscale default, centred, would move the colours by a little at each step of the cascade.
+ * Where 4:2:0 chroma samples lie, in 1/256 luma steps: at the left column, between two rows (H.264 figure
+ * 6-1). The libswscale default, centred, would move the colours by a little at each step of the cascade.
  */
 #define CHROMA_X 0
 #define CHROMA_Y 128
@@ -57,10 +57,10 @@ vp_status vpi_scaler_new(uint32_t from_width, uint32_t from_height, uint32_t to_
     vpi_scaler *scaler;
 
     *out = NULL;
-    if (!from_width || !from_height || !to_width || !to_height || VPI_MAX(from_width, from_height) > INT16_MAX ||
-        VPI_MAX(to_width, to_height) > INT16_MAX) {
-        return vpi_fail(err, VP_E_ARG, NULL, "no scaling from %ux%u to %ux%u", from_width, from_height, to_width,
-                        to_height);
+    if (!from_width || !from_height || !to_width || !to_height ||
+        VPI_MAX(from_width, from_height) > INT16_MAX || VPI_MAX(to_width, to_height) > INT16_MAX) {
+        return vpi_fail(err, VP_E_ARG, NULL, "no scaling from %ux%u to %ux%u", from_width, from_height,
+                        to_width, to_height);
     }
     scaler = vpi_calloc(1, sizeof(*scaler));
     if (!scaler) return vpi_fail_nomem(err);

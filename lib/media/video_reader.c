@@ -83,7 +83,8 @@ static vp_status open_filter(vpi_video_reader *r, vp_error *err)
 
 static vp_status check_options(const vpi_video_reader_options *o, vp_error *err)
 {
-    if (!o->width || !o->height || o->width % 2 || o->height % 2 || o->width > INT16_MAX || o->height > INT16_MAX) {
+    if (!o->width || !o->height || o->width % 2 || o->height % 2 || o->width > INT16_MAX ||
+        o->height > INT16_MAX) {
         return vpi_fail(err, VP_E_ARG, NULL, "pictures of %ux%u", o->width, o->height);
     }
     if (o->rotation < 0 || o->rotation > 270 || o->rotation % 90) {
@@ -95,8 +96,9 @@ static vp_status check_options(const vpi_video_reader_options *o, vp_error *err)
     return VP_OK;
 }
 
-vp_status vpi_video_reader_open(vp_context *context, vp_source *source, const vpi_video_reader_options *options,
-                                vp_cancel *cancel, vpi_video_reader **out, vp_error *err)
+vp_status vpi_video_reader_open(vp_context *context, vp_source *source,
+                                const vpi_video_reader_options *options, vp_cancel *cancel,
+                                vpi_video_reader **out, vp_error *err)
 {
     vpi_video_reader *r = NULL;
     const vpi_track *track;
@@ -166,8 +168,8 @@ static int64_t frame_duration(const AVFrame *av)
 }
 
 /*
- * The frame's own time; in a stream that gives times a missing one is the previous plus its duration, in one that
- * gives none (AVI) it is what the decoder makes of the decoding times.
+ * The frame's own time; in a stream that gives times a missing one is the previous plus its duration, in one
+ * that gives none (AVI) it is what the decoder makes of the decoding times.
  */
 static void set_time(vpi_video_reader *r, AVFrame *av)
 {
@@ -175,7 +177,8 @@ static void set_time(vpi_video_reader *r, AVFrame *av)
 
     if (pts != AV_NOPTS_VALUE) r->has_times = true;
     if (pts == AV_NOPTS_VALUE && !r->has_times) pts = av->best_effort_timestamp;
-    if (pts == AV_NOPTS_VALUE || (av->pts == AV_NOPTS_VALUE && r->last_pts != AV_NOPTS_VALUE && pts <= r->last_pts)) {
+    if (pts == AV_NOPTS_VALUE ||
+        (av->pts == AV_NOPTS_VALUE && r->last_pts != AV_NOPTS_VALUE && pts <= r->last_pts)) {
         pts = 0;
         if (r->last_pts != AV_NOPTS_VALUE && !vpi_add_i64(r->last_pts, VPI_MAX(r->last_duration, 1), &pts)) {
             pts = r->last_pts;
@@ -275,9 +278,9 @@ static bool recovers_at_once(const vpi_nal *nal)
 }
 
 /*
- * By how many access points decoding has to begin earlier, so that pictures from this one's time on are as in a
- * whole decode. H.264: none for an IDR; at other recovery points libavcodec may still lose a picture; after gradual
- * refresh and plain I pictures later ones may refer to earlier ones for long.
+ * By how many access points decoding has to begin earlier, so that pictures from this one's time on are as in
+ * a whole decode. H.264: none for an IDR; at other recovery points libavcodec may still lose a picture; after
+ * gradual refresh and plain I pictures later ones may refer to earlier ones for long.
  */
 static unsigned judge_entry(const vpi_video_reader *r, const vpi_packet *packet)
 {
@@ -329,8 +332,9 @@ static vp_status enter(vpi_video_reader *r, int64_t target, int64_t *first, unsi
 }
 
 /*
- * Decodes up to the first picture behind `from`. pending[0]: the last one at or before it, pending[1]: that first
- * one. Pictures before `valid` may be broken: an open GOP's leading ones, whose references were not read.
+ * Decodes up to the first picture behind `from`. pending[0]: the last one at or before it, pending[1]: that
+ * first one. Pictures before `valid` may be broken: an open GOP's leading ones, whose references were not
+ * read.
  */
 static vp_status collect(vpi_video_reader *r, int64_t valid, vp_error *err)
 {
@@ -355,7 +359,8 @@ static vp_status collect(vpi_video_reader *r, int64_t valid, vp_error *err)
 /* Where to seek next: before the access point that was found, and a step before the time wanted. */
 static int64_t step_back(const vpi_video_reader *r, const vpi_track *track, int64_t first, unsigned n)
 {
-    int64_t step = vpi_rescale((int64_t)STEP_BACK_MS << n, track->tb.den, 1000 * track->tb.num, VPI_CEIL), to = 0;
+    int64_t step = vpi_rescale((int64_t)STEP_BACK_MS << n, track->tb.den, 1000 * track->tb.num, VPI_CEIL),
+            to = 0;
 
     if (!vpi_add_i64(r->o.from, -step, &to)) return INT64_MIN;
     return first != INT64_MIN && first <= to ? first - 1 : to;

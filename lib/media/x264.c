@@ -49,7 +49,8 @@ static void log_line(void *opaque, int level, const char *format, va_list args)
 
 static vp_status check_options(const vpi_h264enc_options *o, vp_error *err)
 {
-    if (!o->width || !o->height || o->width > MAX_SIDE || o->height > MAX_SIDE || o->width % 2 || o->height % 2) {
+    if (!o->width || !o->height || o->width > MAX_SIDE || o->height > MAX_SIDE || o->width % 2 ||
+        o->height % 2) {
         return vpi_fail(err, VP_E_ARG, NULL, "H.264 pictures of %ux%u", o->width, o->height);
     }
     if (!o->fps_num || !o->fps_den || !o->timebase_num || !o->timebase_den) {
@@ -61,7 +62,9 @@ static vp_status check_options(const vpi_h264enc_options *o, vp_error *err)
     if (strcmp(o->profile, "high") && strcmp(o->profile, "main") && strcmp(o->profile, "baseline")) {
         return vpi_fail(err, VP_E_ARG, NULL, "no H.264 profile \"%.16s\"", o->profile);
     }
-    if (o->abr && (!o->kbps || o->kbps > MAX_KBPS)) return vpi_fail(err, VP_E_ARG, NULL, "rate of %u kbit/s", o->kbps);
+    if (o->abr && (!o->kbps || o->kbps > MAX_KBPS)) {
+        return vpi_fail(err, VP_E_ARG, NULL, "rate of %u kbit/s", o->kbps);
+    }
     if (o->maxrate_kbps > MAX_KBPS || o->bufsize_kbit > MAX_KBPS || o->crf_milli > 51000 || o->trellis > 2) {
         return vpi_fail(err, VP_E_ARG, NULL, "rate control values are out of range");
     }
@@ -160,7 +163,9 @@ static vp_status keep_set(uint8_t **to, size_t *to_size, const x264_nal_t *nal, 
 {
     size_t size = nal->i_payload > 4 ? (size_t)nal->i_payload - 4 : 0;
 
-    if (*to || !size) return vpi_fail(err, VP_E_INTERNAL, NULL, "x264 made parameter sets that are not expected");
+    if (*to || !size) {
+        return vpi_fail(err, VP_E_INTERNAL, NULL, "x264 made parameter sets that are not expected");
+    }
     *to = vpi_alloc(size);
     if (!*to) return vpi_fail_nomem(err);
     memcpy(*to, nal->p_payload + 4, size);
@@ -272,7 +277,9 @@ static vp_status fill_picture(vpi_h264enc *e, const vpi_frame *frame, int64_t pt
     return VP_OK;
 }
 
-/* NALs lie one after the other; what is no slice (user data, fillers) is closed up. Returns the bytes left. */
+/*
+ * NALs lie one after the other; what is no slice (user data, fillers) is closed up. Returns the bytes left.
+ */
 static size_t slices_only(const x264_nal_t *nals, int count)
 {
     uint8_t *to = nals[0].p_payload;
@@ -316,8 +323,8 @@ vp_status vpi_h264enc_encode(vpi_h264enc *e, vpi_frame *frame, int64_t pts, bool
 }
 
 /*
- * Measured (x264 164, 640x360 to 1920x1080, veryfast to slower, lookahead 0 to 40): what an encoder holds is close
- * to a number of padded pictures with their half-size copies, 2.85 bytes a pixel.
+ * Measured (x264 164, 640x360 to 1920x1080, veryfast to slower, lookahead 0 to 40): what an encoder holds is
+ * close to a number of padded pictures with their half-size copies, 2.85 bytes a pixel.
  */
 #define MEMORY_PAD 96u
 #define MEMORY_PER_PIXEL_100 285u

@@ -4,8 +4,8 @@
 
 /*
  * Strict reading of JSON with jansson. Unknown fields are refused by name. 64-bit numbers that may pass 2^53
- * are decimal strings; readers also take an integer. Errors are DATA with the reason given at the start of the
- * document (INPUT_CORRUPT), the message names the field: "ladder.rungs[2].kbps: not a positive integer".
+ * are decimal strings; readers also take an integer. Errors are DATA with the reason given at the start of
+ * the document (INPUT_CORRUPT), the message names the field: "ladder.rungs[2].kbps: not a positive integer".
  */
 
 #include <jansson.h>

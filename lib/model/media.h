@@ -43,8 +43,8 @@ typedef struct vpi_track {
     uint32_t bit_rate;
     uint64_t packets, bytes; /* full scan only */
     /*
-     * Presentation times: start is when content begins (decoder priming that the container says to skip is not
-     * content); end is the last packet's end. With a plain probe end comes from the declared duration.
+     * Presentation times: start is when content begins (decoder priming that the container says to skip is
+     * not content); end is the last packet's end. With a plain probe end comes from the declared duration.
      */
     bool has_times;
     int64_t start, end;
@@ -60,10 +60,10 @@ typedef struct vpi_track {
     uint32_t bit_depth;
     char chroma[8], primaries[24], transfer[24], matrix[24], range[8], hdr[16];
     uint8_t cicp_primaries, cicp_transfer, cicp_matrix; /* ISO/IEC 23091-2, 2 unspecified */
-    int8_t full_range; /* 1, 0, -1 unknown */
-    int64_t min_delta, max_delta; /* between presentation times, ticks of tb; full scan only */
+    int8_t full_range;                                  /* 1, 0, -1 unknown */
+    int64_t min_delta, max_delta;     /* between presentation times, ticks of tb; full scan only */
     uint64_t duplicates, missing_pts; /* packets */
-    int64_t *keyframes;      /* presentation times of random access points, rising; thinned to >= 100 ms apart */
+    int64_t *keyframes; /* presentation times of random access points, rising; thinned to >= 100 ms apart */
     size_t keyframe_count;
     int64_t keyframe_min_us, keyframe_mean_us, keyframe_max_us;
 
@@ -103,7 +103,8 @@ struct vp_media {
 
 vp_media *vpi_media_new(void); /* zeroed, one reference; NULL on no memory */
 /* Adds a warning; text is printf-like. False on no memory. */
-bool vpi_media_warn(vpi_media *m, const char *name, int64_t time_us, const char *format, ...) VPI_PRINTF(4, 5);
+bool vpi_media_warn(vpi_media *m, const char *name, int64_t time_us, const char *format, ...)
+    VPI_PRINTF(4, 5);
 /* The n-th track of a kind (cover art does not count as video), NULL when there are fewer. */
 const vpi_track *vpi_media_nth(const vpi_media *m, vpi_kind kind, size_t n);
 size_t vpi_media_count(const vpi_media *m, vpi_kind kind);
@@ -112,7 +113,7 @@ size_t vpi_media_count(const vpi_media *m, vpi_kind kind);
 void vpi_language_bcp47(const char *from, char to[36]);
 /* BCP-47 -> ISO 639-2/T three letters for mdhd, "und" when there is none. */
 void vpi_language_iso639(const char *bcp47, char to[4]);
-/* English name for players ("English", "French"); the tag itself where it is not known; "Undetermined" for und. */
+/* English name for players ("English", "French"); the tag where it is not known; "Undetermined" for und. */
 void vpi_language_name(const char *bcp47, char *to, size_t capacity);
 
 #endif

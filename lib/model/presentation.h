@@ -29,15 +29,15 @@ typedef struct vpi_segment {
 } vpi_segment;
 
 typedef struct vpi_part { /* init segment or index */
-    char *key; /* NULL: there is none */
+    char *key;            /* NULL: there is none */
     uint64_t offset, bytes;
     uint32_t crc32c; /* 0 in single-file tracks */
 } vpi_part;
 
 typedef struct vpi_ptrack {
     char *name, *group, *codecs;
-    char *language; /* BCP-47, "und"; NULL for video */
-    char *label;    /* EXT-X-MEDIA NAME and DASH Label; NULL: from the language */
+    char *language;          /* BCP-47, "und"; NULL for video */
+    char *label;             /* EXT-X-MEDIA NAME and DASH Label; NULL: from the language */
     int32_t kind, container; /* VP_TRACK_*, VP_CONTAINER_* */
     bool is_default;
     uint32_t width, height, frame_rate_num, frame_rate_den; /* video */
@@ -46,7 +46,7 @@ typedef struct vpi_ptrack {
     uint32_t timescale;
     uint64_t bandwidth, average_bandwidth; /* 0 until vpi_presentation_finish */
     bool single_file;
-    uint64_t object_bytes;  /* single-file: size and CRC of the object */
+    uint64_t object_bytes; /* single-file: size and CRC of the object */
     uint32_t object_crc32c;
     vpi_part init;
     vpi_part index; /* sidx of a single-file track */
@@ -55,8 +55,8 @@ typedef struct vpi_ptrack {
 } vpi_ptrack;
 
 typedef struct vpi_presentation {
-    char *version; /* folder name; "" without one */
-    char *request; /* 64 hex digits or "" */
+    char *version;                /* folder name; "" without one */
+    char *request;                /* 64 hex digits or "" */
     uint64_t duration, timescale; /* of the title: what every track covers */
     vpi_ptrack *tracks;
     size_t track_count, track_cap;
@@ -76,13 +76,14 @@ void vpi_ptrack_dispose(vpi_ptrack *t);
 void vpi_presentation_dispose(vpi_presentation *p);
 
 /*
- * Sums and rates once all segments are in: bandwidth is the peak by RFC 8216 4.1 (largest bits per second over
- * any run of contiguous segments whose total duration is 0.5 to 1.5 times the target duration; the largest
- * single segment where no run fits), average_bandwidth the mean, both rounded up; both include the container.
- * The target duration is common to all tracks. Refuses gaps and overlaps between segments (INTERNAL).
+ * Sums and rates once all segments are in: bandwidth is the peak by RFC 8216 4.1 (largest bits per second
+ * over any run of contiguous segments whose total duration is 0.5 to 1.5 times the target duration; the
+ * largest single segment where no run fits), average_bandwidth the mean, both rounded up; both include the
+ * container. The target duration is common to all tracks. Refuses gaps and overlaps between segments
+ * (INTERNAL). A duration that is not set becomes that of the shortest track.
  */
 vp_status vpi_presentation_finish(vpi_presentation *p, vp_error *err);
-/* Integer seconds: the largest segment duration of all video and audio tracks, rounded to nearest, at least 1. */
+/* Integer seconds: the longest segment of all video and audio tracks, rounded to nearest, at least 1. */
 uint32_t vpi_presentation_target(const vpi_presentation *p);
 uint64_t vpi_ptrack_ticks(const vpi_ptrack *t); /* end of the last segment minus start of the first */
 /* Peak and mean of the track's I-frame playlist (bytes of I frames over their durations). */

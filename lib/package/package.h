@@ -50,9 +50,9 @@ typedef struct vpi_sample {
 } vpi_sample;
 
 /*
- * The samples of one segment. Decode times are the sorted presentation times of each fragment, the last
- * duration of a fragment ends at the next one's start: exact, no edit list, tfdt = presentation time of the
- * first picture.
+ * The samples of one segment. tfdt is the presentation time of a fragment's first picture, the last duration
+ * of a fragment ends at the next one's start: exact, no edit list. Decode times follow from the presentation
+ * times of the fragment alone.
  */
 typedef struct vpi_segment_in {
     const vpi_track_setup *setup;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Init segments and the index of a single-file track (ISO/IEC 23000-19, ISO/IEC 14496-12; RFC 8216 3.3). */
+#include <stdio.h>
+
 #include "verify/verify_int.h"
 
 bool vpi_codecs_hold(const char *list, const char *one)
@@ -21,17 +23,13 @@ void vpi_verify_sps(vpi_verifier *v, const vpi_ptrack *t, const char *where, con
     char text[VPI_CODECS_SIZE];
     vpi_rational rate = { t->frame_rate_num, t->frame_rate_den };
     vpi_h264_sps sps;
-    vpi_buf b = { 0 };
     unsigned level;
 
     if (vpi_h264_sps_parse(nal, &sps, &cause) < 0) {
         vpi_check(v, false, "P13", where, "%s", cause.message);
         return;
     }
-    vpi_buf_printf(&b, "avc1.%02x%02x%02x", sps.profile_idc, sps.constraints, sps.level_idc);
-    vpi_buf_u8(&b, 0);
-    vpi_strlcpy(text, vpi_buf_failed(&b) ? "" : (const char *)b.data, sizeof(text));
-    vpi_buf_dispose(&b);
+    snprintf(text, sizeof(text), "avc1.%02x%02x%02x", sps.profile_idc, sps.constraints, sps.level_idc);
     vpi_check(v, vpi_codecs_hold(t->codecs, text), "P13", where, "the SPS says %s, the presentation %s", text,
               t->codecs);
     vpi_check(v, sps.width == t->width && sps.height == t->height, "P13", where,

@@ -57,7 +57,7 @@ static vp_status fetch(vpi_verifier *v, const char *key, vp_bytes **out, vp_erro
     return vpi_caught(v, st, &cause, "STRUCTURE", key, err);
 }
 
-/* due: takes a reference over; NULL when the writers refuse the presentation. */
+/* due NULL: the writers refuse the presentation, which the report says already. */
 static void compare(vpi_verifier *v, const char *key, const vp_bytes *have, const vp_bytes *due)
 {
     const char *a = vp_bytes_data(have), *b = due ? vp_bytes_data(due) : NULL;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Master playlists (RFC 8216 4.3.4): variants, I-frame variants, audio groups. */
+#include <stdio.h>
+
 #include <vodpipe/manifest.h>
 
 #include "verify/hls_int.h"
@@ -25,14 +27,17 @@ typedef struct master {
 } master;
 
 /* The track whose media (or I-frame) playlist has this key; track_count when there is none. */
-static size_t find_track(const vpi_verifier *v, const char *key, bool iframes)
+static size_t find_track(const vpi_verifier *v, master *m, const char *key, bool iframes)
 {
     for (size_t i = 0; i < v->p->track_count; i++) {
         vp_bytes *own = NULL;
+        vp_status st;
         bool same;
 
         if (!v->sane[i] || (iframes && v->p->tracks[i].kind != VP_TRACK_VIDEO)) continue;
-        if (vp_manifest_hls_media_key(v->presentation, (uint32_t)i, iframes, &own, NULL) != VP_OK) continue;
+        st = vp_manifest_hls_media_key(v->presentation, (uint32_t)i, iframes, &own, NULL);
+        m->no_memory |= st == VP_E_NOMEM;
+        if (st != VP_OK) continue;
         same = strcmp(vp_bytes_data(own), key) == 0;
         vp_bytes_unref(own);
         if (same) return i;
@@ -58,15 +63,11 @@ static void check_picture(vpi_verifier *v, const master *m, vpi_view list, const
                           const char *rule)
 {
     vpi_view value = { "", 0 };
-    vpi_buf b = { 0 };
+    char due[32];
 
-    vpi_buf_printf(&b, "%ux%u", t->width, t->height);
-    vpi_buf_u8(&b, 0);
-    vpi_check(v,
-              vpi_attribute(list, "RESOLUTION", &value, NULL) && !vpi_buf_failed(&b) &&
-                  vpi_view_is(value, (const char *)b.data),
-              rule, m->key, "RESOLUTION %.*s of %s", (int)value.size, value.data, t->name);
-    vpi_buf_dispose(&b);
+    snprintf(due, sizeof(due), "%ux%u", t->width, t->height);
+    vpi_check(v, vpi_attribute(list, "RESOLUTION", &value, NULL) && vpi_view_is(value, due), rule, m->key,
+              "RESOLUTION %.*s of %s", (int)value.size, value.data, t->name);
 }
 
 /* Every codec of the list is one of the tracks', and none is missing. */
@@ -108,7 +109,7 @@ static bool view_equal(vpi_view a, vpi_view b)
 
 static void check_variant(vpi_verifier *v, master *m, vpi_view list, const char *key)
 {
-    size_t n = find_track(v, key, false);
+    size_t n = find_track(v, m, key, false);
     const vpi_ptrack *t, *loudest = NULL;
     uint64_t peak = 0, mean = 0;
     vpi_view group;
@@ -161,7 +162,7 @@ static void check_iframes(vpi_verifier *v, master *m, vpi_view list)
                    m->key, "I-frame variant without usable URI")) {
         return;
     }
-    n = find_track(v, key, true);
+    n = find_track(v, m, key, true);
     if (!vpi_check(v, n < v->p->track_count, "X04", m->key, "I-frame variant names %s, which is no track's",
                    key)) {
         return;
@@ -194,7 +195,7 @@ static void check_media(vpi_verifier *v, master *m, vpi_view list)
                    m->key, "audio rendition without usable URI")) {
         return;
     }
-    r.track = find_track(v, key, false);
+    r.track = find_track(v, m, key, false);
     if (!vpi_check(v, r.track < v->p->track_count, "X04", m->key, "EXT-X-MEDIA names %s, which is no track's",
                    key)) {
         return;

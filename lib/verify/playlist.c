@@ -10,11 +10,11 @@ typedef struct list_state {
     const vpi_ptrack *t;
     bool iframes;
     /* tags of the whole */
-    bool vod, endlist, iframes_only, independent, map;
+    bool vod, endlist, iframes_only, map;
     uint64_t version, target;
     bool has_target;
     /* of the entry that is being read */
-    bool has_duration, has_range, decimals;
+    bool has_duration, has_range;
     uint64_t duration, size, offset;
     /* over all */
     size_t entries;
@@ -122,8 +122,6 @@ static void read_tag(vpi_verifier *v, list_state *l, vpi_view line)
         l->endlist = true;
     } else if (vpi_view_is(name, "EXT-X-I-FRAMES-ONLY")) {
         l->iframes_only = true;
-    } else if (vpi_view_is(name, "EXT-X-INDEPENDENT-SEGMENTS")) {
-        l->independent = true;
     } else if (vpi_view_is(name, "EXT-X-DISCONTINUITY")) {
         vpi_check(v, false, "P26", l->key, "a discontinuity in a title of one piece");
     }

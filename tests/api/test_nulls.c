@@ -214,6 +214,7 @@ static void media_and_ladder(void **state)
     vp_video_info_init(NULL);
     vp_audio_info_init(NULL);
     vp_probe_options_init(NULL);
+    vp_libav_log_redirect(NULL);
     vp_rung_init(NULL);
     vp_ladder_options_init(NULL);
     vp_video_info_init(&video);
@@ -381,10 +382,10 @@ static void plans(void **state)
     NO(vp_plan_parse("{}", 2, NULL, e));
     NO(vp_plan_json(NULL, &bytes, e));
     NO(vp_plan_summary_json(NULL, &bytes, e));
-    assert_null(vp_plan_hash(NULL));
-    assert_null(vp_plan_request(NULL));
-    assert_null(vp_plan_version(NULL));
-    assert_null(vp_plan_prefix(NULL));
+    assert_string_equal(vp_plan_hash(NULL), "");
+    assert_string_equal(vp_plan_request(NULL), "");
+    assert_string_equal(vp_plan_version(NULL), "");
+    assert_string_equal(vp_plan_prefix(NULL), "");
     assert_int_equal(vp_plan_task_count(NULL), 0);
     NO(vp_plan_get_task(NULL, 0, &info, e));
     assert_null(vp_plan_get_need(NULL, 0, 0));

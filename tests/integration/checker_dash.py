@@ -192,10 +192,42 @@ class Mpd:
             rep.sidx = (name,) + span(rng) if rng else None
             rep.init = (name,) + span(init.get("range")) if init is not None and init.get("range") else None
         else:
-            ck.fail("DASH", where, "SegmentList is not written by this product")
-            rep.init = None
+            self._list(rep, nodes, value, base, where)
         self.representations.append(rep)
         return mode
+
+    @staticmethod
+    def _timeline(nodes):
+        return next((n.find(NS + "SegmentTimeline") for n in reversed(nodes)
+                     if n.find(NS + "SegmentTimeline") is not None), None)
+
+    def _spans(self, timeline, where):
+        """(start, duration) of each segment, in ticks."""
+        t = 0
+        for i, s in enumerate(timeline.findall(NS + "S") if timeline is not None else []):
+            if s.get("t") is not None:
+                self.ck.check(i == 0 or int(s.get("t")) == t, "P22", where, "gap or overlap at S@t=%s" % s.get("t"))
+                t = int(s.get("t"))
+            d, repeat = int(s.get("d")), int(s.get("r") or 0)
+            self.ck.check(d > 0 and repeat >= 0, "P22", where, "S@d=%d r=%d" % (d, repeat))
+            self.ck.check(s.get("n") is None, "DASH", where, "S@n is not used")
+            for _ in range(repeat + 1):
+                yield t, d
+                t += d
+
+    def _list(self, rep, nodes, value, base, where):
+        ck, node = self.ck, nodes[-1]
+        ck.check(value("duration") is None, "DASH", where, "@duration beside a SegmentTimeline")
+        init = node.find(NS + "Initialization")
+        rep.init = None
+        if ck.check(init is not None and init.get("sourceURL"), "DASH", where, "no Initialization@sourceURL"):
+            rep.init = (resolve(self.key, base + init.get("sourceURL")), None, None)
+            self.named.add(rep.init[0])
+        keys = [resolve(self.key, base + (u.get("media") or "")) for u in node.findall(NS + "SegmentURL")]
+        spans = list(self._spans(self._timeline(nodes), where))
+        ck.check(len(keys) == len(spans), "P22", where, "%d SegmentURLs, timeline of %d" % (len(keys), len(spans)))
+        self.named.update(keys)
+        rep.segments = [(k, t, d) for k, (t, d) in zip(keys, spans)]
 
     def _template(self, rep, nodes, value, base, where):
         ck = self.ck
@@ -205,19 +237,10 @@ class Mpd:
         name = resolve(self.key, base + expand(value("initialization") or "", values))
         rep.init = (name, None, None)
         self.named.add(name)
-        timeline = next((n.find(NS + "SegmentTimeline") for n in reversed(nodes)
-                         if n.find(NS + "SegmentTimeline") is not None), None)
+        timeline = self._timeline(nodes)
         ck.check(timeline is not None, "DASH", where, "no SegmentTimeline")
-        number, t = int(value("startNumber") or 1), 0
-        for i, s in enumerate(timeline.findall(NS + "S") if timeline is not None else []):
-            if s.get("t") is not None:
-                ck.check(i == 0 or int(s.get("t")) == t, "P22", where, "gap or overlap at S@t=%s" % s.get("t"))
-                t = int(s.get("t"))
-            d, repeat = int(s.get("d")), int(s.get("r") or 0)
-            ck.check(d > 0 and repeat >= 0, "P22", where, "S@d=%d r=%d" % (d, repeat))
-            ck.check(s.get("n") is None, "DASH", where, "S@n is not used")
-            for _ in range(repeat + 1):
-                key = resolve(self.key, base + expand(value("media") or "", dict(values, Number=number, Time=t)))
-                self.named.add(key)
-                rep.segments.append((key, t, d))
-                number, t = number + 1, t + d
+        number = int(value("startNumber") or 1)
+        for number, (t, d) in enumerate(self._spans(timeline, where), number):
+            key = resolve(self.key, base + expand(value("media") or "", dict(values, Number=number, Time=t)))
+            self.named.add(key)
+            rep.segments.append((key, t, d))

@@ -32,7 +32,6 @@ ARTEFACTS = os.environ.get("VODPIPE_ARTEFACTS") or os.path.join(BUILD, "artefact
 CLIPS = os.path.join(BUILD, "clips")
 FULL = os.environ.get("CI_FULL") == "1"
 FAST = ["--preset", "ultrafast"]
-PROBE = ["ffprobe", "-v", "error"]
 
 
 class Skip(Exception):
@@ -195,13 +194,6 @@ class Sound:
         rises = [n for n in range(1, len(x)) if x[n - 1] < 0 <= x[n]]
         assert len(rises) > 2, "no tone"
         return (len(rises) - 1) * self.rate / (rises[-1] - rises[0])
-
-
-def source_video(path):
-    """ffprobe's picture of the first video stream: size as coded, SAR, rotation."""
-    doc = json.loads(subprocess.run(PROBE + ["-select_streams", "v:0", "-show_streams", "-of", "json", path],
-                                    stdout=subprocess.PIPE, check=True).stdout)
-    return doc["streams"][0]
 
 
 # ---- cases ----

@@ -115,7 +115,8 @@ static inline uint32_t frame_crc(const vpi_frame *frame)
     for (i = 0; i < 3; i++) {
         int w = i ? (av->width + 1) / 2 : av->width, h = i ? (av->height + 1) / 2 : av->height;
 
-        for (y = 0; y < h; y++) crc = vpi_crc32c(crc, av->data[i] + (ptrdiff_t)y * av->linesize[i], (size_t)w);
+        for (y = 0; y < h; y++)
+            crc = vpi_crc32c(crc, av->data[i] + (ptrdiff_t)y * av->linesize[i], (size_t)w);
     }
     return crc;
 }

@@ -97,7 +97,9 @@ static void hear_with(const char *path, const vpi_audio_options *o, heard *out)
     av_frame_free(&av);
 }
 
-/* The title begins with the picture: where ffmpeg moved the times to have no negative ones, both are moved. */
+/*
+ * The title begins with the picture: where ffmpeg moved the times to have no negative ones, both are moved.
+ */
 static int64_t picture_start(const char *path, const vpi_track *audio)
 {
     vpi_track video = track_of(path, VPI_KIND_VIDEO);
@@ -162,12 +164,16 @@ static void test_sync_in_containers(void **state)
     static const struct {
         const char *name, *codec;
     } t[] = {
-        { "s.mp4", "-c:v libx264 -c:a aac" },          { "s.mkv", "-c:v libx264 -c:a aac" },
+        { "s.mp4", "-c:v libx264 -c:a aac" },
+        { "s.mkv", "-c:v libx264 -c:a aac" },
         { "s.ts", "-c:v libx264 -c:a aac -muxdelay 0 -muxpreload 0" },
         { "o.webm", "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -c:a libopus" },
-        { "o.mkv", "-c:v libx264 -c:a libopus" },      { "m.mp3", "-map 1 -c:a libmp3lame" },
-        { "m.mp4", "-c:v libx264 -c:a libmp3lame" },   { "v.ogg", "-map 1 -c:a libvorbis" },
-        { "f.flac", "-map 1 -c:a flac" },              { "p.mov", "-c:v libx264 -c:a pcm_s24le" },
+        { "o.mkv", "-c:v libx264 -c:a libopus" },
+        { "m.mp3", "-map 1 -c:a libmp3lame" },
+        { "m.mp4", "-c:v libx264 -c:a libmp3lame" },
+        { "v.ogg", "-map 1 -c:a libvorbis" },
+        { "f.flac", "-map 1 -c:a flac" },
+        { "p.mov", "-c:v libx264 -c:a pcm_s24le" },
         { "a.avi", "-c:v mpeg4 -c:a pcm_s16le" },
     };
     size_t i;
@@ -287,7 +293,8 @@ static void test_gap(void **state)
     assert_near(onset(a.left, a.n, 48000, 1.1), 3, 0.0015); /* the beep at 2 is in the hole */
     assert_near(onset(a.left, a.n, 48000, 4.5), 5, 0.0015);
     /* Times that stand still for a while: overlaps are cut, the end is where it was. */
-    path = clip("lap.mp4", "-i s.mp4 -map 0:a -c copy -bsf:a \"setts=ts='if(between(N,100,109),TS-9600,TS)'\"");
+    path =
+        clip("lap.mp4", "-i s.mp4 -map 0:a -c copy -bsf:a \"setts=ts='if(between(N,100,109),TS-9600,TS)'\"");
     hear(path, 6, &a);
     assert_near(onset(a.left, a.n, 48000, 4.5), 5, 0.0015);
 }
@@ -306,7 +313,8 @@ static void test_jitter_and_drift(void **state)
 
         if (l < 0.05 || l > 0.12) fail_msg("level %g at %g s", l, i / 48000.0);
     }
-    path = clip("drift.mkv", BEEP("48000") "-c:a pcm_s16le u.wav; " FF "-i u.wav -c copy -bsf:a setts=ts='TS*1.002'");
+    path = clip("drift.mkv",
+                BEEP("48000") "-c:a pcm_s16le u.wav; " FF "-i u.wav -c copy -bsf:a setts=ts='TS*1.002'");
     hear(path, 6.1, &a);
     for (i = 1; i <= 5; i++) assert_near(onset(a.left, a.n, 48000, i - 0.5), i * 1.002, 0.008);
 }
@@ -315,8 +323,9 @@ static void test_jitter_and_drift(void **state)
 
 static void test_downmix(void **state)
 {
-    const char *path = clip("fc.mkv", "-f lavfi -i \"aevalsrc='0|0|0.5*sin(2*PI*500*t)|0|0|0':c=5.1:s=48000:d=2\" "
-                                      "-c:a pcm_s16le");
+    const char *path =
+        clip("fc.mkv", "-f lavfi -i \"aevalsrc='0|0|0.5*sin(2*PI*500*t)|0|0|0':c=5.1:s=48000:d=2\" "
+                       "-c:a pcm_s16le");
     double l;
 
     (void)state;
@@ -325,15 +334,17 @@ static void test_downmix(void **state)
     assert_true(l > 0.08); /* 0.354 of the source, 0.707 / 2.414 of it is 0.104 */
     assert_near(level(a.right, 10000, 80000), l, 0.002);
     /* All channels at once do not clip. */
-    path = clip("all.mkv", "-f lavfi -i \"aevalsrc='.5*sin(2*PI*500*t)|.5*sin(2*PI*500*t)|.5*sin(2*PI*500*t)|0|"
-                           ".5*sin(2*PI*500*t)|.5*sin(2*PI*500*t)':c=5.1:s=48000:d=2\" -c:a pcm_s16le");
+    path =
+        clip("all.mkv", "-f lavfi -i \"aevalsrc='.5*sin(2*PI*500*t)|.5*sin(2*PI*500*t)|.5*sin(2*PI*500*t)|0|"
+                        ".5*sin(2*PI*500*t)|.5*sin(2*PI*500*t)':c=5.1:s=48000:d=2\" -c:a pcm_s16le");
     hear(path, 2, &a);
     assert_near(level(a.left, 10000, 80000), 0.3536, 0.01);
 }
 
 static void test_mono(void **state)
 {
-    const char *path = clip("mono.wav", "-f lavfi -i \"aevalsrc=0.5*sin(2*PI*500*t):s=48000:d=2\" -c:a pcm_s16le");
+    const char *path =
+        clip("mono.wav", "-f lavfi -i \"aevalsrc=0.5*sin(2*PI*500*t):s=48000:d=2\" -c:a pcm_s16le");
 
     (void)state;
     hear(path, 2, &a);
@@ -355,8 +366,9 @@ static void test_stereo_sides(void **state)
 /* No layout: the usual one for the count; more channels than any layout has: something is heard. */
 static void test_unknown_layout(void **state)
 {
-    const char *path = clip("unknown.mkv", "-f lavfi -i \"aevalsrc='0|0|0.5*sin(2*PI*500*t)|0|0|0':c=5.1:s=48000:d=2\" "
-                                           "-f s16le raw; " FF "-f s16le -ar 48000 -ac 6 -i raw -c:a pcm_s16le");
+    const char *path =
+        clip("unknown.mkv", "-f lavfi -i \"aevalsrc='0|0|0.5*sin(2*PI*500*t)|0|0|0':c=5.1:s=48000:d=2\" "
+                            "-f s16le raw; " FF "-f s16le -ar 48000 -ac 6 -i raw -c:a pcm_s16le");
 
     (void)state;
     hear(path, 2, &a);
@@ -373,7 +385,8 @@ static void test_change(void **state)
 
     (void)state;
     clip("c1.ts", "-f lavfi -i sine=500:r=48000:d=2 -ac 2 -c:a mp2 -muxdelay 0 -muxpreload 0");
-    clip("c2.ts", "-f lavfi -i sine=500:r=44100:d=2 -ac 1 -c:a mp2 -muxdelay 0 -muxpreload 0 -output_ts_offset 2");
+    clip("c2.ts",
+         "-f lavfi -i sine=500:r=44100:d=2 -ac 1 -c:a mp2 -muxdelay 0 -muxpreload 0 -output_ts_offset 2");
     path = clip("change.ts", "-f lavfi -i anullsrc -t 0.1 -c:a pcm_s16le x.wav; cat c1.ts c2.ts >");
     {
         vpi_track track = track_of(path, VPI_KIND_AUDIO);
@@ -478,13 +491,13 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_first_sample),     cmocka_unit_test(test_sync_in_containers),
-        cmocka_unit_test(test_44100),            cmocka_unit_test(test_late_and_short),
-        cmocka_unit_test(test_gap),              cmocka_unit_test(test_jitter_and_drift),
-        cmocka_unit_test(test_downmix),          cmocka_unit_test(test_mono),
-        cmocka_unit_test(test_stereo_sides),     cmocka_unit_test(test_unknown_layout),
-        cmocka_unit_test(test_change),           cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_same_bytes),       cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_first_sample), cmocka_unit_test(test_sync_in_containers),
+        cmocka_unit_test(test_44100),        cmocka_unit_test(test_late_and_short),
+        cmocka_unit_test(test_gap),          cmocka_unit_test(test_jitter_and_drift),
+        cmocka_unit_test(test_downmix),      cmocka_unit_test(test_mono),
+        cmocka_unit_test(test_stereo_sides), cmocka_unit_test(test_unknown_layout),
+        cmocka_unit_test(test_change),       cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_same_bytes),   cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_no_memory),
     };
 

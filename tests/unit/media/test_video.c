@@ -75,8 +75,8 @@ static void same_from(const char *path, size_t least)
             }
             for (k = 0; k < part.n; k++) {
                 if (part.p[k].pts != all.p[i + k].pts || part.p[k].crc != all.p[i + k].crc) {
-                    fail_msg("%s from %lld: picture %zu at %lld is another than at %lld", path, (long long)o.from, k,
-                             (long long)part.p[k].pts, (long long)all.p[i + k].pts);
+                    fail_msg("%s from %lld: picture %zu at %lld is another than at %lld", path,
+                             (long long)o.from, k, (long long)part.p[k].pts, (long long)all.p[i + k].pts);
                 }
             }
         }
@@ -107,7 +107,8 @@ static void test_from_others(void **state)
     same_from(clip("m2.ts", MOVING "-c:v mpeg2video -bf 2 -g 15 -q:v 4"), 124);
     same_from(clip("m2.mpg", MOVING "-c:v mpeg2video -bf 2 -g 15 -q:v 4 -f mpeg"), 124);
     same_from(clip("hevc.mkv", MOVING "-c:v libx265 -preset ultrafast -x265-params "
-                                      "keyint=25:open-gop=1:bframes=3:log-level=none:pools=none"), 125);
+                                      "keyint=25:open-gop=1:bframes=3:log-level=none:pools=none"),
+              125);
     same_from(clip("vp9.webm", MOVING "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 40 -b:v 300k"), 125);
     same_from(clip("m4.avi", MOVING "-c:v mpeg4 -bf 2 -g 25 -q:v 5"), 120);
 }
@@ -193,7 +194,8 @@ static vpi_frame *frame_of(const char *path, vpi_video_reader_options *o, int n)
 
 #define assert_near(a, b, tolerance)                                                                         \
     do {                                                                                                     \
-        if (fabs((double)(a) - (double)(b)) > (tolerance)) fail_msg("%s is %g, not %g", #a, (double)(a), (double)(b)); \
+        if (fabs((double)(a) - (double)(b)) > (tolerance))                                                   \
+            fail_msg("%s is %g, not %g", #a, (double)(a), (double)(b));                                      \
     } while (0)
 #define assert_mean(frame, Y, U, V)                                                                          \
     do {                                                                                                     \
@@ -206,8 +208,9 @@ static vpi_frame *frame_of(const char *path, vpi_video_reader_options *o, int n)
 /* White in the first quarter of the picture; where it is after turning. */
 static void test_rotation(void **state)
 {
-    const char *path = clip("corner.mp4", "-f lavfi -i color=black:s=160x96:r=25:d=0.2,drawbox=w=80:h=48:c=white:t=fill "
-                                          "-c:v libx264 -qp 10 -pix_fmt yuv420p");
+    const char *path =
+        clip("corner.mp4", "-f lavfi -i color=black:s=160x96:r=25:d=0.2,drawbox=w=80:h=48:c=white:t=fill "
+                           "-c:v libx264 -qp 10 -pix_fmt yuv420p");
     static const struct {
         int rotation, flipped, x, y; /* quadrant that is white then */
     } want[] = { { 0, 0, 0, 0 }, { 90, 0, 1, 0 }, { 180, 0, 1, 1 }, { 270, 0, 0, 1 },
@@ -266,8 +269,10 @@ static void test_formats(void **state)
     one_colour("rgb.mkv", RED "-c:v ffv1 -pix_fmt gbrp", 81, 90, 240);
     one_colour("rj.mp4", RED "-c:v libx264 -qp 5 -pix_fmt yuvj420p", 81, 90, 240);
     one_colour("rj.avi", RED "-c:v mjpeg -q:v 1 -pix_fmt yuvj422p", 81, 90, 240);
-    one_colour("grey.mkv", "-f lavfi -i color=white:s=160x96:r=25:d=0.2,format=gray -c:v ffv1", 235, 128, 128);
-    one_colour("odd.mkv", "-f lavfi -i color=red:s=200x200:d=0.2,format=rgb24,crop=127:71 -c:v ffv1", 81, 90, 240);
+    one_colour("grey.mkv", "-f lavfi -i color=white:s=160x96:r=25:d=0.2,format=gray -c:v ffv1", 235, 128,
+               128);
+    one_colour("odd.mkv", "-f lavfi -i color=red:s=200x200:d=0.2,format=rgb24,crop=127:71 -c:v ffv1", 81, 90,
+               240);
 #undef RED
 }
 
@@ -275,14 +280,18 @@ static void test_formats(void **state)
 static void test_alpha(void **state)
 {
     (void)state;
-    one_colour("half.mov", "-f lavfi -i color=red@0.5:s=160x96:r=25:d=0.2,format=argb -c:v qtrle", 48.5, 109, 184);
-    one_colour("clear.mov", "-f lavfi -i color=white@0.0:s=160x96:r=25:d=0.2,format=argb -c:v qtrle", 16, 128, 128);
-    one_colour("p4444.mov", "-f lavfi -i color=red@0.5:s=160x96:r=25:d=0.2,format=yuva444p10le -c:v prores_ks", 48.5,
-               109, 184);
-    one_colour("alpha.webm",
-               "-f lavfi -i color=red@0.5:s=160x96:r=25:d=0.2,format=yuva420p -c:v libvpx-vp9 -deadline realtime "
-               "-cpu-used 8 -auto-alt-ref 0 -metadata:s:v:0 alpha_mode=1",
-               48.5, 109, 184);
+    one_colour("half.mov", "-f lavfi -i color=red@0.5:s=160x96:r=25:d=0.2,format=argb -c:v qtrle", 48.5, 109,
+               184);
+    one_colour("clear.mov", "-f lavfi -i color=white@0.0:s=160x96:r=25:d=0.2,format=argb -c:v qtrle", 16, 128,
+               128);
+    one_colour("p4444.mov",
+               "-f lavfi -i color=red@0.5:s=160x96:r=25:d=0.2,format=yuva444p10le -c:v prores_ks", 48.5, 109,
+               184);
+    one_colour(
+        "alpha.webm",
+        "-f lavfi -i color=red@0.5:s=160x96:r=25:d=0.2,format=yuva420p -c:v libvpx-vp9 -deadline realtime "
+        "-cpu-used 8 -auto-alt-ref 0 -metadata:s:v:0 alpha_mode=1",
+        48.5, 109, 184);
 }
 
 /* Red in one matrix, tagged so, given out in another; and left alone where the tags are kept. */
@@ -314,13 +323,20 @@ static void test_colour_for(void **state)
         const char *hdr;
         uint8_t out[3];
     } t[] = {
-        { 1920, 1080, { 2, 2, 2 }, "none", { 1, 1, 1 } },  { 640, 360, { 2, 2, 2 }, "none", { 6, 6, 6 } },
-        { 720, 1280, { 2, 2, 2 }, "none", { 1, 1, 1 } },   { 1280, 536, { 2, 2, 2 }, "none", { 1, 1, 1 } },
-        { 720, 576, { 5, 6, 5 }, "none", { 5, 6, 5 } },    { 640, 360, { 1, 1, 1 }, "none", { 1, 1, 1 } },
-        { 640, 360, { 1, 2, 2 }, "none", { 1, 1, 1 } },    { 1920, 1080, { 2, 2, 5 }, "none", { 5, 6, 5 } },
-        { 3840, 2160, { 9, 16, 9 }, "pq", { 1, 1, 1 } },   { 3840, 2160, { 9, 18, 9 }, "hlg", { 1, 1, 1 } },
-        { 3840, 2160, { 9, 14, 9 }, "none", { 9, 14, 9 } }, { 1920, 1080, { 1, 13, 0 }, "none", { 1, 13, 1 } },
-        { 640, 360, { 2, 2, 0 }, "none", { 6, 6, 6 } },    { 1920, 1080, { 0, 0, 3 }, "none", { 1, 1, 1 } },
+        { 1920, 1080, { 2, 2, 2 }, "none", { 1, 1, 1 } },
+        { 640, 360, { 2, 2, 2 }, "none", { 6, 6, 6 } },
+        { 720, 1280, { 2, 2, 2 }, "none", { 1, 1, 1 } },
+        { 1280, 536, { 2, 2, 2 }, "none", { 1, 1, 1 } },
+        { 720, 576, { 5, 6, 5 }, "none", { 5, 6, 5 } },
+        { 640, 360, { 1, 1, 1 }, "none", { 1, 1, 1 } },
+        { 640, 360, { 1, 2, 2 }, "none", { 1, 1, 1 } },
+        { 1920, 1080, { 2, 2, 5 }, "none", { 5, 6, 5 } },
+        { 3840, 2160, { 9, 16, 9 }, "pq", { 1, 1, 1 } },
+        { 3840, 2160, { 9, 18, 9 }, "hlg", { 1, 1, 1 } },
+        { 3840, 2160, { 9, 14, 9 }, "none", { 9, 14, 9 } },
+        { 1920, 1080, { 1, 13, 0 }, "none", { 1, 13, 1 } },
+        { 640, 360, { 2, 2, 0 }, "none", { 6, 6, 6 } },
+        { 1920, 1080, { 0, 0, 3 }, "none", { 1, 1, 1 } },
         { 1920, 1080, { 200, 99, 77 }, "none", { 1, 1, 1 } },
     };
     size_t i;
@@ -352,10 +368,12 @@ static void hdr_ramp(const char *name, const char *trc, double middle_least, dou
     double last = 0;
     int x;
 
-    snprintf(args, sizeof(args),
-             "-f lavfi -i \"nullsrc=s=320x180:r=25:d=0.2,format=yuv420p10le,geq=lum='64+876*X/W':cb=512:cr=512\" "
-             "-c:v libx265 -preset ultrafast -x265-params log-level=none:pools=none:qp=4 -pix_fmt yuv420p10le "
-             "-color_primaries bt2020 -color_trc %s -colorspace bt2020nc -color_range tv", trc);
+    snprintf(
+        args, sizeof(args),
+        "-f lavfi -i \"nullsrc=s=320x180:r=25:d=0.2,format=yuv420p10le,geq=lum='64+876*X/W':cb=512:cr=512\" "
+        "-c:v libx265 -preset ultrafast -x265-params log-level=none:pools=none:qp=4 -pix_fmt yuv420p10le "
+        "-color_primaries bt2020 -color_trc %s -colorspace bt2020nc -color_range tv",
+        trc);
     path = clip(name, args);
     track = track_of(path, VPI_KIND_VIDEO);
     o = reader_options(&track);
@@ -385,7 +403,8 @@ static void test_hdr(void **state)
 /* Anamorphic pictures fill the square-pixel size that was made for them. */
 static void test_sar(void **state)
 {
-    const char *path = clip("sar.mp4", "-f lavfi -i color=white:s=160x96:r=25:d=0.2,setsar=16/11 -c:v libx264");
+    const char *path =
+        clip("sar.mp4", "-f lavfi -i color=white:s=160x96:r=25:d=0.2,setsar=16/11 -c:v libx264");
     vpi_track track = track_of(path, VPI_KIND_VIDEO);
     vpi_video_reader_options o = reader_options(&track);
     vpi_frame *f;
@@ -662,12 +681,15 @@ static void test_scaler_true(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_scaler),      cmocka_unit_test(test_scaler_true), cmocka_unit_test(test_colour_for),
-        cmocka_unit_test(test_untouched),   cmocka_unit_test(test_from_h264),   cmocka_unit_test(test_from_others),
-        cmocka_unit_test(test_from_real),   cmocka_unit_test(test_threads),     cmocka_unit_test(test_rotation),
-        cmocka_unit_test(test_formats),     cmocka_unit_test(test_alpha),       cmocka_unit_test(test_matrix),
-        cmocka_unit_test(test_hdr),         cmocka_unit_test(test_sar),         cmocka_unit_test(test_size_change),
-        cmocka_unit_test(test_damage),      cmocka_unit_test(test_times),       cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_scaler),      cmocka_unit_test(test_scaler_true),
+        cmocka_unit_test(test_colour_for),  cmocka_unit_test(test_untouched),
+        cmocka_unit_test(test_from_h264),   cmocka_unit_test(test_from_others),
+        cmocka_unit_test(test_from_real),   cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_rotation),    cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_alpha),       cmocka_unit_test(test_matrix),
+        cmocka_unit_test(test_hdr),         cmocka_unit_test(test_sar),
+        cmocka_unit_test(test_size_change), cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_times),       cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_no_memory),
     };
 

@@ -258,7 +258,8 @@ static void test_decodes(void **state)
             assert_int_equal(av->pts, (int64_t)got * 512);
             for (y = 0; y < 72; y++) {
                 for (x = 0; x < 128; x++) {
-                    double diff = av->data[0][y * av->linesize[0] + x] - want->av->data[0][y * want->av->linesize[0] + x];
+                    double diff = av->data[0][y * av->linesize[0] + x] -
+                                  want->av->data[0][y * want->av->linesize[0] + x];
 
                     sum += diff * diff;
                 }
@@ -383,10 +384,11 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gop_and_order), cmocka_unit_test(test_keyint),   cmocka_unit_test(test_parameter_sets),
-        cmocka_unit_test(test_level),         cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_decodes),
-        cmocka_unit_test(test_times),         cmocka_unit_test(test_refusals), cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_gop_and_order),  cmocka_unit_test(test_keyint),
+        cmocka_unit_test(test_parameter_sets), cmocka_unit_test(test_level),
+        cmocka_unit_test(test_same_bytes),     cmocka_unit_test(test_decodes),
+        cmocka_unit_test(test_times),          cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_memory),         cmocka_unit_test(test_no_memory),
     };
 
     return cmocka_run_group_tests_name("media/x264", tests, clips_setup, clips_teardown);

@@ -172,7 +172,7 @@ bool have_ffmpeg(void)
     return run(NULL, "command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null") == 0;
 }
 
-static uint8_t *read_file(const char *name, size_t *size)
+uint8_t *get_file(const char *name, size_t *size)
 {
     char path[256];
     struct stat st;
@@ -290,7 +290,7 @@ void clip_real_video(clip *c, const char *input, const char *options, uint32_t t
         while (*line && *line != '\n') line++;
         while (*line == '\n') line++;
     }
-    data = read_file("clip.h264", &size);
+    data = get_file("clip.h264", &size);
     split_units(c, data, size, text, first);
     free(data);
     vpi_free(text);
@@ -312,7 +312,7 @@ void clip_real_audio(clip *c, const char *input, const char *options)
     assert_int_equal(run(NULL, "cd %s && ffmpeg -v error -y %s -vn -c:a aac %s -f adts clip.aac", tmp_dir(),
                          input, options),
                      0);
-    data = read_file("clip.aac", &size);
+    data = get_file("clip.aac", &size);
     for (size_t at = 0; at < size; at += frame) {
         assert_int_equal(vpi_adts_parse(data + at, size - at, &asc, &header, &frame, NULL), VP_OK);
         add(c, data + at + header, frame - header, (int64_t)c->count * 1024, true);

@@ -68,7 +68,9 @@ typedef struct written {
 void written_begin(written *w);
 /* Takes the object's bytes out; free() them. */
 uint8_t *written_end(written *w, size_t *size);
-void put_file(const char *name, const void *data, size_t size); /* in tmp_dir() */
+/* In tmp_dir(); what get_file gives goes to free(). */
+void put_file(const char *name, const void *data, size_t size);
+uint8_t *get_file(const char *name, size_t *size);
 void segment_dispose(vpi_segment *s);
 
 #endif

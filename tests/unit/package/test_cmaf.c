@@ -261,6 +261,7 @@ static void check_segment(const cut *k, const uint8_t *data, size_t size, const 
             assert_int_equal(info.samples[i].size, s->size);
             assert_int_equal(info.samples[i].flags, s->sync ? 0x02000000 : 0x01010000);
             assert_int_equal((int64_t)dts + info.samples[i].cts, s->pts);
+            if (in->setup->timescale > 1000) assert_true(info.samples[i].cts >= 0);
             for (size_t n = 0; n < s->size; n++) {
                 if ((media[n] ^ mask) != s->data[n]) fail_msg("byte %zu of sample %zu", n, i);
             }

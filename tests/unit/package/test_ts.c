@@ -193,7 +193,7 @@ static void make_title(title *t, size_t pictures, size_t gop, size_t segment, un
 
         clip_fake_audio(&t->audio, (size_t)(seconds * 48000 / 1024), 48000, seed);
         clip_shift(&t->audio, shift_seconds * 48000);
-        while (t->audio.samples[t->audio.count - 1].pts / 48.0 >= (double)t->video.end * 1000 / scale) {
+        while ((uint64_t)t->audio.samples[t->audio.count - 1].pts * scale >= t->video.end * 48000) {
             free((void *)(uintptr_t)t->audio.samples[--t->audio.count].data);
             t->audio.end -= 1024;
         }

@@ -2,6 +2,8 @@
 /* The gate before publishing: numbers of a presentation, and the sink asked only for sizes. */
 #include "title.h"
 
+#include "base/fault.h"
+
 static const title_options cmaf = { .formats = VP_FORMAT_CMAF };
 static const title_options single = { .formats = VP_FORMAT_CMAF, .single_file = true };
 
@@ -372,13 +374,47 @@ static void test_sinks(void **state)
     title_close(&t);
 }
 
+/* Every allocation may fail: the answer is NOMEM, never a finding that is none. */
+static void every_allocation(title *t, vp_status (*verify)(title *))
+{
+    bool done = false;
+    long reached = 0;
+
+    for (long n = 1; !done; n++) {
+        reached = n;
+        atomic_store(&vpi_alloc_fail_at, n);
+        verify(t);
+        done = atomic_exchange(&vpi_alloc_fail_at, 0) > 0;
+        if (t->status != VP_OK && t->status != VP_E_NOMEM) title_print(t);
+        assert_true(t->status == VP_OK || t->status == VP_E_NOMEM);
+        assert_true((t->report != NULL) == (t->status == VP_OK));
+        assert_true(n < 100000);
+    }
+    assert_int_equal(t->status, VP_OK);
+    assert_true(reached > 50);
+}
+
+static vp_status gate_reading(title *t)
+{
+    return title_gate(t, true);
+}
+
+static void test_allocations(void **state)
+{
+    (void)state;
+    title t;
+
+    title_make(&t, &(title_options){ .formats = VP_FORMAT_CMAF | VP_FORMAT_TS, .seconds = 2.6 });
+    every_allocation(&t, title_verify);
+    every_allocation(&t, gate_reading);
+    title_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_spoiled),
-        cmocka_unit_test(test_single),
-        cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_sinks),
+        cmocka_unit_test(test_spoiled), cmocka_unit_test(test_single),      cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_sinks),   cmocka_unit_test(test_allocations),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

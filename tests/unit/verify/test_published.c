@@ -468,6 +468,72 @@ static void test_ts(void **state)
     spoil(&ts_packed, packed_stamp, "P06");
 }
 
+/* ---- anything ---- */
+
+typedef struct keys {
+    char names[64][256];
+    size_t count;
+} keys;
+
+static vp_status add_key(void *user, const vp_object_info *info)
+{
+    keys *k = user;
+
+    if (strstr(info->key, ".vodpipe-version")) return VP_OK; /* what it holds does not matter */
+    if (k->count < VPI_COUNT(k->names)) snprintf(k->names[k->count++], sizeof(k->names[0]), "%s", info->key);
+    return VP_OK;
+}
+
+static uint32_t dice(uint32_t *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return *seed >> 8;
+}
+
+/* Bytes changed at random places: nothing but a report may come of it. */
+static void flips(const title_options *o, uint32_t seed)
+{
+    uint8_t *data, *copy;
+    keys k = { .count = 0 };
+    size_t size, found = 0;
+    title t;
+
+    title_make(&t, o);
+    assert_int_equal(vp_sink_list(t.sink, "", add_key, &k, &t.err), VP_OK);
+    for (unsigned i = 0; i < 300; i++) {
+        const char *key = k.names[dice(&seed) % k.count];
+
+        data = object_get(&t, key, &size);
+        copy = malloc(size + 1);
+        assert_non_null(copy);
+        memcpy(copy, data, size);
+        /* Heads hold the structure, so half of the changes are there. */
+        for (unsigned n = 0; n < 1 + i % 3; n++) {
+            copy[dice(&seed) % (i % 2 ? size : VPI_MIN(size, 600))] ^= (uint8_t)(1u << dice(&seed) % 8);
+        }
+        object_put(&t, key, copy, size);
+        title_verify(&t);
+        assert_true(t.status == VP_OK || t.status == VP_E_DATA || t.status == VP_E_VERSION ||
+                    t.status == VP_E_UNSUPPORTED);
+        found += t.status != VP_OK;
+        object_put(&t, key, data, size);
+        free(data);
+        free(copy);
+    }
+    assert_true(found > 295); /* two changes may cancel out */
+    title_verify(&t);
+    expect_good(&t);
+    title_close(&t);
+}
+
+static void test_flips(void **state)
+{
+    (void)state;
+    flips(&cmaf, 1);
+    flips(&ts_packed, 2);
+    flips(&single, 3);
+}
+
 /* ---- the call ---- */
 
 static void test_arguments(void **state)
@@ -523,7 +589,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good),    cmocka_unit_test(test_objects),   cmocka_unit_test(test_cmaf),
         cmocka_unit_test(test_samples), cmocka_unit_test(test_init),      cmocka_unit_test(test_single),
-        cmocka_unit_test(test_ts),      cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_ts),      cmocka_unit_test(test_arguments), cmocka_unit_test(test_flips),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
