@@ -182,6 +182,10 @@ static vp_status outcome_of(vp_job *job, vp_status st, vp_error *err)
         err->flags |= VP_ERRF_FROM_HOST;
         return VP_E_HOST;
     }
+    if (st == VP_E_STATE && vpi_context_check(job->context, NULL) < 0) { /* the close came before a cancel check */
+        vp_error_init(err);
+        return vpi_fail(err, VP_E_CANCELED, "CANCELED", "the context was closed");
+    }
     return st;
 }
 

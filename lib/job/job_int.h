@@ -23,6 +23,7 @@
 /* Values of the work store that belong to the whole job. */
 #define VPI_WORK_PLAN "plan.json"
 #define VPI_WORK_LEASE "lease/job"
+#define VPI_WORK_PERMILLE "permille" /* how far a run came that ended early, in digits */
 #define VPI_DOCUMENT_MAX ((uint64_t)256 << 20)
 
 /* What was asked for, owned copies. */

@@ -364,6 +364,7 @@ static vp_status take_picture(video_writer *w, vpi_packet *p, vp_error *err)
         !VPI_GROW(w->samples, w->count, w->sample_cap))
         return vpi_fail_nomem(err);
     vpi_packet *kept = &w->packets[w->count];
+    *kept = (vpi_packet){ 0 };
     vpi_packet_move(kept, p);
     w->samples[w->count++] = (vpi_sample){ .pts = pts, .sync = idr, .data = kept->data, .size = kept->size };
     return VP_OK;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "io/io.h"
 #include "job_int.h"
@@ -29,6 +30,28 @@ static void on_scan(void *user, uint64_t done, uint64_t total)
     progress(job, VP_STAGE_SCAN, done, total, "bytes", VPI_MAX(permille, job->floor_permille));
 }
 
+/* What a host was told last; tasks that were under way count in it, though they begin anew. */
+static uint32_t told_permille(vp_job *job)
+{
+    vp_bytes *text = NULL;
+    uint32_t told = 0;
+    if (vp_store_get(job->work, VPI_WORK_PERMILLE, 16, &text, NULL) == VP_OK)
+        told = (uint32_t)VPI_MIN(strtoul(vp_bytes_data(text), NULL, 10), (unsigned long)PERMILLE_TASKS);
+    vp_bytes_unref(text);
+    return told;
+}
+
+/* The work is kept, so the next run must not tell less. Without the note it begins with what is done. */
+static void keep_permille(vp_job *job)
+{
+    char text[16];
+    pthread_mutex_lock(&job->emitter.lock);
+    int n = snprintf(text, sizeof(text), "%u", job->emitter.permille);
+    pthread_mutex_unlock(&job->emitter.lock);
+    if (vp_store_remove(job->work, VPI_WORK_PERMILLE, NULL) >= 0)
+        vp_store_put(job->work, VPI_WORK_PERMILLE, text, (uint64_t)n, NULL);
+}
+
 /* How far an earlier run came: the new one begins there, so that the number never falls. */
 static void find_floor(vp_job *job)
 {
@@ -39,6 +62,7 @@ static void find_floor(vp_job *job)
         vp_plan_parse(vp_bytes_data(text), vp_bytes_size(text), &plan, NULL) == VP_OK &&
         vp_plan_done(plan, job->work, &done, NULL) == VP_OK && vp_plan_task_count(plan))
         job->floor_permille = PERMILLE_SCAN + done * (PERMILLE_TASKS - PERMILLE_SCAN) / vp_plan_task_count(plan);
+    job->floor_permille = VPI_MAX(job->floor_permille, told_permille(job));
     job->emitter.permille = job->floor_permille;
     vp_plan_unref(plan);
     vp_bytes_unref(text);
@@ -195,6 +219,7 @@ vp_status vpi_publish_run(vp_job *job, vp_error *err)
         return vpi_fail(err, VP_E_CONFLICT, "ALREADY_RUNNING", "another process works on this title");
     if (st < 0) return st;
     st = publish(job, err);
+    if (st < 0 && job->plan) keep_permille(job);
     vp_lease_release(lease);
     return st;
 }

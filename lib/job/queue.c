@@ -85,13 +85,23 @@ static void set_readable(vp_queue *q, bool readable)
     (void)n; /* a full or empty counter is as it should be */
 }
 
+static entry *newest_synced(const vp_queue *q, const void *owner)
+{
+    entry *newest = NULL;
+    if (q->last && q->last->owner == owner) return q->last;
+    for (entry *e = q->first; e; e = e->next)
+        if (e->owner == owner) newest = e;
+    return newest;
+}
+
 void vpi_queue_put(vp_queue *q, const void *owner, const vp_event *event)
 {
     pthread_mutex_lock(&q->lock);
     entry *last = q->last;
-    /* unread progress of the same job is replaced: an unread queue stays short */
-    if (event->kind == VP_EVENT_PROGRESS && last && last->owner == owner && last->event.kind == VP_EVENT_PROGRESS) {
-        last->event = *event;
+    /* Unread progress that is the newest event of its job is replaced: an unread queue stays short. */
+    entry *same = event->kind == VP_EVENT_PROGRESS ? newest_synced(q, owner) : NULL;
+    if (same && same->event.kind == VP_EVENT_PROGRESS) {
+        same->event = *event;
     } else {
         entry *e = vpi_calloc(1, sizeof(*e));
         if (e) {

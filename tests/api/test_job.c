@@ -156,7 +156,7 @@ static void events_from_queue(void **state)
             at++;
         }
         assert_true(at < rec.count);
-        assert_memory_equal(&e, &rec.events[at], sizeof(e));
+        assert_memory_equal(&e, &rec.events[at++], sizeof(e));
         objects += e.kind == VP_EVENT_OBJECT;
         if (is_terminal(&e)) break;
     }

@@ -439,8 +439,8 @@ class Checker:
             for j in range(i, len(sizes)):
                 size, span = size + sizes[j], span + durations[j]
                 if size * 8 > r.bandwidth * span:
-                    ck.fail("P14", r.where, "bandwidth %d starves %s: %d bits in %.2f s" % (r.bandwidth,
-                                                                                           t.segments[j].key, size * 8, float(span)))
+                    ck.fail("P14", r.where, "bandwidth %d starves %s: %d bits in %.2f s"
+                            % (r.bandwidth, t.segments[j].key, size * 8, float(span)))
                     return
         ck.check(r.bandwidth <= 3 * t.peak + 20000, "P14", r.where, "bandwidth %d, peak %d" % (r.bandwidth, t.peak))
 
@@ -469,7 +469,8 @@ class Checker:
             ck.check(not ref["sidx"] and ref["starts"] and ref["sap"] in (1, 2), "DASH", key, "reference %d: type, SAP" % n)
             ck.check((at, ref["size"]) == (f[0], f[1]), "P19", key, "reference %d is %d+%d, the fragment %d+%d"
                      % (n, at, ref["size"], f[0], f[1]))
-            ck.check(time == f[2], "P23", key, "reference %d starts at %.5f, its tfdt is %.5f" % (n, float(time), float(f[2])))
+            ck.check(time == f[2], "P23", key, "reference %d starts at %.5f, its tfdt is %.5f"
+                     % (n, float(time), float(f[2])))
             at, time = at + ref["size"], time + Fraction(ref["duration"], x["timescale"])
 
     # ---- presentation.json, files ----

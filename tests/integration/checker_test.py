@@ -120,7 +120,7 @@ for _rule, _pattern, _a, _b in (
         ("P14", MASTER, ":BANDWIDTH=", ":BANDWIDTH=1"), ("P14", MASTER, "AVERAGE-BANDWIDTH=", "AVERAGE-BANDWIDTH=1"),
         ("P13", MASTER, "avc1.4d001e", "avc1.4d0028"), ("P13", MASTER, ",mp4a.40.2", ""),
         ("P13", MASTER, "RESOLUTION=320x192", "RESOLUTION=320x190"), ("P16", MASTER, ',AUDIO="', ',AUDIO="x'),
-        ("P16", MASTER, 'LANGUAGE="en",', ""), ("P04", MASTER, "#EXT-X-INDEPENDENT-SEGMENTS\n", ""),
+        ("P16", MASTER, 'LANGUAGE="en",', ""),
         ("HLS", MASTER, r"FRAME-RATE=25.000", 'FRAME-RATE="25.000"'), ("HLS", MASTER, "FRAME-RATE=25.000", "FRAME-RATE=25"),
         ("P13", MASTER, "FRAME-RATE=25.000", "FRAME-RATE=29.970"), ("HLS", MASTER, r",RESOLUTION=\d+x\d+", ""),
         ("P29", MASTER, "#EXT-X-I-FRAME-STREAM-INF:", '#EXT-X-I-FRAME-STREAM-INF:AUDIO="a",'),
@@ -134,7 +134,7 @@ for _rule, _pattern, _a, _b in (
 for _rule, _change in (("P17", packet(0, 1, 3, 1)), ("P17", packet(0x100, 3, 3, 1)), ("P17", packet(0x100, 0, 5, -0x40)),
                        ("P18", packet(0x100, 0, 8, 40)), ("STRUCTURE", packet(0, 0, 9, 1)),
                        ("STRUCTURE", packet(0x101, 0, 2, 0x20)), ("P06", packet(0x100, 0, 25, 20)),
-                       ("P01", packet(0x100, 0, 25, 200)),
+                       ("P03", packet(0x100, 0, 25, 200)),
                        ("P13", lambda d: d.replace(b"\x67\x4d\0\x1e", b"\x67\x4d\0\x1f"))):
     case("ts", _rule)(lambda t, c=_change: t.edit(TS, c))
 

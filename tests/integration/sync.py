@@ -30,11 +30,21 @@ LIMIT_MS = 20.0
 DRIFT_MS = 1.0 + 1000.0 / 48000     # one sample of rounding
 
 
+def place(path):
+    """Folder to run in and name to open: ffmpeg's DASH demuxer loses the folder of a relative path."""
+    if not path.endswith(".mpd"):
+        return None, path
+    return os.path.dirname(os.path.abspath(path)), os.path.basename(path)
+
+
 def flashes(path, options=()):
     """Times of the first bright frame of each flash, seconds."""
-    run = subprocess.run(FF + ["-v", "error", "-copyts"] + list(options) + ["-i", path, "-map", "0:v:0", "-vf",
+    folder, name = place(path)
+    run = subprocess.run(FF + ["-v", "error", "-copyts"] + list(options) + ["-i", name, "-map", "0:v:0", "-vf",
                                "signalstats,metadata=print:key=lavfi.signalstats.YAVG:file=-", "-f", "null", "-"],
-                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=True)
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder)
+    if run.returncode:
+        raise AssertionError("%s does not play: %s" % (path, run.stderr.strip()))
     out, bright, at = [], False, None
     for line in run.stdout.split("\n"):
         m = re.match(r"frame:\d+\s+pts:\S+\s+pts_time:(\S+)", line)
@@ -50,9 +60,12 @@ def flashes(path, options=()):
 
 def samples(path, options=()):
     """Blocks (time of the first sample, samples) of the audio as mono at RATE."""
-    run = subprocess.run(FF + ["-v", "info", "-copyts"] + list(options) + ["-i", path, "-map", "0:a:0", "-af",
+    folder, name = place(path)
+    run = subprocess.run(FF + ["-v", "info", "-copyts"] + list(options) + ["-i", name, "-map", "0:a:0", "-af",
                                "aresample=%d,aformat=sample_fmts=s16:channel_layouts=mono,ashowinfo" % RATE, "-f", "s16le",
-                               "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=True)
+                               "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=folder)
+    if run.returncode:
+        raise AssertionError("%s does not play" % path)
     data, at = array.array("h", run.stdout), 0
     for m in re.finditer(r"pts_time:(\S+) .*?nb_samples:(\d+)", run.stderr.decode("utf-8", "replace")):
         n = int(m.group(2))

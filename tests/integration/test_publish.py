@@ -121,17 +121,18 @@ def all_of(*parts):
 
 def same_times(c, folder):
     """Pictures keep the times that they have in the source (I01). Of a variable rate a picture is held where a fragment
-    begins between two, and one that comes right behind that is left out."""
+    begins between two, and one that comes right behind that, or right before the end, is left out."""
     want = picture_times(c.source)
     steady = "VARIABLE_FRAME_RATE" not in c.result.warnings
     for t in videos(c):
         got = picture_times(joined(c, t, folder))
         got = [x - got[0] for x in got]
         starts = [float(f[2] - t.start) for s in t.segments for f in s.fragments]
+        ends = starts + [float(t.end - t.start)]
         # Title time 0 is where the first of picture and sound begins; what is later holds its first picture.
         for shift in (0.0, want[0] - source_start(c.source)):
             moved = [x - want[0] + shift for x in want]
-            lost = [x for x in moved if not near(x, got, 0.0011) and (steady or not near(x, starts, 0.0167))]
+            lost = [x for x in moved if not near(x, got, 0.0011) and (steady or not near(x, ends, 0.0167))]
             made = [x for x in got if not near(x, moved, 0.0011) and (steady or not near(x, starts, 0.0011))]
             if not lost and not made:
                 break
@@ -152,7 +153,7 @@ def upright(c, folder):
         for at in (0, 1):
             if at and float(t.end - t.start) < 1.2:
                 continue
-            away = difference(picture(path, *size, at=at + float(t.start)), picture(c.source, *size, at=at))
+            away = difference(picture(path, *size, at=at), picture(c.source, *size, at=at))
             assert away < 8, "%s: colours differ by %.1f from the source's at %d s" % (t.key, away, at)
 
 

@@ -145,7 +145,8 @@ def joined(c, t, folder):
 
 def picture_times(path, options=()):
     """Presentation times of all decoded pictures, seconds."""
-    out = ffmpeg([*options, "-copyts", "-i", path, "-map", "0:v:0", "-vsync", "passthrough", "-f", "framecrc", "-"])
+    out = ffmpeg([*options, "-copyts", "-i", path, "-map", "0:v:0", "-vsync", "passthrough",
+                  "-enc_time_base", "-1", "-f", "framecrc", "-"])
     base = [int(x) for x in re.search(r"#tb 0: (\d+)/(\d+)", out).groups()]
     return [int(line.split(",")[2]) * base[0] / base[1] for line in out.split("\n") if line.startswith("0,")]
 
@@ -155,10 +156,9 @@ def picture_hashes(path, options=()):
     return [line.split(",")[5].strip() for line in out.split("\n") if line.startswith("0,")]
 
 
-def picture(path, width, height, at=0, options=()):
-    """RGB bytes of one picture, turned upright as a player would and scaled to a size."""
-    seek = ["-ss", str(at)] if at else []
-    data = ffmpeg([*options, *seek, "-i", path, "-map", "0:v:0", "-vf", "scale=%d:%d:flags=area" % (width, height),
+def picture(path, width, height, at=0):
+    """RGB bytes of the first picture at or after a time from the start, turned upright as a player would and scaled."""
+    data = ffmpeg(["-i", path, "-map", "0:v:0", "-vf", "select=gte(t\\,%s),scale=%d:%d:flags=area" % (at, width, height),
                    "-frames:v", "1", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"], text=False)
     assert len(data) == width * height * 3, "%s: no picture at %s" % (path, at)
     return data

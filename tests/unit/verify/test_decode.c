@@ -4,11 +4,28 @@
 
 #include "title.h"
 
-#include <vodpipe/version.h>
-
 #include "media/demux.h"
 
 static char folder[64] = "/tmp/vodpipe-verify-XXXXXX";
+
+/* Asked of the demuxer itself: vp_feature() of a program that links rooms one by one knows only base. */
+static bool have_media(void)
+{
+    vp_context *context = NULL;
+    vp_source *source = NULL;
+    vpi_demux *demux = NULL;
+    vp_error err;
+    vp_status st;
+
+    vp_error_init(&err);
+    assert_int_equal(vp_context_new(NULL, &context, &err), VP_OK);
+    assert_int_equal(vp_source_memory(context, "nothing", 7, &source, &err), VP_OK);
+    st = vpi_demux_open(context, source, NULL, NULL, &demux, &err);
+    assert_int_not_equal(st, VP_OK);
+    vp_source_unref(source);
+    vp_context_unref(context);
+    return strcmp(err.reason, "FEATURE_DISABLED") != 0;
+}
 
 static bool make_clip(char path[128], const char *options)
 {
@@ -146,8 +163,7 @@ static void test_decode(void **state)
     (void)state;
     char path[128];
 
-    if (!vp_feature("media")) skip();
-    if (!make_clip(path, "-bf 0")) skip();
+    if (!have_media() || !make_clip(path, "-bf 0")) skip();
     check_format(path, VP_FORMAT_CMAF);
     check_format(path, VP_FORMAT_TS);
     assert_true(make_clip(path, "-bf 2 -flags +cgop"));
@@ -162,7 +178,7 @@ static void test_fake(void **state)
     title t;
 
     title_make(&t, &(title_options){ .formats = VP_FORMAT_CMAF });
-    if (vp_feature("media")) {
+    if (have_media()) {
         decode(&t);
         expect_rule(&t, "P04");
     } else {

@@ -225,7 +225,7 @@ static void test_cmaf(void **state)
     spoil(&cmaf, parameter_set, "P13");
 }
 
-/* Sample fields: the fragments of the video hold duration, size, flags and offset of each sample, or defaults. */
+/* Sample fields: fragments hold duration, size, flags and offset of each sample, or defaults. */
 static void change_trun(title *t, const char *key, unsigned field, uint32_t value)
 {
     size_t size, at, entry;

@@ -38,7 +38,7 @@ typedef struct title_options {
     double seconds;        /* 0: 5 */
 } title_options;
 
-/* Two rungs of 25 frames/s, an IDR picture each second, segments of two seconds, AAC stereo; made up pictures. */
+/* Two rungs of 25 frames/s, an IDR picture each second, segments of 2 s, AAC stereo; made up pictures. */
 void title_make(title *t, const title_options *options);
 /* An empty title with a context, a sink and a store: for tests that fill it by themselves. */
 void title_open(title *t);

@@ -1,0 +1,3 @@
+module vodpipe.invalid/bindings
+
+go 1.19
