@@ -119,7 +119,7 @@ static void test_tasks(void **state)
         assert_int_equal(vp_plan_get_task(plan, i, &info, NULL), VP_OK);
         assert_int_equal(info.kind, VP_TASK_VIDEO);
         assert_int_equal(info.start_us, at);
-        assert_true(info.end_us - info.start_us >= 6000000);
+        assert_true(info.end_us - info.start_us >= 4000000);
         assert_true(info.memory_bytes > 1000000 && info.cpu_us > 0 && info.threads > 0);
         at = info.end_us;
         frames += info.frames;
