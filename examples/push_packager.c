@@ -16,18 +16,21 @@ static vp_status push_video(vp_packager *packager, uint32_t track, const file *f
     vp_sample sample;
     vp_status st = VP_OK;
     size_t at = 0, n;
+    int picture = 0;
     vp_sample_init(&sample);
     sample.data = unit;
     sample.duration = 90000 / fps;
     do {
         n = next_nal(f, &at);
         int type = n ? f->data[at] & 31 : 9;
-        if (type == 9 && sample.size) { /* a delimiter, or the end: the access unit is whole */
+        if (type == 9 && picture) { /* a delimiter, or the end: the access unit is whole */
             st = vp_packager_write(packager, track, &sample, err);
             sample.pts += (int64_t)sample.duration;
             sample.size = 0;
             sample.flags = 0;
+            picture = 0;
         }
+        picture |= type == 1 || type == 5;
         if (type == 5) sample.flags = VP_SAMPLE_SYNC;
         if (type >= 1 && type <= 6 && sample.size + n + 4 <= sizeof(unit))
             sample.size += put_nal(unit + sample.size, f->data + at, n, 4);

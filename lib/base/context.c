@@ -46,7 +46,7 @@ vp_status vp_context_new(const vp_context_options *options, vp_context **out, vp
     atomic_init(&c->closed, false);
     c->fork_mark = vpi_fork_mark();
     c->threads = o.threads ? o.threads : VPI_MIN(vpi_usable_cpus(), (uint32_t)THREADS_MAX);
-    c->memory = o.memory_bytes ? o.memory_bytes : VPI_MAX(vpi_usable_memory() / 2, UINT64_C(1));
+    c->memory = o.memory_bytes ? o.memory_bytes : VPI_MAX(vpi_usable_memory() / 4 * 3, UINT64_C(1));
     c->log = o.log;
     c->log_user = o.log_user;
     c->log_level = o.log_level ? o.log_level : VP_LOG_WARN;
@@ -242,14 +242,17 @@ vp_status vpi_memory_try(vp_context *context, uint64_t bytes, vp_error *err)
     if (!context) return VP_OK;
     VPI_TRY(vpi_context_check(context, err));
     pthread_mutex_lock(&context->lock);
-    if (context->synced.memory_taken == 0 ||
-        (vpi_add_u64(context->synced.memory_taken, bytes, &sum) && sum <= context->memory)) {
-        context->synced.memory_taken += bytes;
+    if (bytes > context->memory) {
+        st = VP_E_LIMIT;
+    } else if (vpi_add_u64(context->synced.memory_taken, bytes, &sum) && sum <= context->memory) {
+        context->synced.memory_taken = sum;
     } else {
-        st = bytes > context->memory ? VP_E_LIMIT : VP_AGAIN;
+        st = VP_AGAIN;
     }
     pthread_mutex_unlock(&context->lock);
-    if (st < 0) return vpi_fail(err, st, "MEMORY_LIMIT", "the work needs more than the memory budget");
+    if (st < 0)
+        return vpi_fail(err, st, "MEMORY_LIMIT", "the work needs about %llu MB, the budget is %llu MB",
+                        (unsigned long long)(bytes >> 20), (unsigned long long)(context->memory >> 20));
     return st;
 }
 

@@ -22,10 +22,7 @@ void vpi_log(vp_context *context, int32_t level, const char *module, const char 
 void vpi_cpu_enter(vp_context *context);
 void vpi_cpu_leave(vp_context *context);
 
-/*
- * Takes bytes of the memory budget. VP_AGAIN when not free now; MEMORY_LIMIT when larger than the whole
- * budget, unless nothing else is taken (one task always runs).
- */
+/* Takes bytes of the memory budget. VP_AGAIN when not free now; LIMIT MEMORY_LIMIT when larger than the whole of it. */
 vp_status vpi_memory_try(vp_context *context, uint64_t bytes, vp_error *err);
 void vpi_memory_release(vp_context *context, uint64_t bytes);
 

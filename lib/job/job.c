@@ -182,11 +182,14 @@ static vp_status outcome_of(vp_job *job, vp_status st, vp_error *err)
         err->flags |= VP_ERRF_FROM_HOST;
         return VP_E_HOST;
     }
-    if (st == VP_E_STATE && vpi_context_check(job->context, NULL) < 0) { /* the close came before a cancel check */
-        vp_error_init(err);
-        return vpi_fail(err, VP_E_CANCELED, "CANCELED", "the context was closed");
-    }
-    return st;
+    /* What fails after a stop fails because of it: a callback that was interrupted, a context that is closed. */
+    pthread_mutex_lock(&job->lock);
+    bool asked = job->asked;
+    pthread_mutex_unlock(&job->lock);
+    asked = asked || vp_cancel_fired(job->outer) || vpi_context_check(job->context, NULL) < 0;
+    if (st >= 0 || st == VP_E_CANCELED || !asked) return st;
+    vp_error_init(err);
+    return vpi_fail(err, VP_E_CANCELED, "CANCELED", "canceled");
 }
 
 static void emit_end(vp_job *job, vp_status st, vpi_want want, const vp_error *err)
@@ -287,6 +290,7 @@ static void watch_main(void *arg)
         bool outer = vp_cancel_fired(job->outer), stop = vp_cancel_fired(job->stop);
         if (outer && !stop) {
             if (job->want == VPI_RUN) job->want = VPI_SUSPEND;
+            job->asked = true;
             vp_cancel_fire(job->stop);
         }
         if (!outer && !stop) continue;
@@ -354,8 +358,9 @@ static vp_status stop(vp_job *job, vpi_want want, vp_error *err)
     VPI_TRY(check(job, err));
     pthread_mutex_lock(&job->lock);
     if (job->want < want) job->want = want;
-    pthread_mutex_unlock(&job->lock);
+    if (!vp_cancel_fired(job->stop)) job->asked = true;
     vp_cancel_fire(job->stop);
+    pthread_mutex_unlock(&job->lock);
     return VP_OK;
 }
 

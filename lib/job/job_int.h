@@ -69,6 +69,7 @@ struct vp_job {
     vpi_thread *thread, *watch;
     bool started, ended; /* under lock, as is all below */
     vpi_want want;
+    bool asked; /* somebody stopped the job before it failed */
     vp_status outcome;
     vp_error error;
     vp_presentation *presentation;

@@ -263,6 +263,17 @@ static vp_status load_tasks(scheduler *s, vp_error *err)
     return VP_OK;
 }
 
+/* What cannot fit at all is refused before anything runs. */
+static vp_status check_memory(const scheduler *s, vp_error *err)
+{
+    uint64_t most = 0, budget = vp_context_memory(s->job->context);
+    for (uint32_t i = 0; i < s->count; i++)
+        if (s->tasks[i].state != DONE) most = VPI_MAX(most, s->tasks[i].info.memory_bytes);
+    if (most <= budget) return VP_OK;
+    return vpi_fail(err, VP_E_LIMIT, "MEMORY_LIMIT", "a task needs about %llu MB, the budget is %llu MB",
+                    (unsigned long long)(most >> 20), (unsigned long long)(budget >> 20));
+}
+
 static uint32_t worker_count(const scheduler *s)
 {
     uint32_t audio = 0, video = 0;
@@ -281,22 +292,28 @@ vp_status vpi_schedule_run(vp_job *job, vp_error *err)
     scheduler s = { .job = job, .started_us = vpi_now_us() };
     vpi_thread **threads = NULL;
     uint32_t n = 0, started = 0;
+    vp_error own = VP_ERROR_INIT; /* s.err belongs to the workers once there is one */
     vp_error_init(&s.err);
     pthread_mutex_init(&s.lock, NULL);
     pthread_cond_init(&s.changed, NULL);
     s.most_video = (vp_context_threads(job->context) + CORES_PER_SPAN - 1) / CORES_PER_SPAN;
-    vp_status st = load_tasks(&s, &s.err);
+    vp_status st = load_tasks(&s, &own);
+    if (st >= 0) st = check_memory(&s, &s.err);
     if (st >= 0) {
         n = worker_count(&s);
         threads = vpi_calloc(n ? n : 1, sizeof(vpi_thread *));
-        if (!threads) st = vpi_fail_nomem(&s.err);
+        if (!threads) st = vpi_fail_nomem(&own);
     }
     for (uint32_t i = 0; st >= 0 && i < n; i++) {
-        st = vpi_thread_start(job->context, "vp-task", worker, &s, &threads[i], &s.err);
+        st = vpi_thread_start(job->context, "vp-task", worker, &s, &threads[i], &own);
         if (st >= 0) started++;
     }
     pthread_mutex_lock(&s.lock);
-    if (st < 0 && s.status >= 0) s.status = st;
+    if (st < 0 && s.status >= 0) {
+        s.status = st;
+        s.err = own;
+        vp_cancel_fire(job->stop);
+    }
     pthread_mutex_unlock(&s.lock);
     for (uint32_t i = 0; i < started; i++) vpi_thread_join(threads[i]);
     st = s.status;

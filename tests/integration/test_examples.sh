@@ -55,7 +55,7 @@ pictures() {
     ffprobe -v error -select_streams v:0 -count_frames -show_entries stream=nb_read_frames -of csv=p=0 "$1" | head -n 1
 }
 has_pictures() {
-    got=$(pictures "$1" | tr -d ',')
+    got=$(pictures "$tmp/$1" | tr -d ",")
     [ "$got" = "$2" ] || die "$1 has $got pictures, not $2"
 }
 whole() { "$VODPIPE_BIN" verify --decode "$1" >"$tmp/report" || { cat "$tmp/report"; die "$1 breaks rules"; }; }

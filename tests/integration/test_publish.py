@@ -153,7 +153,9 @@ def upright(c, folder):
         for at in (0, 1):
             if at and float(t.end - t.start) < 1.2:
                 continue
-            away = difference(picture(path, *size, at=at), picture(c.source, *size, at=at))
+            got = picture(path, *size, at=at)
+            # A picture held at the start moves the others by one.
+            away = min(difference(got, picture(c.source, *size, at=at + late)) for late in (0, -0.034))
             assert away < 8, "%s: colours differ by %.1f from the source's at %d s" % (t.key, away, at)
 
 

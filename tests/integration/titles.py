@@ -189,9 +189,17 @@ class Sound:
         return 10 * math.log10(mean / 32768 ** 2) if mean else -200.0
 
     def pitch(self, start=0.0, end=None, channel=0):
-        """Hz of a pure tone, by its rises through zero."""
+        """Hz of a pure tone, by its rises through zero that go on to half of its peak."""
         x = self.channels[channel][int(start * self.rate):None if end is None else int(end * self.rate)]
-        rises = [n for n in range(1, len(x)) if x[n - 1] < 0 <= x[n]]
+        floor, rises, at, below = max(x, default=0) // 2, [], 0, False
+        for n, v in enumerate(x):
+            if v < -floor:
+                below = True
+            elif v < 0:
+                at = n + 1
+            elif v > floor and below:
+                below = False
+                rises.append(at)
         assert len(rises) > 2, "no tone"
         return (len(rises) - 1) * self.rate / (rises[-1] - rises[0])
 
