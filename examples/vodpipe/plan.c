@@ -197,6 +197,8 @@ int cmd_plan(const cli_options *o)
     if (status == EXIT_DONE) {
         vp_status st = vp_source_file(s.context, o->args[0], &source, &err);
         if (st >= 0) st = make_plan(&s, &set, source, &plan, &err);
+        /* a title that is published already is planned again all the same: finish says ALREADY_DONE */
+        if (st >= 0) st = vp_plan_claim(s.context, plan, s.sink, o->force, &err);
         if (st >= 0) st = vp_plan_summary_json(plan, &summary, &err);
         if (st >= 0) st = keep_plan(&s, plan, &err);
         if (st < 0)

@@ -178,7 +178,14 @@ VP_API vp_status vp_job_cancel(vp_job *job, vp_error *err);
 /* After VP_OK or VP_END: what was published. STATE before. */
 VP_API vp_status vp_job_presentation(vp_job *job, vp_presentation **out, vp_error *err);
 
-/* ---- finish of a plan whose tasks others ran ---- */
+/* ---- around a plan whose tasks others run ---- */
+
+/*
+ * Is the place free for this plan, and marks its version folder: what a job does before its first task. Call it once
+ * when the plan is made; tasks mark the folder themselves where it is not, and refuse another title's. force: 1 takes
+ * the place whatever is there. Errors: CONFLICT OUTPUT_EXISTS, IO, ARG. VP_END: this title is published already.
+ */
+VP_API vp_status vp_plan_claim(vp_context *context, const vp_plan *plan, vp_sink *sink, uint32_t force, vp_error *err);
 
 /*
  * Checks that all tasks are in the work store, composes single files, verifies, writes manifests and publishes. One

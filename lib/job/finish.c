@@ -52,6 +52,25 @@ static vp_status finish_leased(vp_context *context, const vp_plan *plan, const v
     return VP_OK;
 }
 
+vp_status vp_plan_claim(vp_context *context, const vp_plan *plan, vp_sink *sink, uint32_t force, vp_error *err)
+{
+    vp_presentation *p = NULL;
+    vpi_error_reset(err);
+    if (!context || !plan || !sink) return vpi_fail(err, VP_E_ARG, NULL, "context, plan and sink are needed");
+    VPI_TRY(vpi_context_check(context, err));
+    vpi_output o = { .context = context,
+                     .sink = sink,
+                     .prefix = vp_plan_prefix(plan),
+                     .request = vp_plan_request(plan),
+                     .force = force != 0 };
+    vp_status st = vpi_output_published(&o, &p, err);
+    vp_presentation_unref(p);
+    if (st != VP_END) return st < 0 ? st : VP_END;
+    VPI_TRY(vpi_output_check(&o, err));
+    VPI_TRY(vpi_output_mark(&o, err));
+    return vpi_output_flush(&o, err);
+}
+
 vp_status vp_plan_finish(vp_context *context, const vp_plan *plan, const vp_job_options *options,
                          vp_presentation **out, vp_bytes **missing, vp_error *err)
 {

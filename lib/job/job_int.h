@@ -19,7 +19,6 @@
 #define VPI_ROOT_MPD "manifest.mpd"
 #define VPI_ROOT_PRESENTATION "presentation.json"
 #define VPI_ROOT_PLAYER "player.html"
-#define VPI_MARKER ".vodpipe-version"
 /* Values of the work store that belong to the whole job. */
 #define VPI_WORK_PLAN "plan.json"
 #define VPI_WORK_LEASE "lease/job"
@@ -114,6 +113,8 @@ vp_status vpi_output_check(const vpi_output *o, vp_error *err);
 vp_status vpi_output_published(const vpi_output *o, vp_presentation **out, vp_error *err);
 /* Marks the version folder as ours, before anything is written into it. */
 vp_status vpi_output_mark(const vpi_output *o, vp_error *err);
+/* Barrier; nothing where the sink has none. */
+vp_status vpi_output_flush(const vpi_output *o, vp_error *err);
 /* Gate, playlists, root files, in this order; durable when it returns. */
 vp_status vpi_output_publish(const vpi_output *o, const vp_presentation *p, vp_error *err);
 /* Removes what a cancelled job wrote, unless it is published. */

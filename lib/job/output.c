@@ -4,7 +4,6 @@
 #include "base/hash.h"
 #include "io/io.h"
 #include "job_int.h"
-#include "model/json.h"
 #include "package/package.h"
 
 /* What is there already, and the manifests that make a title visible. */
@@ -27,12 +26,6 @@ static bool begins(const char *text, const char *with)
 static bool can(const vpi_output *o, uint32_t what)
 {
     return (vp_sink_has(o->sink) & what) == what;
-}
-
-static bool marker_key(const char *folder, char to[1024])
-{
-    int n = snprintf(to, 1024, "%s%s%s", folder, *folder ? "/" : "", VPI_MARKER);
-    return n > 0 && n < 1024;
 }
 
 /* ---- is the place ours? ---- */
@@ -100,24 +93,6 @@ static bool folder_of_ours(const survey *s, size_t i)
     return false;
 }
 
-/* A folder of the same name may only be filled by the same request. */
-static vp_status check_folder(const vpi_output *o, vp_error *err)
-{
-    char key[1024];
-    vp_bytes *text = NULL;
-    json_t *json = NULL;
-    if (!can(o, VP_SINK_HAS_OPEN) || !marker_key(o->prefix, key)) return VP_OK;
-    vp_status st = vp_sink_get(o->sink, key, 65536, &text, err);
-    if (st != VP_OK) return st < 0 ? st : VP_OK;
-    st = vpi_json_parse(vp_bytes_data(text), (size_t)vp_bytes_size(text), key, &json, NULL);
-    bool same = st >= 0 && vpi_streq(json_string_value(json_object_get(json, "request")), o->request);
-    json_decref(json);
-    vp_bytes_unref(text);
-    if (same) return VP_OK;
-    return vpi_fail(err, VP_E_CONFLICT, "OUTPUT_EXISTS", "%s holds another title or other settings",
-                    o->prefix[0] ? o->prefix : "the output");
-}
-
 vp_status vpi_output_check(const vpi_output *o, vp_error *err)
 {
     survey s = { .o = o };
@@ -130,7 +105,8 @@ vp_status vpi_output_check(const vpi_output *o, vp_error *err)
     if (st >= 0 && s.stranger[0])
         st = vpi_fail(err, VP_E_CONFLICT, "OUTPUT_EXISTS", "the output holds what is not ours: %s", s.stranger);
     survey_free(&s);
-    return st < 0 ? st : check_folder(o, err);
+    if (st >= 0) st = vpi_marker_check(o->sink, o->prefix, o->request, err);
+    return st < 0 ? st : VP_OK;
 }
 
 /* ---- writing ---- */
@@ -151,7 +127,7 @@ static vp_status put(const vpi_output *o, int32_t kind, const char *key, const c
     return VP_OK;
 }
 
-static vp_status flush(const vpi_output *o, vp_error *err)
+vp_status vpi_output_flush(const vpi_output *o, vp_error *err)
 {
     vp_status st = vp_sink_flush(o->sink, err);
     if (st != VP_E_UNSUPPORTED) return st;
@@ -162,18 +138,17 @@ static vp_status flush(const vpi_output *o, vp_error *err)
 vp_status vpi_output_mark(const vpi_output *o, vp_error *err)
 {
     char key[1024];
-    vpi_buf text = { 0 };
-    vp_bytes *bytes = NULL;
-    json_t *json = json_object();
-    bool ok = json && vpi_json_set_u64(json, "vodpipe", 1) && vpi_json_set_str(json, "request", o->request);
-    vp_status st = ok ? vpi_json_dump_pretty(json, &text, err) : vpi_fail_nomem(err);
-    json_decref(json);
-    if (st >= 0) st = vpi_bytes_from_buf(&text, &bytes, err);
-    if (st >= 0 && marker_key(o->prefix, key))
-        st = put(o, VP_OBJECT_MARKER, key, "application/json", VPI_CACHE_SHORT, bytes, err);
-    vp_bytes_unref(bytes);
-    vpi_buf_dispose(&text);
-    return st;
+    vp_object_info info;
+    vp_error other = VP_ERROR_INIT;
+    vp_status st = vpi_marker_check(o->sink, o->prefix, o->request, &other);
+    if (st == VP_OK) return VP_OK;
+    if (st < 0 && st != VP_E_CONFLICT) {
+        vpi_error_copy(err, &other);
+        return st;
+    }
+    VPI_TRY(vpi_marker_write(o->sink, o->prefix, o->request, &info, key, err));
+    if (o->object) o->object(o->object_user, &info);
+    return VP_OK;
 }
 
 static vp_status put_playlist(const vpi_output *o, const vp_presentation *p, uint32_t track, int32_t iframes,
@@ -196,7 +171,7 @@ static vp_status put_playlists(const vpi_output *o, const vp_presentation *p, vp
         VPI_TRY(put_playlist(o, p, i, 0, err));
         if (p->p.tracks[i].kind == VP_TRACK_VIDEO) VPI_TRY(put_playlist(o, p, i, 1, err));
     }
-    return flush(o, err);
+    return vpi_output_flush(o, err);
 }
 
 static bool has_container(const vp_presentation *p, bool cmaf)
@@ -310,20 +285,20 @@ static vp_status prune(const vpi_output *o, vp_error *err)
 vp_status vpi_output_publish(const vpi_output *o, const vp_presentation *p, vp_error *err)
 {
     vpi_emit_stage(o->emitter, VP_STAGE_MANIFEST);
-    VPI_TRY(flush(o, err));
+    VPI_TRY(vpi_output_flush(o, err));
     VPI_TRY(put_playlists(o, p, err));
     VPI_TRY(gate(o, p, err));
     vpi_emit_stage(o->emitter, VP_STAGE_FINISH);
     VPI_TRY(put_root(o, p, VPI_ROOT_PLAYER, "text/html", err));
     VPI_TRY(put_root(o, p, VPI_ROOT_PRESENTATION, "application/json", err));
-    VPI_TRY(flush(o, err)); /* the masters come last: all that they stand for is durable */
+    VPI_TRY(vpi_output_flush(o, err)); /* the masters come last: all that they stand for is durable */
     VPI_TRY(put_root(o, p, VPI_ROOT_MPD, "application/dash+xml", err));
     VPI_TRY(put_root(o, p, VPI_ROOT_MASTER_TS, "application/vnd.apple.mpegurl", err));
     VPI_TRY(put_root(o, p, VPI_ROOT_MASTER, "application/vnd.apple.mpegurl", err));
-    VPI_TRY(flush(o, err));
+    VPI_TRY(vpi_output_flush(o, err));
     VPI_TRY(remove_stale_roots(o, p, err));
     if (o->prune) VPI_TRY(prune(o, err));
-    return flush(o, err);
+    return vpi_output_flush(o, err);
 }
 
 /* ---- was it published before? ---- */

@@ -298,7 +298,7 @@ vp_status vpi_schedule_run(vp_job *job, vp_error *err)
     pthread_cond_init(&s.changed, NULL);
     s.most_video = (vp_context_threads(job->context) + CORES_PER_SPAN - 1) / CORES_PER_SPAN;
     vp_status st = load_tasks(&s, &own);
-    if (st >= 0) st = check_memory(&s, &s.err);
+    if (st >= 0) st = check_memory(&s, &own);
     if (st >= 0) {
         n = worker_count(&s);
         threads = vpi_calloc(n ? n : 1, sizeof(vpi_thread *));

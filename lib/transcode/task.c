@@ -159,6 +159,18 @@ static vp_status put_result(vpi_task_env *env, vp_error *err)
     return st < 0 ? st : VP_OK;
 }
 
+/* Whoever comes first marks the folder, before anything is in it; another title's folder is left alone. */
+static vp_status claim_folder(vpi_task_env *env, vp_error *err)
+{
+    char key[1024];
+    vp_object_info info;
+    vp_status st = vpi_marker_check(env->sink, env->plan->prefix, env->plan->request, err);
+    if (st != VP_END) return st;
+    VPI_TRY(vpi_marker_write(env->sink, env->plan->prefix, env->plan->request, &info, key, err));
+    tell_object(env, &info);
+    return VP_OK;
+}
+
 static vp_status run_leased(vpi_task_env *env, uint32_t index, vp_error *err)
 {
     const vp_plan *plan = env->plan;
@@ -168,6 +180,7 @@ static vp_status run_leased(vpi_task_env *env, uint32_t index, vp_error *err)
     if (!vpi_streq(plan->build, vp_build_info()))
         return vpi_fail(err, VP_E_CONFLICT, "BUILD_MISMATCH", "planned by another build of the library or its encoders");
     VPI_TRY(vpi_plan_check_source(plan, env->source, err));
+    VPI_TRY(claim_folder(env, err));
     env->result = json_object();
     env->tracks = json_array();
     if (!env->result || !env->tracks || json_object_set_new(env->result, "vodpipe", json_integer(1)) ||

@@ -7,8 +7,18 @@
 #include <vodpipe/transcode.h>
 
 #include "model/presentation.h"
+#include "package/package.h"
 
 #define VPI_CODECS_TEXT 64
+
+#define VPI_MARKER ".vodpipe-version"
+/*
+ * The marker of a version folder ("": the root). check: VP_OK this request's; VP_END none, or the sink cannot tell;
+ * CONFLICT OUTPUT_EXISTS another's. write fills info for the object event; key is where info->key lies.
+ */
+vp_status vpi_marker_check(vp_sink *sink, const char *folder, const char *request, vp_error *err);
+vp_status vpi_marker_write(vp_sink *sink, const char *folder, const char *request, vp_object_info *info,
+                           char key[1024], vp_error *err);
 
 /* Where a task's result lies in the work store: "result/<task>". to holds 64 bytes. */
 void vpi_task_result_name(const char *task, char to[64]);
