@@ -117,7 +117,8 @@ int main(int argc, char **argv)
     vp_status st = vp_context_new(NULL, &context, &err);
     if (st >= 0) st = vp_source_new(context, &in, &fd, &source, &err);
     if (st >= 0) st = vp_sink_new(context, &out, &store, &sink, &err);
-    if (st >= 0) st = vp_job_new_json(context, source, sink, NULL, NULL, 0, "{\"prefix\":\"none\"}", &job, &err);
+    if (st >= 0)
+        st = vp_job_new_json(context, source, sink, NULL, NULL, 0, "{\"prefix\":\"none\"}", &job, &err);
     if (st >= 0) st = vp_job_start(job, &err);
     if (st >= 0) st = vp_job_wait(job, -1, &err);
     if (st < 0) fprintf(stderr, "%s: %s\n", err.reason, err.message);

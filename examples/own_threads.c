@@ -41,7 +41,8 @@ static void *work(void *arg)
         }
         if (h->status != VP_OK) break; /* VP_END: all are done */
         /* On this thread; a task also starts the threads that its vp_task_info names. */
-        h->status = vp_task_run(c->context, c->plan, name, c->source, c->work, c->sink, NULL, c->stop, &h->err);
+        h->status =
+            vp_task_run(c->context, c->plan, name, c->source, c->work, c->sink, NULL, c->stop, &h->err);
         if (h->status < 0) break;
         if (h->status == VP_OK) printf("%s\n", name);
     }
@@ -60,6 +61,8 @@ static vp_status make_plan(crew *c, vp_error *err)
     vp_status st = vp_probe(c->context, c->source, &probe, c->stop, &media, err);
     if (st >= 0) st = vp_ladder_derive(media, &rungs, &ladder, err);
     if (st >= 0) st = vp_plan_new(c->context, media, ladder, &settings, &c->plan, err);
+    /* Is the place free? A version folder is marked as this title's before anything is written into it. */
+    if (st >= 0) st = vp_plan_claim(c->context, c->plan, c->sink, 0, err);
     vp_ladder_unref(ladder);
     vp_media_unref(media);
     return st;

@@ -27,7 +27,8 @@ int main(int argc, char **argv)
         return 2;
     }
     vp_status st = vp_context_new(NULL, &context, &err);
-    for (uint32_t i = 0; st >= 0 && i < count; i++) st = vp_source_file(context, argv[2 + i], &sources[i], &err);
+    for (uint32_t i = 0; st >= 0 && i < count; i++)
+        st = vp_source_file(context, argv[2 + i], &sources[i], &err);
     if (st >= 0) st = vp_sink_directory(context, argv[1], &sink, &err);
 
     settings.formats = VP_FORMAT_CMAF | VP_FORMAT_TS; /* the same samples in both kinds of segments */

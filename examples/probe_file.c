@@ -16,18 +16,21 @@ static void print_media(const vp_media *media)
     uint32_t i;
 
     vp_media_get_info(media, &info, NULL);
-    printf("%s, %.2f s\n", info.format, info.duration_us == VP_TIME_UNKNOWN ? 0 : (double)info.duration_us / 1e6);
+    printf("%s, %.2f s\n", info.format,
+           info.duration_us == VP_TIME_UNKNOWN ? 0 : (double)info.duration_us / 1e6);
     for (i = 0; i < info.video_count; i++) {
-        vp_video_info_init(&video); /* says how large our struct is: an older host works with a newer library */
+        vp_video_info_init(
+            &video); /* says how large our struct is: an older host works with a newer library */
         vp_media_get_video(media, i, &video, NULL);
         printf("video %d: %s %ux%u, %u/%u fps\n", (int)video.id, video.codec, (unsigned)video.display_width,
-               (unsigned)video.display_height, (unsigned)video.frame_rate_num, (unsigned)video.frame_rate_den);
+               (unsigned)video.display_height, (unsigned)video.frame_rate_num,
+               (unsigned)video.frame_rate_den);
     }
     for (i = 0; i < info.audio_count; i++) {
         vp_audio_info_init(&audio);
         vp_media_get_audio(media, i, &audio, NULL);
-        printf("audio %d: %s %u Hz %s %s\n", (int)audio.id, audio.codec, (unsigned)audio.sample_rate, audio.layout,
-               audio.language);
+        printf("audio %d: %s %u Hz %s %s\n", (int)audio.id, audio.codec, (unsigned)audio.sample_rate,
+               audio.layout, audio.language);
     }
     for (i = 0; i < info.warning_count; i++) {
         name = vp_media_warning(media, i, &text, NULL);

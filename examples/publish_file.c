@@ -46,7 +46,8 @@ int main(int argc, char **argv)
     options.sink = sink;
     options.work = work;
     options.on_event = on_event;
-    options.settings_json = "{\"segment\":6,\"gop\":2}"; /* the words of the command line; all of them optional */
+    options.settings_json =
+        "{\"segment\":6,\"gop\":2}"; /* the words of the command line; all of them optional */
     if (st >= 0) st = vp_job_new(context, &options, &job, &err);
     if (st >= 0) st = vp_job_start(job, &err);
     if (st >= 0) st = vp_job_wait(job, -1, &err);

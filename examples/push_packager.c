@@ -54,7 +54,8 @@ static vp_status push_audio(vp_packager *packager, uint32_t track, const file *f
     return st;
 }
 
-static vp_status put(vp_sink *sink, int32_t kind, const char *key, const char *type, vp_bytes *text, vp_error *err)
+static vp_status put(vp_sink *sink, int32_t kind, const char *key, const char *type, vp_bytes *text,
+                     vp_error *err)
 {
     vp_object *object = NULL;
     vp_object_info info = VP_OBJECT_INFO_INIT;
@@ -71,8 +72,8 @@ static vp_status put(vp_sink *sink, int32_t kind, const char *key, const char *t
 
 static const char hls[] = "application/vnd.apple.mpegurl";
 
-static vp_status put_playlist(vp_sink *sink, const vp_presentation *presentation, uint32_t track, int32_t iframes,
-                              vp_error *err)
+static vp_status put_playlist(vp_sink *sink, const vp_presentation *presentation, uint32_t track,
+                              int32_t iframes, vp_error *err)
 {
     vp_bytes *text = NULL, *key = NULL;
     vp_status st = vp_manifest_hls_media_key(presentation, track, iframes, &key, err);

@@ -92,7 +92,7 @@ char *utf8_copy(const char *text);
 
 /* What the command line says about the title, in the two forms the library takes. */
 typedef struct settings {
-    char *json;             /* vp_job_options.settings_json */
+    char *json;              /* vp_job_options.settings_json */
     json_t *ladder_document; /* NULL: not a FILE */
     vp_transcode_options transcode;
     char *player_script; /* text of hls.js, NULL */

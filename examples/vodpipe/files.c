@@ -46,7 +46,10 @@ char *read_file(const char *path, size_t limit, size_t *size)
 char *join_path(const char *folder, const char *name)
 {
     char *path = NULL;
-    return asprintf(&path, "%s%s%s", folder, *folder && folder[strlen(folder) - 1] == '/' ? "" : "/", name) < 0 ? NULL : path;
+    return asprintf(&path, "%s%s%s", folder, *folder && folder[strlen(folder) - 1] == '/' ? "" : "/", name) <
+                   0
+               ? NULL
+               : path;
 }
 
 char *absolute_path(const char *path)
@@ -81,7 +84,8 @@ static bool is_dots(const char *name)
 
 char *work_stranger(const char *path)
 {
-    static const char *const ours[] = { "plan.json", "job.json", "permille", "lease", "result", "part", "audio" };
+    static const char *const ours[] = { "plan.json", "job.json", "permille", "lease",
+                                        "result",    "part",     "audio" };
     char *found = NULL;
     DIR *dir = opendir(path);
     const struct dirent *e;

@@ -30,7 +30,8 @@ static void print_help(FILE *to)
 {
     fputs("usage: vodpipe COMMAND ...\n\n", to);
     for (size_t i = 0; i < COMMAND_COUNT; i++) fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].text);
-    fputs("\nvodpipe COMMAND --help lists what a command takes; vodpipe --version says what was built.\n", to);
+    fputs("\nvodpipe COMMAND --help lists what a command takes; vodpipe --version says what was built.\n",
+          to);
 }
 
 static void print_version(void)
@@ -59,7 +60,8 @@ static void catch_signals(void)
     sigemptyset(&act.sa_mask);
     for (size_t i = 0; i < 2; i++) {
         /* A shell that starts us in the background ignores SIGINT for us; that is kept. */
-        if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) sigaction(numbers[i], &act, NULL);
+        if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            sigaction(numbers[i], &act, NULL);
     }
     signal(SIGPIPE, SIG_IGN); /* a reader of stdout that went away is an error of writing, not the end */
 }

@@ -32,7 +32,8 @@ typedef struct option_def {
 
 static const option_def defs[] = {
     { "json", CMD_PROBE | CMD_VERIFY, KIND_FLAG, AT(json), NULL, 0, 0, "the result as JSON" },
-    { "full", CMD_PROBE, KIND_FLAG, AT(full), NULL, 0, 0, "read the whole file: frames, keyframes, is it whole" },
+    { "full", CMD_PROBE, KIND_FLAG, AT(full), NULL, 0, 0,
+      "read the whole file: frames, keyframes, is it whole" },
     { "decode", CMD_VERIFY, KIND_FLAG, AT(decode), NULL, 0, 0, "also decode every segment alone" },
     { "format", CMD_TITLE, KIND_WORD, AT(format), "cmaf|ts|both", 0, 0,
       "segments: fMP4 for HLS and DASH (default), MPEG-TS for HLS, or both" },
@@ -40,17 +41,23 @@ static const option_def defs[] = {
       "rungs: up to the source (default), 1080p,720p,..., or a JSON file" },
     { "segment", CMD_TITLE, KIND_MILLI, AT(segment_ms), "S", 500, 60000, "seconds of a segment (6)" },
     { "gop", CMD_TITLE, KIND_MILLI, AT(gop_ms), "S", 250, 60000, "seconds between IDR pictures (2)" },
-    { "single-file", CMD_TITLE, KIND_FLAG, AT(single_file), NULL, 0, 0, "one media.mp4 for each track, byte ranges" },
+    { "single-file", CMD_TITLE, KIND_FLAG, AT(single_file), NULL, 0, 0,
+      "one media.mp4 for each track, byte ranges" },
     { "vcodec", CMD_ENCODE, KIND_WORD, AT(vcodec), "h264", 0, 0, "video codec" },
     { "preset", CMD_ENCODE, KIND_TEXT, AT(preset), "P", 0, 0, "auto (default) or a preset of x264" },
-    { "rate", CMD_ENCODE, KIND_WORD, AT(rate), "abr|crf", 0, 0, "rate control: average bitrate (default) or quality" },
+    { "rate", CMD_ENCODE, KIND_WORD, AT(rate), "abr|crf", 0, 0,
+      "rate control: average bitrate (default) or quality" },
     { "crf", CMD_ENCODE, KIND_MILLI, AT(crf_milli), "N", 1, 51000, "quality for --rate crf (23)" },
-    { "audio-bitrate", CMD_ENCODE, KIND_COUNT, AT(audio_kbps), "K", 16, 512, "kbit/s of an audio group (128)" },
-    { "audio", CMD_ENCODE, KIND_TEXT, AT(audio), "all|none|LANG,...", 0, 0, "which audio tracks are kept (all)" },
+    { "audio-bitrate", CMD_ENCODE, KIND_COUNT, AT(audio_kbps), "K", 16, 512,
+      "kbit/s of an audio group (128)" },
+    { "audio", CMD_ENCODE, KIND_TEXT, AT(audio), "all|none|LANG,...", 0, 0,
+      "which audio tracks are kept (all)" },
     { "max-fps", CMD_ENCODE, KIND_COUNT, AT(max_fps), "N", 1, 240, "faster pictures are left out (60)" },
     { "prefix", CMD_TITLE, KIND_TEXT, AT(prefix), "auto|NAME|none", 0, 0, "folder of this version's files" },
-    { "prune", CMD_TITLE | CMD_FINISH, KIND_FLAG, AT(prune), NULL, 0, 0, "remove versions that no manifest names" },
-    { "force", CMD_TITLE | CMD_FINISH, KIND_FLAG, AT(force), NULL, 0, 0, "also into a directory that holds other files" },
+    { "prune", CMD_TITLE | CMD_FINISH, KIND_FLAG, AT(prune), NULL, 0, 0,
+      "remove versions that no manifest names" },
+    { "force", CMD_TITLE | CMD_FINISH, KIND_FLAG, AT(force), NULL, 0, 0,
+      "also into a directory that holds other files" },
     { "player", CMD_TITLE | CMD_FINISH, KIND_FLAG, AT(player), NULL, 0, 0, "also write player.html" },
     { "work", CMD_LONG, KIND_TEXT, AT(work), "W", 0, 0, "folder of unfinished work (OUT/.vodpipe)" },
     { "task", CMD_RUN, KIND_TEXT, AT(task), "NAME|next", 0, 0, "which task" },
@@ -183,7 +190,8 @@ static bool set_value(cli_options *o, const option_def *d, const char *value)
         return true;
     case KIND_COUNT:
     case KIND_MILLI:
-        if (!read_number(value, d->kind == KIND_MILLI ? 3 : 0, &number)) return wrong(o, d->name, "not a number:", value);
+        if (!read_number(value, d->kind == KIND_MILLI ? 3 : 0, &number))
+            return wrong(o, d->name, "not a number:", value);
         if (number < d->low || number > d->high) return wrong(o, d->name, "out of range:", value);
         *(uint32_t *)at = number;
         return true;
@@ -209,9 +217,11 @@ static bool parse_option(cli_options *o, int argc, char **argv, int *used)
     size_t length = equals ? (size_t)(equals - name) : strlen(name);
     for (size_t i = 0; i < DEF_COUNT; i++) {
         const option_def *d = &defs[i];
-        if (!(d->commands & o->command_bit) || strlen(d->name) != length || strncmp(d->name, name, length)) continue;
+        if (!(d->commands & o->command_bit) || strlen(d->name) != length || strncmp(d->name, name, length))
+            continue;
         *used = 1;
-        if (d->kind == KIND_FLAG) return equals ? wrong(o, d->name, "takes no value:", equals + 1) : set_value(o, d, "");
+        if (d->kind == KIND_FLAG)
+            return equals ? wrong(o, d->name, "takes no value:", equals + 1) : set_value(o, d, "");
         if (equals) return set_value(o, d, equals + 1);
         if (argc < 2) {
             usage_error(o, "--%s needs a value", d->name);

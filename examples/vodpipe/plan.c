@@ -85,7 +85,8 @@ static void job_file_free(job_file *j)
 
 static bool known_field(const char *name)
 {
-    static const char *const fields[] = { "vodpipe", "input", "input_hex", "output", "output_hex", "player", "prune", "force" };
+    static const char *const fields[] = { "vodpipe",    "input",  "input_hex", "output",
+                                          "output_hex", "player", "prune",     "force" };
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
         if (!strcmp(fields[i], name)) return true;
     return false;
@@ -94,13 +95,14 @@ static bool known_field(const char *name)
 static int job_file_parse(const cli_options *o, const vp_bytes *text, job_file *j)
 {
     json_error_t why;
-    json_t *json = json_loadb(vp_bytes_data(text), (size_t)vp_bytes_size(text), JSON_REJECT_DUPLICATES, &why), *value;
+    json_t *json = json_loadb(vp_bytes_data(text), (size_t)vp_bytes_size(text), JSON_REJECT_DUPLICATES, &why),
+           *value;
     const char *name;
     int status = EXIT_DONE;
     if (!json) return fail_text(o, "INPUT_CORRUPT", JOB_NAME ": line %d: %s", why.line, why.text);
-    json_object_foreach(json, name, value)
-    {
-        if (!known_field(name)) status = fail_text(o, "INPUT_CORRUPT", JOB_NAME ": unknown field \"%s\"", name);
+    json_object_foreach (json, name, value) {
+        if (!known_field(name))
+            status = fail_text(o, "INPUT_CORRUPT", JOB_NAME ": unknown field \"%s\"", name);
     }
     if (status == EXIT_DONE && json_integer_value(json_object_get(json, "vodpipe")) != 1)
         status = fail_text(o, "VERSION", JOB_NAME ": not of this version");
@@ -117,8 +119,8 @@ static int job_file_parse(const cli_options *o, const vp_bytes *text, job_file *
 
 /* ---- plan ---- */
 
-static vp_status make_ladder(const cli_options *o, const settings *set, const vp_media *media, vp_ladder **out,
-                             vp_error *err)
+static vp_status make_ladder(const cli_options *o, const settings *set, const vp_media *media,
+                             vp_ladder **out, vp_error *err)
 {
     vp_ladder_options l = VP_LADDER_OPTIONS_INIT;
     if (set->ladder_document) {
@@ -163,21 +165,30 @@ static vp_status make_plan(session *s, const settings *set, vp_source *source, v
 }
 
 /* The same plan may be written again; another one would make the finished tasks of the first worthless. */
+static vp_status check_work(session *s, const vp_bytes *text, vp_error *err)
+{
+    vp_bytes *there = NULL;
+    vp_status st = vp_store_get(s->work, PLAN_NAME, DOCUMENT_MAX, &there, err);
+    bool same = there && vp_bytes_size(there) == vp_bytes_size(text) &&
+                !memcmp(vp_bytes_data(there), vp_bytes_data(text), (size_t)vp_bytes_size(text));
+    vp_bytes_unref(there);
+    if (st < 0 || st == VP_END || same) return st < 0 ? st : VP_OK;
+    return vp_error_set(err, VP_E_CONFLICT, "PLAN_MISMATCH", 0, "the work folder holds another plan");
+}
+
+/* Takes the place for the title, then keeps plan and job. What is refused leaves nothing behind. */
 static vp_status keep_plan(session *s, const vp_plan *plan, vp_error *err)
 {
-    vp_bytes *text = NULL, *there = NULL;
+    vp_bytes *text = NULL;
     char *job = job_document(s->options);
-    vp_status st = job ? vp_plan_json(plan, &text, err) : vp_error_set(err, VP_E_NOMEM, "NOMEM", 0, "out of memory");
+    vp_status st =
+        job ? vp_plan_json(plan, &text, err) : vp_error_set(err, VP_E_NOMEM, "NOMEM", 0, "out of memory");
+    if (st >= 0) st = check_work(s, text, err);
+    /* A title that is published already is planned all the same: finish says ALREADY_DONE. */
+    if (st >= 0) st = vp_plan_claim(s->context, plan, s->sink, s->options->force, err);
     if (st >= 0) st = vp_store_put(s->work, PLAN_NAME, vp_bytes_data(text), vp_bytes_size(text), err);
-    if (st == VP_END) {
-        st = vp_store_get(s->work, PLAN_NAME, DOCUMENT_MAX, &there, err);
-        if (st >= 0 && (!there || vp_bytes_size(there) != vp_bytes_size(text) ||
-                        memcmp(vp_bytes_data(there), vp_bytes_data(text), (size_t)vp_bytes_size(text))))
-            st = vp_error_set(err, VP_E_CONFLICT, "PLAN_MISMATCH", 0, "the work folder holds another plan");
-    }
     if (st >= 0) st = vp_store_remove(s->work, JOB_NAME, err);
     if (st >= 0) st = vp_store_put(s->work, JOB_NAME, job, strlen(job), err);
-    vp_bytes_unref(there);
     vp_bytes_unref(text);
     free(job);
     return st;
@@ -197,8 +208,6 @@ int cmd_plan(const cli_options *o)
     if (status == EXIT_DONE) {
         vp_status st = vp_source_file(s.context, o->args[0], &source, &err);
         if (st >= 0) st = make_plan(&s, &set, source, &plan, &err);
-        /* a title that is published already is planned again all the same: finish says ALREADY_DONE */
-        if (st >= 0) st = vp_plan_claim(s.context, plan, s.sink, o->force, &err);
         if (st >= 0) st = vp_plan_summary_json(plan, &summary, &err);
         if (st >= 0) st = keep_plan(&s, plan, &err);
         if (st < 0)
@@ -230,7 +239,8 @@ static vp_status read_plan(vp_store *work, vp_plan **plan, vp_bytes **job, vp_er
     vp_bytes_unref(text);
     if (st == VP_OK) st = vp_store_get(work, JOB_NAME, DOCUMENT_MAX, job, err);
     if (st != VP_END) return st;
-    return vp_error_set(err, VP_E_IO, "IO_ERROR", ENOENT, "the work folder holds no plan; vodpipe plan writes one");
+    return vp_error_set(err, VP_E_IO, "IO_ERROR", ENOENT,
+                        "the work folder holds no plan; vodpipe plan writes one");
 }
 
 /* The store is opened twice: where OUT is, is known only from what is in it. */
@@ -300,7 +310,9 @@ static int32_t stage_of(const vp_plan *plan, const char *task)
         vp_task_info info;
         vp_task_info_init(&info);
         if (vp_plan_get_task(plan, i, &info, NULL) < 0 || strcmp(info.name, task)) continue;
-        return info.kind == VP_TASK_AUDIO ? VP_STAGE_AUDIO : info.kind == VP_TASK_VIDEO ? VP_STAGE_ENCODE : VP_STAGE_ANALYSE;
+        return info.kind == VP_TASK_AUDIO   ? VP_STAGE_AUDIO
+               : info.kind == VP_TASK_VIDEO ? VP_STAGE_ENCODE
+                                            : VP_STAGE_ANALYSE;
     }
     return VP_STAGE_ENCODE;
 }
@@ -340,7 +352,8 @@ int cmd_run(const cli_options *o)
         if (!next) snprintf(name, sizeof(name), "%s", o->task);
         vp_status st = vp_source_file(p.s.context, o->input ? o->input : p.job.input, &source, &err);
         if (st >= 0) st = next ? run_next(&p, source, name, &err) : run_task(&p, source, name, &err);
-        if (!next && st == VP_AGAIN) st = vp_error_set(&err, VP_E_CONFLICT, "ALREADY_RUNNING", 0, "another process runs it");
+        if (!next && st == VP_AGAIN)
+            st = vp_error_set(&err, VP_E_CONFLICT, "ALREADY_RUNNING", 0, "another process runs it");
         if (st < 0) {
             status = fail(o, st, &err);
         } else {
@@ -360,8 +373,7 @@ static void print_missing(const vp_bytes *missing)
     json_error_t why;
     json_t *names = json_loadb(vp_bytes_data(missing), (size_t)vp_bytes_size(missing), 0, &why), *name;
     size_t i;
-    json_array_foreach(names, i, name)
-    {
+    json_array_foreach (names, i, name) {
         if (json_is_string(name)) print_line("%s", json_string_value(name));
     }
     json_decref(names);

@@ -21,12 +21,14 @@ static void print_size(uint64_t bytes)
 static void print_time(int64_t us)
 {
     long long ms = (long long)(us < 0 ? -us : us) / 1000;
-    printf("%s%lld:%02lld:%02lld.%03lld", us < 0 ? "-" : "", ms / 3600000, ms / 60000 % 60, ms / 1000 % 60, ms % 1000);
+    printf("%s%lld:%02lld:%02lld.%03lld", us < 0 ? "-" : "", ms / 3600000, ms / 60000 % 60, ms / 1000 % 60,
+           ms % 1000);
 }
 
 static void print_video(const vp_video_info *v)
 {
-    printf("  %-3d %-9s %-8s %ux%u", v->id, v->attached_picture ? "picture" : "video", v->codec, v->width, v->height);
+    printf("  %-3d %-9s %-8s %ux%u", v->id, v->attached_picture ? "picture" : "video", v->codec, v->width,
+           v->height);
     if (v->display_width != v->width || v->display_height != v->height)
         printf(" shown as %ux%u", v->display_width, v->display_height);
     if (v->rotation || v->flipped) printf(", turned by %d%s", v->rotation, v->flipped ? " and mirrored" : "");
@@ -45,7 +47,8 @@ static void print_video(const vp_video_info *v)
 
 static void print_audio(const vp_audio_info *a)
 {
-    printf("  %-3d %-9s %-8s %u Hz, %s (%u)", a->id, "audio", a->codec, a->sample_rate, a->layout, a->channels);
+    printf("  %-3d %-9s %-8s %u Hz, %s (%u)", a->id, "audio", a->codec, a->sample_rate, a->layout,
+           a->channels);
     if (strcmp(a->language, "und")) printf(", %s", a->language);
     if (a->bit_rate) printf(", %llu kbit/s", (unsigned long long)a->bit_rate / 1000);
     if (a->is_default) printf(", default");

@@ -34,7 +34,8 @@ int session_open(session *s, const char *out, const char *work)
     s->made_out = access(out, F_OK) != 0;
     char *stranger = work_stranger(s->work_path);
     if (stranger) {
-        int status = fail_text(o, "OUTPUT_EXISTS", "the work folder %s holds what is not work: %s", s->work_path, stranger);
+        int status = fail_text(o, "OUTPUT_EXISTS", "the work folder %s holds what is not work: %s",
+                               s->work_path, stranger);
         free(stranger);
         return status;
     }
@@ -88,7 +89,8 @@ int session_done(session *s, vp_status st, const vp_presentation *presentation)
     if (st == VP_END)
         note(o, "ALREADY_DONE: %s holds this title already, nothing was written", s->out);
     else
-        note(o, "done: version %s, %llu objects, %.1f MB", info.version && *info.version ? info.version : "without folder",
+        note(o, "done: version %s, %llu objects, %.1f MB",
+             info.version && *info.version ? info.version : "without folder",
              (unsigned long long)s->report.objects, (double)s->report.bytes / 1e6);
     return EXIT_DONE;
 }
@@ -165,7 +167,8 @@ int cmd_package(const cli_options *o)
         vp_status st = VP_OK;
         fill_job(&j, &s, &set);
         s.report.work = s.work_path;
-        for (uint32_t i = 0; st >= 0 && i < count; i++) st = vp_source_file(s.context, names[i], &sources[i], &err);
+        for (uint32_t i = 0; st >= 0 && i < count; i++)
+            st = vp_source_file(s.context, names[i], &sources[i], &err);
         if (st >= 0) st = vp_job_new_package(s.context, &j, sources, names, count, &job, &err);
         status = st < 0 ? fail(o, st, &err) : run_job(&s, job);
     }

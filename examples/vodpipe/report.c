@@ -30,7 +30,8 @@ static void bar_clear_locked(void)
 /* One line whatever is in the text: names of files may hold line breaks and worse. */
 static void put_safe(FILE *to, const char *text)
 {
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) fputc(*p < 0x20 || *p == 0x7f ? '?' : *p, to);
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++)
+        fputc(*p < 0x20 || *p == 0x7f ? '?' : *p, to);
 }
 
 static void err_line_locked(const cli_options *o, const char *text)
@@ -112,7 +113,11 @@ int output_close(const cli_options *o, int status)
 static size_t utf8_length(const unsigned char *p)
 {
     static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-    size_t n = *p < 0x80 ? 1 : *p >= 0xc2 && *p < 0xe0 ? 2 : *p >= 0xe0 && *p < 0xf0 ? 3 : *p >= 0xf0 && *p < 0xf5 ? 4 : 0;
+    size_t n = *p < 0x80                 ? 1
+               : *p >= 0xc2 && *p < 0xe0 ? 2
+               : *p >= 0xe0 && *p < 0xf0 ? 3
+               : *p >= 0xf0 && *p < 0xf5 ? 4
+                                         : 0;
     uint32_t code = n == 2 ? *p & 0x1fu : n == 3 ? *p & 0x0fu : n == 4 ? *p & 0x07u : *p;
     for (size_t i = 1; i < n; i++) {
         if ((p[i] & 0xc0) != 0x80) return 0;
@@ -170,7 +175,8 @@ static void bar_draw(const vp_event *e)
     right.limit = columns > left.size + 12 ? columns - left.size - 12 : 0;
     if (e->eta_us >= 0) {
         unsigned long long s = (unsigned long long)(e->eta_us / 1000000);
-        add_piece(&right, s >= 3600 ? " ETA %llu:%02llu:%02llu" : " ETA %.0llu%llu:%02llu", s / 3600, s / 60 % 60, s % 60);
+        add_piece(&right, s >= 3600 ? " ETA %llu:%02llu:%02llu" : " ETA %.0llu%llu:%02llu", s / 3600,
+                  s / 60 % 60, s % 60);
     }
     if (e->fps_milli) add_piece(&right, " %u.%u fps", e->fps_milli / 1000, e->fps_milli / 100 % 10);
     for (uint32_t i = 0; i < e->rung_count && i < VP_EVENT_RUNGS; i++)
@@ -309,7 +315,8 @@ int fail(const cli_options *o, vp_status status, const vp_error *err)
     if (current) reporter_close(current);
     if (status == VP_E_CANCELED) {
         if (current && current->work)
-            note(o, "CANCELED: stopped; the work is kept in %s, the same command goes on from there", current->work);
+            note(o, "CANCELED: stopped; the work is kept in %s, the same command goes on from there",
+                 current->work);
         else
             note(o, "CANCELED: stopped");
         return EXIT_CANCELED;

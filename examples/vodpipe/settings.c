@@ -171,7 +171,8 @@ int settings_load(settings *s, const cli_options *o)
     if (!o->player) return EXIT_DONE;
     s->player_script = player_script_load();
     if (!s->player_script)
-        note(o, "warning: hls.js was not found (VODPIPE_PLAYER_SCRIPT names it); player.html plays only where the "
+        note(o, "warning: hls.js was not found (VODPIPE_PLAYER_SCRIPT names it); player.html plays only "
+                "where the "
                 "browser plays HLS by itself");
     return EXIT_DONE;
 }

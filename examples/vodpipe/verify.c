@@ -12,7 +12,8 @@ static void print_report(const vp_report *report)
         const char *rule = vp_report_warning(report, i, &where, &text);
         print_line("warning %s %s %s", rule, where, text);
     }
-    print_line("%llu checks, %u failed", (unsigned long long)vp_report_checks(report), vp_report_failed(report));
+    print_line("%llu checks, %u failed", (unsigned long long)vp_report_checks(report),
+               vp_report_failed(report));
 }
 
 int cmd_verify(const cli_options *o)

@@ -28,21 +28,21 @@ extern "C" {
 typedef int32_t vp_status;
 enum {
     VP_OK = 0,
-    VP_AGAIN = 1,           /* nothing yet, ask again */
-    VP_END = 2,             /* no more; also ALREADY_DONE: the work was done before, a success */
-    VP_E_ARG = -1,          /* the call is wrong: fix the program */
-    VP_E_NOMEM = -2,        /* out of memory */
-    VP_E_STATE = -3,        /* not allowed now, or the handle was inherited by fork() */
-    VP_E_IO = -4,           /* reading or writing failed; see vp_error.native for errno */
-    VP_E_DATA = -5,         /* the input is bad; retrying does not help */
-    VP_E_UNSUPPORTED = -6,  /* understood but not supported, or not built in */
-    VP_E_LIMIT = -7,        /* a limit was reached */
-    VP_E_AUTH = -8,         /* credentials or keys */
-    VP_E_CONFLICT = -9,     /* somebody else's work is in the way */
-    VP_E_CANCELED = -10,    /* the vp_cancel fired, or the job was cancelled */
-    VP_E_HOST = -11,        /* a callback of the host failed; vp_error.native is its number */
-    VP_E_VERSION = -12,     /* a struct or document of a newer version */
-    VP_E_INTERNAL = -13     /* a bug in the library: please report */
+    VP_AGAIN = 1,          /* nothing yet, ask again */
+    VP_END = 2,            /* no more; also ALREADY_DONE: the work was done before, a success */
+    VP_E_ARG = -1,         /* the call is wrong: fix the program */
+    VP_E_NOMEM = -2,       /* out of memory */
+    VP_E_STATE = -3,       /* not allowed now, or the handle was inherited by fork() */
+    VP_E_IO = -4,          /* reading or writing failed; see vp_error.native for errno */
+    VP_E_DATA = -5,        /* the input is bad; retrying does not help */
+    VP_E_UNSUPPORTED = -6, /* understood but not supported, or not built in */
+    VP_E_LIMIT = -7,       /* a limit was reached */
+    VP_E_AUTH = -8,        /* credentials or keys */
+    VP_E_CONFLICT = -9,    /* somebody else's work is in the way */
+    VP_E_CANCELED = -10,   /* the vp_cancel fired, or the job was cancelled */
+    VP_E_HOST = -11,       /* a callback of the host failed; vp_error.native is its number */
+    VP_E_VERSION = -12,    /* a struct or document of a newer version */
+    VP_E_INTERNAL = -13    /* a bug in the library: please report */
 };
 
 /* Static name of a status, "OK", "IO" and so on; "UNKNOWN" for another number. Any thread. */
@@ -54,10 +54,10 @@ VP_API const char *vp_status_name(vp_status status);
 
 /* vp_error.domain: what vp_error.native counts */
 #define VP_DOM_NONE 0u
-#define VP_DOM_ERRNO 1u  /* errno */
-#define VP_DOM_LIBAV 2u  /* AVERROR of FFmpeg */
-#define VP_DOM_HTTP 3u   /* HTTP status */
-#define VP_DOM_HOST 4u   /* the host callback's own number */
+#define VP_DOM_ERRNO 1u /* errno */
+#define VP_DOM_LIBAV 2u /* AVERROR of FFmpeg */
+#define VP_DOM_HTTP 3u  /* HTTP status */
+#define VP_DOM_HOST 4u  /* the host callback's own number */
 #define VP_DOM_X264 5u
 
 /*
@@ -72,7 +72,7 @@ typedef struct vp_error {
     int32_t native;
     uint16_t domain;
     uint16_t flags;
-    char reason[32];   /* stable name, for example "INPUT_TRUNCATED"; the list is in docs/reasons.md */
+    char reason[32]; /* stable name, for example "INPUT_TRUNCATED"; the list is in docs/reasons.md */
     char op[48];
     char key[256];
     char message[448]; /* one impersonal line for people; not stable */
@@ -80,7 +80,10 @@ typedef struct vp_error {
 
 #define VP_ERROR_INIT                                                                                        \
     {                                                                                                        \
-        (uint32_t)sizeof(vp_error), 0, 0, 0, 0, { 0 }, { 0 }, { 0 }, { 0 }                                   \
+        (uint32_t)sizeof(vp_error), 0, 0, 0, 0, { 0 }, { 0 }, { 0 },                                         \
+        {                                                                                                    \
+            0                                                                                                \
+        }                                                                                                    \
     }
 
 /* Empties *err (struct_size is set). NULL is allowed. */
@@ -95,7 +98,8 @@ VP_API vp_status vp_error_set(vp_error *err, vp_status status, const char *reaso
 
 /* Bytes that the library made. Immutable, may be shared between threads. */
 typedef struct vp_bytes vp_bytes;
-VP_API const void *vp_bytes_data(const vp_bytes *bytes); /* never NULL for a handle; a NUL byte follows the data */
+/* Never NULL for a handle; a NUL byte follows the data. */
+VP_API const void *vp_bytes_data(const vp_bytes *bytes);
 VP_API uint64_t vp_bytes_size(const vp_bytes *bytes);
 VP_API vp_bytes *vp_bytes_ref(vp_bytes *bytes);
 VP_API vp_bytes *vp_bytes_unref(vp_bytes *bytes);
@@ -117,12 +121,13 @@ typedef struct vp_context vp_context;
 
 typedef struct vp_context_options {
     uint32_t struct_size;
-    uint32_t threads;      /* threads that compute at the same time; 0: what affinity and cgroup leave; max 1024 */
-    uint64_t memory_bytes; /* budget for frames and encoders; 0: three quarters of what the cgroup or machine has */
-    vp_log_fn log;         /* NULL: silent */
+    uint32_t threads; /* threads that compute at the same time; 0: what affinity and cgroup leave; max 1024 */
+    uint64_t
+        memory_bytes; /* budget for frames and encoders; 0: three quarters of what the cgroup or machine has */
+    vp_log_fn log;    /* NULL: silent */
     void *log_user;
-    int32_t log_level;     /* 0: VP_LOG_WARN */
-    uint32_t reserved;     /* 0 */
+    int32_t log_level; /* 0: VP_LOG_WARN */
+    uint32_t reserved; /* 0 */
 } vp_context_options;
 
 #define VP_CONTEXT_OPTIONS_INIT                                                                              \

@@ -34,7 +34,8 @@ typedef struct vp_source_ops {
      * Reads up to capacity bytes at offset into data and stores their number in *got; fewer than asked for is
      * allowed, 0 only at or after the end. May be called from several threads at once (see SERIAL).
      */
-    vp_status (*read_at)(void *user, uint64_t offset, void *data, size_t capacity, size_t *got, vp_error *err);
+    vp_status (*read_at)(void *user, uint64_t offset, void *data, size_t capacity, size_t *got,
+                         vp_error *err);
     /* Size in bytes; must not change while the source is used. */
     vp_status (*size)(void *user, uint64_t *bytes, vp_error *err);
     /*
@@ -69,8 +70,8 @@ VP_API vp_source *vp_source_ref(vp_source *source);
 VP_API vp_source *vp_source_unref(vp_source *source);
 
 /* Reads exactly as much as there is: fewer than capacity bytes only at the end of the source. */
-VP_API vp_status vp_source_read_at(vp_source *source, uint64_t offset, void *data, size_t capacity, size_t *got,
-                                   vp_error *err);
+VP_API vp_status vp_source_read_at(vp_source *source, uint64_t offset, void *data, size_t capacity,
+                                   size_t *got, vp_error *err);
 VP_API vp_status vp_source_size(vp_source *source, uint64_t *bytes, vp_error *err);
 /* "" where the source has none. */
 VP_API vp_status vp_source_identity(vp_source *source, char *text, size_t capacity, vp_error *err);
@@ -86,7 +87,7 @@ enum {
     VP_OBJECT_MASTER = 4,   /* master.m3u8, manifest.mpd, presentation.json: replaced, short cache */
     VP_OBJECT_IMAGE = 5,
     VP_OBJECT_KEY = 6,
-    VP_OBJECT_MARKER = 7    /* .vodpipe-version */
+    VP_OBJECT_MARKER = 7 /* .vodpipe-version */
 };
 /* Static text, "segment" and so on; the words of the object event. */
 VP_API const char *vp_object_kind_name(int32_t kind);
@@ -103,7 +104,7 @@ typedef struct vp_object_info {
     uint64_t size;             /* VP_SIZE_UNKNOWN unless known at begin */
     uint32_t crc32c;           /* of the whole object, when has_crc32c */
     uint32_t has_crc32c;
-    uint64_t mtime_us;         /* stat and list only: last change, microseconds since 1970; 0 unknown */
+    uint64_t mtime_us; /* stat and list only: last change, microseconds since 1970; 0 unknown */
 } vp_object_info;
 
 #define VP_OBJECT_INFO_INIT                                                                                  \
@@ -153,7 +154,8 @@ typedef struct vp_sink_ops {
 VP_API void vp_sink_ops_init(vp_sink_ops *ops);
 
 /* begin, write, commit and abort are required. Without stat, list, open: see vp_sink_has(). */
-VP_API vp_status vp_sink_new(vp_context *context, const vp_sink_ops *ops, void *user, vp_sink **out, vp_error *err);
+VP_API vp_status vp_sink_new(vp_context *context, const vp_sink_ops *ops, void *user, vp_sink **out,
+                             vp_error *err);
 /*
  * A directory, made with the first object. Objects are written to a temporary name beside their place and
  * renamed; data and names are made durable by a small pool of threads, flush waits for it. Keys cannot leave
@@ -200,7 +202,8 @@ typedef struct vp_store_ops {
     uint32_t flags; /* 0 */
     vp_status (*begin)(void *user, const char *name, void **value, vp_error *err);
     vp_status (*write)(void *user, void *value, const void *data, size_t size, vp_error *err);
-    vp_status (*commit)(void *user, void *value, vp_error *err); /* durable when it returns; VP_END: was there */
+    /* Durable when it returns; VP_END: the name was taken. */
+    vp_status (*commit)(void *user, void *value, vp_error *err);
     void (*abort)(void *user, void *value);
     vp_status (*open)(void *user, const char *name, vp_source **out, vp_error *err); /* VP_END: none */
     vp_status (*list)(void *user, const char *prefix, vp_list_fn fn, void *fn_user, vp_error *err);
@@ -237,15 +240,18 @@ VP_API vp_status vp_store_begin(vp_store *store, const char *name, vp_value **ou
 VP_API vp_status vp_value_write(vp_value *value, const void *data, size_t size, vp_error *err);
 VP_API vp_status vp_value_commit(vp_value *value, vp_error *err); /* frees value; VP_END: name was taken */
 VP_API void vp_value_abort(vp_value *value);
-VP_API vp_status vp_store_put(vp_store *store, const char *name, const void *data, uint64_t size, vp_error *err);
-VP_API vp_status vp_store_get(vp_store *store, const char *name, uint64_t limit, vp_bytes **out, vp_error *err);
+VP_API vp_status vp_store_put(vp_store *store, const char *name, const void *data, uint64_t size,
+                              vp_error *err);
+VP_API vp_status vp_store_get(vp_store *store, const char *name, uint64_t limit, vp_bytes **out,
+                              vp_error *err);
 VP_API vp_status vp_store_open(vp_store *store, const char *name, vp_source **out, vp_error *err);
 VP_API vp_status vp_store_list(vp_store *store, const char *prefix, vp_list_fn fn, void *user, vp_error *err);
 VP_API vp_status vp_store_remove(vp_store *store, const char *name, vp_error *err);
 
 typedef struct vp_lease vp_lease;
 /* VP_AGAIN: held by another, *out is NULL. fence may be NULL. */
-VP_API vp_status vp_store_lease(vp_store *store, const char *name, vp_lease **out, uint64_t *fence, vp_error *err);
+VP_API vp_status vp_store_lease(vp_store *store, const char *name, vp_lease **out, uint64_t *fence,
+                                vp_error *err);
 VP_API vp_status vp_lease_renew(vp_lease *lease, vp_error *err);
 VP_API vp_lease *vp_lease_release(vp_lease *lease); /* NULL is allowed, returns NULL */
 

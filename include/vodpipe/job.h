@@ -69,12 +69,12 @@ typedef struct vp_event {
     uint32_t rung_kbps[VP_EVENT_RUNGS];
     uint64_t rung_bytes[VP_EVENT_RUNGS];
     char rung_name[VP_EVENT_RUNGS][32];
-    char unit[16];           /* PROGRESS: "frames", "bytes" */
-    char reason[32];         /* WARNING, FAILED, DONE */
-    char op[48];             /* FAILED */
-    char key[1024];          /* OBJECT; SUSPENDED: empty */
-    char version[48];        /* DONE */
-    char text[448];          /* WARNING, FAILED */
+    char unit[16];    /* PROGRESS: "frames", "bytes" */
+    char reason[32];  /* WARNING, FAILED, DONE */
+    char op[48];      /* FAILED */
+    char key[1024];   /* OBJECT; SUSPENDED: empty */
+    char version[48]; /* DONE */
+    char text[448];   /* WARNING, FAILED */
 } vp_event;
 VP_API void vp_event_init(vp_event *event);
 /* The event as a line of `--progress json`, without a newline. Pure function. work: text for "suspended", or NULL. */
@@ -102,7 +102,8 @@ VP_API vp_status vp_queue_next(vp_queue *queue, int64_t timeout_ms, vp_event *ev
  * be NULL) gets the job's. Rungs, permille, reasons: all that the line has; the names of the terminal events are
  * "done", "failed", "suspended" and "canceled".
  */
-VP_API vp_status vp_queue_next_json(vp_queue *queue, int64_t timeout_ms, uint64_t *tag, vp_bytes **out, vp_error *err);
+VP_API vp_status vp_queue_next_json(vp_queue *queue, int64_t timeout_ms, uint64_t *tag, vp_bytes **out,
+                                    vp_error *err);
 /* A descriptor that polls readable while events wait; owned by the queue; -1 where there is none. */
 VP_API int32_t vp_queue_fd(vp_queue *queue);
 
@@ -110,17 +111,17 @@ VP_API int32_t vp_queue_fd(vp_queue *queue);
 
 typedef struct vp_job_options {
     uint32_t struct_size;
-    uint32_t player;          /* 1: also write player.html */
-    vp_source *source;        /* required for publish */
-    vp_sink *sink;            /* required */
-    vp_store *work;           /* NULL: in memory, nothing survives the job */
-    vp_cancel *cancel;        /* may be NULL; when it fires the job is suspended */
-    const vp_ladder *ladder;  /* NULL: derived from the source */
+    uint32_t player;                       /* 1: also write player.html */
+    vp_source *source;                     /* required for publish */
+    vp_sink *sink;                         /* required */
+    vp_store *work;                        /* NULL: in memory, nothing survives the job */
+    vp_cancel *cancel;                     /* may be NULL; when it fires the job is suspended */
+    const vp_ladder *ladder;               /* NULL: derived from the source */
     const vp_transcode_options *transcode; /* NULL: defaults */
-    vp_queue *queue;          /* where events go, and/or: */
+    vp_queue *queue;                       /* where events go, and/or: */
     vp_event_fn on_event;
     void *event_user;
-    uint64_t tag;             /* comes back in every event */
+    uint64_t tag; /* comes back in every event */
     /*
      * Settings as JSON, over what the structs say, for languages where structs are awkward. Fields as the long
      * options of the command line: {"format":"both","ladder":"720p,360p","segment":6,"gop":2,"single_file":true,
@@ -128,8 +129,8 @@ typedef struct vp_job_options {
      * "player":true,"prune":true,"force":true}. "ladder" may be a ladder document. Unknown fields are ARG.
      */
     const char *settings_json;
-    uint32_t prune;           /* 1: remove versions that no manifest names, after publishing */
-    uint32_t force;           /* 1: overwrite output that is not ours or of the same prefix */
+    uint32_t prune; /* 1: remove versions that no manifest names, after publishing */
+    uint32_t force; /* 1: overwrite output that is not ours or of the same prefix */
     /* For errors and SUSPENDED lines only: how a person calls the work store. NULL: none. */
     const char *work_name;
     /* Scripts of the player page: text of hls.js (NULL: the page plays where the browser itself can). */
@@ -157,8 +158,9 @@ VP_API vp_status vp_job_new_json(vp_context *context, vp_source *source, vp_sink
  * Packages count ready-made renditions (MP4, TS, Matroska; H.264 and AAC) without transcoding; options.source is
  * not used, of transcode only formats, segment_ms, gop_ms, single_file and prefix. names are for messages.
  */
-VP_API vp_status vp_job_new_package(vp_context *context, const vp_job_options *options, vp_source *const *sources,
-                                    const char *const *names, uint32_t count, vp_job **out, vp_error *err);
+VP_API vp_status vp_job_new_package(vp_context *context, const vp_job_options *options,
+                                    vp_source *const *sources, const char *const *names, uint32_t count,
+                                    vp_job **out, vp_error *err);
 VP_API vp_job *vp_job_ref(vp_job *job);
 /* The last reference of a running job cancels it and waits for it. */
 VP_API vp_job *vp_job_unref(vp_job *job);
@@ -185,7 +187,8 @@ VP_API vp_status vp_job_presentation(vp_job *job, vp_presentation **out, vp_erro
  * when the plan is made; tasks mark the folder themselves where it is not, and refuse another title's. force: 1 takes
  * the place whatever is there. Errors: CONFLICT OUTPUT_EXISTS, IO, ARG. VP_END: this title is published already.
  */
-VP_API vp_status vp_plan_claim(vp_context *context, const vp_plan *plan, vp_sink *sink, uint32_t force, vp_error *err);
+VP_API vp_status vp_plan_claim(vp_context *context, const vp_plan *plan, vp_sink *sink, uint32_t force,
+                               vp_error *err);
 
 /*
  * Checks that all tasks are in the work store, composes single files, verifies, writes manifests and publishes. One

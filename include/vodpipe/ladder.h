@@ -22,24 +22,27 @@ VP_API vp_ladder *vp_ladder_unref(vp_ladder *ladder);
 
 typedef struct vp_rung {
     uint32_t struct_size;
-    uint32_t width, height;     /* of the encoded picture, even */
-    uint32_t kbps;              /* target, kbit/s */
-    uint32_t maxrate_kbps;      /* VBV rate; 1.5 x target */
-    uint32_t bufsize_kbit;      /* VBV buffer; one second of maxrate */
-    uint32_t level;             /* H.264 level_idc, 31 for 3.1 */
+    uint32_t width, height; /* of the encoded picture, even */
+    uint32_t kbps;          /* target, kbit/s */
+    uint32_t maxrate_kbps;  /* VBV rate; 1.5 x target */
+    uint32_t bufsize_kbit;  /* VBV buffer; one second of maxrate */
+    uint32_t level;         /* H.264 level_idc, 31 for 3.1 */
     uint32_t reserved;
-    char name[32];              /* "720p": letters, digits, '-', '_' and '.' */
-    char codec[16];             /* "h264" */
-    char profile[16];           /* "high" */
+    char name[32];    /* "720p": letters, digits, '-', '_' and '.' */
+    char codec[16];   /* "h264" */
+    char profile[16]; /* "high" */
 } vp_rung;
 VP_API void vp_rung_init(vp_rung *rung);
 
 typedef struct vp_ladder_options {
     uint32_t struct_size;
-    uint32_t max_fps;     /* 0: 60 */
-    const char *rungs;    /* NULL or "auto": presets up to the source; else "1080p,720p" */
+    uint32_t max_fps;  /* 0: 60 */
+    const char *rungs; /* NULL or "auto": presets up to the source; else "1080p,720p" */
 } vp_ladder_options;
-#define VP_LADDER_OPTIONS_INIT { (uint32_t)sizeof(vp_ladder_options), 0, NULL }
+#define VP_LADDER_OPTIONS_INIT                                                                               \
+    {                                                                                                        \
+        (uint32_t)sizeof(vp_ladder_options), 0, NULL                                                         \
+    }
 VP_API void vp_ladder_options_init(vp_ladder_options *options);
 
 /*

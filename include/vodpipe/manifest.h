@@ -21,8 +21,8 @@ enum { VP_HLS_CMAF = 1, VP_HLS_TS = 2 };
  * HLS multivariant playlist (RFC 8216 4.3.4) of the tracks of one kind of container; muxed TS video has no audio
  * group. ARG when the presentation has no such track.
  */
-VP_API vp_status vp_manifest_hls_master(const vp_presentation *presentation, int32_t container, vp_bytes **out,
-                                        vp_error *err);
+VP_API vp_status vp_manifest_hls_master(const vp_presentation *presentation, int32_t container,
+                                        vp_bytes **out, vp_error *err);
 /* Media playlist of one track. */
 VP_API vp_status vp_manifest_hls_media(const vp_presentation *presentation, uint32_t track, vp_bytes **out,
                                        vp_error *err);
@@ -33,8 +33,8 @@ VP_API vp_status vp_manifest_hls_iframes(const vp_presentation *presentation, ui
 VP_API vp_status vp_manifest_dash(const vp_presentation *presentation, vp_bytes **out, vp_error *err);
 
 /* Where a media or I-frame playlist of a track belongs, as an object key: "a1b2/video/720p/playlist.m3u8". */
-VP_API vp_status vp_manifest_hls_media_key(const vp_presentation *presentation, uint32_t track, int32_t iframes,
-                                           vp_bytes **out, vp_error *err);
+VP_API vp_status vp_manifest_hls_media_key(const vp_presentation *presentation, uint32_t track,
+                                           int32_t iframes, vp_bytes **out, vp_error *err);
 
 #ifdef __cplusplus
 }

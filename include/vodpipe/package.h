@@ -20,14 +20,17 @@ extern "C" {
 
 typedef struct vp_package_options {
     uint32_t struct_size;
-    uint32_t formats;       /* 0: VP_FORMAT_CMAF */
-    uint32_t segment_ms;    /* target length of a segment; 0: 6000; 500..60000 */
-    uint32_t fragment_ms;   /* target length of a fragment; 0: 2000; segment_ms is a whole multiple of it */
-    uint32_t single_file;   /* 1: one media.mp4 for each track (CMAF only); needs store */
+    uint32_t formats;     /* 0: VP_FORMAT_CMAF */
+    uint32_t segment_ms;  /* target length of a segment; 0: 6000; 500..60000 */
+    uint32_t fragment_ms; /* target length of a fragment; 0: 2000; segment_ms is a whole multiple of it */
+    uint32_t single_file; /* 1: one media.mp4 for each track (CMAF only); needs store */
     uint32_t reserved;
-    const char *prefix;     /* folder before all keys, NULL or "": none */
+    const char *prefix; /* folder before all keys, NULL or "": none */
 } vp_package_options;
-#define VP_PACKAGE_OPTIONS_INIT { (uint32_t)sizeof(vp_package_options), 0, 0, 0, 0, 0, NULL }
+#define VP_PACKAGE_OPTIONS_INIT                                                                              \
+    {                                                                                                        \
+        (uint32_t)sizeof(vp_package_options), 0, 0, 0, 0, 0, NULL                                            \
+    }
 VP_API void vp_package_options_init(vp_package_options *options);
 
 /* Codecs that samples may have. */
@@ -39,14 +42,14 @@ enum { VP_CODEC_H264 = 1, VP_CODEC_AAC = 5 };
  */
 typedef struct vp_track_config {
     uint32_t struct_size;
-    int32_t codec;              /* VP_CODEC_* */
+    int32_t codec; /* VP_CODEC_* */
     const void *config;
     uint32_t config_size;
-    uint32_t timescale;         /* ticks a second of the samples' times; 1..2^31-1 */
-    const char *name;           /* folder and rung name, "720p", "en-stereo"; unique */
-    const char *language;       /* BCP-47; NULL: "und" */
+    uint32_t timescale;                      /* ticks a second of the samples' times; 1..2^31-1 */
+    const char *name;                        /* folder and rung name, "720p", "en-stereo"; unique */
+    const char *language;                    /* BCP-47; NULL: "und" */
     uint32_t frame_rate_num, frame_rate_den; /* video: nominal, 0/0: from the samples */
-    uint32_t is_default;        /* audio: the one players choose */
+    uint32_t is_default;                     /* audio: the one players choose */
     uint32_t reserved;
 } vp_track_config;
 VP_API void vp_track_config_init(vp_track_config *config);
@@ -55,11 +58,11 @@ VP_API void vp_track_config_init(vp_track_config *config);
 
 typedef struct vp_sample {
     uint32_t struct_size;
-    uint32_t flags;         /* VP_SAMPLE_* */
-    int64_t pts;            /* ticks, presentation time; all tracks share the same zero */
-    uint64_t duration;      /* ticks, above 0 */
-    const void *data;       /* copied during the call */
-    uint64_t size;          /* at most 256 MiB */
+    uint32_t flags;    /* VP_SAMPLE_* */
+    int64_t pts;       /* ticks, presentation time; all tracks share the same zero */
+    uint64_t duration; /* ticks, above 0 */
+    const void *data;  /* copied during the call */
+    uint64_t size;     /* at most 256 MiB */
 } vp_sample;
 VP_API void vp_sample_init(vp_sample *sample);
 
@@ -85,7 +88,8 @@ VP_API vp_status vp_packager_add_track(vp_packager *packager, const vp_track_con
  * first video track at or after each target; the other video tracks must have a sync sample at the same time, else
  * DATA RENDITIONS_NOT_ALIGNED. Audio is cut at the frame nearest to the video cut.
  */
-VP_API vp_status vp_packager_write(vp_packager *packager, uint32_t track, const vp_sample *sample, vp_error *err);
+VP_API vp_status vp_packager_write(vp_packager *packager, uint32_t track, const vp_sample *sample,
+                                   vp_error *err);
 /* Writes what is left, flushes the sink and gives the presentation. Afterwards only unref is allowed. */
 VP_API vp_status vp_packager_finish(vp_packager *packager, vp_presentation **out, vp_error *err);
 /* Drops what was not finished; segments that were committed stay. */

@@ -28,8 +28,8 @@ VP_API vp_status vp_presentation_json(const vp_presentation *presentation, vp_by
 typedef struct vp_presentation_info {
     uint32_t struct_size;
     uint32_t track_count;
-    const char *version;   /* the version folder, "" when there is none; borrowed */
-    const char *request;   /* hash of source and settings, 64 hex digits or "" */
+    const char *version; /* the version folder, "" when there is none; borrowed */
+    const char *request; /* hash of source and settings, 64 hex digits or "" */
     int64_t duration_us;
 } vp_presentation_info;
 
@@ -38,29 +38,29 @@ enum { VP_CONTAINER_CMAF = 1, VP_CONTAINER_TS = 2, VP_CONTAINER_PACKED = 3 /* AD
 
 typedef struct vp_track_info {
     uint32_t struct_size;
-    int32_t kind;             /* VP_TRACK_* */
-    int32_t container;        /* VP_CONTAINER_* */
-    uint32_t timescale;       /* ticks a second */
-    const char *name;         /* "720p", "en-stereo" */
-    const char *group;        /* "video", or the audio group */
-    const char *codecs;       /* RFC 6381 */
-    const char *language;     /* BCP-47, "und" */
-    uint32_t width, height;   /* video */
+    int32_t kind;           /* VP_TRACK_* */
+    int32_t container;      /* VP_CONTAINER_* */
+    uint32_t timescale;     /* ticks a second */
+    const char *name;       /* "720p", "en-stereo" */
+    const char *group;      /* "video", or the audio group */
+    const char *codecs;     /* RFC 6381 */
+    const char *language;   /* BCP-47, "und" */
+    uint32_t width, height; /* video */
     uint32_t frame_rate_num, frame_rate_den;
     uint32_t sample_rate, channels; /* audio */
-    uint64_t bandwidth;         /* peak bit/s by RFC 8216 4.1 */
-    uint64_t average_bandwidth; /* bit/s */
+    uint64_t bandwidth;             /* peak bit/s by RFC 8216 4.1 */
+    uint64_t average_bandwidth;     /* bit/s */
     uint64_t duration_ticks;
     uint32_t segment_count;
     int32_t is_default;
-    const char *init_key;     /* NULL: none (TS, packed audio) */
+    const char *init_key; /* NULL: none (TS, packed audio) */
 } vp_track_info;
 
 typedef struct vp_segment_info {
     uint32_t struct_size;
     uint32_t fragment_count;
     const char *key;
-    uint64_t offset;       /* in the object; 0 unless the track is a single file */
+    uint64_t offset; /* in the object; 0 unless the track is a single file */
     uint64_t bytes;
     uint64_t start_ticks, duration_ticks;
     uint32_t crc32c;

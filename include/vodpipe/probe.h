@@ -13,16 +13,19 @@ extern "C" {
 
 typedef struct vp_probe_options {
     uint32_t struct_size;
-    uint32_t full;               /* 1: read the whole packet index (frames, keyframe map, complete) */
-    uint64_t max_pixels;         /* of one frame; 0: 8192 * 4608 */
-    uint32_t max_streams;        /* 0: 64 */
-    uint32_t timeout_ms;         /* of the whole call; 0: 60000 for a probe, none with full */
-    uint64_t max_duration_us;    /* 0: 48 hours */
-    uint64_t probe_bytes;        /* read to find streams; 0: 16 MiB */
-    uint32_t max_frame_rate;     /* 0: 1000 */
+    uint32_t full;            /* 1: read the whole packet index (frames, keyframe map, complete) */
+    uint64_t max_pixels;      /* of one frame; 0: 8192 * 4608 */
+    uint32_t max_streams;     /* 0: 64 */
+    uint32_t timeout_ms;      /* of the whole call; 0: 60000 for a probe, none with full */
+    uint64_t max_duration_us; /* 0: 48 hours */
+    uint64_t probe_bytes;     /* read to find streams; 0: 16 MiB */
+    uint32_t max_frame_rate;  /* 0: 1000 */
     uint32_t reserved;
 } vp_probe_options;
-#define VP_PROBE_OPTIONS_INIT { (uint32_t)sizeof(vp_probe_options), 0, 0, 0, 0, 0, 0, 0, 0 }
+#define VP_PROBE_OPTIONS_INIT                                                                                \
+    {                                                                                                        \
+        (uint32_t)sizeof(vp_probe_options), 0, 0, 0, 0, 0, 0, 0, 0                                           \
+    }
 VP_API void vp_probe_options_init(vp_probe_options *options);
 
 /*

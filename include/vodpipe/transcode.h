@@ -24,18 +24,18 @@ enum { VP_RATE_ABR = 1, VP_RATE_CRF = 2 };
 
 typedef struct vp_transcode_options {
     uint32_t struct_size;
-    uint32_t formats;       /* VP_FORMAT_CMAF | VP_FORMAT_TS; 0: CMAF */
-    uint32_t segment_ms;    /* 0: 6000; 500..60000, a whole multiple of gop_ms */
-    uint32_t gop_ms;        /* 0: 2000; 250..60000 */
-    uint32_t single_file;   /* 1: one media.mp4 for each rung, byte ranges (CMAF only) */
-    uint32_t rate;          /* VP_RATE_*; 0: VP_RATE_ABR */
-    uint32_t crf_milli;     /* with CRF: 1000 * crf; 0: 23000; at most 51000 */
-    uint32_t audio_kbps;    /* 0: the ladder's (128); 16..512 */
-    uint32_t max_fps;       /* 0: 60; 1..240: faster pictures are left out */
-    uint32_t span_ms;       /* length of a span; 0: 12 to 60 s by the title's length; rounded to segments */
-    const char *preset;     /* x264's names; NULL or "auto": "veryfast" with trellis 1 */
-    const char *audio;      /* NULL or "all": every track; else languages, "en,fr"; "none" */
-    const char *prefix;     /* NULL or "auto": a folder named by the version; "none": no folder; else its name */
+    uint32_t formats;     /* VP_FORMAT_CMAF | VP_FORMAT_TS; 0: CMAF */
+    uint32_t segment_ms;  /* 0: 6000; 500..60000, a whole multiple of gop_ms */
+    uint32_t gop_ms;      /* 0: 2000; 250..60000 */
+    uint32_t single_file; /* 1: one media.mp4 for each rung, byte ranges (CMAF only) */
+    uint32_t rate;        /* VP_RATE_*; 0: VP_RATE_ABR */
+    uint32_t crf_milli;   /* with CRF: 1000 * crf; 0: 23000; at most 51000 */
+    uint32_t audio_kbps;  /* 0: the ladder's (128); 16..512 */
+    uint32_t max_fps;     /* 0: 60; 1..240: faster pictures are left out */
+    uint32_t span_ms;     /* length of a span; 0: 12 to 60 s by the title's length; rounded to segments */
+    const char *preset;   /* x264's names; NULL or "auto": "veryfast" with trellis 1 */
+    const char *audio;    /* NULL or "all": every track; else languages, "en,fr"; "none" */
+    const char *prefix; /* NULL or "auto": a folder named by the version; "none": no folder; else its name */
 } vp_transcode_options;
 #define VP_TRANSCODE_OPTIONS_INIT                                                                            \
     {                                                                                                        \
@@ -70,14 +70,14 @@ enum { VP_TASK_ANALYSE = 1, VP_TASK_AUDIO = 2, VP_TASK_VIDEO = 3 };
 
 typedef struct vp_task_info {
     uint32_t struct_size;
-    int32_t kind;               /* VP_TASK_* */
-    const char *name;           /* "video-0003"; borrowed from the plan */
-    uint32_t need_count;        /* tasks that must be done first: vp_plan_get_need */
-    uint32_t threads;           /* threads it starts besides the caller's */
-    uint64_t cpu_us;            /* estimate */
-    uint64_t memory_bytes;      /* estimate of the most it holds */
-    int64_t start_us, end_us;   /* of the title's timeline */
-    uint64_t frames;            /* pictures, or audio frames, that it makes */
+    int32_t kind;             /* VP_TASK_* */
+    const char *name;         /* "video-0003"; borrowed from the plan */
+    uint32_t need_count;      /* tasks that must be done first: vp_plan_get_need */
+    uint32_t threads;         /* threads it starts besides the caller's */
+    uint64_t cpu_us;          /* estimate */
+    uint64_t memory_bytes;    /* estimate of the most it holds */
+    int64_t start_us, end_us; /* of the title's timeline */
+    uint64_t frames;          /* pictures, or audio frames, that it makes */
 } vp_task_info;
 VP_API void vp_task_info_init(vp_task_info *info);
 
@@ -98,7 +98,10 @@ typedef struct vp_task_options {
     void (*object)(void *user, const vp_object_info *info);
     void *object_user;
 } vp_task_options;
-#define VP_TASK_OPTIONS_INIT { (uint32_t)sizeof(vp_task_options), 0, NULL, NULL, NULL, NULL }
+#define VP_TASK_OPTIONS_INIT                                                                                 \
+    {                                                                                                        \
+        (uint32_t)sizeof(vp_task_options), 0, NULL, NULL, NULL, NULL                                         \
+    }
 VP_API void vp_task_options_init(vp_task_options *options);
 
 /*
@@ -114,7 +117,8 @@ VP_API vp_status vp_task_run(vp_context *context, const vp_plan *plan, const cha
  * The first task whose needs are done, that is not done and not leased: its name is copied to name (capacity bytes).
  * VP_END: all are done; VP_AGAIN: none is free now.
  */
-VP_API vp_status vp_plan_next(const vp_plan *plan, vp_store *work, char *name, uint32_t capacity, vp_error *err);
+VP_API vp_status vp_plan_next(const vp_plan *plan, vp_store *work, char *name, uint32_t capacity,
+                              vp_error *err);
 /* How many tasks are done, of vp_plan_task_count(). */
 VP_API vp_status vp_plan_done(const vp_plan *plan, vp_store *work, uint32_t *done, vp_error *err);
 

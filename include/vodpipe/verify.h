@@ -25,19 +25,24 @@ typedef struct vp_verify_options {
     uint32_t read_objects; /* with presentation: 1 reads segments back where the sink has open, 0 only stat */
     uint32_t reserved;
 } vp_verify_options;
-#define VP_VERIFY_OPTIONS_INIT { (uint32_t)sizeof(vp_verify_options), 0, NULL, 0, 0 }
+#define VP_VERIFY_OPTIONS_INIT                                                                               \
+    {                                                                                                        \
+        (uint32_t)sizeof(vp_verify_options), 0, NULL, 0, 0                                                   \
+    }
 VP_API void vp_verify_options_init(vp_verify_options *options);
 
 /* Immutable, may be shared between threads. */
 typedef struct vp_report vp_report;
 VP_API vp_report *vp_report_ref(vp_report *report);
 VP_API vp_report *vp_report_unref(vp_report *report);
-VP_API uint64_t vp_report_checks(const vp_report *report);  /* checks made */
-VP_API uint32_t vp_report_failed(const vp_report *report);  /* failed ones, at most 1000 are kept */
+VP_API uint64_t vp_report_checks(const vp_report *report); /* checks made */
+VP_API uint32_t vp_report_failed(const vp_report *report); /* failed ones, at most 1000 are kept */
 VP_API uint32_t vp_report_warnings(const vp_report *report);
 /* Rule of a failed check; where (object key) and text may be NULL. Borrowed. NULL for an index too high. */
-VP_API const char *vp_report_failure(const vp_report *report, uint32_t index, const char **where, const char **text);
-VP_API const char *vp_report_warning(const vp_report *report, uint32_t index, const char **where, const char **text);
+VP_API const char *vp_report_failure(const vp_report *report, uint32_t index, const char **where,
+                                     const char **text);
+VP_API const char *vp_report_warning(const vp_report *report, uint32_t index, const char **where,
+                                     const char **text);
 /* The document of `vodpipe verify --json`. */
 VP_API vp_status vp_report_json(const vp_report *report, vp_bytes **out, vp_error *err);
 
@@ -46,8 +51,8 @@ VP_API vp_status vp_report_json(const vp_report *report, vp_bytes **out, vp_erro
  * stat is enough). VP_OK with a report without failures; VP_E_DATA, VERIFY_FAILED with a report that names them;
  * other errors without a report (*out NULL). A title that is not there at all is IO, IO_ERROR.
  */
-VP_API vp_status vp_verify(vp_context *context, vp_sink *sink, const vp_verify_options *options, vp_cancel *cancel,
-                           vp_report **out, vp_error *err);
+VP_API vp_status vp_verify(vp_context *context, vp_sink *sink, const vp_verify_options *options,
+                           vp_cancel *cancel, vp_report **out, vp_error *err);
 
 #ifdef __cplusplus
 }

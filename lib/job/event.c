@@ -37,8 +37,9 @@ static bool progress_json(json_t *o, const vp_event *e)
     json_t *rungs = json_array();
     for (uint32_t i = 0; ok && i < VPI_MIN(e->rung_count, (uint32_t)VP_EVENT_RUNGS); i++) {
         json_t *r = json_object();
-        ok = r && vpi_json_set_str(r, "name", e->rung_name[i]) && vpi_json_set_u64(r, "kbps", e->rung_kbps[i]) &&
-             vpi_json_set_u64(r, "bytes", e->rung_bytes[i]) && json_array_append(rungs, r) == 0;
+        ok = r && vpi_json_set_str(r, "name", e->rung_name[i]) &&
+             vpi_json_set_u64(r, "kbps", e->rung_kbps[i]) && vpi_json_set_u64(r, "bytes", e->rung_bytes[i]) &&
+             json_array_append(rungs, r) == 0;
         json_decref(r);
     }
     ok = ok && json_object_set(o, "rungs", rungs) == 0;
@@ -50,7 +51,8 @@ static bool object_json(json_t *o, const vp_event *e)
 {
     char crc[9];
     snprintf(crc, sizeof(crc), "%08x", e->crc32c);
-    return vpi_json_set_str(o, "key", e->key) && vpi_json_set_str(o, "kind", vp_object_kind_name(e->object_kind)) &&
+    return vpi_json_set_str(o, "key", e->key) &&
+           vpi_json_set_str(o, "kind", vp_object_kind_name(e->object_kind)) &&
            vpi_json_set_u64(o, "bytes", e->bytes) && vpi_json_set_str(o, "crc32c", crc);
 }
 
@@ -77,22 +79,30 @@ static bool failed_json(json_t *o, const vp_event *e)
 
 static const char *event_name(int32_t kind)
 {
-    static const char *const names[] = { "",       "stage", "progress",  "warning", "object",
-                                         "done",   "failed", "suspended", "canceled" };
+    static const char *const names[] = { "",     "stage",  "progress",  "warning", "object",
+                                         "done", "failed", "suspended", "canceled" };
     return kind > 0 && kind < (int32_t)VPI_COUNT(names) ? names[kind] : NULL;
 }
 
 static bool event_fields(json_t *o, const vp_event *e, const char *work)
 {
     switch (e->kind) {
-    case VP_EVENT_STAGE: return vpi_json_set_str(o, "stage", vp_stage_name(e->stage));
-    case VP_EVENT_PROGRESS: return progress_json(o, e);
-    case VP_EVENT_WARNING: return warning_json(o, e);
-    case VP_EVENT_OBJECT: return object_json(o, e);
-    case VP_EVENT_DONE: return done_json(o, e);
-    case VP_EVENT_FAILED: return failed_json(o, e);
-    case VP_EVENT_SUSPENDED: return !work || vpi_json_set_str(o, "work", work);
-    default: return true;
+    case VP_EVENT_STAGE:
+        return vpi_json_set_str(o, "stage", vp_stage_name(e->stage));
+    case VP_EVENT_PROGRESS:
+        return progress_json(o, e);
+    case VP_EVENT_WARNING:
+        return warning_json(o, e);
+    case VP_EVENT_OBJECT:
+        return object_json(o, e);
+    case VP_EVENT_DONE:
+        return done_json(o, e);
+    case VP_EVENT_FAILED:
+        return failed_json(o, e);
+    case VP_EVENT_SUSPENDED:
+        return !work || vpi_json_set_str(o, "work", work);
+    default:
+        return true;
     }
 }
 

@@ -15,8 +15,8 @@ static void on_object(void *user, const vp_object_info *info)
     vpi_emit_object(&f->emitter, info);
 }
 
-static vp_status finish_leased(vp_context *context, const vp_plan *plan, const vp_job_options *o, finishing *f,
-                               vp_presentation **out, vp_bytes **missing, vp_error *err)
+static vp_status finish_leased(vp_context *context, const vp_plan *plan, const vp_job_options *o,
+                               finishing *f, vp_presentation **out, vp_bytes **missing, vp_error *err)
 {
     vpi_output to = { .context = context,
                       .sink = o->sink,
@@ -52,7 +52,8 @@ static vp_status finish_leased(vp_context *context, const vp_plan *plan, const v
     return VP_OK;
 }
 
-vp_status vp_plan_claim(vp_context *context, const vp_plan *plan, vp_sink *sink, uint32_t force, vp_error *err)
+vp_status vp_plan_claim(vp_context *context, const vp_plan *plan, vp_sink *sink, uint32_t force,
+                        vp_error *err)
 {
     vp_presentation *p = NULL;
     vpi_error_reset(err);
@@ -81,7 +82,8 @@ vp_status vp_plan_finish(vp_context *context, const vp_plan *plan, const vp_job_
     vpi_error_reset(err);
     if (out) *out = NULL;
     if (missing) *missing = NULL;
-    if (!context || !plan || !options) return vpi_fail(err, VP_E_ARG, NULL, "context, plan and options are needed");
+    if (!context || !plan || !options)
+        return vpi_fail(err, VP_E_ARG, NULL, "context, plan and options are needed");
     VPI_TRY(vpi_context_check(context, err));
     VPI_TRY(vpi_copy_struct(&o, sizeof(o), options, err));
     if (!o.sink || !o.work) return vpi_fail(err, VP_E_ARG, NULL, "sink and work are needed");
@@ -90,7 +92,8 @@ vp_status vp_plan_finish(vp_context *context, const vp_plan *plan, const vp_job_
     if (st >= 0) st = vp_cancel_child(o.cancel, &f.stop, err);
     f.emitter.stop = f.stop;
     if (st >= 0) st = vp_store_lease(o.work, VPI_WORK_LEASE, &lease, NULL, err);
-    if (st == VP_AGAIN) st = vpi_fail(err, VP_E_CONFLICT, "ALREADY_RUNNING", "another process works on this title");
+    if (st == VP_AGAIN)
+        st = vpi_fail(err, VP_E_CONFLICT, "ALREADY_RUNNING", "another process works on this title");
     if (st >= 0) st = finish_leased(context, plan, &o, &f, &p, missing, err);
     vp_lease_release(lease);
     vpi_settings_dispose(&f.settings);

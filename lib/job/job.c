@@ -73,7 +73,8 @@ static vp_status fill(vp_job *job, vp_context *context, const vp_job_options *o,
     job->probe_timeout_ms = o->probe_timeout_ms;
     job->work_name = vpi_strdup(o->work_name);
     job->player_script = vpi_strdup(o->player_script);
-    if ((o->work_name && !job->work_name) || (o->player_script && !job->player_script)) return vpi_fail_nomem(err);
+    if ((o->work_name && !job->work_name) || (o->player_script && !job->player_script))
+        return vpi_fail_nomem(err);
     VPI_TRY(vpi_settings_load(&job->settings, o, err));
     VPI_TRY(vp_cancel_child(vpi_context_cancel(context), &job->stop, err));
     job->emitter.stop = job->stop;
@@ -84,7 +85,8 @@ static vp_status fill(vp_job *job, vp_context *context, const vp_job_options *o,
     return VP_OK;
 }
 
-static vp_status make(vp_context *context, const vp_job_options *options, bool package, vp_job **out, vp_error *err)
+static vp_status make(vp_context *context, const vp_job_options *options, bool package, vp_job **out,
+                      vp_error *err)
 {
     vp_job_options o = VP_JOB_OPTIONS_INIT;
     if (!context || !out) return vpi_fail(err, VP_E_ARG, NULL, "context and out are needed");
@@ -110,8 +112,9 @@ vp_status vp_job_new(vp_context *context, const vp_job_options *options, vp_job 
     return make(context, options, false, out, err);
 }
 
-vp_status vp_job_new_json(vp_context *context, vp_source *source, vp_sink *sink, vp_store *work, vp_queue *queue,
-                          uint64_t tag, const char *settings_json, vp_job **out, vp_error *err)
+vp_status vp_job_new_json(vp_context *context, vp_source *source, vp_sink *sink, vp_store *work,
+                          vp_queue *queue, uint64_t tag, const char *settings_json, vp_job **out,
+                          vp_error *err)
 {
     vp_job_options o = VP_JOB_OPTIONS_INIT;
     vpi_error_reset(err);
@@ -205,8 +208,10 @@ static void emit_end(vp_job *job, vp_status st, vpi_want want, const vp_error *e
         e.objects = job->emitter.objects;
         e.bytes = job->emitter.bytes;
         if (st == VP_END) vpi_strlcpy(e.reason, "ALREADY_DONE", sizeof(e.reason));
-        if (job->plan) vpi_strlcpy(e.version, vp_plan_version(job->plan), sizeof(e.version));
-        else if (job->presentation) vpi_strlcpy(e.version, job->presentation->p.version, sizeof(e.version));
+        if (job->plan)
+            vpi_strlcpy(e.version, vp_plan_version(job->plan), sizeof(e.version));
+        else if (job->presentation)
+            vpi_strlcpy(e.version, job->presentation->p.version, sizeof(e.version));
     } else if (st == VP_E_CANCELED) {
         e.kind = want == VPI_CANCEL ? VP_EVENT_CANCELED : VP_EVENT_SUSPENDED;
         e.status = st;
@@ -249,7 +254,8 @@ static void job_main(void *arg)
     vpi_want want = job->want;
     pthread_mutex_unlock(&job->lock);
     if (st == VP_E_CANCELED && want == VPI_CANCEL) discard(job);
-    if (st == VP_E_CANCELED && want == VPI_RUN) want = VPI_SUSPEND; /* the context closed, or a host's own cancel */
+    if (st == VP_E_CANCELED && want == VPI_RUN)
+        want = VPI_SUSPEND; /* the context closed, or a host's own cancel */
     emit_end(job, st, want, &err);
     pthread_mutex_lock(&job->lock);
     job->outcome = st;
@@ -304,7 +310,8 @@ static void watch_main(void *arg)
 static vp_status check(vp_job *job, vp_error *err)
 {
     if (!job) return vpi_fail(err, VP_E_ARG, NULL, "job is needed");
-    if (vpi_forked(job->fork_mark)) return vpi_fail(err, VP_E_STATE, NULL, "the job belongs to the parent process");
+    if (vpi_forked(job->fork_mark))
+        return vpi_fail(err, VP_E_STATE, NULL, "the job belongs to the parent process");
     return VP_OK;
 }
 

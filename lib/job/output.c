@@ -8,8 +8,8 @@
 
 /* What is there already, and the manifests that make a title visible. */
 
-static const char *const root_names[] = { VPI_ROOT_MASTER, VPI_ROOT_MASTER_TS, VPI_ROOT_MPD, VPI_ROOT_PRESENTATION,
-                                          VPI_ROOT_PLAYER, NULL };
+static const char *const root_names[] = { VPI_ROOT_MASTER,       VPI_ROOT_MASTER_TS, VPI_ROOT_MPD,
+                                          VPI_ROOT_PRESENTATION, VPI_ROOT_PLAYER,    NULL };
 
 static bool is_root_name(const char *key)
 {
@@ -103,7 +103,8 @@ vp_status vpi_output_check(const vpi_output *o, vp_error *err)
     for (size_t i = 0; st >= 0 && i < s.count; i++)
         if (!folder_of_ours(&s, i)) vpi_strlcpy(s.stranger, s.folders[i], sizeof(s.stranger));
     if (st >= 0 && s.stranger[0])
-        st = vpi_fail(err, VP_E_CONFLICT, "OUTPUT_EXISTS", "the output holds what is not ours: %s", s.stranger);
+        st = vpi_fail(err, VP_E_CONFLICT, "OUTPUT_EXISTS", "the output holds what is not ours: %s",
+                      s.stranger);
     survey_free(&s);
     if (st >= 0) st = vpi_marker_check(o->sink, o->prefix, o->request, err);
     return st < 0 ? st : VP_OK;
@@ -155,11 +156,12 @@ static vp_status put_playlist(const vpi_output *o, const vp_presentation *p, uin
                               vp_error *err)
 {
     vp_bytes *text = NULL, *key = NULL;
-    vp_status st = iframes ? vp_manifest_hls_iframes(p, track, &text, err) : vp_manifest_hls_media(p, track, &text, err);
+    vp_status st =
+        iframes ? vp_manifest_hls_iframes(p, track, &text, err) : vp_manifest_hls_media(p, track, &text, err);
     if (st >= 0) st = vp_manifest_hls_media_key(p, track, iframes, &key, err);
     if (st >= 0)
-        st = put(o, VP_OBJECT_PLAYLIST, vp_bytes_data(key), "application/vnd.apple.mpegurl", VPI_CACHE_LONG(o->prefix),
-                 text, err);
+        st = put(o, VP_OBJECT_PLAYLIST, vp_bytes_data(key), "application/vnd.apple.mpegurl",
+                 VPI_CACHE_LONG(o->prefix), text, err);
     vp_bytes_unref(key);
     vp_bytes_unref(text);
     return st;
@@ -182,8 +184,8 @@ static bool has_container(const vp_presentation *p, bool cmaf)
 }
 
 /* The root documents of a title, by name; NULL in *out: the title has none of that name. */
-static vp_status root_document(const vpi_output *o, const vp_presentation *p, const char *name, vp_bytes **out,
-                               vp_error *err)
+static vp_status root_document(const vpi_output *o, const vp_presentation *p, const char *name,
+                               vp_bytes **out, vp_error *err)
 {
     bool cmaf = has_container(p, true), ts = has_container(p, false);
     *out = NULL;
@@ -273,7 +275,8 @@ static vp_status prune(const vpi_output *o, vp_error *err)
             const char *slash = strchr(p.keys[i], '/');
             bool ours = false;
             for (size_t k = 0; k < p.marked_count && !ours; k++) ours = begins(p.keys[i], p.marked[k]);
-            if (ours && vpi_streq(slash + 1, VPI_MARKER) == (markers == 1)) st = vp_sink_remove(o->sink, p.keys[i], err);
+            if (ours && vpi_streq(slash + 1, VPI_MARKER) == (markers == 1))
+                st = vp_sink_remove(o->sink, p.keys[i], err);
         }
     for (size_t i = 0; i < p.count; i++) vpi_free(p.keys[i]);
     for (size_t i = 0; i < p.marked_count; i++) vpi_free(p.marked[i]);
@@ -304,7 +307,8 @@ vp_status vpi_output_publish(const vpi_output *o, const vp_presentation *p, vp_e
 /* ---- was it published before? ---- */
 
 /* Is the root document of that name what this presentation gives? */
-static vp_status same_root(const vpi_output *o, const vp_presentation *p, const char *name, bool *same, vp_error *err)
+static vp_status same_root(const vpi_output *o, const vp_presentation *p, const char *name, bool *same,
+                           vp_error *err)
 {
     vp_bytes *want = NULL, *there = NULL;
     vp_status st = root_document(o, p, name, &want, err);

@@ -47,7 +47,8 @@ static const vpi_ready_video *lacks(const vpi_ready *pk, int64_t key)
     return NULL;
 }
 
-static vp_status not_aligned(const vpi_ready *pk, int64_t after_us, int64_t key, const vpi_ready_video *v, vp_error *err)
+static vp_status not_aligned(const vpi_ready *pk, int64_t after_us, int64_t key, const vpi_ready_video *v,
+                             vp_error *err)
 {
     int64_t at = key >= 0 ? vpi_ready_us(&pk->video[0], key) : after_us;
     const char *who = input_name(pk, v ? v : &pk->video[0]);
@@ -122,7 +123,8 @@ static vp_status check_cuts(vpi_ready *pk, const vpi_ready_video *v, bool *right
         st = vpi_demux_seek(demux, v->stream, v->cuts[i] + v->first, err);
         if (st >= 0) st = vpi_demux_read(demux, &p, err);
         if (st >= 0)
-            *right = st == VP_OK && p.has_pts && p.pts == v->cuts[i] + v->first && vpi_ready_is_idr(p.data, p.size);
+            *right = st == VP_OK && p.has_pts && p.pts == v->cuts[i] + v->first &&
+                     vpi_ready_is_idr(p.data, p.size);
         vpi_packet_dispose(&p);
     }
     vpi_demux_close(demux);

@@ -38,10 +38,12 @@ static vp_status check_settings(vpi_ready *pk, vp_error *err)
     pk->cmaf = t->formats & VP_FORMAT_CMAF;
     pk->ts = t->formats & VP_FORMAT_TS;
     pk->single_file = t->single_file;
-    if (t->formats & ~(VP_FORMAT_CMAF | VP_FORMAT_TS)) return vpi_fail(err, VP_E_ARG, NULL, "formats: unknown bits");
+    if (t->formats & ~(VP_FORMAT_CMAF | VP_FORMAT_TS))
+        return vpi_fail(err, VP_E_ARG, NULL, "formats: unknown bits");
     if (t->segment_ms < 500 || t->segment_ms > 60000)
         return vpi_fail(err, VP_E_ARG, NULL, "segment: 0.5 to 60 seconds");
-    if (t->segment_ms % t->gop_ms) return vpi_fail(err, VP_E_ARG, NULL, "segment: not a whole multiple of gop");
+    if (t->segment_ms % t->gop_ms)
+        return vpi_fail(err, VP_E_ARG, NULL, "segment: not a whole multiple of gop");
     if (pk->single_file && pk->ts) return vpi_fail(err, VP_E_ARG, NULL, "single_file: with format cmaf only");
     return VP_OK;
 }
@@ -73,7 +75,8 @@ static vp_status settle_names(vpi_ready *pk, vp_error *err)
 
 /* ---- tracks of the presentation ---- */
 
-static vp_status set_common(vpi_ptrack *t, const char *name, const char *group, const char *codecs, vp_error *err)
+static vp_status set_common(vpi_ptrack *t, const char *name, const char *group, const char *codecs,
+                            vp_error *err)
 {
     t->name = vpi_strdup(name);
     t->group = vpi_strdup(group);
@@ -81,7 +84,8 @@ static vp_status set_common(vpi_ptrack *t, const char *name, const char *group, 
     return t->name && t->group && t->codecs ? VP_OK : vpi_fail_nomem(err);
 }
 
-static vp_status video_track(vpi_ready *pk, vpi_ready_video *v, int32_t container, vpi_ptrack *t, vp_error *err)
+static vp_status video_track(vpi_ready *pk, vpi_ready_video *v, int32_t container, vpi_ptrack *t,
+                             vp_error *err)
 {
     bool muxed = container == VP_CONTAINER_TS && pk->mux_audio;
     char codecs[140];
@@ -104,7 +108,8 @@ static vp_status video_track(vpi_ready *pk, vpi_ready_video *v, int32_t containe
     return set_common(t, v->name, "video", codecs, err);
 }
 
-static vp_status audio_track(vpi_ready *pk, vpi_ready_audio *a, int32_t container, vpi_ptrack *t, vp_error *err)
+static vp_status audio_track(vpi_ready *pk, vpi_ready_audio *a, int32_t container, vpi_ptrack *t,
+                             vp_error *err)
 {
     char group[24];
     if (a->setup.channels <= 2)
@@ -184,7 +189,8 @@ static vp_status write_all(vpi_ready *pk, vp_error *err)
     size_t n = VPI_MIN(VPI_MIN(tracks, (size_t)WRITERS_MAX), (size_t)vp_context_threads(pk->job->context));
     vp_status st = VP_OK;
     vpi_emit_stage(&pk->job->emitter, VP_STAGE_PACKAGE);
-    for (size_t i = 0; st >= 0 && i < n; i++) st = vpi_thread_start(pk->job->context, "vp-package", worker, &c, &threads[i], err);
+    for (size_t i = 0; st >= 0 && i < n; i++)
+        st = vpi_thread_start(pk->job->context, "vp-package", worker, &c, &threads[i], err);
     for (size_t i = 0; i < n; i++) vpi_thread_join(threads[i]);
     if (st >= 0 && pk->status < 0) {
         st = pk->status;
@@ -208,7 +214,8 @@ static vp_status copy_part(vpi_ready *pk, const char *name, vp_object *object, v
     while (st >= 0 && at < size) {
         size_t got = 0;
         st = vpi_cancel_check(pk->job->stop, err);
-        if (st >= 0) st = vp_source_read_at(part, at, block, (size_t)VPI_MIN(size - at, COPY_BYTES), &got, err);
+        if (st >= 0)
+            st = vp_source_read_at(part, at, block, (size_t)VPI_MIN(size - at, COPY_BYTES), &got, err);
         if (st >= 0 && !got) st = vpi_fail(err, VP_E_IO, "IO_ERROR", "%s became shorter", key);
         if (st >= 0) st = vp_object_write(object, block, got, err);
         at += got;
@@ -300,9 +307,17 @@ static vp_status fill_presentation(vpi_ready *pk, vpi_presentation *p, vp_error 
 static void init_output(vpi_ready *pk, vpi_output *o)
 {
     vp_job *job = pk->job;
-    *o = (vpi_output){ .context = job->context, .sink = job->sink, .cancel = job->stop, .emitter = &job->emitter,
-                       .object = vpi_job_object, .object_user = job, .prefix = pk->prefix, .request = pk->request,
-                       .player = job->settings.player, .prune = job->settings.prune, .force = job->settings.force,
+    *o = (vpi_output){ .context = job->context,
+                       .sink = job->sink,
+                       .cancel = job->stop,
+                       .emitter = &job->emitter,
+                       .object = vpi_job_object,
+                       .object_user = job,
+                       .prefix = pk->prefix,
+                       .request = pk->request,
+                       .player = job->settings.player,
+                       .prune = job->settings.prune,
+                       .force = job->settings.force,
                        .player_script = job->player_script };
 }
 

@@ -30,7 +30,8 @@ static const char *input_name(const vpi_ready *pk, size_t input)
     return pk->job->renditions[input].name;
 }
 
-static vp_status unsupported(const vpi_ready *pk, size_t input, const char *what, const char *codec, vp_error *err)
+static vp_status unsupported(const vpi_ready *pk, size_t input, const char *what, const char *codec,
+                             vp_error *err)
 {
     vpi_error_key(err, input_name(pk, input));
     return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "%s: %s codec %s cannot be packaged",
@@ -41,8 +42,8 @@ static vp_status unsupported(const vpi_ready *pk, size_t input, const char *what
 static vp_status set_timescale(vpi_track_setup *s, vpi_rational tb, vp_error *err)
 {
     if (tb.num != 1 || tb.den > INT32_MAX)
-        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "a time base of %lld/%lld", (long long)tb.num,
-                        (long long)tb.den);
+        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "a time base of %lld/%lld",
+                        (long long)tb.num, (long long)tb.den);
     s->timescale = (uint32_t)tb.den;
     return VP_OK;
 }
@@ -53,7 +54,8 @@ static vp_status video_setup(vpi_ready_video *v, const vpi_track *t, vp_error *e
     vpi_h264_sps sps;
     VPI_TRY(vpi_avcc_parse(v->config.data, v->config.size, &avcc, err));
     if (!avcc.sps_count || avcc.length_size != 4)
-        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "NAL lengths of %u bytes", avcc.length_size);
+        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "NAL lengths of %u bytes",
+                        avcc.length_size);
     VPI_TRY(vpi_h264_sps_parse(&avcc.sps[0], &sps, err));
     VPI_TRY(vpi_codecs_avc(v->config.data, v->config.size, v->codecs, err));
     v->setup = (vpi_track_setup){ .kind = VPI_KIND_VIDEO,
@@ -113,7 +115,8 @@ static bool have_audio(const vpi_ready *pk, const char *language, uint32_t chann
 {
     for (size_t i = 0; i < pk->audio_count; i++) {
         const vpi_ready_audio *a = &pk->audio[i];
-        if (a->input != input && a->setup.channels == channels && vpi_streq(a->setup.language, language)) return true;
+        if (a->input != input && a->setup.channels == channels && vpi_streq(a->setup.language, language))
+            return true;
     }
     return false;
 }
@@ -167,7 +170,8 @@ static vp_status no_times(const vpi_ready *pk, const vpi_ready_video *v, vp_erro
 
 static vp_status open_video(vpi_ready *pk, const vpi_ready_video *v, vpi_demux **out, vp_error *err)
 {
-    VPI_TRY(vpi_demux_open(pk->job->context, pk->job->renditions[v->input].source, NULL, pk->job->stop, out, err));
+    VPI_TRY(vpi_demux_open(pk->job->context, pk->job->renditions[v->input].source, NULL, pk->job->stop, out,
+                           err));
     vpi_demux_select(*out, &v->stream, 1);
     return vpi_demux_as_mp4(*out, v->stream, err);
 }
@@ -195,7 +199,8 @@ vp_status vpi_ready_read_all(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
     }
     vpi_demux_close(demux);
     if (st < 0) return st;
-    if (!begun) return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: no IDR picture", input_name(pk, v->input));
+    if (!begun)
+        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: no IDR picture", input_name(pk, v->input));
     v->end -= v->first;
     v->exact = true;
     return VP_OK;
@@ -229,7 +234,8 @@ static vp_status read_index(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
     if (st >= 0 && !n) st = VP_E_UNSUPPORTED;
     if (st >= 0) st = vpi_demux_read(demux, &p, err);
     if (st >= 0) {
-        bool fits = st == VP_OK && p.has_pts && p.has_dts && p.dts == dts[0] && vpi_ready_is_idr(p.data, p.size);
+        bool fits =
+            st == VP_OK && p.has_pts && p.has_dts && p.dts == dts[0] && vpi_ready_is_idr(p.data, p.size);
         st = fits ? VP_OK : VP_E_UNSUPPORTED;
         v->first = p.pts;
         ahead = p.pts - p.dts;

@@ -38,7 +38,8 @@ static const char *extension(int32_t container)
 static vp_status write_bytes(const segment_job *s, vp_object *object, vpi_segment *entry, vp_error *err)
 {
     if (s->ts) return vpi_ts_segment(s->ts, NULL, object, entry, err);
-    if (s->track->container == VP_CONTAINER_PACKED) return vpi_packed_audio_segment(s->in, object, entry, err);
+    if (s->track->container == VP_CONTAINER_PACKED)
+        return vpi_packed_audio_segment(s->in, object, entry, err);
     return vpi_cmaf_segment(s->in, NULL, !s->part, object, entry, err);
 }
 
@@ -49,7 +50,8 @@ static vp_status write_segment(const segment_job *s, vp_error *err)
     vp_object *object = NULL;
     vpi_segment *entry = vpi_ptrack_add_segment(s->track);
     if (!entry) return vpi_fail_nomem(err);
-    snprintf(file, sizeof(file), "%05llu.%s", (unsigned long long)s->number + 1, extension(s->track->container));
+    snprintf(file, sizeof(file), "%05llu.%s", (unsigned long long)s->number + 1,
+             extension(s->track->container));
     if (!vpi_ready_key(s->pk, s->kind, s->name, s->part ? "media.mp4" : file, key))
         return vpi_fail(err, VP_E_ARG, NULL, "key too long");
     entry->key = vpi_strdup(key);
@@ -134,7 +136,8 @@ static int64_t frame_time(const audio_reader *r, uint64_t n)
 }
 
 /* Takes the frame out of the reader, or gives silence when the file has ended. */
-static vp_status audio_take(audio_reader *r, vpi_packet *to, vpi_sample *sample, uint64_t missing, vp_error *err)
+static vp_status audio_take(audio_reader *r, vpi_packet *to, vpi_sample *sample, uint64_t missing,
+                            vp_error *err)
 {
     const vpi_ready_audio *a = r->a;
     VPI_TRY(audio_fetch(r, err));
@@ -212,16 +215,23 @@ static vp_status audio_fill(audio_reader *r, audio_segment *s, size_t number, ui
 /* Frames of a title of sound alone: all there are; borders from the segment length. */
 static uint64_t alone_border(const vpi_ready *pk, const vpi_ready_audio *a, size_t number)
 {
-    uint64_t samples = (uint64_t)(number + 1) * pk->job->settings.transcode.segment_ms * a->setup.sample_rate / 1000;
+    uint64_t samples =
+        (uint64_t)(number + 1) * pk->job->settings.transcode.segment_ms * a->setup.sample_rate / 1000;
     return (samples + a->frame_samples / 2) / a->frame_samples;
 }
 
 static vp_status begin_part(vpi_ready *pk, const char *name, vp_object **part, vp_error *err);
 
-static vp_status audio_put(vpi_ready *pk, vpi_ready_audio *a, audio_segment *s, size_t number, vp_object *part, vp_error *err)
+static vp_status audio_put(vpi_ready *pk, vpi_ready_audio *a, audio_segment *s, size_t number,
+                           vp_object *part, vp_error *err)
 {
-    segment_job job = { .pk = pk, .track = &a->cmaf, .kind = "audio", .name = a->name, .number = number,
-                        .in = &s->in, .part = part };
+    segment_job job = { .pk = pk,
+                        .track = &a->cmaf,
+                        .kind = "audio",
+                        .name = a->name,
+                        .number = number,
+                        .in = &s->in,
+                        .part = part };
     if (pk->cmaf) VPI_TRY(write_segment(&job, err));
     if (!pk->ts || pk->mux_audio) return VP_OK;
     job.track = &a->packed;
@@ -230,7 +240,8 @@ static vp_status audio_put(vpi_ready *pk, vpi_ready_audio *a, audio_segment *s, 
     return write_segment(&job, err);
 }
 
-static vp_status audio_all(vpi_ready *pk, vpi_ready_audio *a, audio_reader *r, audio_segment *s, vp_object *part, vp_error *err)
+static vp_status audio_all(vpi_ready *pk, vpi_ready_audio *a, audio_reader *r, audio_segment *s,
+                           vp_object *part, vp_error *err)
 {
     if (pk->video_count) {
         for (size_t n = 0; n < pk->segments; n++) {
@@ -257,10 +268,15 @@ static vp_status audio_all(vpi_ready *pk, vpi_ready_audio *a, audio_reader *r, a
             VPI_TRY(audio_fetch(r, err));
             VPI_TRY(vpi_cancel_check(pk->job->stop, err));
         }
-        s->in = (vpi_segment_in){ .setup = &a->setup, .samples = s->samples, .count = kept,
-                                  .fragments = one_fragment, .fragment_count = 1,
-                                  .start = (uint64_t)frame_time(r, first), .end = (uint64_t)frame_time(r, r->read),
-                                  .first_fragment = n, .first_sample = first };
+        s->in = (vpi_segment_in){ .setup = &a->setup,
+                                  .samples = s->samples,
+                                  .count = kept,
+                                  .fragments = one_fragment,
+                                  .fragment_count = 1,
+                                  .start = (uint64_t)frame_time(r, first),
+                                  .end = (uint64_t)frame_time(r, r->read),
+                                  .first_fragment = n,
+                                  .first_sample = first };
         VPI_TRY(audio_put(pk, a, s, n, part, err));
     }
     pk->segments = a->cmaf.segment_count + a->packed.segment_count;
@@ -322,14 +338,20 @@ static vp_status video_close_segment(video_writer *w, vp_error *err)
                           .end = (uint64_t)v->cuts[w->segment + 1],
                           .first_fragment = w->all_fragments,
                           .first_sample = w->all_samples };
-    segment_job job = { .pk = w->pk, .track = &v->cmaf, .kind = "video", .name = v->name, .number = w->segment,
-                        .in = &in, .part = w->part };
+    segment_job job = { .pk = w->pk,
+                        .track = &v->cmaf,
+                        .kind = "video",
+                        .name = v->name,
+                        .number = w->segment,
+                        .in = &in,
+                        .part = w->part };
     if (w->pk->cmaf) VPI_TRY(write_segment(&job, err));
     if (w->pk->ts) {
         vpi_ts_in ts = { .video = &in, .reorder = v->reorder, .min_frame = (uint64_t)v->min_gap };
         if (w->muxed) {
             const vpi_ready_audio *a = &w->pk->audio[0];
-            VPI_TRY(audio_fill(&w->audio, &w->sound, w->segment, vpi_ready_audio_border(w->pk, a, w->segment + 1), err));
+            VPI_TRY(audio_fill(&w->audio, &w->sound, w->segment,
+                               vpi_ready_audio_border(w->pk, a, w->segment + 1), err));
             ts.audio = &w->sound.in;
         }
         job.track = &v->ts;
@@ -395,7 +417,8 @@ vp_status vpi_ready_write_video(vpi_ready *pk, vpi_ready_video *v, vp_error *err
 {
     video_writer w = { .pk = pk, .v = v, .muxed = pk->mux_audio };
     vpi_demux *demux = NULL;
-    vp_status st = vpi_demux_open(pk->job->context, pk->job->renditions[v->input].source, NULL, pk->job->stop, &demux, err);
+    vp_status st = vpi_demux_open(pk->job->context, pk->job->renditions[v->input].source, NULL, pk->job->stop,
+                                  &demux, err);
     if (st >= 0) vpi_demux_select(demux, &v->stream, 1);
     if (st >= 0) st = vpi_demux_as_mp4(demux, v->stream, err);
     if (st >= 0 && w.muxed) {

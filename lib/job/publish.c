@@ -10,7 +10,8 @@
 #define PERMILLE_SCAN 20u
 #define PERMILLE_TASKS 970u
 
-static void progress(vp_job *job, int32_t stage, uint64_t done, uint64_t total, const char *unit, uint32_t permille)
+static void progress(vp_job *job, int32_t stage, uint64_t done, uint64_t total, const char *unit,
+                     uint32_t permille)
 {
     vp_event e;
     vp_event_init(&e);
@@ -61,7 +62,8 @@ static void find_floor(vp_job *job)
     if (vp_store_get(job->work, VPI_WORK_PLAN, VPI_DOCUMENT_MAX, &text, NULL) == VP_OK &&
         vp_plan_parse(vp_bytes_data(text), vp_bytes_size(text), &plan, NULL) == VP_OK &&
         vp_plan_done(plan, job->work, &done, NULL) == VP_OK && vp_plan_task_count(plan))
-        job->floor_permille = PERMILLE_SCAN + done * (PERMILLE_TASKS - PERMILLE_SCAN) / vp_plan_task_count(plan);
+        job->floor_permille =
+            PERMILLE_SCAN + done * (PERMILLE_TASKS - PERMILLE_SCAN) / vp_plan_task_count(plan);
     job->floor_permille = VPI_MAX(job->floor_permille, told_permille(job));
     job->emitter.permille = job->floor_permille;
     vp_plan_unref(plan);
@@ -89,7 +91,8 @@ static vp_status derive_ladder(vp_job *job, vp_error *err)
     if (s->ladder_document) {
         vp_ladder_unref(job->ladder);
         job->ladder = NULL;
-        VPI_TRY(vp_ladder_parse(s->ladder_document, strlen(s->ladder_document), job->media, &job->ladder, err));
+        VPI_TRY(
+            vp_ladder_parse(s->ladder_document, strlen(s->ladder_document), job->media, &job->ladder, err));
     } else if (!job->ladder || s->ladder_list) {
         vp_ladder_unref(job->ladder);
         job->ladder = NULL;
@@ -157,7 +160,8 @@ static vp_status warn_damage(vp_job *job, vp_error *err)
     char text[96];
     VPI_TRY(vpi_plan_damage(job->plan, job->work, &concealed, err));
     if (!concealed) return VP_OK;
-    snprintf(text, sizeof(text), "%llu damaged pictures or frames were concealed", (unsigned long long)concealed);
+    snprintf(text, sizeof(text), "%llu damaged pictures or frames were concealed",
+             (unsigned long long)concealed);
     vpi_emit_warning(&job->emitter, "FRAMES_CONCEALED", VP_TIME_UNKNOWN, text);
     return VP_OK;
 }

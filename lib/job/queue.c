@@ -137,7 +137,8 @@ static void wait_for_event(vp_queue *q, int64_t timeout_ms)
     bool forever = timeout_ms < 0;
     if (!forever) deadline_in(VPI_MIN(timeout_ms, (int64_t)86400000 * 365), &until);
     while (!q->first && !q->lost) {
-        int rc = forever ? pthread_cond_wait(&q->more, &q->lock) : pthread_cond_timedwait(&q->more, &q->lock, &until);
+        int rc = forever ? pthread_cond_wait(&q->more, &q->lock)
+                         : pthread_cond_timedwait(&q->more, &q->lock, &until);
         if (rc == ETIMEDOUT) return;
     }
 }
@@ -145,8 +146,10 @@ static void wait_for_event(vp_queue *q, int64_t timeout_ms)
 vp_status vp_queue_next(vp_queue *queue, int64_t timeout_ms, vp_event *event, vp_error *err)
 {
     vpi_error_reset(err);
-    if (!queue || !event || event->struct_size < 4) return vpi_fail(err, VP_E_ARG, NULL, "queue and event are needed");
-    if (vpi_forked(queue->fork_mark)) return vpi_fail(err, VP_E_STATE, NULL, "the queue belongs to the parent process");
+    if (!queue || !event || event->struct_size < 4)
+        return vpi_fail(err, VP_E_ARG, NULL, "queue and event are needed");
+    if (vpi_forked(queue->fork_mark))
+        return vpi_fail(err, VP_E_STATE, NULL, "the queue belongs to the parent process");
     pthread_mutex_lock(&queue->lock);
     if (timeout_ms) wait_for_event(queue, timeout_ms);
     entry *e = queue->first;
@@ -168,7 +171,8 @@ vp_status vp_queue_next(vp_queue *queue, int64_t timeout_ms, vp_event *event, vp
     return VP_OK;
 }
 
-vp_status vp_queue_next_json(vp_queue *queue, int64_t timeout_ms, uint64_t *tag, vp_bytes **out, vp_error *err)
+vp_status vp_queue_next_json(vp_queue *queue, int64_t timeout_ms, uint64_t *tag, vp_bytes **out,
+                             vp_error *err)
 {
     vp_event event;
     vpi_error_reset(err);

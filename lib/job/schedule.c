@@ -69,7 +69,8 @@ static void fill_progress(scheduler *s, vp_event *e)
     for (uint32_t i = 0; i < s->count; i++) {
         const task_run *t = &s->tasks[i];
         uint64_t share = t->total ? t->info.cpu_us * VPI_MIN(t->done, t->total) / t->total : 0;
-        bool counts = e->stage == VP_STAGE_ENCODE ? t->info.kind == VP_TASK_VIDEO : t->info.kind == VP_TASK_AUDIO;
+        bool counts =
+            e->stage == VP_STAGE_ENCODE ? t->info.kind == VP_TASK_VIDEO : t->info.kind == VP_TASK_AUDIO;
         cost += t->info.cpu_us;
         spent += share;
         if (!t->resumed) {
@@ -81,13 +82,15 @@ static void fill_progress(scheduler *s, vp_event *e)
             e->total += t->total;
         }
         if (t->info.kind == VP_TASK_VIDEO && !t->resumed && t->total)
-            media_us += (int64_t)((uint64_t)(t->info.end_us - t->info.start_us) * VPI_MIN(t->done, t->total) / t->total);
+            media_us += (int64_t)((uint64_t)(t->info.end_us - t->info.start_us) * VPI_MIN(t->done, t->total) /
+                                  t->total);
     }
     e->permille = PERMILLE_FIRST + (cost ? (uint32_t)(spent * (PERMILLE_LAST - PERMILLE_FIRST) / cost) : 0);
     if (elapsed > 1000000 && fresh_spent > fresh / 200)
         e->eta_us = (int64_t)((double)elapsed * (double)(fresh - fresh_spent) / (double)fresh_spent);
     if (e->stage != VP_STAGE_ENCODE) return;
-    if (elapsed > 0) e->fps_milli = (uint32_t)VPI_MIN(s->frames_now * 1000000000 / (uint64_t)elapsed, UINT32_MAX);
+    if (elapsed > 0)
+        e->fps_milli = (uint32_t)VPI_MIN(s->frames_now * 1000000000 / (uint64_t)elapsed, UINT32_MAX);
     fill_rungs(s, e, media_us);
 }
 
@@ -146,8 +149,10 @@ static uint32_t choose(scheduler *s)
     for (uint32_t i = 0; i < s->count && s->status >= 0; i++) {
         task_run *t = &s->tasks[i];
         bool video = t->info.kind == VP_TASK_VIDEO;
-        if (t->state != WAITING || !needs_done(s, i) || (video && s->running_video >= s->most_video)) continue;
-        vp_status st = vpi_memory_try(s->job->context, t->info.memory_bytes, s->err.status < 0 ? NULL : &s->err);
+        if (t->state != WAITING || !needs_done(s, i) || (video && s->running_video >= s->most_video))
+            continue;
+        vp_status st =
+            vpi_memory_try(s->job->context, t->info.memory_bytes, s->err.status < 0 ? NULL : &s->err);
         if (st < 0) {
             s->status = st;
             return s->count;
@@ -181,8 +186,8 @@ static vp_status run_task(scheduler *s, uint32_t index, vp_error *err)
     o.progress_user = &user;
     o.object = on_object;
     o.object_user = &user;
-    return vp_task_run(job->context, job->plan, s->tasks[index].info.name, job->source, job->work, job->sink, &o,
-                       job->stop, err);
+    return vp_task_run(job->context, job->plan, s->tasks[index].info.name, job->source, job->work, job->sink,
+                       &o, job->stop, err);
 }
 
 static void settle(scheduler *s, uint32_t index, vp_status st, const vp_error *err)
@@ -190,7 +195,8 @@ static void settle(scheduler *s, uint32_t index, vp_status st, const vp_error *e
     task_run *t = &s->tasks[index];
     vpi_memory_release(s->job->context, t->info.memory_bytes);
     if (t->info.kind == VP_TASK_VIDEO) s->running_video--;
-    t->state = st == VP_OK || st == VP_END ? DONE : WAITING; /* AGAIN: another process has it, look again later */
+    t->state =
+        st == VP_OK || st == VP_END ? DONE : WAITING; /* AGAIN: another process has it, look again later */
     if (t->state == DONE) t->done = t->total;
     if (st < 0 && s->status >= 0) {
         s->status = st;
@@ -284,7 +290,8 @@ static uint32_t worker_count(const scheduler *s)
         else
             audio++;
     }
-    return VPI_MIN(video, s->most_video) + VPI_MIN(audio, VPI_MAX(vp_context_threads(s->job->context) / 2, 1u));
+    return VPI_MIN(video, s->most_video) +
+           VPI_MIN(audio, VPI_MAX(vp_context_threads(s->job->context) / 2, 1u));
 }
 
 vp_status vpi_schedule_run(vp_job *job, vp_error *err)

@@ -95,13 +95,13 @@ static vp_status get_ladder(vpi_settings *s, const json_t *o, vp_error *err)
 
 static vp_status check_fields(const json_t *o, vp_error *err)
 {
-    static const char *const fields[] = { "format",  "ladder", "segment", "gop",  "single_file", "preset", "rate",
-                                          "crf",     "audio_bitrate", "audio", "max_fps", "prefix", "player", "prune",
-                                          "force",   NULL };
+    static const char *const fields[] = { "format",        "ladder", "segment", "gop",
+                                          "single_file",   "preset", "rate",    "crf",
+                                          "audio_bitrate", "audio",  "max_fps", "prefix",
+                                          "player",        "prune",  "force",   NULL };
     const char *name;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)o, name, value)
-    {
+    json_object_foreach ((json_t *)(uintptr_t)o, name, value) {
         size_t i = 0;
         while (fields[i] && !vpi_streq(fields[i], name)) i++;
         if (!fields[i]) return wrong(err, name, "unknown field");
@@ -151,7 +151,8 @@ vp_status vpi_settings_load(vpi_settings *s, const vp_job_options *o, vp_error *
     if (o->settings_json) {
         vp_error why = VP_ERROR_INIT;
         vp_status st = vpi_json_parse(o->settings_json, strlen(o->settings_json), "settings", &json, &why);
-        if (st < 0) return st == VP_E_NOMEM ? vpi_fail_nomem(err) : vpi_fail(err, VP_E_ARG, NULL, "%s", why.message);
+        if (st < 0)
+            return st == VP_E_NOMEM ? vpi_fail_nomem(err) : vpi_fail(err, VP_E_ARG, NULL, "%s", why.message);
         st = json_is_object(json) ? load_json(s, json, err) : wrong(err, "document", "not an object");
         json_decref(json);
         if (st < 0) return st;

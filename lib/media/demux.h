@@ -32,8 +32,8 @@ void vpi_packet_dispose(vpi_packet *packet); /* accepts a zeroed one */
 void vpi_packet_move(vpi_packet *to, vpi_packet *from);
 
 /* limits NULL: defaults. Refusals as vp_probe. source and cancel get references. */
-vp_status vpi_demux_open(vp_context *context, vp_source *source, const vp_probe_options *limits, vp_cancel *cancel,
-                         vpi_demux **out, vp_error *err);
+vp_status vpi_demux_open(vp_context *context, vp_source *source, const vp_probe_options *limits,
+                         vp_cancel *cancel, vpi_demux **out, vp_error *err);
 vpi_demux *vpi_demux_close(vpi_demux *demux); /* NULL is allowed; returns NULL */
 /* Next packet in file order; VP_END at the end. INPUT_TRUNCATED when reading stopped short of the source's size in
  * the middle of a structure. */
@@ -57,7 +57,8 @@ const vpi_track *vpi_demux_track(const vpi_demux *demux, int32_t stream);
  * Decoder configuration for packaging: avcC, hvcC, av1C, vpcC, ASC, dfLa ... converted from Annex B where the file
  * has that. Borrowed until close. UNSUPPORTED CODEC_UNSUPPORTED where the codec is not one that we package.
  */
-vp_status vpi_demux_config(vpi_demux *demux, int32_t stream, const uint8_t **data, size_t *size, vp_error *err);
+vp_status vpi_demux_config(vpi_demux *demux, int32_t stream, const uint8_t **data, size_t *size,
+                           vp_error *err);
 /* From now on packets of the stream come as MP4 samples: length-prefixed NALs without parameter sets and AUDs,
  * raw AAC frames without ADTS. What has that form already is passed without a copy. */
 vp_status vpi_demux_as_mp4(vpi_demux *demux, int32_t stream, vp_error *err);
@@ -67,7 +68,7 @@ vp_status vpi_demux_as_mp4(vpi_demux *demux, int32_t stream, vp_error *err);
  * map, completeness, fingerprint, warnings). What vp_probe with full = 1 does.
  */
 vp_status vpi_scan(vp_context *context, vp_source *source, const vp_probe_options *options, vp_cancel *cancel,
-                   void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes), void *progress_user,
-                   vp_media **out, vp_error *err);
+                   void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes),
+                   void *progress_user, vp_media **out, vp_error *err);
 
 #endif

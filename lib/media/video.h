@@ -19,7 +19,7 @@
 
 typedef struct vpi_frame vpi_frame;
 vpi_frame *vpi_frame_ref(vpi_frame *frame);
-vpi_frame *vpi_frame_unref(vpi_frame *frame); /* NULL is allowed; returns NULL */
+vpi_frame *vpi_frame_unref(vpi_frame *frame);       /* NULL is allowed; returns NULL */
 int64_t vpi_frame_pts(const vpi_frame *frame);      /* ticks of the stream's tb, file timeline */
 int64_t vpi_frame_duration(const vpi_frame *frame); /* 0 unknown */
 uint32_t vpi_frame_width(const vpi_frame *frame);
@@ -33,18 +33,19 @@ typedef struct vpi_video_colour { /* what the encoder is told; ISO/IEC 23091-2 n
 
 typedef struct vpi_video_reader_options {
     int32_t stream;
-    uint32_t width, height; /* of the frames given out: upright, square pixels, even */
+    uint32_t width, height;    /* of the frames given out: upright, square pixels, even */
     int32_t rotation, flipped; /* as in vpi_track; applied by the reader */
     vpi_video_colour colour;
-    int64_t from;           /* first presentation time wanted, ticks of the stream's tb; INT64_MIN: from the start */
+    int64_t from; /* first presentation time wanted, ticks of the stream's tb; INT64_MIN: from the start */
     /* Fixed by the plan; 1 or more. Only with 1 are the pictures of damaged streams the same in every run. */
     uint32_t decoder_threads;
 } vpi_video_reader_options;
 
 typedef struct vpi_video_reader vpi_video_reader;
 /* Opens its own demuxer on the source. */
-vp_status vpi_video_reader_open(vp_context *context, vp_source *source, const vpi_video_reader_options *options,
-                                vp_cancel *cancel, vpi_video_reader **out, vp_error *err);
+vp_status vpi_video_reader_open(vp_context *context, vp_source *source,
+                                const vpi_video_reader_options *options, vp_cancel *cancel,
+                                vpi_video_reader **out, vp_error *err);
 vpi_video_reader *vpi_video_reader_close(vpi_video_reader *reader);
 /*
  * Next frame in presentation order; VP_END after the last. With `from` it begins with the frame shown at that time:
@@ -73,24 +74,25 @@ vp_status vpi_scaler_scale(vpi_scaler *scaler, vpi_frame *from, vpi_frame **out,
 
 typedef struct vpi_h264enc_options {
     uint32_t width, height;
-    uint32_t fps_num, fps_den;         /* grid, or an upper bound when variable */
+    uint32_t fps_num, fps_den;           /* grid, or an upper bound when variable */
     uint32_t timebase_num, timebase_den; /* of the pts given to encode */
-    bool variable;                     /* b_vfr_input */
-    char preset[16];                   /* x264's names: "veryfast" ... */
-    int32_t trellis;                   /* -1: the preset's; 0..2 */
-    uint32_t lookahead;                /* frames */
-    uint32_t keyint_max;               /* frames; IDRs are forced, this is only a bound */
-    bool abr;                          /* true: kbps; false: crf */
+    bool variable;                       /* b_vfr_input */
+    char preset[16];                     /* x264's names: "veryfast" ... */
+    int32_t trellis;                     /* -1: the preset's; 0..2 */
+    uint32_t lookahead;                  /* frames */
+    uint32_t keyint_max;                 /* frames; IDRs are forced, this is only a bound */
+    bool abr;                            /* true: kbps; false: crf */
     uint32_t kbps;
-    uint32_t crf_milli;                /* 23000 = 23 */
+    uint32_t crf_milli; /* 23000 = 23 */
     uint32_t maxrate_kbps, bufsize_kbit;
     uint32_t level_idc;
-    char profile[16];                  /* "high", "main", "baseline" */
+    char profile[16]; /* "high", "main", "baseline" */
     vpi_video_colour colour;
 } vpi_h264enc_options;
 
 typedef struct vpi_h264enc vpi_h264enc;
-typedef struct vpi_coded { /* one coded picture, 4-byte length-prefixed NALs, no parameter sets, no SEI user data */
+typedef struct
+    vpi_coded { /* one coded picture, 4-byte length-prefixed NALs, no parameter sets, no SEI user data */
     const uint8_t *data; /* valid until the next call with this encoder */
     size_t size;
     int64_t pts; /* as given */
@@ -100,16 +102,16 @@ vp_status vpi_h264enc_new(vp_context *context, const vpi_h264enc_options *option
                           vp_error *err);
 vpi_h264enc *vpi_h264enc_free(vpi_h264enc *encoder);
 /* Parameter sets without start codes, borrowed until free. The same options give the same bytes. */
-void vpi_h264enc_headers(const vpi_h264enc *encoder, const uint8_t **sps, size_t *sps_size, const uint8_t **pps,
-                         size_t *pps_size);
+void vpi_h264enc_headers(const vpi_h264enc *encoder, const uint8_t **sps, size_t *sps_size,
+                         const uint8_t **pps, size_t *pps_size);
 /* Largest number of pictures by which decode order and presentation order differ (num_reorder_frames). */
 uint32_t vpi_h264enc_reorder(const vpi_h264enc *encoder);
 /*
  * One picture in (frame NULL: flush), at most one out: VP_OK with *coded, VP_AGAIN when none is ready, VP_END when
  * flushing is done. The same frame may be given twice with different pts. Takes a CPU slot while it encodes.
  */
-vp_status vpi_h264enc_encode(vpi_h264enc *encoder, vpi_frame *frame, int64_t pts, bool force_idr, vpi_coded *coded,
-                             vp_error *err);
+vp_status vpi_h264enc_encode(vpi_h264enc *encoder, vpi_frame *frame, int64_t pts, bool force_idr,
+                             vpi_coded *coded, vp_error *err);
 /* Bytes that an encoder with these options will hold, and one frame of a size. */
 uint64_t vpi_h264enc_memory(const vpi_h264enc_options *options);
 uint64_t vpi_frame_memory(uint32_t width, uint32_t height);

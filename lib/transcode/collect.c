@@ -12,7 +12,8 @@
 
 /* ---- results ---- */
 
-static vp_status load_result(const vp_plan *plan, vp_store *work, const char *task, json_t **out, vp_error *err)
+static vp_status load_result(const vp_plan *plan, vp_store *work, const char *task, json_t **out,
+                             vp_error *err)
 {
     static const char *const fields[] = { "vodpipe", "plan", "task", "tracks", "concealed", NULL };
     char name[64];
@@ -47,7 +48,8 @@ static vpi_ptrack *find_track(vpi_presentation *p, const vpi_ptrack *like)
 {
     for (size_t i = 0; i < p->track_count; i++) {
         vpi_ptrack *t = &p->tracks[i];
-        if (t->container == like->container && t->kind == like->kind && vpi_streq(t->name, like->name)) return t;
+        if (t->container == like->container && t->kind == like->kind && vpi_streq(t->name, like->name))
+            return t;
     }
     return NULL;
 }
@@ -58,7 +60,8 @@ static vp_status merge_track(vpi_presentation *p, const json_t *o, const char *t
     vpi_ptrack part = { 0 };
     vp_status st = vpi_ptrack_from_json(o, &part, err);
     vpi_ptrack *to = st >= 0 ? find_track(p, &part) : NULL;
-    if (st >= 0 && !to) st = vpi_fail(err, VP_E_DATA, "PLAN_MISMATCH", "%s: a track that is not in the plan", task);
+    if (st >= 0 && !to)
+        st = vpi_fail(err, VP_E_DATA, "PLAN_MISMATCH", "%s: a track that is not in the plan", task);
     for (size_t i = 0; st >= 0 && i < part.segment_count; i++) {
         vpi_segment *segment = vpi_ptrack_add_segment(to);
         if (!segment) {
@@ -76,13 +79,15 @@ static vp_status merge_result(vpi_presentation *p, const json_t *result, const c
 {
     const json_t *tracks = NULL;
     VPI_TRY(vpi_json_array(result, task, "tracks", true, &tracks, err));
-    for (size_t i = 0; i < json_array_size(tracks); i++) VPI_TRY(merge_track(p, json_array_get(tracks, i), task, err));
+    for (size_t i = 0; i < json_array_size(tracks); i++)
+        VPI_TRY(merge_track(p, json_array_get(tracks, i), task, err));
     return VP_OK;
 }
 
 /* ---- presentation ---- */
 
-static vp_status set_init(const vp_plan *plan, const char *kind, const vpi_buf *init, vpi_ptrack *t, vp_error *err)
+static vp_status set_init(const vp_plan *plan, const char *kind, const vpi_buf *init, vpi_ptrack *t,
+                          vp_error *err)
 {
     char key[1024];
     if (!vpi_plan_key(plan, kind, t->name, plan->single_file ? "media.mp4" : "init.mp4", key))
@@ -184,7 +189,8 @@ vp_status vpi_plan_damage(const vp_plan *plan, vp_store *work, uint64_t *conceal
         json_t *result = NULL;
         uint64_t n = 0;
         vp_status st = load_result(plan, work, plan->task_names[i], &result, err);
-        if (st == VP_OK) st = vpi_json_u64(result, plan->task_names[i], "concealed", true, INT64_MAX, &n, err);
+        if (st == VP_OK)
+            st = vpi_json_u64(result, plan->task_names[i], "concealed", true, INT64_MAX, &n, err);
         json_decref(result);
         if (st < 0) return st;
         *concealed += n;
@@ -236,8 +242,8 @@ static vp_status write_init(composer *c, vpi_ptrack *t, const vpi_buf *init, vp_
     return end_object(c, object, &info, st, err);
 }
 
-static vp_status copy_part(composer *c, const char *track, const char *task, vp_object *object, uint8_t *block,
-                           vp_error *err)
+static vp_status copy_part(composer *c, const char *track, const char *task, vp_object *object,
+                           uint8_t *block, vp_error *err)
 {
     char name[160];
     vp_source *part = NULL;
@@ -249,7 +255,8 @@ static vp_status copy_part(composer *c, const char *track, const char *task, vp_
     while (st >= 0 && at < size) {
         size_t got = 0;
         st = vpi_cancel_check(c->cancel, err);
-        if (st >= 0) st = vp_source_read_at(part, at, block, (size_t)VPI_MIN(size - at, COPY_BYTES), &got, err);
+        if (st >= 0)
+            st = vp_source_read_at(part, at, block, (size_t)VPI_MIN(size - at, COPY_BYTES), &got, err);
         if (st >= 0 && !got) st = vpi_fail(err, VP_E_IO, "IO_ERROR", "%s became shorter", name);
         if (st >= 0) st = vp_object_write(object, block, got, err);
         at += got;
@@ -293,7 +300,8 @@ static vp_status write_single(composer *c, vpi_ptrack *t, const vpi_buf *init, v
         t->object_crc32c = info.crc32c;
     }
     if (st >= 0 && t->object_bytes != total)
-        st = vpi_fail(err, VP_E_DATA, "CHECKSUM_MISMATCH", "%s: parts differ from the tasks' results", t->name);
+        st = vpi_fail(err, VP_E_DATA, "CHECKSUM_MISMATCH", "%s: parts differ from the tasks' results",
+                      t->name);
     vpi_buf_dispose(&head);
     return st;
 }
@@ -308,8 +316,8 @@ static const vpi_buf *track_init(const vp_plan *plan, const vpi_ptrack *t)
 }
 
 vp_status vpi_plan_compose(const vp_plan *plan, vp_store *work, vp_sink *sink, vp_presentation *presentation,
-                           void (*object)(void *, const vp_object_info *), void *object_user, vp_cancel *cancel,
-                           vp_error *err)
+                           void (*object)(void *, const vp_object_info *), void *object_user,
+                           vp_cancel *cancel, vp_error *err)
 {
     composer c = { plan, work, sink, object, object_user, cancel };
     for (size_t i = 0; i < presentation->p.track_count; i++) {

@@ -89,7 +89,8 @@ static vp_status load_index(vpi_frames_reader *r, uint64_t frames, vp_error *err
     const uint8_t *p = vp_bytes_data(r->index);
     uint64_t sum = 0, size = 0;
     if (vp_bytes_size(r->index) != frames * 2)
-        return vpi_fail(err, VP_E_DATA, "CHECKSUM_MISMATCH", "audio index: not %llu frames", (unsigned long long)frames);
+        return vpi_fail(err, VP_E_DATA, "CHECKSUM_MISMATCH", "audio index: not %llu frames",
+                        (unsigned long long)frames);
     r->frames = frames;
     r->sums = vpi_calloc((size_t)(frames / BLOCK) + 1, sizeof(*r->sums));
     if (!r->sums) return vpi_fail_nomem(err);
@@ -98,11 +99,13 @@ static vp_status load_index(vpi_frames_reader *r, uint64_t frames, vp_error *err
         sum += vpi_rd16(p + 2 * i);
     }
     VPI_TRY(vp_source_size(r->data, &size, err));
-    if (size != sum) return vpi_fail(err, VP_E_DATA, "CHECKSUM_MISMATCH", "audio frames: size differs from the index");
+    if (size != sum)
+        return vpi_fail(err, VP_E_DATA, "CHECKSUM_MISMATCH", "audio frames: size differs from the index");
     return VP_OK;
 }
 
-vp_status vpi_frames_open(vp_store *work, const char *name, uint64_t frames, vpi_frames_reader **out, vp_error *err)
+vp_status vpi_frames_open(vp_store *work, const char *name, uint64_t frames, vpi_frames_reader **out,
+                          vp_error *err)
 {
     vp_status st = VP_OK;
     char *data = vpi_asprintf("%s.data", name), *index = vpi_asprintf("%s.index", name);
@@ -110,7 +113,8 @@ vp_status vpi_frames_open(vp_store *work, const char *name, uint64_t frames, vpi
     if (!data || !index || !r) st = vpi_fail_nomem(err);
     if (st >= 0) st = vp_store_open(work, data, &r->data, err);
     if (st == VP_OK) st = vp_store_get(work, index, (uint64_t)1 << 30, &r->index, err);
-    if (st == VP_END) st = vpi_fail(err, VP_E_CONFLICT, "TASKS_MISSING", "audio frames %s are not in the work store", name);
+    if (st == VP_END)
+        st = vpi_fail(err, VP_E_CONFLICT, "TASKS_MISSING", "audio frames %s are not in the work store", name);
     if (st >= 0) st = load_index(r, frames, err);
     vpi_free(data);
     vpi_free(index);
@@ -132,13 +136,14 @@ vpi_frames_reader *vpi_frames_close(vpi_frames_reader *r)
     return NULL;
 }
 
-vp_status vpi_frames_read(const vpi_frames_reader *r, uint64_t first, uint64_t last, vpi_buf *data, uint32_t *sizes,
-                          vp_error *err)
+vp_status vpi_frames_read(const vpi_frames_reader *r, uint64_t first, uint64_t last, vpi_buf *data,
+                          uint32_t *sizes, vp_error *err)
 {
     const uint8_t *p = vp_bytes_data(r->index);
     uint64_t at, bytes = 0;
     size_t got = 0;
-    if (first > last || last > r->frames) return vpi_fail(err, VP_E_INTERNAL, NULL, "audio frames out of range");
+    if (first > last || last > r->frames)
+        return vpi_fail(err, VP_E_INTERNAL, NULL, "audio frames out of range");
     at = r->sums[first / BLOCK];
     for (uint64_t i = first / BLOCK * BLOCK; i < first; i++) at += vpi_rd16(p + 2 * i);
     for (uint64_t i = first; i < last; i++) {

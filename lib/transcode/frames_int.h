@@ -19,7 +19,8 @@ void vpi_frames_discard(vpi_frames_writer *writer);                    /* NULL i
 /* Immutable after open: reads may overlap. */
 typedef struct vpi_frames_reader vpi_frames_reader;
 /* TASKS_MISSING when it is not there, CHECKSUM_MISMATCH when it does not hold that many frames. */
-vp_status vpi_frames_open(vp_store *work, const char *name, uint64_t frames, vpi_frames_reader **out, vp_error *err);
+vp_status vpi_frames_open(vp_store *work, const char *name, uint64_t frames, vpi_frames_reader **out,
+                          vp_error *err);
 vpi_frames_reader *vpi_frames_close(vpi_frames_reader *reader);
 /* Appends frames [first, last) to *data and stores their sizes. */
 vp_status vpi_frames_read(const vpi_frames_reader *reader, uint64_t first, uint64_t last, vpi_buf *data,

@@ -117,9 +117,11 @@ static void video_estimate(const vp_plan *plan, vp_task_info *info)
     info->memory_bytes = DECODER_FRAMES * vpi_frame_memory(v->source_width, v->source_height);
     for (size_t i = 0; i < plan->rung_count; i++) {
         const vpi_h264enc_options *e = &plan->rungs[i].enc;
-        uint64_t segment = plan->grid.fragment * plan->grid.per_segment * e->maxrate_kbps * 125 / plan->grid.timescale;
+        uint64_t segment =
+            plan->grid.fragment * plan->grid.per_segment * e->maxrate_kbps * 125 / plan->grid.timescale;
         pixels += (uint64_t)e->width * e->height;
-        info->memory_bytes += vpi_h264enc_memory(e) + PIPE_FRAMES * vpi_frame_memory(e->width, e->height) + 2 * segment;
+        info->memory_bytes +=
+            vpi_h264enc_memory(e) + PIPE_FRAMES * vpi_frame_memory(e->width, e->height) + 2 * segment;
     }
     info->cpu_us = info->frames * (source * NS_DECODE_PIXEL + pixels * NS_ENCODE_PIXEL) / 1000;
     info->threads = (uint32_t)plan->rung_count;
@@ -128,7 +130,8 @@ static void video_estimate(const vp_plan *plan, vp_task_info *info)
 static void video_task(const vp_plan *plan, size_t span, vp_task_info *info)
 {
     const vpi_plan_span *s = &plan->spans[span];
-    uint64_t start = vpi_grid_start(&plan->grid, s->first), end = vpi_grid_start(&plan->grid, s->first + s->count);
+    uint64_t start = vpi_grid_start(&plan->grid, s->first),
+             end = vpi_grid_start(&plan->grid, s->first + s->count);
     info->kind = VP_TASK_VIDEO;
     info->need_count = plan->mux_audio ? 1 : 0;
     info->start_us = title_us(plan, start);
@@ -212,7 +215,8 @@ bool vpi_plan_key(const vp_plan *plan, const char *kind, const char *name, const
     return n > 0 && n < 1024;
 }
 
-vp_status vpi_plan_rung_track(const vp_plan *plan, size_t rung, int32_t container, vpi_ptrack *t, vp_error *err)
+vp_status vpi_plan_rung_track(const vp_plan *plan, size_t rung, int32_t container, vpi_ptrack *t,
+                              vp_error *err)
 {
     const vpi_plan_rung *r = &plan->rungs[rung];
     bool muxed = container == VP_CONTAINER_TS && plan->mux_audio;
@@ -236,7 +240,8 @@ vp_status vpi_plan_rung_track(const vp_plan *plan, size_t rung, int32_t containe
     return t->name && t->group && t->codecs ? VP_OK : vpi_fail_nomem(err);
 }
 
-vp_status vpi_plan_audio_track(const vp_plan *plan, size_t audio, int32_t container, vpi_ptrack *t, vp_error *err)
+vp_status vpi_plan_audio_track(const vp_plan *plan, size_t audio, int32_t container, vpi_ptrack *t,
+                               vp_error *err)
 {
     const vpi_plan_audio *a = &plan->audio[audio];
     t->kind = VP_TRACK_AUDIO;

@@ -35,8 +35,8 @@ typedef struct vpi_plan_video {
     vpi_rational rate;   /* grid points a second */
     uint32_t frame_ticks;
     bool variable;
-    uint32_t min_gap;    /* variable: least distance of two pictures, ticks */
-    vpi_rational fps;    /* told to encoders and manifests: the grid's, or the average */
+    uint32_t min_gap; /* variable: least distance of two pictures, ticks */
+    vpi_rational fps; /* told to encoders and manifests: the grid's, or the average */
     uint32_t source_width, source_height;
     int32_t rotation, flipped;
     vpi_video_colour colour;
@@ -93,8 +93,8 @@ int64_t vpi_plan_point(const vpi_plan_video *v, int64_t pts);
 /* Largest source time that still belongs to grid point n. */
 int64_t vpi_plan_last_pts(const vpi_plan_video *v, int64_t point);
 /* Settles origin, grid, rate and total from what the scan found; audio: tracks kept, may be empty. */
-vp_status vpi_plan_timeline(vp_plan *plan, const vpi_track *video, const vpi_track *const *audio, size_t count,
-                            const vp_transcode_options *options, vp_error *err);
+vp_status vpi_plan_timeline(vp_plan *plan, const vpi_track *video, const vpi_track *const *audio,
+                            size_t count, const vp_transcode_options *options, vp_error *err);
 
 /* ---- plan_json.c ---- */
 
@@ -116,10 +116,10 @@ typedef struct vpi_task_env {
     vp_sink *sink;
     const vp_task_options *options;
     vp_cancel *cancel;
-    pthread_mutex_t lock;  /* of callbacks and result */
-    json_t *result;        /* tracks are appended to its "tracks" */
-    json_t *tracks;        /* borrowed from result */
-    uint64_t concealed;    /* pictures or frames that were damaged */
+    pthread_mutex_t lock; /* of callbacks and result */
+    json_t *result;       /* tracks are appended to its "tracks" */
+    json_t *tracks;       /* borrowed from result */
+    uint64_t concealed;   /* pictures or frames that were damaged */
 } vpi_task_env;
 
 vp_status vpi_task_audio(vpi_task_env *env, vp_error *err);
@@ -133,16 +133,18 @@ uint64_t vpi_plan_audio_border(const vp_plan *plan, size_t audio, uint64_t segme
 /* "<prefix>/<kind>/<name>/<file>" into key; false when too long. */
 bool vpi_plan_key(const vp_plan *plan, const char *kind, const char *name, const char *file, char key[1024]);
 /* Fills the fixed fields of a track of the presentation (no segments). */
-vp_status vpi_plan_rung_track(const vp_plan *plan, size_t rung, int32_t container, vpi_ptrack *t, vp_error *err);
-vp_status vpi_plan_audio_track(const vp_plan *plan, size_t audio, int32_t container, vpi_ptrack *t, vp_error *err);
+vp_status vpi_plan_rung_track(const vp_plan *plan, size_t rung, int32_t container, vpi_ptrack *t,
+                              vp_error *err);
+vp_status vpi_plan_audio_track(const vp_plan *plan, size_t audio, int32_t container, vpi_ptrack *t,
+                               vp_error *err);
 
 /*
  * Writes one segment as an object and adds its entry to track. write fills the object; its numbers and the CRC end up
  * in the entry. number counts from 0.
  */
 typedef vp_status (*vpi_segment_writer)(void *user, vp_object *object, vpi_segment *entry, vp_error *err);
-vp_status vpi_task_segment(vpi_task_env *env, vpi_ptrack *track, const char *kind, const char *name, uint64_t number,
-                           vpi_segment_writer write, void *user, vp_error *err);
+vp_status vpi_task_segment(vpi_task_env *env, vpi_ptrack *track, const char *kind, const char *name,
+                           uint64_t number, vpi_segment_writer write, void *user, vp_error *err);
 /* Starts the part of a single-file track that this task makes; parts are "part/<name>/<task>" in the store. */
 vp_status vpi_task_part_begin(vpi_task_env *env, const char *name, vp_object **out, vp_error *err);
 void vpi_task_part_name(const char *name, const char *task, char to[160]);

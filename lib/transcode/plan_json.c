@@ -46,17 +46,18 @@ static bool write_video(json_t *to, const vp_plan *p)
 {
     const vpi_plan_video *v = &p->video;
     json_t *o = json_object();
-    bool ok = vpi_json_set_i64(o, "stream", v->stream) && set_ratio(o, "timebase", v->tb) &&
-              set_ratio(o, "origin", v->origin) && set_ratio(o, "rate", v->rate) && set_ratio(o, "fps", v->fps) &&
-              vpi_json_set_bool(o, "variable", v->variable) && vpi_json_set_u64(o, "frame_ticks", v->frame_ticks) &&
-              vpi_json_set_u64(o, "min_gap", v->min_gap) && vpi_json_set_u64(o, "source_width", v->source_width) &&
-              vpi_json_set_u64(o, "source_height", v->source_height) &&
-              vpi_json_set_i64(o, "rotation", v->rotation) && vpi_json_set_i64(o, "flipped", v->flipped) &&
-              vpi_json_set_u64(o, "primaries", v->colour.primaries) &&
-              vpi_json_set_u64(o, "transfer", v->colour.transfer) &&
-              vpi_json_set_u64(o, "matrix", v->colour.matrix) &&
-              vpi_json_set_u64(o, "decoder_threads", v->decoder_threads) &&
-              vpi_json_set_u64s(o, "content_end", v->content_end) && vpi_json_set_u64s(o, "points", v->points);
+    bool ok =
+        vpi_json_set_i64(o, "stream", v->stream) && set_ratio(o, "timebase", v->tb) &&
+        set_ratio(o, "origin", v->origin) && set_ratio(o, "rate", v->rate) && set_ratio(o, "fps", v->fps) &&
+        vpi_json_set_bool(o, "variable", v->variable) && vpi_json_set_u64(o, "frame_ticks", v->frame_ticks) &&
+        vpi_json_set_u64(o, "min_gap", v->min_gap) && vpi_json_set_u64(o, "source_width", v->source_width) &&
+        vpi_json_set_u64(o, "source_height", v->source_height) &&
+        vpi_json_set_i64(o, "rotation", v->rotation) && vpi_json_set_i64(o, "flipped", v->flipped) &&
+        vpi_json_set_u64(o, "primaries", v->colour.primaries) &&
+        vpi_json_set_u64(o, "transfer", v->colour.transfer) &&
+        vpi_json_set_u64(o, "matrix", v->colour.matrix) &&
+        vpi_json_set_u64(o, "decoder_threads", v->decoder_threads) &&
+        vpi_json_set_u64s(o, "content_end", v->content_end) && vpi_json_set_u64s(o, "points", v->points);
     return put(to, "video", o, ok);
 }
 
@@ -84,9 +85,10 @@ static bool write_audio(json_t *list, const vpi_plan_audio *a)
               vpi_json_set_str(o, "label", a->label) && vpi_json_set_bool(o, "default", a->is_default) &&
               vpi_json_set_i64(o, "stream", a->audio.stream) &&
               vpi_json_set_u64(o, "sample_rate", a->audio.sample_rate) &&
-              vpi_json_set_u64(o, "channels", a->audio.channels) && vpi_json_set_u64(o, "kbps", a->audio.kbps) &&
-              vpi_json_set_i64(o, "origin", a->audio.origin) && vpi_json_set_u64s(o, "frames", a->audio.frames) &&
-              vpi_json_set_str(o, "codecs", a->codecs) && set_hex(o, "asc", &a->asc) && set_hex(o, "init", &a->init);
+              vpi_json_set_u64(o, "channels", a->audio.channels) &&
+              vpi_json_set_u64(o, "kbps", a->audio.kbps) && vpi_json_set_i64(o, "origin", a->audio.origin) &&
+              vpi_json_set_u64s(o, "frames", a->audio.frames) && vpi_json_set_str(o, "codecs", a->codecs) &&
+              set_hex(o, "asc", &a->asc) && set_hex(o, "init", &a->init);
     return append(list, o, ok);
 }
 
@@ -94,7 +96,8 @@ static bool write_head(json_t *o, const vp_plan *p)
 {
     json_t *source = json_object(), *grid = json_object();
     bool ok = vpi_json_set_u64s(source, "size", p->source_size) &&
-              vpi_json_set_str(source, "fingerprint", p->fingerprint) && vpi_json_set_str(source, "quick", p->quick);
+              vpi_json_set_str(source, "fingerprint", p->fingerprint) &&
+              vpi_json_set_str(source, "quick", p->quick);
     ok = put(o, "source", source, ok);
     bool fine = vpi_json_set_u64(grid, "timescale", p->grid.timescale) &&
                 vpi_json_set_u64s(grid, "fragment", p->grid.fragment) &&
@@ -102,7 +105,8 @@ static bool write_head(json_t *o, const vp_plan *p)
                 vpi_json_set_u64s(grid, "total", p->grid.total);
     fine = put(o, "grid", grid, fine);
     return ok && fine && vpi_json_set_bool(o, "cmaf", p->cmaf) && vpi_json_set_bool(o, "ts", p->ts) &&
-           vpi_json_set_bool(o, "single_file", p->single_file) && vpi_json_set_bool(o, "mux_audio", p->mux_audio);
+           vpi_json_set_bool(o, "single_file", p->single_file) &&
+           vpi_json_set_bool(o, "mux_audio", p->mux_audio);
 }
 
 json_t *vpi_plan_to_json(const vp_plan *p)
@@ -129,9 +133,9 @@ vp_status vp_plan_json(const vp_plan *plan, vp_bytes **out, vp_error *err)
     if (!plan || !out) return vpi_fail(err, VP_E_ARG, NULL, "plan and out are needed");
     json_t *o = json_object(), *body = vpi_plan_to_json(plan);
     bool ok = o && body && vpi_json_set_u64(o, "vodpipe", 1) && vpi_json_set_str(o, "plan", plan->hash) &&
-              vpi_json_set_str(o, "version", plan->version) && vpi_json_set_str(o, "request", plan->request) &&
-              vpi_json_set_str(o, "prefix", plan->prefix) && vpi_json_set_str(o, "build", plan->build) &&
-              json_object_update(o, body) == 0;
+              vpi_json_set_str(o, "version", plan->version) &&
+              vpi_json_set_str(o, "request", plan->request) && vpi_json_set_str(o, "prefix", plan->prefix) &&
+              vpi_json_set_str(o, "build", plan->build) && json_object_update(o, body) == 0;
     vp_status st = ok ? vpi_json_dump_pretty(o, &text, err) : vpi_fail_nomem(err);
     if (st >= 0) st = vpi_bytes_from_buf(&text, out, err);
     vpi_buf_dispose(&text);
@@ -146,8 +150,8 @@ static json_t *task_json(const vp_plan *plan, uint32_t index)
     vp_task_info_init(&info);
     if (vp_plan_get_task(plan, index, &info, NULL) < 0) return NULL;
     json_t *o = json_object(), *needs = json_array(), *estimate = json_object();
-    bool ok = o && needs && estimate && vpi_json_set_u64(o, "vodpipe", 1) && vpi_json_set_str(o, "plan", plan->hash) &&
-              vpi_json_set_str(o, "task", info.name) &&
+    bool ok = o && needs && estimate && vpi_json_set_u64(o, "vodpipe", 1) &&
+              vpi_json_set_str(o, "plan", plan->hash) && vpi_json_set_str(o, "task", info.name) &&
               vpi_json_set_str(o, "kind", info.kind == VP_TASK_AUDIO ? "audio" : "video");
     for (uint32_t n = 0; ok && n < info.need_count; n++)
         ok = json_array_append_new(needs, json_string(vp_plan_get_need(plan, index, n))) == 0;
@@ -201,8 +205,8 @@ static vp_status get_text(const json_t *o, const char *where, const char *name, 
 }
 
 /* "num/den" with a numerator of either sign; positive when asked. */
-static vp_status get_ratio(const json_t *o, const char *where, const char *name, bool positive, vpi_rational *r,
-                           vp_error *err)
+static vp_status get_ratio(const json_t *o, const char *where, const char *name, bool positive,
+                           vpi_rational *r, vp_error *err)
 {
     char text[48];
     long long num = 0, den = 0;
@@ -244,12 +248,13 @@ static vp_status get_u8(const json_t *o, const char *where, const char *name, ui
     return VP_OK;
 }
 
-static vp_status get_i32(const json_t *o, const char *where, const char *name, int32_t low, int32_t high, int32_t *to,
-                         vp_error *err)
+static vp_status get_i32(const json_t *o, const char *where, const char *name, int32_t low, int32_t high,
+                         int32_t *to, vp_error *err)
 {
     int64_t v = 0;
     VPI_TRY(vpi_json_i64(o, where, name, true, &v, err));
-    if (v < low || v > high) return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s.%s: out of range", where, name);
+    if (v < low || v > high)
+        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s.%s: out of range", where, name);
     *to = (int32_t)v;
     return VP_OK;
 }
@@ -259,7 +264,8 @@ static vp_status read_head(vp_plan *p, const json_t *o, vp_error *err)
     static const char *const source_fields[] = { "size", "fingerprint", "quick", NULL };
     static const char *const grid_fields[] = { "timescale", "fragment", "per_segment", "total", NULL };
     const json_t *source = json_object_get(o, "source"), *grid = json_object_get(o, "grid");
-    if (!json_is_object(source) || !json_is_object(grid)) return refuse(err, "plan", "source and grid are needed");
+    if (!json_is_object(source) || !json_is_object(grid))
+        return refuse(err, "plan", "source and grid are needed");
     VPI_TRY(vpi_json_fields(source, "plan.source", source_fields, err));
     VPI_TRY(vpi_json_fields(grid, "plan.grid", grid_fields, err));
     VPI_TRY(vpi_json_u64(source, "plan.source", "size", true, INT64_MAX, &p->source_size, err));
@@ -285,10 +291,11 @@ static vp_status read_head(vp_plan *p, const json_t *o, vp_error *err)
 
 static vp_status read_video(vp_plan *p, const json_t *o, vp_error *err)
 {
-    static const char *const fields[] = { "stream",       "timebase",      "origin",    "rate",     "fps",
-                                          "variable",     "frame_ticks",   "min_gap",   "source_width",
-                                          "source_height", "rotation",     "flipped",   "primaries", "transfer",
-                                          "matrix",       "decoder_threads", "content_end", "points", NULL };
+    static const char *const fields[] = { "stream",       "timebase",      "origin",      "rate",
+                                          "fps",          "variable",      "frame_ticks", "min_gap",
+                                          "source_width", "source_height", "rotation",    "flipped",
+                                          "primaries",    "transfer",      "matrix",      "decoder_threads",
+                                          "content_end",  "points",        NULL };
     const char *w = "plan.video";
     vpi_plan_video *v = &p->video;
     VPI_TRY(vpi_json_fields(o, w, fields, err));
@@ -311,9 +318,9 @@ static vp_status read_video(vp_plan *p, const json_t *o, vp_error *err)
     VPI_TRY(vpi_json_u64(o, w, "content_end", true, TICKS_MAX, &v->content_end, err));
     VPI_TRY(vpi_json_u64(o, w, "points", true, TICKS_MAX, &v->points, err));
     if (!v->frame_ticks || !v->min_gap || !v->decoder_threads || v->rotation % 90 ||
-        p->grid.total % v->frame_ticks || p->grid.total / v->frame_ticks != v->points || v->fps.num > INT32_MAX ||
-        v->fps.den > INT32_MAX || v->tb.num > INT32_MAX || v->tb.den > INT32_MAX || v->rate.num > INT32_MAX ||
-        v->rate.den > INT32_MAX)
+        p->grid.total % v->frame_ticks || p->grid.total / v->frame_ticks != v->points ||
+        v->fps.num > INT32_MAX || v->fps.den > INT32_MAX || v->tb.num > INT32_MAX || v->tb.den > INT32_MAX ||
+        v->rate.num > INT32_MAX || v->rate.den > INT32_MAX)
         return refuse(err, w, "numbers that do not fit each other");
     p->has_video = true;
     return VP_OK;
@@ -321,10 +328,10 @@ static vp_status read_video(vp_plan *p, const json_t *o, vp_error *err)
 
 static vp_status read_rung(vp_plan *p, const json_t *o, vpi_plan_rung *r, vp_error *err)
 {
-    static const char *const fields[] = { "name",      "width",        "height",       "preset",    "trellis",
-                                          "lookahead", "keyint",       "abr",          "kbps",      "crf_milli",
-                                          "maxrate_kbps", "bufsize_kbit", "level_idc", "profile",   "codecs",
-                                          "avcc",      "init",         NULL };
+    static const char *const fields[] = { "name",         "width",        "height",    "preset",  "trellis",
+                                          "lookahead",    "keyint",       "abr",       "kbps",    "crf_milli",
+                                          "maxrate_kbps", "bufsize_kbit", "level_idc", "profile", "codecs",
+                                          "avcc",         "init",         NULL };
     const char *w = "plan.rungs";
     vpi_h264enc_options *e = &r->enc;
     VPI_TRY(vpi_json_fields(o, w, fields, err));
@@ -346,7 +353,8 @@ static vp_status read_rung(vp_plan *p, const json_t *o, vpi_plan_rung *r, vp_err
     VPI_TRY(get_hex(o, w, "avcc", &r->avcc, err));
     VPI_TRY(get_hex(o, w, "init", &r->init, err));
     if (!vpi_key_valid(r->name) || strchr(r->name, '/')) return refuse(err, w, "name: not a folder name");
-    if (e->width < 2 || e->height < 2 || e->width % 2 || e->height % 2) return refuse(err, w, "size: not even");
+    if (e->width < 2 || e->height < 2 || e->width % 2 || e->height % 2)
+        return refuse(err, w, "size: not even");
     e->fps_num = (uint32_t)p->video.fps.num;
     e->fps_den = (uint32_t)p->video.fps.den;
     e->timebase_num = 1;
@@ -358,9 +366,9 @@ static vp_status read_rung(vp_plan *p, const json_t *o, vpi_plan_rung *r, vp_err
 
 static vp_status read_audio(const json_t *o, vpi_plan_audio *a, vp_error *err)
 {
-    static const char *const fields[] = { "name",     "language", "label",  "default", "stream", "sample_rate",
-                                          "channels", "kbps",     "origin", "frames",  "codecs", "asc",
-                                          "init",     NULL };
+    static const char *const fields[] = { "name",        "language", "label", "default", "stream",
+                                          "sample_rate", "channels", "kbps",  "origin",  "frames",
+                                          "codecs",      "asc",      "init",  NULL };
     const char *w = "plan.audio";
     VPI_TRY(vpi_json_fields(o, w, fields, err));
     VPI_TRY(get_text(o, w, "name", a->name, sizeof(a->name), err));
@@ -391,7 +399,8 @@ static vp_status read_spans(vp_plan *p, const json_t *list, vp_error *err)
     for (size_t i = 0; i < n; i++) {
         const json_t *count = json_array_get(list, i);
         json_int_t v = json_is_integer(count) ? json_integer_value(count) : 0;
-        if (v < 1 || (uint64_t)v > segments - first) return refuse(err, "plan.spans", "not the title's segments");
+        if (v < 1 || (uint64_t)v > segments - first)
+            return refuse(err, "plan.spans", "not the title's segments");
         p->spans[i] = (vpi_plan_span){ first, (uint64_t)v };
         first += (uint64_t)v;
     }
@@ -408,8 +417,10 @@ static vp_status read_lists(vp_plan *p, const json_t *o, vp_error *err)
     size_t n = json_array_size(rungs), m = json_array_size(audio);
     if (n > VPI_PLAN_RUNGS || m > VPI_PLAN_AUDIO || json_array_size(spans) > VPI_PLAN_SPANS)
         return refuse(err, "plan", "too many rungs, tracks or spans");
-    if (p->has_video ? !n : n || json_array_size(spans) || !m) return refuse(err, "plan", "video without rungs or the reverse");
-    if (p->mux_audio && (!p->ts || m != 1)) return refuse(err, "plan.mux_audio", "needs ts and one audio track");
+    if (p->has_video ? !n : n || json_array_size(spans) || !m)
+        return refuse(err, "plan", "video without rungs or the reverse");
+    if (p->mux_audio && (!p->ts || m != 1))
+        return refuse(err, "plan.mux_audio", "needs ts and one audio track");
     p->rungs = vpi_calloc(n ? n : 1, sizeof(*p->rungs));
     p->audio = vpi_calloc(m ? m : 1, sizeof(*p->audio));
     if (!p->rungs || !p->audio) return vpi_fail_nomem(err);
@@ -443,9 +454,10 @@ static vp_status check_hash(const vp_plan *p, vp_error *err)
 
 static vp_status read_plan(vp_plan *p, const json_t *o, vp_error *err)
 {
-    static const char *const fields[] = { "vodpipe", "plan",  "version",     "request",   "prefix", "build", "source",
-                                          "grid",    "cmaf",  "ts",          "single_file", "mux_audio", "video", "rungs",
-                                          "audio",   "spans", NULL };
+    static const char *const fields[] = { "vodpipe",     "plan",      "version", "request", "prefix",
+                                          "build",       "source",    "grid",    "cmaf",    "ts",
+                                          "single_file", "mux_audio", "video",   "rungs",   "audio",
+                                          "spans",       NULL };
     VPI_TRY(vpi_json_version(o, "plan", true, err));
     VPI_TRY(vpi_json_fields(o, "plan", fields, err));
     VPI_TRY(read_head(p, o, err));

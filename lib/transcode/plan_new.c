@@ -70,7 +70,8 @@ static bool language_listed(const char *list, const char *language)
         char tag[36];
         char *word = vpi_strndup(p, n);
         if (word) vpi_language_bcp47(word, tag);
-        bool hit = word && (vpi_streq(tag, language) || (strlen(tag) == primary && !strncmp(tag, language, primary)));
+        bool hit = word &&
+                   (vpi_streq(tag, language) || (strlen(tag) == primary && !strncmp(tag, language, primary)));
         vpi_free(word);
         if (hit) return true;
         p += n + (p[n] == ',');
@@ -183,7 +184,8 @@ static vp_status add_rungs(vp_context *context, vp_plan *plan, const vp_ladder *
                            const vp_transcode_options *o, vp_error *err)
 {
     uint32_t n = vp_ladder_count(ladder);
-    if (!n || n > VPI_PLAN_RUNGS) return vpi_fail(err, VP_E_ARG, NULL, "a ladder has 1 to %u rungs", VPI_PLAN_RUNGS);
+    if (!n || n > VPI_PLAN_RUNGS)
+        return vpi_fail(err, VP_E_ARG, NULL, "a ladder has 1 to %u rungs", VPI_PLAN_RUNGS);
     plan->rungs = vpi_calloc(n, sizeof(*plan->rungs));
     if (!plan->rungs) return vpi_fail_nomem(err);
     plan->rung_count = n;
@@ -203,13 +205,16 @@ static vp_status add_rungs(vp_context *context, vp_plan *plan, const vp_ladder *
 static vp_status cut_spans(vp_plan *plan, const vp_transcode_options *o, bool seekable, vp_error *err)
 {
     uint64_t segments = vpi_grid_segments(&plan->grid), per = segments;
-    uint64_t title_ms = (uint64_t)vpi_rescale((int64_t)plan->grid.total, 1000, plan->grid.timescale, VPI_CEIL);
+    uint64_t title_ms =
+        (uint64_t)vpi_rescale((int64_t)plan->grid.total, 1000, plan->grid.timescale, VPI_CEIL);
     uint64_t span_ms = o->span_ms ? o->span_ms : VPI_CLAMP(title_ms / TITLE_SPANS, SPAN_MIN_MS, SPAN_MAX_MS);
     /* a source that cannot be seeked is decoded once, from its start, as one span */
     if (seekable) per = VPI_MAX((span_ms + o->segment_ms / 2) / o->segment_ms, 1u);
     uint64_t n = (segments + per - 1) / per;
-    if (n > 1 && segments - (n - 1) * per < (per + 1) / 2) n--; /* no span under half the length of the others */
-    if (n > VPI_PLAN_SPANS) return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "more than %u spans", VPI_PLAN_SPANS);
+    if (n > 1 && segments - (n - 1) * per < (per + 1) / 2)
+        n--; /* no span under half the length of the others */
+    if (n > VPI_PLAN_SPANS)
+        return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "more than %u spans", VPI_PLAN_SPANS);
     plan->spans = vpi_calloc((size_t)n, sizeof(*plan->spans));
     if (!plan->spans) return vpi_fail_nomem(err);
     plan->span_count = (size_t)n;
@@ -243,13 +248,15 @@ static vp_status hash_json(json_t *json, const char *more, char to[65], vp_error
 }
 
 /* Source and settings as asked for: what says that a title is done already, whatever build made it. */
-static vp_status request_hash(vp_plan *plan, const vp_ladder *ladder, const vp_transcode_options *o, vp_error *err)
+static vp_status request_hash(vp_plan *plan, const vp_ladder *ladder, const vp_transcode_options *o,
+                              vp_error *err)
 {
     vpi_sha256 sha;
     vp_bytes *rungs = NULL;
     VPI_TRY(vp_ladder_json(ladder, &rungs, err));
-    const uint32_t numbers[] = { o->formats, o->segment_ms,  o->gop_ms,  o->single_file, o->rate,
-                                 o->rate == VP_RATE_CRF ? o->crf_milli : 0, o->max_fps, o->span_ms };
+    const uint32_t numbers[] = { o->formats,     o->segment_ms, o->gop_ms,
+                                 o->single_file, o->rate,       o->rate == VP_RATE_CRF ? o->crf_milli : 0,
+                                 o->max_fps,     o->span_ms };
     vpi_sha256_init(&sha);
     vpi_sha256_add_str(&sha, plan->fingerprint);
     vpi_sha256_add(&sha, vp_bytes_data(rungs), (size_t)vp_bytes_size(rungs));
@@ -295,7 +302,8 @@ static vp_status fill(vp_context *context, vp_plan *plan, const vpi_media *m, co
     const vpi_track *audio[VPI_PLAN_AUDIO], *video = vpi_media_nth(m, VPI_KIND_VIDEO, 0);
     size_t count = choose_audio(m, o->audio, audio);
     if (!video && !count)
-        return vpi_fail(err, VP_E_DATA, "INPUT_NO_VIDEO_OR_AUDIO", "nothing to publish is left of the source");
+        return vpi_fail(err, VP_E_DATA, "INPUT_NO_VIDEO_OR_AUDIO",
+                        "nothing to publish is left of the source");
     plan->cmaf = o->formats & VP_FORMAT_CMAF;
     plan->ts = o->formats & VP_FORMAT_TS;
     plan->single_file = o->single_file;

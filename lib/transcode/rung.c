@@ -107,9 +107,10 @@ static vp_status load_audio(vpi_rung_run *run, vp_error *err)
     VPI_TRY(vpi_frames_read(run->span->audio, first, last, &run->audio_data, run->audio_sizes, err));
     const uint8_t *at = run->audio_data.data;
     for (size_t i = 0; i < n; i++) {
-        run->audio_samples[i] = (vpi_sample){
-            .pts = (int64_t)((first + i) * VPI_AAC_FRAME), .sync = true, .data = at, .size = run->audio_sizes[i]
-        };
+        run->audio_samples[i] = (vpi_sample){ .pts = (int64_t)((first + i) * VPI_AAC_FRAME),
+                                              .sync = true,
+                                              .data = at,
+                                              .size = run->audio_sizes[i] };
         at += run->audio_sizes[i];
     }
     run->audio_in = (vpi_segment_in){ .setup = &run->audio_setup,
@@ -146,7 +147,8 @@ static vp_status close_segment(vpi_rung_run *run, vp_error *err)
     if (run->part)
         VPI_TRY(write_part(run, err));
     else if (env->plan->cmaf)
-        VPI_TRY(vpi_task_segment(env, &run->cmaf, "video", run->rung->name, run->segment, write_cmaf, run, err));
+        VPI_TRY(
+            vpi_task_segment(env, &run->cmaf, "video", run->rung->name, run->segment, write_cmaf, run, err));
     if (env->plan->ts) {
         if (run->span->audio) VPI_TRY(load_audio(run, err));
         VPI_TRY(vpi_task_segment(env, &run->ts, "ts", run->rung->name, run->segment, write_ts, run, err));
@@ -236,7 +238,8 @@ static vp_status check_headers(const vpi_rung_run *run, vp_error *err)
     vpi_buf avcc = { 0 };
     vpi_h264enc_headers(run->enc, &sps.data, &sps.size, &pps.data, &pps.size);
     vp_status st = vpi_avcc_write(&sps, 1, &pps, 1, &avcc, err);
-    if (st >= 0 && (avcc.size != run->rung->avcc.size || memcmp(avcc.data, run->rung->avcc.data, avcc.size) != 0))
+    if (st >= 0 &&
+        (avcc.size != run->rung->avcc.size || memcmp(avcc.data, run->rung->avcc.data, avcc.size) != 0))
         st = vpi_fail(err, VP_E_CONFLICT, "BUILD_MISMATCH", "%s: parameter sets are not the planned ones",
                       run->rung->name);
     vpi_buf_dispose(&avcc);

@@ -12,7 +12,7 @@
 typedef struct vpi_span_run {
     vpi_task_env *env;
     const vpi_plan_span *span;
-    uint64_t start, end; /* ticks */
+    uint64_t start, end;            /* ticks */
     const vpi_frames_reader *audio; /* muxed into TS; NULL */
     pthread_mutex_t lock;
     vp_status status; /* under lock, as is err */

@@ -35,8 +35,8 @@ static const char *extension(int32_t container)
     return container == VP_CONTAINER_CMAF ? "m4s" : container == VP_CONTAINER_TS ? "ts" : "aac";
 }
 
-vp_status vpi_task_segment(vpi_task_env *env, vpi_ptrack *track, const char *kind, const char *name, uint64_t number,
-                           vpi_segment_writer write, void *user, vp_error *err)
+vp_status vpi_task_segment(vpi_task_env *env, vpi_ptrack *track, const char *kind, const char *name,
+                           uint64_t number, vpi_segment_writer write, void *user, vp_error *err)
 {
     char file[32], key[1024];
     vp_object *object = NULL;
@@ -62,7 +62,8 @@ vp_status vpi_task_segment(vpi_task_env *env, vpi_ptrack *track, const char *kin
     }
     st = vp_object_commit(object, &bytes, &crc, err);
     if (st < 0) return st;
-    if (bytes != entry->bytes) return vpi_fail(err, VP_E_INTERNAL, NULL, "%s: size differs from its plan", key);
+    if (bytes != entry->bytes)
+        return vpi_fail(err, VP_E_INTERNAL, NULL, "%s: size differs from its plan", key);
     entry->crc32c = crc;
     info.size = bytes;
     info.crc32c = crc;
@@ -178,13 +179,15 @@ static vp_status run_leased(vpi_task_env *env, uint32_t index, vp_error *err)
     if (st) return st < 0 ? st : VP_END;
     VPI_TRY(check_needs(plan, index, env->work, err));
     if (!vpi_streq(plan->build, vp_build_info()))
-        return vpi_fail(err, VP_E_CONFLICT, "BUILD_MISMATCH", "planned by another build of the library or its encoders");
+        return vpi_fail(err, VP_E_CONFLICT, "BUILD_MISMATCH",
+                        "planned by another build of the library or its encoders");
     VPI_TRY(vpi_plan_check_source(plan, env->source, err));
     VPI_TRY(claim_folder(env, err));
     env->result = json_object();
     env->tracks = json_array();
     if (!env->result || !env->tracks || json_object_set_new(env->result, "vodpipe", json_integer(1)) ||
-        !vpi_json_set_str(env->result, "plan", plan->hash) || !vpi_json_set_str(env->result, "task", env->name) ||
+        !vpi_json_set_str(env->result, "plan", plan->hash) ||
+        !vpi_json_set_str(env->result, "task", env->name) ||
         json_object_set(env->result, "tracks", env->tracks)) {
         st = vpi_fail_nomem(err);
     } else if (index < plan->audio_count) {
@@ -200,8 +203,9 @@ static vp_status run_leased(vpi_task_env *env, uint32_t index, vp_error *err)
     return st < 0 ? st : VP_OK;
 }
 
-vp_status vp_task_run(vp_context *context, const vp_plan *plan, const char *task, vp_source *source, vp_store *work,
-                      vp_sink *sink, const vp_task_options *options, vp_cancel *cancel, vp_error *err)
+vp_status vp_task_run(vp_context *context, const vp_plan *plan, const char *task, vp_source *source,
+                      vp_store *work, vp_sink *sink, const vp_task_options *options, vp_cancel *cancel,
+                      vp_error *err)
 {
     vp_task_options o = VP_TASK_OPTIONS_INIT;
     vpi_task_env env = { 0 };
@@ -250,7 +254,8 @@ vp_status vp_plan_next(const vp_plan *plan, vp_store *work, char *name, uint32_t
 {
     bool open = false;
     vpi_error_reset(err);
-    if (!plan || !work || !name || !capacity) return vpi_fail(err, VP_E_ARG, NULL, "plan, work and name are needed");
+    if (!plan || !work || !name || !capacity)
+        return vpi_fail(err, VP_E_ARG, NULL, "plan, work and name are needed");
     for (uint32_t i = 0; i < vp_plan_task_count(plan); i++) {
         char lease_key[64];
         vp_lease *lease = NULL;

@@ -94,7 +94,8 @@ static vp_status segment(audio_run *run, uint64_t number, vp_error *err)
         VPI_TRY(vpi_task_segment(env, &run->cmaf, "audio", run->a->name, number, write_cmaf, run, err));
     if (env->plan->ts && !env->plan->mux_audio)
         VPI_TRY(vpi_task_segment(env, &run->packed, "ts", run->a->name, number, write_packed, run, err));
-    if (env->options->progress) env->options->progress(env->options->progress_user, last, run->a->audio.frames);
+    if (env->options->progress)
+        env->options->progress(env->options->progress_user, last, run->a->audio.frames);
     return VP_OK;
 }
 
@@ -115,7 +116,8 @@ static vp_status run_open(audio_run *run, vp_error *err)
     VPI_TRY(vpi_audio_open(env->context, env->source, &run->a->audio, env->cancel, &run->audio, err));
     vpi_audio_config(run->audio, &asc, &size);
     if (size != run->a->asc.size || memcmp(asc, run->a->asc.data, size) != 0)
-        return vpi_fail(err, VP_E_CONFLICT, "BUILD_MISMATCH", "the encoder's configuration is not the planned one");
+        return vpi_fail(err, VP_E_CONFLICT, "BUILD_MISMATCH",
+                        "the encoder's configuration is not the planned one");
     if (plan->single_file) VPI_TRY(vpi_task_part_begin(env, run->a->name, &run->part, err));
     if (!plan->mux_audio) return VP_OK;
     snprintf(name, sizeof(name), "audio/%s", run->a->name);

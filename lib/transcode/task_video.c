@@ -143,8 +143,9 @@ static vp_status check_source(feeder *f, vp_error *err)
     int64_t end = (int64_t)VPI_MIN(f->span.end / f->v->frame_ticks, f->v->content_end);
     int64_t slack = vpi_rescale(seconds, f->v->rate.num, f->v->rate.den, VPI_CEIL) + 2;
     if (f->ended && end - f->last_point > slack)
-        return vpi_fail(err, VP_E_DATA, "INPUT_TRUNCATED", "pictures end %lld ms before the scanned end",
-                        (long long)vpi_rescale(end - f->last_point, f->v->rate.den * 1000, f->v->rate.num, VPI_FLOOR));
+        return vpi_fail(
+            err, VP_E_DATA, "INPUT_TRUNCATED", "pictures end %lld ms before the scanned end",
+            (long long)vpi_rescale(end - f->last_point, f->v->rate.den * 1000, f->v->rate.num, VPI_FLOOR));
     vpi_video_reader_damage(f->reader, &concealed, &refused);
     f->span.env->concealed = concealed + refused;
     if (concealed + refused >= DAMAGE_LEAST && (concealed + refused) * 100 > f->fed * DAMAGE_PERCENT)
@@ -225,7 +226,8 @@ vp_status vpi_task_video(vpi_task_env *env, vp_error *err)
     f.span.audio = audio;
     if (st >= 0) st = start_rungs(&f, &own);
     if (st >= 0) st = feed_all(&f, &own);
-    if (st < 0) vpi_span_fail(&f.span, st, &own); /* a rung's failure that stopped this thread stays the first */
+    if (st < 0)
+        vpi_span_fail(&f.span, st, &own); /* a rung's failure that stopped this thread stays the first */
     for (size_t i = 0; i < f.span.rung_count; i++) vpi_rung_close(f.span.rungs[i]);
     vpi_span_join(&f.span);
     st = f.span.status;

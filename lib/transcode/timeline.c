@@ -50,7 +50,8 @@ static int64_t track_us(const vpi_track *t, int64_t ticks)
     return vpi_rescale(ticks, t->tb.num * 1000000, t->tb.den, VPI_NEAREST);
 }
 
-static void set_grid(vp_plan *plan, uint32_t timescale, uint64_t fragment, uint32_t per_segment, uint64_t total)
+static void set_grid(vp_plan *plan, uint32_t timescale, uint64_t fragment, uint32_t per_segment,
+                     uint64_t total)
 {
     plan->grid.timescale = timescale;
     plan->grid.fragment = VPI_MAX(fragment, 1u);
@@ -67,7 +68,8 @@ static vpi_rational publish_rate(const vpi_track *t, uint32_t max_fps)
     return whole > 1 ? vpi_reduce(rate.num, rate.den * whole) : vpi_reduce(rate.num, rate.den);
 }
 
-static void settle_rate(vp_plan *plan, const vpi_track *t, const vp_transcode_options *options, uint32_t max_fps)
+static void settle_rate(vp_plan *plan, const vpi_track *t, const vp_transcode_options *options,
+                        uint32_t max_fps)
 {
     vpi_plan_video *v = &plan->video;
     v->fps = publish_rate(t, max_fps);
@@ -119,8 +121,8 @@ static uint64_t audio_frames(const vp_plan *plan, uint32_t sample_rate)
     return VPI_MAX((uint64_t)(samples + VPI_AAC_FRAME - 1) / VPI_AAC_FRAME, 1u);
 }
 
-static vp_status video_timeline(vp_plan *plan, const vpi_track *t, const vpi_track *const *audio, size_t count,
-                                const vp_transcode_options *options, vp_error *err)
+static vp_status video_timeline(vp_plan *plan, const vpi_track *t, const vpi_track *const *audio,
+                                size_t count, const vp_transcode_options *options, vp_error *err)
 {
     vpi_plan_video *v = &plan->video;
     uint32_t max_fps = options->max_fps ? options->max_fps : 60, per = options->segment_ms / options->gop_ms;
@@ -139,10 +141,10 @@ static vp_status video_timeline(vp_plan *plan, const vpi_track *t, const vpi_tra
         uint64_t more = (uint64_t)vpi_rescale(tail, v->rate.num, v->rate.den * 1000000, VPI_CEIL);
         v->points = VPI_MAX(v->points, v->content_end + more);
     }
-    uint64_t fragment = v->variable
-                            ? (uint64_t)options->gop_ms * 90
-                            : (uint64_t)vpi_rescale(options->gop_ms, v->fps.num, v->fps.den * 1000, VPI_NEAREST) *
-                                  v->frame_ticks;
+    uint64_t fragment =
+        v->variable ? (uint64_t)options->gop_ms * 90
+                    : (uint64_t)vpi_rescale(options->gop_ms, v->fps.num, v->fps.den * 1000, VPI_NEAREST) *
+                          v->frame_ticks;
     set_grid(plan, plan->grid.timescale, fragment, per, v->points * v->frame_ticks);
     return VP_OK;
 }
@@ -162,13 +164,14 @@ static void audio_timeline(vp_plan *plan, const vpi_track *const *audio, size_t 
     set_grid(plan, rate, (uint64_t)options->segment_ms * rate / 1000, 1, frames * VPI_AAC_FRAME);
 }
 
-vp_status vpi_plan_timeline(vp_plan *plan, const vpi_track *video, const vpi_track *const *audio, size_t count,
-                            const vp_transcode_options *options, vp_error *err)
+vp_status vpi_plan_timeline(vp_plan *plan, const vpi_track *video, const vpi_track *const *audio,
+                            size_t count, const vp_transcode_options *options, vp_error *err)
 {
     vpi_rational origin;
     for (size_t i = 0; i < count; i++)
         if (!audio[i]->has_times && !video)
-            return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "audio track %d has no times", (int)audio[i]->id);
+            return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "audio track %d has no times",
+                            (int)audio[i]->id);
     if (video) {
         VPI_TRY(video_timeline(plan, video, audio, count, options, err));
         origin = plan->video.origin;

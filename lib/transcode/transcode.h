@@ -34,8 +34,8 @@ vp_status vpi_plan_collect(const vp_plan *plan, vp_store *work, vp_presentation 
  * offsets and sizes. object is told of each commit (may be NULL).
  */
 vp_status vpi_plan_compose(const vp_plan *plan, vp_store *work, vp_sink *sink, vp_presentation *presentation,
-                           void (*object)(void *, const vp_object_info *), void *object_user, vp_cancel *cancel,
-                           vp_error *err);
+                           void (*object)(void *, const vp_object_info *), void *object_user,
+                           vp_cancel *cancel, vp_error *err);
 
 /* Rungs for progress lines: name and bytes so far are the job's own business; this gives the names. */
 size_t vpi_plan_rung_count(const vp_plan *plan);

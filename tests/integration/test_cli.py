@@ -218,6 +218,9 @@ def foreign_output(folder):
     fails(1, "OUTPUT_EXISTS", "publish", src, out, *FAST)
     unchanged(out, before)
     equal(sorted(os.listdir(out)), ["photos"])
+    fails(1, "OUTPUT_EXISTS", "plan", src, out, "--work", os.path.join(folder, "w"), *FAST)
+    unchanged(out, before)
+    assert not os.path.exists(os.path.join(folder, "w")), "a refused plan leaves its work folder"
     good("publish", src, out, "--force", *FAST)
     equal(open(os.path.join(out, "photos", "a.jpg")).read(), "mine")
 
@@ -585,7 +588,8 @@ def tasks_equal_publish(folder, form):
     args = FAST + ["--ladder", two_rungs(folder)] + form
     r = tool("plan", src, out, "--work", work, *args)
     equal(r.code, 0, r.err)
-    assert not os.path.exists(out), "plan wrote into OUT"
+    left = [n for n in tree(out) if os.path.basename(n) != ".vodpipe-version"]
+    assert not left, "plan wrote into OUT: %s" % left
     plan = json.loads(r.out)
     equal(set(plan), {"vodpipe", "plan", "version", "tasks"})
     names = [t["task"] for t in plan["tasks"]]
@@ -634,15 +638,16 @@ def moved_mounts(folder):
         if r.out == "none\n":
             break
     equal(tool("finish", "--work", work, "--output", here).code, 0)
-    assert not os.path.exists(out) and os.path.exists(os.path.join(here, "master.m3u8"))
+    assert not os.path.exists(os.path.join(out, "master.m3u8")) and os.path.exists(os.path.join(here, "master.m3u8"))
 
 
 def plan_mismatch(folder):
     work, out = os.path.join(folder, "w"), os.path.join(folder, "o")
     equal(tool("plan", clip("base.mp4"), out, "--work", work, *FAST).code, 0)
-    before = tree(work)
+    before, place = tree(work), tree(out)
     fails(1, "PLAN_MISMATCH", "plan", clip("motion.mp4"), out, "--work", work, *FAST)
     unchanged(work, before)
+    unchanged(out, place)
     job = os.path.join(work, "job.json")
     text = open(job).read()
     for bad in ("", "[]", "{}", text.replace('"vodpipe": 1', '"vodpipe": 2'), text.replace('"input"', '"inputs"')):

@@ -42,28 +42,32 @@ static void test_json(void **state)
     e.rung_bytes[0] = 9120334;
     vpi_strlcpy(e.rung_name[0], "720p", sizeof(e.rung_name[0]));
     vpi_strlcpy(e.unit, "frames", sizeof(e.unit));
-    expect_json(&e, "{\"event\":\"progress\",\"stage\":\"encode\",\"done\":812,\"total\":1394,\"unit\":\"frames\","
-                    "\"permille\":412,\"fps\":87.5,\"eta_us\":6600000,"
-                    "\"rungs\":[{\"name\":\"720p\",\"kbps\":2710,\"bytes\":9120334}]}");
+    expect_json(
+        &e, "{\"event\":\"progress\",\"stage\":\"encode\",\"done\":812,\"total\":1394,\"unit\":\"frames\","
+            "\"permille\":412,\"fps\":87.5,\"eta_us\":6600000,"
+            "\"rungs\":[{\"name\":\"720p\",\"kbps\":2710,\"bytes\":9120334}]}");
     vp_event_init(&e);
     e.kind = VP_EVENT_WARNING;
     e.time_us = 4000000;
     vpi_strlcpy(e.reason, "TIMELINE_REPAIRED", sizeof(e.reason));
     vpi_strlcpy(e.text, "...", sizeof(e.text));
-    expect_json(&e, "{\"event\":\"warning\",\"reason\":\"TIMELINE_REPAIRED\",\"time_us\":4000000,\"text\":\"...\"}");
+    expect_json(
+        &e, "{\"event\":\"warning\",\"reason\":\"TIMELINE_REPAIRED\",\"time_us\":4000000,\"text\":\"...\"}");
     vp_event_init(&e);
     e.kind = VP_EVENT_OBJECT;
     e.object_kind = VP_OBJECT_SEGMENT;
     e.bytes = 812331;
     e.crc32c = 0x1f2e3d4c;
     vpi_strlcpy(e.key, "v/video/720p/00001.m4s", sizeof(e.key));
-    expect_json(&e, "{\"event\":\"object\",\"key\":\"v/video/720p/00001.m4s\",\"kind\":\"segment\",\"bytes\":812331,"
-                    "\"crc32c\":\"1f2e3d4c\"}");
+    expect_json(
+        &e, "{\"event\":\"object\",\"key\":\"v/video/720p/00001.m4s\",\"kind\":\"segment\",\"bytes\":812331,"
+            "\"crc32c\":\"1f2e3d4c\"}");
     vp_event_init(&e);
     e.kind = VP_EVENT_FAILED;
     vpi_strlcpy(e.reason, "INPUT_TRUNCATED", sizeof(e.reason));
     vpi_strlcpy(e.op, "scan", sizeof(e.op));
-    expect_json(&e, "{\"event\":\"failed\",\"reason\":\"INPUT_TRUNCATED\",\"op\":\"scan\",\"text\":\"\",\"retryable\":false}");
+    expect_json(&e, "{\"event\":\"failed\",\"reason\":\"INPUT_TRUNCATED\",\"op\":\"scan\",\"text\":\"\","
+                    "\"retryable\":false}");
     vp_event_init(&e);
     e.kind = VP_EVENT_SUSPENDED;
     expect_json(&e, "{\"event\":\"suspended\",\"work\":\"OUT/.vodpipe\"}");

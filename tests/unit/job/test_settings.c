@@ -25,11 +25,12 @@ static void test_all_fields(void **state)
     vpi_settings s;
     vp_error err;
     (void)state;
-    assert_int_equal(load("{\"format\":\"both\",\"ladder\":\"720p,360p\",\"segment\":4,\"gop\":1.5,\"single_file\":false,"
-                          "\"preset\":\"faster\",\"rate\":\"crf\",\"crf\":21.5,\"audio_bitrate\":96,\"audio\":\"en\","
-                          "\"max_fps\":30,\"prefix\":\"none\",\"player\":true,\"prune\":true,\"force\":true}",
-                          &s, &err),
-                     VP_OK);
+    assert_int_equal(
+        load("{\"format\":\"both\",\"ladder\":\"720p,360p\",\"segment\":4,\"gop\":1.5,\"single_file\":false,"
+             "\"preset\":\"faster\",\"rate\":\"crf\",\"crf\":21.5,\"audio_bitrate\":96,\"audio\":\"en\","
+             "\"max_fps\":30,\"prefix\":\"none\",\"player\":true,\"prune\":true,\"force\":true}",
+             &s, &err),
+        VP_OK);
     assert_int_equal(s.transcode.formats, VP_FORMAT_CMAF | VP_FORMAT_TS);
     assert_string_equal(s.ladder_list, "720p,360p");
     assert_int_equal(s.transcode.segment_ms, 4000);
@@ -43,7 +44,8 @@ static void test_all_fields(void **state)
     assert_string_equal(s.transcode.prefix, "none");
     assert_true(s.player && s.prune && s.force);
     vpi_settings_dispose(&s);
-    assert_int_equal(load("{\"ladder\":{\"rungs\":[{\"name\":\"a\",\"height\":100,\"kbps\":5}]}}", &s, &err), VP_OK);
+    assert_int_equal(load("{\"ladder\":{\"rungs\":[{\"name\":\"a\",\"height\":100,\"kbps\":5}]}}", &s, &err),
+                     VP_OK);
     assert_non_null(strstr(s.ladder_document, "\"rungs\""));
     vpi_settings_dispose(&s);
     assert_int_equal(load(NULL, &s, &err), VP_OK);
@@ -75,11 +77,20 @@ static void test_refused(void **state)
     static const struct {
         const char *json, *names;
     } rows[] = {
-        { "{\"segmnet\":6}", "segmnet" },    { "{\"segment\":\"6\"}", "segment" }, { "{\"segment\":-1}", "segment" },
-        { "{\"format\":\"hls\"}", "format" }, { "{\"format\":1}", "format" },       { "{\"crf\":99}", "crf" },
-        { "{\"rate\":\"2pass\"}", "rate" },   { "{\"player\":1}", "player" },       { "{\"max_fps\":0.5}", "max_fps" },
-        { "{\"ladder\":3}", "ladder" },       { "[]", "settings" },                 { "{", "settings" },
-        { "{\"prefix\":null}", "prefix" },    { "{\"audio_bitrate\":100000}", "audio_bitrate" },
+        { "{\"segmnet\":6}", "segmnet" },
+        { "{\"segment\":\"6\"}", "segment" },
+        { "{\"segment\":-1}", "segment" },
+        { "{\"format\":\"hls\"}", "format" },
+        { "{\"format\":1}", "format" },
+        { "{\"crf\":99}", "crf" },
+        { "{\"rate\":\"2pass\"}", "rate" },
+        { "{\"player\":1}", "player" },
+        { "{\"max_fps\":0.5}", "max_fps" },
+        { "{\"ladder\":3}", "ladder" },
+        { "[]", "settings" },
+        { "{", "settings" },
+        { "{\"prefix\":null}", "prefix" },
+        { "{\"audio_bitrate\":100000}", "audio_bitrate" },
     };
     (void)state;
     for (size_t i = 0; i < VPI_COUNT(rows); i++) {
@@ -93,7 +104,7 @@ static void test_refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_all_fields), cmocka_unit_test(test_over_structs),
-                                        cmocka_unit_test(test_refused) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_all_fields),
+                                        cmocka_unit_test(test_over_structs), cmocka_unit_test(test_refused) };
     return cmocka_run_group_tests_name("job/settings", tests, NULL, NULL);
 }

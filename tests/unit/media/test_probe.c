@@ -401,7 +401,7 @@ static void test_real_clips(void **state)
         vp_media *m;
         const vpi_track *v, *a;
 
-        snprintf(path, sizeof(path), "%s/media/%s", shared ? shared : "/work/shared", names[i]);
+        snprintf(path, sizeof(path), "%s/media/%s", shared ? shared : "../shared", names[i]);
         if (access(path, R_OK) != 0) skip();
         m = accepted(path, 1);
         v = video_of(m);

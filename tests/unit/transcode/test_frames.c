@@ -32,8 +32,10 @@ static void fill(vp_store *store, uint64_t frames)
 
 static void test_ranges(void **state)
 {
-    static const uint64_t ranges[][2] = { { 0, 1 }, { 0, 0 }, { 1023, 1025 }, { 1024, 2048 }, { 3333, 4700 }, { 0, FRAMES },
-                                          { FRAMES - 1, FRAMES }, { FRAMES, FRAMES } };
+    static const uint64_t ranges[][2] = {
+        { 0, 1 },       { 0, 0 },      { 1023, 1025 },         { 1024, 2048 },
+        { 3333, 4700 }, { 0, FRAMES }, { FRAMES - 1, FRAMES }, { FRAMES, FRAMES }
+    };
     static uint32_t sizes[FRAMES];
     vp_context *context = NULL;
     vp_store *store = NULL;

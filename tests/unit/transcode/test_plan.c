@@ -227,11 +227,11 @@ static void expect_arg(const vp_transcode_options *o)
 static void test_refusals(void **state)
 {
     (void)state;
-#define BAD(...)                                                                                                       \
-    do {                                                                                                               \
-        vp_transcode_options o = VP_TRANSCODE_OPTIONS_INIT;                                                            \
-        __VA_ARGS__;                                                                                                   \
-        expect_arg(&o);                                                                                                \
+#define BAD(...)                                                                                             \
+    do {                                                                                                     \
+        vp_transcode_options o = VP_TRANSCODE_OPTIONS_INIT;                                                  \
+        __VA_ARGS__;                                                                                         \
+        expect_arg(&o);                                                                                      \
     } while (0)
     BAD(o.formats = 8);
     BAD(o.segment_ms = 100);

@@ -168,7 +168,9 @@ static void test_inverse(void **state)
         vpi_plan_video v = { 0 };
         seed = seed * 1664525u + 1013904223u;
         v.tb = (vpi_rational){ 1, bases[seed % 5] };
-        v.rate = seed & 64 ? (vpi_rational){ 30000, 1001 } : seed & 128 ? (vpi_rational){ 90000, 1 } : (vpi_rational){ 25, 2 };
+        v.rate = seed & 64    ? (vpi_rational){ 30000, 1001 }
+                 : seed & 128 ? (vpi_rational){ 90000, 1 }
+                              : (vpi_rational){ 25, 2 };
         v.origin = vpi_reduce((int64_t)(seed >> 8) - 8000000, 90000);
         seed = seed * 1664525u + 1013904223u;
         int64_t n = (int64_t)(seed % 5000000);
@@ -181,8 +183,8 @@ static void test_inverse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rates),      cmocka_unit_test(test_variable),   cmocka_unit_test(test_origin),
-        cmocka_unit_test(test_end),        cmocka_unit_test(test_audio_only), cmocka_unit_test(test_inverse),
+        cmocka_unit_test(test_rates), cmocka_unit_test(test_variable),   cmocka_unit_test(test_origin),
+        cmocka_unit_test(test_end),   cmocka_unit_test(test_audio_only), cmocka_unit_test(test_inverse),
     };
     return cmocka_run_group_tests_name("transcode/timeline", tests, NULL, NULL);
 }
