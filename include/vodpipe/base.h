@@ -122,9 +122,8 @@ typedef struct vp_context vp_context;
 typedef struct vp_context_options {
     uint32_t struct_size;
     uint32_t threads; /* threads that compute at the same time; 0: what affinity and cgroup leave; max 1024 */
-    uint64_t
-        memory_bytes; /* budget for frames and encoders; 0: three quarters of what the cgroup or machine has */
-    vp_log_fn log;    /* NULL: silent */
+    uint64_t memory_bytes; /* for frames and encoders; 0: three quarters of what cgroup and machine leave */
+    vp_log_fn log;         /* NULL: silent */
     void *log_user;
     int32_t log_level; /* 0: VP_LOG_WARN */
     uint32_t reserved; /* 0 */
