@@ -111,6 +111,8 @@ typedef struct vpi_output {
 vp_status vpi_output_check(const vpi_output *o, vp_error *err);
 /* VP_OK with *out when the title is there whole, of this request; VP_END when not. */
 vp_status vpi_output_published(const vpi_output *o, vp_presentation **out, vp_error *err);
+/* The player page of a title that is published already: adds it where it is asked for and missing. */
+vp_status vpi_output_player(const vpi_output *o, const vp_presentation *p, vp_error *err);
 /* Marks the version folder as ours, before anything is written into it. */
 vp_status vpi_output_mark(const vpi_output *o, vp_error *err);
 /* Barrier; nothing where the sink has none. */
@@ -122,7 +124,7 @@ void vpi_output_discard(const vpi_output *o, char *const *keys, size_t count);
 /* Text of the player page; script NULL: no hls.js. */
 vp_status vpi_player_page(const char *script, vp_bytes **out, vp_error *err);
 
-/* Removes every value of the store but leases. */
+/* Removes what jobs put into the store, but for leases; a host's own values stay. */
 vp_status vpi_work_sweep(vp_store *work, vp_error *err);
 
 #endif

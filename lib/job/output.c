@@ -347,6 +347,16 @@ vp_status vpi_output_published(const vpi_output *o, vp_presentation **out, vp_er
     return VP_OK;
 }
 
+vp_status vpi_output_player(const vpi_output *o, const vp_presentation *p, vp_error *err)
+{
+    vp_object_info info = VP_OBJECT_INFO_INIT;
+    if (!o->player || !can(o, VP_SINK_HAS_STAT)) return VP_OK;
+    vp_status st = vp_sink_stat(o->sink, VPI_ROOT_PLAYER, &info, err);
+    if (st != VP_END) return st;
+    VPI_TRY(put_root(o, p, VPI_ROOT_PLAYER, "text/html", err));
+    return vpi_output_flush(o, err);
+}
+
 /* ---- taking back ---- */
 
 typedef struct key_list {
@@ -380,12 +390,21 @@ void vpi_output_discard(const vpi_output *o, char *const *keys, size_t count)
     vp_sink_flush(o->sink, NULL);
 }
 
+/* Names that a job puts into its work store; what else a host keeps there stays. */
+static bool is_work_name(const char *name)
+{
+    static const char *const ours[] = { "result/", "part/", "audio/", NULL };
+    for (size_t i = 0; ours[i]; i++)
+        if (begins(name, ours[i])) return true;
+    return vpi_streq(name, VPI_WORK_PLAN) || vpi_streq(name, VPI_WORK_PERMILLE);
+}
+
 vp_status vpi_work_sweep(vp_store *work, vp_error *err)
 {
     key_list list = { 0 };
     vp_status st = vp_store_list(work, "", collect_key, &list, err);
     for (size_t i = 0; st >= 0 && i < list.count; i++)
-        if (!begins(list.keys[i], "lease/")) st = vp_store_remove(work, list.keys[i], err);
+        if (is_work_name(list.keys[i])) st = vp_store_remove(work, list.keys[i], err);
     for (size_t i = 0; i < list.count; i++) vpi_free(list.keys[i]);
     vpi_free(list.keys);
     return st < 0 ? st : VP_OK;

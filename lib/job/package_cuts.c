@@ -6,6 +6,7 @@
 /* Times in different containers are equal within their coarser tick. */
 #define TAIL_MERGED_US 500000
 #define EARLY_US 2000
+#define LONG_US (INT64_C(1800) * 1000000)
 
 __extension__ typedef __int128 i128;
 
@@ -112,22 +113,17 @@ static vp_status give_cuts(vpi_ready *pk, const cut_list *cuts, vp_error *err)
 /* Reads the picture at each cut: is it an IDR, and at that time? */
 static vp_status check_cuts(vpi_ready *pk, const vpi_ready_video *v, bool *right, vp_error *err)
 {
-    vpi_demux *demux = NULL;
     vpi_packet p = { 0 };
-    vp_source *source = pk->job->renditions[v->input].source;
-    vp_status st = vpi_demux_open(pk->job->context, source, NULL, pk->job->stop, &demux, err);
-    if (st >= 0) vpi_demux_select(demux, &v->stream, 1);
-    if (st >= 0) st = vpi_demux_as_mp4(demux, v->stream, err);
+    vp_status st = VP_OK;
     *right = true;
     for (size_t i = 0; st >= 0 && *right && i < pk->segments; i++) {
-        st = vpi_demux_seek(demux, v->stream, v->cuts[i] + v->first, err);
-        if (st >= 0) st = vpi_demux_read(demux, &p, err);
+        st = vpi_demux_seek(v->demux, v->stream, v->cuts[i] + v->first, err);
+        if (st >= 0) st = vpi_demux_read(v->demux, &p, err);
         if (st >= 0)
             *right = st == VP_OK && p.has_pts && p.pts == v->cuts[i] + v->first &&
                      vpi_ready_is_idr(p.data, p.size);
         vpi_packet_dispose(&p);
     }
-    vpi_demux_close(demux);
     return st < 0 ? st : VP_OK;
 }
 
@@ -171,5 +167,9 @@ vp_status vpi_ready_cut(vpi_ready *pk, vp_error *err)
         VPI_TRY(vpi_ready_read_all(pk, v, err));
         again = true;
     }
-    return again ? settle(pk, err) : VP_OK;
+    if (again) VPI_TRY(settle(pk, err));
+    /* the index of a long file is not held while its track waits for a writer */
+    for (size_t i = 0; pk->end_us > LONG_US && i < pk->video_count; i++)
+        pk->video[i].demux = vpi_demux_close(pk->video[i].demux);
+    return VP_OK;
 }

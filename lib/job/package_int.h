@@ -29,6 +29,7 @@ typedef struct vpi_ready_video {
     vpi_track_setup setup;
     vpi_buf config;
     vpi_ptrack cmaf, ts;
+    vpi_demux *demux; /* from the scan until the track is written; NULL: closed meanwhile */
 } vpi_ready_video;
 
 typedef struct vpi_ready_audio {
@@ -64,6 +65,8 @@ typedef struct vpi_ready {
 vp_status vpi_ready_scan(vpi_ready *pk, vp_error *err);
 /* package_cuts.c: chooses the cuts common to all video tracks; RENDITIONS_NOT_ALIGNED. */
 vp_status vpi_ready_cut(vpi_ready *pk, vp_error *err);
+/* The track's reader at its first packet; opened where it is not. */
+vp_status vpi_ready_rewind(vpi_ready *pk, vpi_ready_video *v, vp_error *err);
 /* Reads every packet of a video track for its keys, first and end. */
 vp_status vpi_ready_read_all(vpi_ready *pk, vpi_ready_video *v, vp_error *err);
 /* Is the sample an IDR picture? length_size of its NAL units. */

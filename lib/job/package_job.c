@@ -147,7 +147,7 @@ static vp_status make_tracks(vpi_ready *pk, vp_error *err)
 
 typedef struct crew {
     vpi_ready *pk;
-    size_t next; /* video tracks first, then audio; under pk->lock */
+    size_t next; /* audio tracks first, then video: the last ones to end are alike; under pk->lock */
 } crew;
 
 static void worker(void *arg)
@@ -161,12 +161,12 @@ static void worker(void *arg)
         bool stop = pk->status < 0;
         pthread_mutex_unlock(&pk->lock);
         if (stop || i >= pk->video_count + pk->audio_count) return;
-        bool muxed_only = i >= pk->video_count && pk->mux_audio && !pk->cmaf;
+        bool muxed_only = pk->mux_audio && !pk->cmaf;
         vp_status st = VP_OK;
-        if (i < pk->video_count)
-            st = vpi_ready_write_video(pk, &pk->video[i], &err);
+        if (i >= pk->audio_count)
+            st = vpi_ready_write_video(pk, &pk->video[i - pk->audio_count], &err);
         else if (!muxed_only)
-            st = vpi_ready_write_audio(pk, &pk->audio[i - pk->video_count], &err);
+            st = vpi_ready_write_audio(pk, &pk->audio[i], &err);
         if (st >= 0) continue;
         pthread_mutex_lock(&pk->lock);
         if (pk->status >= 0) {
@@ -364,6 +364,7 @@ static void pk_dispose(vpi_ready *pk)
 {
     for (size_t i = 0; pk->video && i < pk->job->rendition_count; i++) {
         vpi_ready_video *v = &pk->video[i];
+        vpi_demux_close(v->demux);
         vpi_free(v->keys);
         vpi_free(v->cuts);
         vpi_buf_dispose(&v->config);

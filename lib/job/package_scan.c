@@ -168,24 +168,24 @@ static vp_status no_times(const vpi_ready *pk, const vpi_ready_video *v, vp_erro
     return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: pictures without times", input_name(pk, v->input));
 }
 
-static vp_status open_video(vpi_ready *pk, const vpi_ready_video *v, vpi_demux **out, vp_error *err)
+vp_status vpi_ready_rewind(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
 {
-    VPI_TRY(vpi_demux_open(pk->job->context, pk->job->renditions[v->input].source, NULL, pk->job->stop, out,
-                           err));
-    vpi_demux_select(*out, &v->stream, 1);
-    return vpi_demux_as_mp4(*out, v->stream, err);
+    vp_source *source = pk->job->renditions[v->input].source;
+    if (v->demux) return vpi_demux_seek(v->demux, v->stream, INT64_MIN, err);
+    VPI_TRY(vpi_demux_open(pk->job->context, source, NULL, pk->job->stop, &v->demux, err));
+    vpi_demux_select(v->demux, &v->stream, 1);
+    return vpi_demux_as_mp4(v->demux, v->stream, err);
 }
 
 vp_status vpi_ready_read_all(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
 {
-    vpi_demux *demux = NULL;
     vpi_packet p = { 0 };
     bool begun = false;
-    vp_status st = open_video(pk, v, &demux, err);
+    vp_status st = vpi_ready_rewind(pk, v, err);
     v->key_count = 0;
     v->end = INT64_MIN;
     while (st >= 0) {
-        st = vpi_demux_read(demux, &p, err);
+        st = vpi_demux_read(v->demux, &p, err);
         if (st != VP_OK) break;
         bool idr = vpi_ready_is_idr(p.data, p.size);
         if (p.stream == v->stream && (begun || idr)) { /* what comes before the first IDR cannot be shown */
@@ -197,7 +197,6 @@ vp_status vpi_ready_read_all(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
         }
         vpi_packet_dispose(&p);
     }
-    vpi_demux_close(demux);
     if (st < 0) return st;
     if (!begun)
         return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: no IDR picture", input_name(pk, v->input));
@@ -207,13 +206,13 @@ vp_status vpi_ready_read_all(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
 }
 
 /* Last key to the end of the file: where the last picture ends. */
-static vp_status read_tail(vpi_ready_video *v, vpi_demux *demux, int64_t dts, vp_error *err)
+static vp_status read_tail(vpi_ready_video *v, int64_t dts, vp_error *err)
 {
     vpi_packet p = { 0 };
     int64_t end = INT64_MIN;
-    vp_status st = vpi_demux_seek(demux, v->stream, dts, err);
+    vp_status st = vpi_demux_seek(v->demux, v->stream, dts, err);
     while (st >= 0) {
-        st = vpi_demux_read(demux, &p, err);
+        st = vpi_demux_read(v->demux, &p, err);
         if (st != VP_OK) break;
         if (p.has_pts) end = VPI_MAX(end, p.pts + VPI_MAX(p.duration, 1));
         vpi_packet_dispose(&p);
@@ -222,52 +221,55 @@ static vp_status read_tail(vpi_ready_video *v, vpi_demux *demux, int64_t dts, vp
     return st < 0 ? st : VP_OK;
 }
 
-/* Times by the file's index; the distance of decode and presentation time is that of the first key. */
-static vp_status read_index(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
+/* The first few hundred pictures: when they are shown, and how the first one is coded. */
+typedef struct video_head {
+    int64_t pts[PROBE_PACKETS], first_pts, first_dts;
+    size_t count;
+    bool begins_well; /* with an IDR picture that has both times */
+} video_head;
+
+static vp_status read_head(vpi_ready_video *v, video_head *head, vp_error *err)
 {
-    vpi_demux *demux = NULL;
     vpi_packet p = { 0 };
-    int64_t *dts = NULL, ahead = 0;
-    size_t n = 0;
-    vp_status st = open_video(pk, v, &demux, err);
-    if (st >= 0) st = vpi_demux_index(demux, v->stream, &dts, &n, err);
-    if (st >= 0 && !n) st = VP_E_UNSUPPORTED;
-    if (st >= 0) st = vpi_demux_read(demux, &p, err);
-    if (st >= 0) {
-        bool fits =
-            st == VP_OK && p.has_pts && p.has_dts && p.dts == dts[0] && vpi_ready_is_idr(p.data, p.size);
-        st = fits ? VP_OK : VP_E_UNSUPPORTED;
-        v->first = p.pts;
-        ahead = p.pts - p.dts;
+    vp_status st = VP_OK;
+    bool first = true;
+    while (st >= 0 && head->count < PROBE_PACKETS) {
+        st = vpi_demux_read(v->demux, &p, err);
+        if (st != VP_OK) break;
+        if (first) {
+            head->first_pts = p.pts;
+            head->first_dts = p.dts;
+            head->begins_well = p.has_pts && p.has_dts && vpi_ready_is_idr(p.data, p.size);
+        }
+        first = false;
+        if (p.has_pts) head->pts[head->count++] = p.pts;
+        vpi_packet_dispose(&p);
     }
-    vpi_packet_dispose(&p);
+    return st < 0 ? st : VP_OK;
+}
+
+/* Times by the file's index; the distance of decode and presentation time is that of the first key. */
+static vp_status read_index(vpi_ready_video *v, const video_head *head, vp_error *err)
+{
+    int64_t *dts = NULL, ahead = head->first_pts - head->first_dts;
+    size_t n = 0;
+    vp_status st = vpi_demux_index(v->demux, v->stream, &dts, &n, err);
+    if (st >= 0 && (!n || !head->begins_well || head->first_dts != dts[0])) st = VP_E_UNSUPPORTED;
+    v->first = head->first_pts;
     for (size_t i = 0; st >= 0 && i < n; i++) st = add_key(v, dts[i] + ahead - v->first, err);
-    if (st >= 0) st = read_tail(v, demux, dts[n - 1], err);
+    if (st >= 0) st = read_tail(v, dts[n - 1], err);
     vpi_free(dts);
-    vpi_demux_close(demux);
     return st;
 }
 
-/* How far pictures are out of order, and how close: by the first few hundred. */
-static vp_status read_order(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
+/* How far pictures are out of order, and how close. */
+static void find_order(vpi_ready_video *v, const video_head *head)
 {
-    vpi_demux *demux = NULL;
-    vpi_packet p = { 0 };
-    int64_t pts[PROBE_PACKETS];
-    size_t n = 0;
-    vp_status st = open_video(pk, v, &demux, err);
-    while (st >= 0 && n < PROBE_PACKETS) {
-        st = vpi_demux_read(demux, &p, err);
-        if (st != VP_OK) break;
-        if (p.has_pts) pts[n++] = p.pts;
-        vpi_packet_dispose(&p);
-    }
-    vpi_demux_close(demux);
-    if (st < 0) return st;
+    const int64_t *pts = head->pts;
     v->min_gap = INT64_MAX;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < head->count; i++) {
         uint32_t later = 0; /* pictures that are decoded before this one and shown after it */
-        for (size_t k = 0; k < n; k++) {
+        for (size_t k = 0; k < head->count; k++) {
             int64_t gap = pts[i] > pts[k] ? pts[i] - pts[k] : pts[k] - pts[i];
             if (k != i && gap > 0) v->min_gap = VPI_MIN(v->min_gap, gap);
             if (k < i && pts[k] > pts[i]) later++;
@@ -276,19 +278,25 @@ static vp_status read_order(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
     }
     if (v->min_gap == INT64_MAX) v->min_gap = 1;
     v->min_gap = VPI_MAX(v->min_gap / 2, 1); /* later pictures may be closer than the first ones were */
-    return VP_OK;
 }
 
-static vp_status read_times(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
+/* The reader is at the first packet; takes it over. */
+static vp_status read_times(vpi_ready *pk, vpi_ready_video *v, vpi_demux *demux, vp_error *err)
 {
+    video_head head = { .count = 0 };
     vp_error why = VP_ERROR_INIT;
-    vp_status st = read_index(pk, v, &why);
+    v->demux = demux;
+    vpi_demux_select(demux, &v->stream, 1);
+    VPI_TRY(vpi_demux_as_mp4(demux, v->stream, err));
+    VPI_TRY(read_head(v, &head, err));
+    vp_status st = read_index(v, &head, &why);
     if (st == VP_E_UNSUPPORTED) {
         st = vpi_ready_read_all(pk, v, err);
     } else if (st < 0) {
         vpi_error_copy(err, &why);
     }
-    return st < 0 ? st : read_order(pk, v, err);
+    find_order(v, &head);
+    return st < 0 ? st : VP_OK;
 }
 
 /* ---- all inputs ---- */
@@ -324,9 +332,11 @@ static vp_status scan_input(vpi_ready *pk, size_t input, vp_error *err)
     if (st >= 0 && !video && !audio)
         st = vpi_fail(err, VP_E_DATA, "INPUT_NO_VIDEO_OR_AUDIO", "%s has neither video nor audio",
                       input_name(pk, input));
-    vpi_demux_close(demux);
+    if (st >= 0 && video)
+        st = read_times(pk, &pk->video[pk->video_count - 1], demux, err);
+    else
+        vpi_demux_close(demux);
     vpi_error_key(err, input_name(pk, input));
-    if (st >= 0 && video) st = read_times(pk, &pk->video[pk->video_count - 1], err);
     /* sound is placed by the picture of its own file; a file of sound alone by its own zero */
     for (size_t i = first_audio; st >= 0 && i < pk->audio_count; i++) {
         vpi_ready_audio *a = &pk->audio[i];

@@ -5,7 +5,7 @@
 #include "package_int.h"
 
 /*
- * Segments of one track of a package job. Samples stay in the demuxer's own buffers until their segment is
+ * Segments of one track of a package job. Samples stay in the demuxer's own buffers until their fragment is
  * written: one read, one write, no copy between.
  */
 
@@ -43,11 +43,11 @@ static vp_status write_bytes(const segment_job *s, vp_object *object, vpi_segmen
     return vpi_cmaf_segment(s->in, NULL, !s->part, object, entry, err);
 }
 
-static vp_status write_segment(const segment_job *s, vp_error *err)
+/* The segment's entry and, unless it goes into a single file, its object. */
+static vp_status begin_segment(const segment_job *s, vpi_segment **out, vp_object **object, vp_error *err)
 {
     char file[32], key[1024];
     vp_object_info info = VP_OBJECT_INFO_INIT;
-    vp_object *object = NULL;
     vpi_segment *entry = vpi_ptrack_add_segment(s->track);
     if (!entry) return vpi_fail_nomem(err);
     snprintf(file, sizeof(file), "%05llu.%s", (unsigned long long)s->number + 1,
@@ -56,22 +56,40 @@ static vp_status write_segment(const segment_job *s, vp_error *err)
         return vpi_fail(err, VP_E_ARG, NULL, "key too long");
     entry->key = vpi_strdup(key);
     if (!entry->key) return vpi_fail_nomem(err);
-    if (s->part) return write_bytes(s, s->part, entry, err);
+    *out = entry;
+    if (s->part) return VP_OK;
     info.kind = VP_OBJECT_SEGMENT;
     info.key = key;
     info.content_type = vpi_content_type(s->track->container, s->track->kind, VP_OBJECT_SEGMENT);
     info.cache_control = VPI_CACHE_LONG(s->pk->prefix);
-    VPI_TRY(vp_sink_begin(s->pk->job->sink, &info, &object, err));
-    vp_status st = write_bytes(s, object, entry, err);
+    return vp_sink_begin(s->pk->job->sink, &info, object, err);
+}
+
+static vp_status commit_segment(const segment_job *s, vpi_segment *entry, vp_object *object, vp_error *err)
+{
+    vp_object_info info = VP_OBJECT_INFO_INIT;
+    VPI_TRY(vp_object_commit(object, &info.size, &info.crc32c, err));
+    entry->crc32c = info.crc32c;
+    info.kind = VP_OBJECT_SEGMENT;
+    info.key = entry->key;
+    info.content_type = vpi_content_type(s->track->container, s->track->kind, VP_OBJECT_SEGMENT);
+    info.cache_control = VPI_CACHE_LONG(s->pk->prefix);
+    info.has_crc32c = 1;
+    vpi_job_object(s->pk->job, &info);
+    return VP_OK;
+}
+
+static vp_status write_segment(const segment_job *s, vp_error *err)
+{
+    vp_object *object = NULL;
+    vpi_segment *entry = NULL;
+    VPI_TRY(begin_segment(s, &entry, &object, err));
+    vp_status st = write_bytes(s, s->part ? s->part : object, entry, err);
     if (st < 0) {
         vp_object_abort(object);
         return st;
     }
-    VPI_TRY(vp_object_commit(object, &info.size, &info.crc32c, err));
-    entry->crc32c = info.crc32c;
-    info.has_crc32c = 1;
-    vpi_job_object(s->pk->job, &info);
-    return VP_OK;
+    return object ? commit_segment(s, entry, object, err) : VP_OK;
 }
 
 /* ---- audio: read by its own writer, and by each video track that is muxed with it ---- */
@@ -305,7 +323,7 @@ vp_status vpi_ready_write_audio(vpi_ready *pk, vpi_ready_audio *a, vp_error *err
 typedef struct video_writer {
     vpi_ready *pk;
     vpi_ready_video *v;
-    vpi_packet *packets; /* of the segment being filled */
+    vpi_packet *packets; /* not written yet: a fragment, or a segment where there are transport streams */
     vpi_sample *samples;
     size_t count, packet_cap, sample_cap;
     size_t *fragments;
@@ -313,7 +331,10 @@ typedef struct video_writer {
     int64_t fragment_us; /* start of the last one */
     uint64_t all_fragments, all_samples;
     size_t segment;
-    vp_object *part;
+    uint64_t bytes; /* of the segment's samples */
+    vp_object *part, *object;
+    vpi_segment
+        *entry; /* CMAF alone: what is written of the segment so far; NULL before its first fragment */
     audio_reader audio;
     audio_segment sound;
     bool muxed;
@@ -325,47 +346,107 @@ static void video_clear(video_writer *w)
     w->count = w->fragment_count = 0;
 }
 
-static vp_status video_close_segment(video_writer *w, vp_error *err)
+/* What is held has been written. */
+static void video_done(video_writer *w)
 {
-    vpi_ready_video *v = w->v;
-    uint64_t bytes = 0;
-    vpi_segment_in in = { .setup = &v->setup,
-                          .samples = w->samples,
-                          .count = w->count,
-                          .fragments = w->fragments,
-                          .fragment_count = w->fragment_count,
-                          .start = (uint64_t)v->cuts[w->segment],
-                          .end = (uint64_t)v->cuts[w->segment + 1],
-                          .first_fragment = w->all_fragments,
-                          .first_sample = w->all_samples };
-    segment_job job = { .pk = w->pk,
-                        .track = &v->cmaf,
-                        .kind = "video",
-                        .name = v->name,
-                        .number = w->segment,
-                        .in = &in,
-                        .part = w->part };
-    if (w->pk->cmaf) VPI_TRY(write_segment(&job, err));
-    if (w->pk->ts) {
-        vpi_ts_in ts = { .video = &in, .reorder = v->reorder, .min_frame = (uint64_t)v->min_gap };
-        if (w->muxed) {
-            const vpi_ready_audio *a = &w->pk->audio[0];
-            VPI_TRY(audio_fill(&w->audio, &w->sound, w->segment,
-                               vpi_ready_audio_border(w->pk, a, w->segment + 1), err));
-            ts.audio = &w->sound.in;
-        }
-        job.track = &v->ts;
-        job.kind = "ts";
-        job.ts = &ts;
-        job.part = NULL;
-        VPI_TRY(write_segment(&job, err));
-    }
-    for (size_t i = 0; i < w->count; i++) bytes += w->samples[i].size;
+    for (size_t i = 0; i < w->count; i++) w->bytes += w->samples[i].size;
     w->all_fragments += w->fragment_count;
     w->all_samples += w->count;
-    w->segment++;
     video_clear(w);
-    vpi_ready_progress(w->pk, bytes);
+}
+
+static vpi_segment_in video_in(const video_writer *w, uint64_t start, uint64_t end)
+{
+    return (vpi_segment_in){ .setup = &w->v->setup,
+                             .samples = w->samples,
+                             .count = w->count,
+                             .fragments = w->fragments,
+                             .fragment_count = w->fragment_count,
+                             .start = start,
+                             .end = end,
+                             .first_fragment = w->all_fragments,
+                             .first_sample = w->all_samples };
+}
+
+static segment_job video_job(const video_writer *w, vpi_ptrack *track, const char *kind)
+{
+    return (
+        segment_job){ .pk = w->pk, .track = track, .kind = kind, .name = w->v->name, .number = w->segment };
+}
+
+/*
+ * The fragment that is held goes into its segment at once: memory holds one GOP of each track, not a segment.
+ */
+static vp_status video_put_fragment(video_writer *w, uint64_t end, vp_error *err)
+{
+    segment_job job = video_job(w, &w->v->cmaf, "video");
+    bool first = !w->entry;
+    vpi_segment piece = { 0 };
+    vpi_segment_in in =
+        video_in(w, first ? (uint64_t)w->v->cuts[w->segment] : (uint64_t)w->samples[0].pts, end);
+    job.part = w->part;
+    if (first) VPI_TRY(begin_segment(&job, &w->entry, &w->object, err));
+    vp_status st = vpi_cmaf_segment(&in, NULL, first && !w->part, w->part ? w->part : w->object, &piece, err);
+    for (size_t i = 0; st >= 0 && i < piece.fragment_count; i++) {
+        vpi_fragment *f = vpi_segment_add_fragment(w->entry);
+        if (!f) {
+            st = vpi_fail_nomem(err);
+        } else {
+            *f = piece.fragments[i];
+            f->offset += w->entry->bytes;
+        }
+    }
+    w->entry->bytes += piece.bytes;
+    vpi_free(piece.fragments);
+    if (st >= 0) video_done(w);
+    return st;
+}
+
+static vp_status video_close_fragments(video_writer *w, vp_error *err)
+{
+    uint64_t start = (uint64_t)w->v->cuts[w->segment], end = (uint64_t)w->v->cuts[w->segment + 1];
+    segment_job job = video_job(w, &w->v->cmaf, "video");
+    vpi_segment *entry;
+    vp_object *object;
+    VPI_TRY(video_put_fragment(w, end, err));
+    entry = w->entry;
+    object = w->object;
+    entry->start = start;
+    entry->ticks = end - start;
+    w->entry = NULL;
+    w->object = NULL;
+    return object ? commit_segment(&job, entry, object, err) : VP_OK;
+}
+
+/* Both forms of a whole segment. */
+static vp_status video_close_whole(video_writer *w, vp_error *err)
+{
+    vpi_ready_video *v = w->v;
+    vpi_segment_in in = video_in(w, (uint64_t)v->cuts[w->segment], (uint64_t)v->cuts[w->segment + 1]);
+    vpi_ts_in ts = { .video = &in, .reorder = v->reorder, .min_frame = (uint64_t)v->min_gap };
+    segment_job job = video_job(w, &v->cmaf, "video");
+    job.in = &in;
+    if (w->pk->cmaf) VPI_TRY(write_segment(&job, err));
+    if (w->muxed) {
+        const vpi_ready_audio *a = &w->pk->audio[0];
+        VPI_TRY(audio_fill(&w->audio, &w->sound, w->segment, vpi_ready_audio_border(w->pk, a, w->segment + 1),
+                           err));
+        ts.audio = &w->sound.in;
+    }
+    job.track = &v->ts;
+    job.kind = "ts";
+    job.ts = &ts;
+    VPI_TRY(write_segment(&job, err));
+    video_done(w);
+    return VP_OK;
+}
+
+static vp_status video_close_segment(video_writer *w, vp_error *err)
+{
+    VPI_TRY(w->pk->ts ? video_close_whole(w, err) : video_close_fragments(w, err));
+    w->segment++;
+    vpi_ready_progress(w->pk, w->bytes);
+    w->bytes = 0;
     return VP_OK;
 }
 
@@ -377,6 +458,7 @@ static vp_status take_picture(video_writer *w, vpi_packet *p, vp_error *err)
     bool cut = idr && w->segment + 1 < w->pk->segments && pts == v->cuts[w->segment + 1];
     if (cut) VPI_TRY(video_close_segment(w, err));
     bool gop = idr && us - w->fragment_us + 2000 >= (int64_t)w->pk->job->settings.transcode.gop_ms * 1000;
+    if (gop && w->count && !w->pk->ts) VPI_TRY(video_put_fragment(w, (uint64_t)pts, err));
     if (!w->count || gop) {
         if (!VPI_GROW(w->fragments, w->fragment_count, w->fragment_cap)) return vpi_fail_nomem(err);
         w->fragments[w->fragment_count++] = w->count;
@@ -416,24 +498,21 @@ static vp_status video_all(video_writer *w, vpi_demux *demux, vp_error *err)
 vp_status vpi_ready_write_video(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
 {
     video_writer w = { .pk = pk, .v = v, .muxed = pk->mux_audio };
-    vpi_demux *demux = NULL;
-    vp_status st = vpi_demux_open(pk->job->context, pk->job->renditions[v->input].source, NULL, pk->job->stop,
-                                  &demux, err);
-    if (st >= 0) vpi_demux_select(demux, &v->stream, 1);
-    if (st >= 0) st = vpi_demux_as_mp4(demux, v->stream, err);
+    vp_status st = vpi_ready_rewind(pk, v, err);
     if (st >= 0 && w.muxed) {
         w.audio = (audio_reader){ .pk = pk, .a = &pk->audio[0] };
         st = audio_open(&w.audio, err);
     }
     if (st >= 0 && pk->single_file) st = begin_part(pk, v->name, &w.part, err);
-    if (st >= 0) st = video_all(&w, demux, err);
+    if (st >= 0) st = video_all(&w, v->demux, err);
     video_clear(&w);
+    vp_object_abort(w.object);
     vpi_free(w.packets);
     vpi_free(w.samples);
     vpi_free(w.fragments);
     audio_free(&w.sound);
     audio_close(&w.audio);
-    vpi_demux_close(demux);
+    v->demux = vpi_demux_close(v->demux);
     if (st < 0)
         vp_object_abort(w.part);
     else if (w.part)

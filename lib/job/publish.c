@@ -174,6 +174,8 @@ static vp_status finish(vp_job *job, const vpi_output *o, vp_error *err)
     VPI_TRY(vpi_plan_collect(job->plan, job->work, &p, NULL, err));
     vp_status st = vpi_plan_compose(job->plan, job->work, job->sink, p, vpi_job_object, job, job->stop, err);
     if (st >= 0) st = vpi_output_publish(o, p, err);
+    /* objects of finished tasks are gone or damaged: the next run makes them anew */
+    if (st == VP_E_DATA) vpi_work_sweep(job->work, NULL);
     if (st < 0) {
         vp_presentation_unref(p);
         return st;
@@ -200,6 +202,7 @@ static vp_status publish(vp_job *job, vp_error *err)
         pthread_mutex_lock(&job->lock);
         job->presentation = there;
         pthread_mutex_unlock(&job->lock);
+        VPI_TRY(vpi_output_player(&o, there, err));
         vpi_work_sweep(job->work, NULL);
         return VP_END;
     }

@@ -33,13 +33,14 @@ vp_ladder *vp_ladder_unref(vp_ladder *ladder)
 
 void vp_rung_init(vp_rung *rung)
 {
+    if (!rung) return;
     memset(rung, 0, sizeof(*rung));
     rung->struct_size = (uint32_t)sizeof(*rung);
 }
 
 void vp_ladder_options_init(vp_ladder_options *options)
 {
-    *options = (vp_ladder_options)VP_LADDER_OPTIONS_INIT;
+    if (options) *options = (vp_ladder_options)VP_LADDER_OPTIONS_INIT;
 }
 
 uint32_t vp_ladder_count(const vp_ladder *ladder)

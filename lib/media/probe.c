@@ -405,6 +405,7 @@ static vp_status probe_head(vpi_demux *d, const vpi_limits *limits, vp_media **o
     VPI_GO(sample_head(d, limits, stats, &whole, err));
     for (size_t i = 0; i < n; i++) {
         if (!stats[i]) continue;
+        if (!whole) vpi_stats_cut(stats[i]);
         vpi_stats_finish(stats[i], &results[i]);
         vpi_report_track(&media->m.tracks[i], &results[i], false);
         if (whole && results[i].has_times) media->m.tracks[i].end = results[i].end;

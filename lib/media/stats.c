@@ -4,6 +4,7 @@
 #include "media/stats_int.h"
 
 #define REORDER 64u         /* pictures; H.264 and HEVC allow 16 */
+#define REORDER_MOST 17u    /* H.264 A.3.1: no picture waits for more than 16 others */
 #define SAMPLES 4096u       /* kept of the line (number, time); halved when full */
 #define JUMP_S 10           /* see vpi_stats_options.jumps_forward */
 #define BACK_DTS_S 1        /* decoding times never run back; this much is not jitter of a writer */
@@ -477,6 +478,12 @@ vpi_stats *vpi_stats_free(vpi_stats *s)
     if (s) vpi_free(s->r.keyframes);
     vpi_free(s);
     return NULL;
+}
+
+void vpi_stats_cut(vpi_stats *s)
+{
+    while (s->heap_size > REORDER_MOST) show(s, heap_pop(s));
+    s->heap_size = 0;
 }
 
 void vpi_stats_finish(vpi_stats *s, vpi_stats_result *result)

@@ -50,6 +50,8 @@ vpi_stats *vpi_stats_new(const vpi_stats_options *options);           /* NULL on
 vpi_stats *vpi_stats_free(vpi_stats *stats);                          /* NULL is allowed */
 bool vpi_stats_add(vpi_stats *stats, const vpi_stats_packet *packet); /* false on no memory */
 bool vpi_stats_started(const vpi_stats *stats); /* has a packet with a time been added? */
+/* Before finish, when packets stop in the middle of the file: the last pictures may lack some shown between them. */
+void vpi_stats_cut(vpi_stats *stats);
 /* Once, after the last packet. */
 void vpi_stats_finish(vpi_stats *stats, vpi_stats_result *result);
 

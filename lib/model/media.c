@@ -128,17 +128,19 @@ static const char *or_else(const char *text, const char *other)
 
 void vp_media_info_init(vp_media_info *info)
 {
-    *info = (vp_media_info)VP_MEDIA_INFO_INIT;
+    if (info) *info = (vp_media_info)VP_MEDIA_INFO_INIT;
 }
 
 void vp_video_info_init(vp_video_info *info)
 {
+    if (!info) return;
     memset(info, 0, sizeof(*info));
     info->struct_size = (uint32_t)sizeof(*info);
 }
 
 void vp_audio_info_init(vp_audio_info *info)
 {
+    if (!info) return;
     memset(info, 0, sizeof(*info));
     info->struct_size = (uint32_t)sizeof(*info);
 }

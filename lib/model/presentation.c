@@ -116,18 +116,21 @@ void vpi_ptrack_folder(const vpi_ptrack *t, char to[1024])
 
 void vp_presentation_info_init(vp_presentation_info *info)
 {
+    if (!info) return;
     memset(info, 0, sizeof(*info));
     info->struct_size = (uint32_t)sizeof(*info);
 }
 
 void vp_track_info_init(vp_track_info *info)
 {
+    if (!info) return;
     memset(info, 0, sizeof(*info));
     info->struct_size = (uint32_t)sizeof(*info);
 }
 
 void vp_segment_info_init(vp_segment_info *info)
 {
+    if (!info) return;
     memset(info, 0, sizeof(*info));
     info->struct_size = (uint32_t)sizeof(*info);
 }

@@ -28,18 +28,20 @@
 #define assert_ok(call) assert_status(VP_OK, call)
 #define assert_status(want, call) assert_status_at((want), (call), #call, __FILE__, __LINE__)
 
-static inline void assert_status_at(vp_status want, vp_status got, const char *call, const char *file, int line)
+static inline void assert_status_at(vp_status want, vp_status got, const char *call, const char *file,
+                                    int line)
 {
     if (got == want) return;
     print_error("%s: %s, not %s\n", call, vp_status_name(got), vp_status_name(want));
     _fail(file, line);
 }
 
-static inline void assert_no_error_at(vp_status want, vp_status got, const vp_error *err, const char *file, int line)
+static inline void assert_no_error_at(vp_status want, vp_status got, const vp_error *err, const char *file,
+                                      int line)
 {
     if (got == want) return;
-    print_error("%s %s, not %s (op %s, key %s): %s\n", vp_status_name(got), err->reason, vp_status_name(want), err->op,
-                err->key, err->message);
+    print_error("%s %s, not %s (op %s, key %s): %s\n", vp_status_name(got), err->reason, vp_status_name(want),
+                err->op, err->key, err->message);
     _fail(file, line);
 }
 /* The same for a call that fills err, and says what is in it. */
@@ -93,10 +95,12 @@ static inline bool clip_make(int seconds, clip *to)
     int fd = mkstemp(path);
     if (fd < 0) return false;
     close(fd);
-    snprintf(command, sizeof(command),
-             "ffmpeg -nostdin -v error -y -f lavfi -i testsrc2=s=320x180:r=25:d=%d -f lavfi -i sine=f=440:r=48000:d=%d "
-             "-c:v libx264 -preset ultrafast -g 25 -c:a aac -b:a 64k -map_metadata -1 -fflags +bitexact -f mp4 %s",
-             seconds, seconds, path);
+    snprintf(
+        command, sizeof(command),
+        "ffmpeg -nostdin -v error -y -f lavfi -i testsrc2=s=320x180:r=25:d=%d -f lavfi -i "
+        "sine=f=440:r=48000:d=%d "
+        "-c:v libx264 -preset ultrafast -g 25 -c:a aac -b:a 64k -map_metadata -1 -fflags +bitexact -f mp4 %s",
+        seconds, seconds, path);
     bool ok = system(command) == 0 && clip_load(path, to);
     unlink(path);
     return ok;
@@ -157,9 +161,12 @@ static inline int room_open(void **state)
     if (!r) return -1;
     o.threads = 2;
     vp_error_init(&r->err);
-    return vp_context_new(&o, &r->context, NULL) == VP_OK && vp_sink_memory(r->context, &r->sink, NULL) == VP_OK &&
-                   vp_store_memory(r->context, &r->work, NULL) == VP_OK && vp_queue_new(&r->queue, NULL) == VP_OK &&
-                   (!the_clip.size || vp_source_memory(r->context, the_clip.data, the_clip.size, &r->source, NULL) == VP_OK)
+    return vp_context_new(&o, &r->context, NULL) == VP_OK &&
+                   vp_sink_memory(r->context, &r->sink, NULL) == VP_OK &&
+                   vp_store_memory(r->context, &r->work, NULL) == VP_OK &&
+                   vp_queue_new(&r->queue, NULL) == VP_OK &&
+                   (!the_clip.size ||
+                    vp_source_memory(r->context, the_clip.data, the_clip.size, &r->source, NULL) == VP_OK)
                ? 0
                : -1;
 }
@@ -181,8 +188,10 @@ static inline int room_close(void **state)
 static inline void room_start(room *r, const char *settings)
 {
     r->job = vp_job_unref(r->job);
-    assert_end(VP_OK, vp_job_new_json(r->context, r->source, r->sink, r->work, r->queue, 0, settings, &r->job, &r->err),
-               &r->err);
+    assert_end(
+        VP_OK,
+        vp_job_new_json(r->context, r->source, r->sink, r->work, r->queue, 0, settings, &r->job, &r->err),
+        &r->err);
     assert_end(VP_OK, vp_job_start(r->job, &r->err), &r->err);
 }
 

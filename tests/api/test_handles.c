@@ -20,10 +20,10 @@ typedef struct hold {
     void *(*unref)(void *);
 } hold;
 
-#define UNREF(type) \
-    static void *drop_##type(void *handle) \
-    { \
-        return vp_##type##_unref(handle); \
+#define UNREF(type)                                                                                          \
+    static void *drop_##type(void *handle)                                                                   \
+    {                                                                                                        \
+        return vp_##type##_unref(handle);                                                                    \
     }
 UNREF(context)
 UNREF(source)
@@ -45,7 +45,8 @@ static void shuffle(hold *list, size_t count)
     }
 }
 
-static const char *const ladder_text = "{\"rungs\":[{\"name\":\"240p\",\"width\":320,\"height\":180,\"kbps\":300}]}";
+static const char *const ladder_text =
+    "{\"rungs\":[{\"name\":\"240p\",\"width\":320,\"height\":180,\"kbps\":300}]}";
 
 /* how: 0 the job never starts, 1 it ended, 2 it runs while the handles go. */
 static void drop_in_any_order(int how)
@@ -124,7 +125,8 @@ static void on_release(void *user)
     ((ends *)user)->released++;
 }
 
-static vp_status read_nothing(void *user, uint64_t offset, void *data, size_t capacity, size_t *got, vp_error *err)
+static vp_status read_nothing(void *user, uint64_t offset, void *data, size_t capacity, size_t *got,
+                              vp_error *err)
 {
     (void)user;
     (void)offset;
@@ -193,9 +195,9 @@ static void first_cause_stays(void **state)
 
 /* ---- fork ---- */
 
-#define CHILD(what) \
-    do { \
-        if (!(what)) _exit(__LINE__ % 200 + 1); \
+#define CHILD(what)                                                                                          \
+    do {                                                                                                     \
+        if (!(what)) _exit(__LINE__ % 200 + 1);                                                              \
     } while (0)
 
 static void child_of(room *r, vp_cancel *cancel)
@@ -271,7 +273,7 @@ static void fork_while_running(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_order), TEST(a_reference_more),    TEST(release_once),
+        cmocka_unit_test(any_order),         TEST(a_reference_more),   TEST(release_once),
         cmocka_unit_test(first_cause_stays), TEST(fork_while_running),
     };
     int rc = clips_open();

@@ -172,7 +172,9 @@ static void events_as_json(void **state)
     vp_bytes *line = NULL;
     uint64_t tag = 0;
     bool done = false;
-    assert_end(VP_OK, vp_job_new_json(r->context, r->source, r->sink, NULL, r->queue, 99, QUICK, &r->job, &r->err), &r->err);
+    assert_end(VP_OK,
+               vp_job_new_json(r->context, r->source, r->sink, NULL, r->queue, 99, QUICK, &r->job, &r->err),
+               &r->err);
     assert_ok(vp_job_start(r->job, NULL));
     while (!done) {
         assert_ok(vp_queue_next_json(r->queue, 60000, &tag, &line, &r->err));

@@ -55,8 +55,10 @@ static void two_jobs(void **state)
     assert_int_equal(pthread_create(&thread, NULL, read_main, &rd), 0);
     for (int i = 0; i < 2; i++) {
         assert_ok(vp_sink_memory(r->context, &sinks[i], NULL));
-        assert_end(VP_OK, vp_job_new_json(r->context, r->source, sinks[i], NULL, r->queue, (uint64_t)i, TINY, &jobs[i],
-                                          &r->err), &r->err);
+        assert_end(VP_OK,
+                   vp_job_new_json(r->context, r->source, sinks[i], NULL, r->queue, (uint64_t)i, TINY,
+                                   &jobs[i], &r->err),
+                   &r->err);
         assert_end(VP_OK, vp_job_start(jobs[i], &r->err), &r->err);
     }
     for (int i = 0; i < 2; i++) assert_end(VP_OK, vp_job_wait(jobs[i], -1, &r->err), &r->err);
@@ -154,7 +156,8 @@ static void many_askers(void **state)
     room *r = *state;
     pthread_t threads[4];
     room_start(r, TINY);
-    for (int i = 0; i < 4; i++) assert_int_equal(pthread_create(&threads[i], NULL, ask_main, vp_job_ref(r->job)), 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, ask_main, vp_job_ref(r->job)), 0);
     for (int i = 0; i < 4; i++) {
         void *result = NULL;
         pthread_join(threads[i], &result);

@@ -4,15 +4,15 @@
 #include "api/host.h"
 
 /* With and without an error to fill. */
-#define NO(call_with) \
-    do { \
-        vp_error *e = &r->err; \
-        assert_status(VP_E_ARG, call_with); \
-        assert_int_equal(r->err.status, VP_E_ARG); \
-        assert_string_equal(r->err.reason, "ARG"); \
-        assert_true(r->err.message[0] != 0); \
-        e = NULL; \
-        assert_status(VP_E_ARG, call_with); \
+#define NO(call_with)                                                                                        \
+    do {                                                                                                     \
+        vp_error *e = &r->err;                                                                               \
+        assert_status(VP_E_ARG, call_with);                                                                  \
+        assert_int_equal(r->err.status, VP_E_ARG);                                                           \
+        assert_string_equal(r->err.reason, "ARG");                                                           \
+        assert_true(r->err.message[0] != 0);                                                                 \
+        e = NULL;                                                                                            \
+        assert_status(VP_E_ARG, call_with);                                                                  \
     } while (0)
 
 static void version_and_base(void **state)
@@ -255,8 +255,8 @@ static void media_and_ladder(void **state)
     assert_null(media);
 }
 
-static const char *const empty_title =
-    "{\"vodpipe\":1,\"version\":\"a1\",\"request\":\"\",\"duration\":{\"ticks\":\"90000\",\"timescale\":90000},\"tracks\":[]}";
+static const char *const empty_title = "{\"vodpipe\":1,\"version\":\"a1\",\"request\":\"\",\"duration\":{"
+                                       "\"ticks\":\"90000\",\"timescale\":90000},\"tracks\":[]}";
 
 static void presentations(void **state)
 {
@@ -392,6 +392,7 @@ static void plans(void **state)
     NO(vp_task_run(r->context, NULL, "video-0001", r->source, r->work, r->sink, NULL, NULL, e));
     NO(vp_plan_next(NULL, r->work, name, sizeof(name), e));
     NO(vp_plan_done(NULL, r->work, &done, e));
+    NO(vp_plan_claim(r->context, NULL, r->sink, 0, e));
     NO(vp_plan_finish(r->context, NULL, NULL, NULL, NULL, e));
     assert_null(plan);
     assert_null(bytes);
@@ -468,7 +469,8 @@ static void all_functions(void **state)
     text = calloc(1, c.size + 1);
     assert_non_null(text);
     memcpy(text, c.data, c.size);
-    snprintf(command, sizeof(command), "sed -n 's/^VP_API .*[ *]\\(vp_[a-z0-9_]*\\)(.*/\\1(/p' %s/include/vodpipe/*.h", src);
+    snprintf(command, sizeof(command),
+             "sed -n 's/^VP_API .*[ *]\\(vp_[a-z0-9_]*\\)(.*/\\1(/p' %s/include/vodpipe/*.h", src);
     f = popen(command, "r");
     assert_non_null(f);
     while (fgets(line, sizeof(line), f)) {
@@ -498,8 +500,9 @@ static int open_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(version_and_base), TEST(sources),  TEST(sinks),  TEST(stores), TEST(media_and_ladder), TEST(presentations),
-        TEST(packager),         TEST(verify),   TEST(plans),  TEST(jobs),   TEST(all_functions),
+        TEST(version_and_base), TEST(sources),  TEST(sinks),  TEST(stores), TEST(media_and_ladder),
+        TEST(presentations),    TEST(packager), TEST(verify), TEST(plans),  TEST(jobs),
+        TEST(all_functions),
     };
     return cmocka_run_group_tests_name("nulls", tests, NULL, NULL);
 }

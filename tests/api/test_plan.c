@@ -51,7 +51,8 @@ static void *work_main(void *arg)
             continue;
         }
         if (st == VP_OK)
-            st = vp_task_run(w->r->context, w->plan, name, w->r->source, w->r->work, w->r->sink, NULL, NULL, NULL);
+            st = vp_task_run(w->r->context, w->plan, name, w->r->source, w->r->work, w->r->sink, NULL, NULL,
+                             NULL);
         if (st < 0) return (void *)(intptr_t)st;
         w->ran += st == VP_OK;
     }
@@ -82,6 +83,7 @@ static void own_threads(void **state)
     assert_string_equal(vp_plan_hash(p.plan), vp_plan_hash(copy));
     vp_bytes_unref(json);
     vp_bytes_unref(again);
+    assert_end(VP_OK, vp_plan_claim(r->context, copy, r->sink, 0, &r->err), &r->err);
     /* too early */
     o.sink = r->sink;
     o.work = r->work;
@@ -106,10 +108,12 @@ static void own_threads(void **state)
     vp_task_info info;
     vp_task_info_init(&info);
     assert_ok(vp_plan_get_task(copy, 0, &info, NULL));
-    assert_status(VP_END, vp_task_run(r->context, copy, info.name, r->source, r->work, r->sink, NULL, NULL, NULL));
+    assert_status(VP_END,
+                  vp_task_run(r->context, copy, info.name, r->source, r->work, r->sink, NULL, NULL, NULL));
     assert_end(VP_OK, vp_plan_finish(r->context, copy, &o, &out, &missing, &r->err), &r->err);
     assert_null(missing);
     vp_presentation_unref(out);
+    assert_status(VP_END, vp_plan_claim(r->context, copy, r->sink, 0, NULL));
     /* a job of the same settings */
     assert_ok(vp_sink_memory(r->context, &other, NULL));
     vp_transcode_options t = VP_TRANSCODE_OPTIONS_INIT;
@@ -128,13 +132,13 @@ static void own_threads(void **state)
     drop_plan(&p);
 }
 
-#define NO(call_with) \
-    do { \
-        vp_error *e = &r->err; \
-        assert_status(VP_E_ARG, call_with); \
-        assert_int_equal(r->err.status, VP_E_ARG); \
-        e = NULL; \
-        assert_status(VP_E_ARG, call_with); \
+#define NO(call_with)                                                                                        \
+    do {                                                                                                     \
+        vp_error *e = &r->err;                                                                               \
+        assert_status(VP_E_ARG, call_with);                                                                  \
+        assert_int_equal(r->err.status, VP_E_ARG);                                                           \
+        e = NULL;                                                                                            \
+        assert_status(VP_E_ARG, call_with);                                                                  \
     } while (0)
 
 static void missing_arguments(void **state)
@@ -181,6 +185,8 @@ static void missing_arguments(void **state)
     o.sink = r->sink;
     NO(vp_plan_finish(r->context, p.plan, &o, &out, &bytes, e));
     o.work = r->work;
+    NO(vp_plan_claim(NULL, p.plan, r->sink, 0, e));
+    NO(vp_plan_claim(r->context, p.plan, NULL, 0, e));
     NO(vp_plan_finish(NULL, p.plan, &o, &out, &bytes, e));
     assert_null(plan);
     assert_null(bytes);

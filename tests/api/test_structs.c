@@ -30,7 +30,10 @@ typedef struct row {
     const void *macro; /* NULL: no macro */
 } row;
 
-#define ROW(type, macro, size64) { #type, sizeof(type), size64, (init_fn)type##_init, macro }
+#define ROW(type, macro, size64)                                                                             \
+    {                                                                                                        \
+#type, sizeof(type), size64, (init_fn)type##_init, macro                                             \
+    }
 
 static const row rows[] = {
     ROW(vp_error, &error_macro, 800),
@@ -151,7 +154,8 @@ static vp_status edge_context(room *r, const void *value)
     return st;
 }
 
-static vp_status nothing_read(void *user, uint64_t offset, void *data, size_t capacity, size_t *got, vp_error *err)
+static vp_status nothing_read(void *user, uint64_t offset, void *data, size_t capacity, size_t *got,
+                              vp_error *err)
 {
     (void)user;
     (void)offset;
@@ -334,7 +338,8 @@ static vp_status edge_probe(room *r, const void *value)
     vp_media *media = NULL;
     vp_status st = vp_probe(r->context, r->source, value, NULL, &media, &r->err);
     vp_media_unref(media);
-    return st == VP_E_VERSION || st == VP_E_ARG ? st : VP_OK; /* the source is no film, or media is built out */
+    return st == VP_E_VERSION || st == VP_E_ARG ? st
+                                                : VP_OK; /* the source is no film, or media is built out */
 }
 
 /* Structs of all versions end where a pointer may begin: only such sizes exist. */
@@ -354,7 +359,8 @@ static void check_edge(room *r, const edge *e)
         }
         block = resized(e->value, e->size, size);
         st = e->call(r, block);
-        if (size >= e->least && st != VP_OK) fail_msg("%s of %zu bytes: %s", e->name, size, vp_status_name(st));
+        if (size >= e->least && st != VP_OK)
+            fail_msg("%s of %zu bytes: %s", e->name, size, vp_status_name(st));
         if (size < e->least && st != VP_OK && st != VP_E_ARG)
             fail_msg("%s of %zu bytes: %s", e->name, size, vp_status_name(st));
         if (size > e->size) { /* something unknown is asked for */
@@ -413,13 +419,16 @@ static void edges(void **state)
     };
     assert_ok(vp_source_memory(r->context, "no film", 7, &r->source, &r->err));
     job.source = r->source;
-    for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) check_edge(r, &list[i]);
+    size_t count = sizeof(list) / sizeof(list[0]);
+    if (!vp_feature("media")) count--; /* a probe that is built out looks at nothing */
+    for (size_t i = 0; i < count; i++) check_edge(r, &list[i]);
 }
 
 /* ---- results in shorter structs ---- */
 
 static const char *const presentation_text =
-    "{\"vodpipe\":1,\"version\":\"a1\",\"request\":\"\",\"duration\":{\"ticks\":\"90000\",\"timescale\":90000},\"tracks\":[]}";
+    "{\"vodpipe\":1,\"version\":\"a1\",\"request\":\"\",\"duration\":{\"ticks\":\"90000\",\"timescale\":"
+    "90000},\"tracks\":[]}";
 
 /* A getter writes struct_size bytes and not one more, and leaves struct_size as it is. */
 static void short_results(void **state)
@@ -458,7 +467,10 @@ static void short_results(void **state)
 /* A longer struct of a newer host: what the library does not know stays untouched. */
 static void long_results(void **state)
 {
-    struct { vp_presentation_info info; uint8_t tail[16]; } big;
+    struct {
+        vp_presentation_info info;
+        uint8_t tail[16];
+    } big;
     uint8_t tail[16];
     vp_presentation *p = NULL;
     (void)state;

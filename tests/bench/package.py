@@ -92,12 +92,16 @@ def peer(paths, out):
                    "-var_stream_map", " ".join(streams + ["a:0,name:audio,agroup:a"]), f"{out}/%v/index.m3u8"]
 
 
-def once(name, commands, work):
-    """One run on a quiet disk: what was written before is gone or durable."""
-    out = os.path.join(work, "out")
-    shutil.rmtree(out, ignore_errors=True)
+def once(name, commands, work, number):
+    """One run on a quiet disk, into a folder of its own. Old output is emptied but stays: ext4 looks for long at
+    inodes that were freed a moment ago."""
+    out = os.path.join(work, f"{number}-{name}")
     os.sync()
-    return measure.run(commands[name](out))
+    result = measure.run(commands[name](out))
+    for folder, _, files in os.walk(out):
+        for file in files:
+            os.truncate(os.path.join(folder, file), 0)
+    return result
 
 
 def medians(runs):
@@ -139,9 +143,9 @@ def main():
     with tempfile.TemporaryDirectory(prefix="vodpipe-package-", dir=cache) as work:
         into_cache(paths)
         conditions = measure.conditions()
-        for _ in range(o.runs):
+        for number in range(o.runs):
             for name in commands:
-                results[name]["runs"].append(once(name, commands, work))
+                results[name]["runs"].append(once(name, commands, work, number))
     for r in results.values():
         r["median"] = medians(r["runs"])
     if o.json:

@@ -27,9 +27,9 @@ typedef struct faulty {
     pthread_mutex_t lock;
     unsigned calls[CALL_KINDS];
     call_kind fail_kind;
-    unsigned fail_at; /* 0: never */
-    bool silent;      /* fails without a word in vp_error */
-    unsigned open;    /* begun and neither committed nor aborted */
+    unsigned fail_at;  /* 0: never */
+    bool silent;       /* fails without a word in vp_error */
+    unsigned open;     /* begun and neither committed nor aborted */
     bool master_first; /* master.m3u8 was there when the call failed */
     bool failed;
     stored *first;
@@ -148,7 +148,8 @@ static inline void faulty_release(void *user)
     pthread_mutex_unlock(&f->lock);
 }
 
-static inline vp_status faulty_read(void *user, uint64_t offset, void *data, size_t capacity, size_t *got, vp_error *err)
+static inline vp_status faulty_read(void *user, uint64_t offset, void *data, size_t capacity, size_t *got,
+                                    vp_error *err)
 {
     faulty *f = user;
     vp_status st = faulty_call(f, CALL_READ, err);

@@ -193,5 +193,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = { TEST(limit_of_size), TEST(limit_of_work), TEST(small_disk) };
     int rc = clips_open();
-    return rc ? clips_close(rc) : clips_close(cmocka_run_group_tests_name("disk full", tests, make_root, drop_root));
+    return rc ? clips_close(rc)
+              : clips_close(cmocka_run_group_tests_name("disk full", tests, make_root, drop_root));
 }

@@ -48,16 +48,32 @@ static void try_kind(room *r, call_kind kind, bool silent)
 {
     unsigned calls[CALL_KINDS], tries = 0;
     count_calls(r, calls);
-    for (unsigned n = 1; n <= calls[kind]; n = next_try(n, calls[kind]), tries++) one_failure(r, kind, n, silent);
+    for (unsigned n = 1; n <= calls[kind]; n = next_try(n, calls[kind]), tries++)
+        one_failure(r, kind, n, silent);
     print_message("%s: %u of %u calls\n", call_names[kind], tries, calls[kind]);
     assert_true(tries > 0);
 }
 
-static void begin_fails(void **state) { try_kind(*state, CALL_BEGIN, false); }
-static void write_fails(void **state) { try_kind(*state, CALL_WRITE, false); }
-static void commit_fails(void **state) { try_kind(*state, CALL_COMMIT, false); }
-static void flush_fails(void **state) { try_kind(*state, CALL_FLUSH, false); }
-static void silent_failure(void **state) { try_kind(*state, CALL_COMMIT, true); }
+static void begin_fails(void **state)
+{
+    try_kind(*state, CALL_BEGIN, false);
+}
+static void write_fails(void **state)
+{
+    try_kind(*state, CALL_WRITE, false);
+}
+static void commit_fails(void **state)
+{
+    try_kind(*state, CALL_COMMIT, false);
+}
+static void flush_fails(void **state)
+{
+    try_kind(*state, CALL_FLUSH, false);
+}
+static void silent_failure(void **state)
+{
+    try_kind(*state, CALL_COMMIT, true);
+}
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, room_open, room_close)
 

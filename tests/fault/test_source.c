@@ -50,8 +50,14 @@ static void try_reads(room *r, bool silent)
     print_message("%u of %u reads\n", tries, reads);
 }
 
-static void reads_fail(void **state) { try_reads(*state, false); }
-static void reads_fail_silently(void **state) { try_reads(*state, true); }
+static void reads_fail(void **state)
+{
+    try_reads(*state, false);
+}
+static void reads_fail_silently(void **state)
+{
+    try_reads(*state, true);
+}
 
 static void short_reads(void **state)
 {
@@ -91,7 +97,8 @@ typedef struct liar {
 
 enum { SAYS_MORE, SAYS_NOTHING, SAYS_POSITIVE, SAYS_UNKNOWN, SIZE_TOO_LARGE, LIES };
 
-static vp_status liar_read(void *user, uint64_t offset, void *data, size_t capacity, size_t *got, vp_error *err)
+static vp_status liar_read(void *user, uint64_t offset, void *data, size_t capacity, size_t *got,
+                           vp_error *err)
 {
     liar *l = user;
     size_t n = offset < l->clip->size ? l->clip->size - (size_t)offset : 0;
@@ -147,7 +154,9 @@ static void nonsense(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { TEST(reads_fail), TEST(reads_fail_silently), TEST(short_reads), TEST(nonsense) };
+    const struct CMUnitTest tests[] = { TEST(reads_fail), TEST(reads_fail_silently), TEST(short_reads),
+                                        TEST(nonsense) };
     int rc = clips_open();
-    return rc ? clips_close(rc) : clips_close(cmocka_run_group_tests_name("source faults", tests, NULL, NULL));
+    return rc ? clips_close(rc)
+              : clips_close(cmocka_run_group_tests_name("source faults", tests, NULL, NULL));
 }

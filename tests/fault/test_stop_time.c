@@ -5,7 +5,7 @@
 #include "fault/faulty.h"
 
 #define ALLOWED_MS 3000
-#define SLOW "{\"preset\":\"veryslow\",\"ladder\":\"240p\",\"segment\":2,\"gop\":2}"
+#define SLOW "{\"preset\":\"medium\",\"ladder\":\"240p\",\"segment\":2,\"gop\":2}"
 
 static uint32_t seed = 19650801;
 
@@ -28,6 +28,8 @@ static void stop_times(void **state)
         int64_t start;
         vp_sink_unref(r->sink);
         assert_ok(vp_sink_memory(r->context, &r->sink, NULL));
+        vp_store_unref(r->work);
+        assert_ok(vp_store_memory(r->context, &r->work, NULL));
         room_start(r, SLOW);
         sleep_ms(next_random((uint32_t)length + 1));
         start = now_ms();
@@ -42,8 +44,8 @@ static void stop_times(void **state)
         assert_int_equal(thread_count_settled(before), before);
         if (i % 2) assert_int_equal(store_count(r->work), 0);
     }
-    print_message("a job of %d ms: stopped %d of %d, %d ms at most, %d ms on average\n", (int)length, stopped, rounds,
-                  (int)most, (int)(sum / rounds));
+    print_message("a job of %d ms: stopped %d of %d, %d ms at most, %d ms on average\n", (int)length, stopped,
+                  rounds, (int)most, (int)(sum / rounds));
     assert_true(most < ALLOWED_MS);
 }
 
@@ -79,7 +81,8 @@ static void interrupt(void *user)
     pthread_mutex_unlock(&b->lock);
 }
 
-static vp_status blocking_read(void *user, uint64_t offset, void *data, size_t capacity, size_t *got, vp_error *err)
+static vp_status blocking_read(void *user, uint64_t offset, void *data, size_t capacity, size_t *got,
+                               vp_error *err)
 {
     blocker *b = user;
     block(b);
@@ -204,7 +207,8 @@ static void probe_stops(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { TEST(stop_times), TEST(source_blocks), TEST(sink_blocks), TEST(probe_stops) };
+    const struct CMUnitTest tests[] = { TEST(stop_times), TEST(source_blocks), TEST(sink_blocks),
+                                        TEST(probe_stops) };
     int rc = clips_open();
     return rc ? clips_close(rc) : clips_close(cmocka_run_group_tests_name("stop time", tests, NULL, NULL));
 }

@@ -433,15 +433,13 @@ class Checker:
             for key, _, _ in r.segments[len(t.segments):]:
                 self.loader.exists(key, r.where)
         # ISO/IEC 23009-1 5.3.5.2: with minBufferTime at this rate in the buffer playback never starves.
-        sizes, durations = [s.size for s in t.segments], [s.end - s.start for s in t.segments]
-        for i in range(len(sizes)):
-            size, span = 0, self.mpd.min_buffer
-            for j in range(i, len(sizes)):
-                size, span = size + sizes[j], span + durations[j]
-                if size * 8 > r.bandwidth * span:
-                    ck.fail("P14", r.where, "bandwidth %d starves %s: %d bits in %.2f s"
-                            % (r.bandwidth, t.segments[j].key, size * 8, float(span)))
-                    return
+        debt = 0    # the most bits that any run of segments up to here is behind
+        for s in t.segments:
+            debt = max(debt, 0) + s.size * 8 - r.bandwidth * (s.end - s.start)
+            if debt > r.bandwidth * self.mpd.min_buffer:
+                ck.fail("P14", r.where, "bandwidth %d starves %s: %d bits too late" % (
+                    r.bandwidth, s.key, debt - r.bandwidth * self.mpd.min_buffer))
+                return
         ck.check(r.bandwidth <= 3 * t.peak + 20000, "P14", r.where, "bandwidth %d, peak %d" % (r.bandwidth, t.peak))
 
     def sidx(self, r, t):

@@ -23,9 +23,9 @@ from titles import BIN, BUILD, CLIPS, FAST, FULL, SHARED, Cases, Skip, clip, goo
 LADDER = ["--ladder", "240p"]
 
 
-@define("minute.mp4", "60 s of noise: long enough to be stopped in its middle, five spans")
+@define("spans.mp4", "36 s of noise: long enough to be stopped in its middle, three spans")
 def _(to, dep):
-    make_clip(lavfi(test_video("426x240", "25", "60", ",noise=alls=20:allf=t"), "sine=d=60:r=48000") + X264
+    make_clip(lavfi(test_video("426x240", "25", "36", ",noise=alls=20:allf=t"), "sine=d=36:r=48000") + X264
               + ["-g", "100"] + AAC, to)
 
 
@@ -480,7 +480,7 @@ SLOW = ["--preset", "medium", "--ladder", "240p", "--jobs", "1"]
 
 
 def suspend(folder, number):
-    src, out = clip("minute.mp4"), os.path.join(folder, "o")
+    src, out = clip("spans.mp4"), os.path.join(folder, "o")
     work = os.path.join(out, ".vodpipe")
     p = start("publish", src, out, "--progress", "json", *SLOW)
     took, text, err = stop_when(p, lambda: any(n.startswith("video") for n in finished(work)), number)
@@ -506,15 +506,16 @@ def suspend(folder, number):
             kept = [k for k in stamps if k not in again]
             assert kept, "all segments were made again"
     nothing_left(out)
-    whole = os.path.join(folder, "whole")
-    good("publish", src, whole, *SLOW[:-2])
-    same_tree(out, whole)
     assert os.path.isdir(os.path.join(out, version))
+    if number == signal.SIGINT or FULL:
+        whole = os.path.join(folder, "whole")
+        good("publish", src, whole, *SLOW[:-2])
+        same_tree(out, whole)
 
 
 def second_signal(folder):
     """A second signal ends the process at once; nothing is visible, and the next run goes on."""
-    src, out = clip("minute.mp4"), os.path.join(folder, "o")
+    src, out = clip("spans.mp4"), os.path.join(folder, "o")
     p = start("publish", src, out, "--progress", "json", *SLOW)
     until = time.monotonic() + 60
     while not os.path.isdir(os.path.join(out, ".vodpipe")) and time.monotonic() < until:
@@ -529,7 +530,7 @@ def second_signal(folder):
 
 def stop_others(folder):
     """Commands without work to keep stop too."""
-    src = clip("minute.mp4")
+    src = clip("spans.mp4")
     work = os.path.join(folder, "w")
     equal(tool("plan", src, os.path.join(folder, "o"), "--work", work, *SLOW[:-2]).code, 0)
     p = start("run", "--work", work, "--task", "video-0000" if FULL else "next")
@@ -545,7 +546,7 @@ def stop_others(folder):
 
 
 def already_running(folder):
-    src, out = clip("minute.mp4"), os.path.join(folder, "o")
+    src, out = clip("spans.mp4"), os.path.join(folder, "o")
     p = start("publish", src, out, *SLOW)
     try:
         until = time.monotonic() + 60
@@ -583,7 +584,7 @@ def in_order(tasks):
 
 
 def tasks_equal_publish(folder, form):
-    src = clip("minute.mp4")
+    src = clip("spans.mp4")
     out, work, whole = (os.path.join(folder, n) for n in ("o", "w", "whole"))
     args = FAST + ["--ladder", two_rungs(folder)] + form
     r = tool("plan", src, out, "--work", work, *args)
@@ -663,7 +664,7 @@ def plan_mismatch(folder):
 
 
 def any_jobs(folder):
-    src = clip("minute.mp4")
+    src = clip("spans.mp4")
     outs = []
     for jobs in ("1", "4"):
         outs.append(os.path.join(folder, jobs))
@@ -673,7 +674,7 @@ def any_jobs(folder):
 
 def shared_tasks(folder):
     """Several processes take tasks of one work folder."""
-    src = clip("minute.mp4")
+    src = clip("spans.mp4")
     work, out, whole = (os.path.join(folder, n) for n in ("w", "o", "whole"))
     names = [t["task"] for t in json.loads(tool("plan", src, out, "--work", work, *FAST, *LADDER).out)["tasks"]]
     loop = 'while t=$("$0" run --work "$1" --task next --jobs 1) && [ "$t" != none ]; do echo "$t"; done'

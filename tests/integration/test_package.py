@@ -1,1 +1,195 @@
-import sys; print("not written yet"); sys.exit(77)
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""`vodpipe package`: ready-made renditions into a title, no picture changed (DESIGN 5 "package")."""
+import os
+import re
+import sys
+
+sys.dont_write_bytecode = True
+
+from clips import AAC, X264, clip as define, cut, lavfi, run as make_clip, test_video  # noqa: E402
+from titles import (FULL, Cases, Sound, audios, check, clip, ffmpeg, good, joined, picture_hashes,  # noqa: E402
+                    picture_times, tool, videos)
+
+SIZES = {"a": ("320x180", 300), "b": ("192x108", 150), "c": ("128x72", 80)}
+GRID = ["-bf", "2", "-g", "50", "-keyint_min", "50", "-sc_threshold", "0"]
+
+
+def rendition(name, why, key="a", seconds="13", rate="25", grid=GRID, audio=True, hz=440, more=()):
+    size, kbps = SIZES[key]
+
+    @define(name, why)
+    def _(to, dep):
+        source = lavfi(test_video("320x180", rate, seconds), "sine=%d:d=%s:r=48000" % (hz, seconds) if audio else None)
+        make_clip(source + ["-vf", "scale=" + size.replace("x", ":")] + "-c:v libx264 -preset veryfast -threads 1".split()
+                  + ["-b:v", "%dk" % kbps, "-flags", "+cgop"] + grid + (AAC + ["-ac", "2"] if audio else []) + list(more), to)
+
+
+for _ext in ("mp4", "ts", "mkv"):
+    for _key in SIZES:
+        if _ext == "mp4":
+            rendition("pk_%s.mp4" % _key, "ready rendition, IDR each 2 s", _key, hz={"a": 440, "b": 880, "c": 660}[_key])
+        else:
+            @define("pk_%s.%s" % (_key, _ext), "the same in another container")
+            def _(to, dep, key=_key):
+                make_clip(["-i", dep("pk_%s.mp4" % key), "-c", "copy"], to)
+
+rendition("pk_2398.mp4", "23.976, IDR each 48 pictures", rate="24000/1001", grid=["-bf", "3", "-g", "48", "-keyint_min",
+                                                                                 "48", "-sc_threshold", "0"])
+rendition("pk_2398_b.mp4", "its smaller sister", "b", rate="24000/1001", grid=["-bf", "0", "-g", "24", "-keyint_min", "24",
+                                                                              "-sc_threshold", "0"])
+rendition("pk_dense.mp4", "IDR each second: more than its sisters have", "b",
+          grid=["-g", "25", "-keyint_min", "25", "-sc_threshold", "0"])
+rendition("pk_odd.mp4", "IDR each 1.72 s: never together with 2 s, but at 0", "b",
+          grid=["-g", "43", "-keyint_min", "43", "-sc_threshold", "0"])
+rendition("pk_one.mp4", "one IDR", "b", grid=["-g", "9999", "-keyint_min", "9999", "-sc_threshold", "0"])
+rendition("pk_silent.mp4", "no audio", "b", audio=False)
+rendition("pk_short.mp4", "ends 3 s early", "b", seconds="10")
+rendition("pk_open.mp4", "open GOPs", "b",
+          grid=["-bf", "3", "-g", "50", "-sc_threshold", "0", "-flags", "-cgop", "-x264opts", "open-gop=1"])
+
+
+@define("pk_mpeg4.mp4", "MPEG-4 part 2: not H.264")
+def _(to, dep):
+    make_clip(lavfi(test_video(d="4"), "sine=d=4:r=48000") + "-c:v mpeg4 -g 50".split() + AAC, to)
+
+
+@define("pk_mp3.mkv", "H.264 with MP3")
+def _(to, dep):
+    make_clip(lavfi(test_video(d="4"), "sine=d=4:r=48000") + X264 + ["-g", "60", "-c:a", "libmp3lame"], to)
+
+
+@define("pk_cut.mkv", "cut at 60 %")
+def _(to, dep):
+    cut(to, dep("pk_b.mkv"), 60)
+
+
+@define("pk_audio.m4a", "audio of another language alone")
+def _(to, dep):
+    make_clip(lavfi(None, "sine=770:d=13:r=48000") + AAC + ["-ac", "2", "-metadata:s:a:0", "language=fre"], to)
+
+
+FORMS = {"cmaf": [], "both": ["--format", "both"], "ts": ["--format", "ts"], "single": ["--single-file"]}
+
+
+def aligned(folder, names, form, first_hz=440, decode=True, more=()):
+    inputs, out = [clip(n) for n in names], os.path.join(folder, form)
+    good("package", *inputs, out, *FORMS[form], *more)
+    c = check(out, decode=decode)
+    kinds = {"cmaf": ["cmaf"], "single": ["cmaf"], "ts": ["ts"], "both": ["cmaf", "ts"]}[form]
+    with_video = [(n, p) for n, p in zip(names, inputs) if not n.endswith("m4a")]
+    for kind in kinds:
+        tracks = videos(c, kind)
+        assert len(tracks) == len(with_video), "%d video tracks of %d inputs" % (len(tracks), len(with_video))
+        # By size, as the inputs are: "a" is the largest.
+        for t, (name, path) in zip(sorted(tracks, key=lambda t: -t.height), sorted(with_video, key=lambda x: -size_of(x[1])[1])):
+            assert (t.width, t.height) == size_of(path), "%s: %dx%d" % (name, t.width, t.height)
+            assert "%dp" % t.height in t.key, "%s: named %s" % (name, t.key)
+            whole = joined(c, t, folder)
+            a, b = picture_hashes(path), picture_hashes(whole)
+            assert a == b, "%s: %d of %d pictures differ after packaging" % (
+                name, sum(x != y for x, y in zip(a, b)) + abs(len(a) - len(b)), len(a))
+            same_gaps(picture_times(path), picture_times(whole), name)
+    if first_hz:
+        sounds = audios(c, "cmaf") or videos(c, "ts")
+        got = Sound(joined(c, sounds[0], folder)).pitch(0.5, 8)
+        assert abs(got - first_hz) < 5, "audio of %.0f Hz, not that of the first input" % got
+    return c
+
+
+def size_of(path):
+    out = ffmpeg(["-i", path, "-map", "0:v:0", "-frames:v", "1", "-f", "framecrc", "-"])
+    return tuple(int(x) for x in re.search(r"#dimensions 0: (\d+)x(\d+)", out).groups())
+
+
+def same_gaps(a, b, name):
+    """Times relative to the first picture, to a tick of 90 kHz or of Matroska's milliseconds."""
+    a, b = [x - a[0] for x in a], [x - b[0] for x in b]
+    worst = max(abs(x - y) for x, y in zip(a, b))
+    assert worst <= 0.0011, "%s: a picture is %.2f ms from its time" % (name, worst * 1000)
+
+
+def refused(folder, reason, names, *words, more=()):
+    out = os.path.join(folder, "out")
+    r = tool("package", *[clip(n) for n in names], out, "--progress", "none", *more)
+    assert r.code == 1 and r.reason == reason, "exit %d, %s; %s is wanted" % (r.code, r.err[-300:], reason)
+    for word in words:
+        assert re.search(word, r.text), "%r is not in %r" % (word, r.text)
+    left = [os.path.join(at, n) for at, _, found in os.walk(out) for n in found]
+    masters = [p for p in left if p.endswith((".m3u8", ".mpd"))]
+    assert not masters, "half published: %s" % masters
+
+
+def counts(folder):
+    """Two segments of 6 s and one of 1 s; each holds three fragments of 2 s."""
+    c = aligned(folder, ["pk_a.mp4", "pk_b.ts", "pk_c.mkv"], "both")
+    for t in videos(c):
+        assert [round(float(s.end - s.start), 2) for s in t.segments] == [6.0, 6.0, 1.0], t.key
+        assert [len(s.fragments) for s in t.segments] == [3, 3, 1], "%s: fragments" % t.key
+    assert len(audios(c, "cmaf")) == 1, "audio of more than the first input"
+
+
+def mp3(folder):
+    out = os.path.join(folder, "out")
+    r = tool("package", clip("pk_mp3.mkv"), out, "--progress", "none")
+    if r.code == 0:
+        check(out)
+    else:
+        assert r.reason == "CODEC_UNSUPPORTED", r.err
+
+
+def opened(folder):
+    """Pictures before an I frame that need the GOP before: a title whose segments decode alone, or a reason."""
+    out = os.path.join(folder, "out")
+    r = tool("package", clip("pk_open.mp4"), out, "--progress", "none")
+    if r.code == 0:
+        check(out)
+    else:
+        assert r.reason in ("RENDITIONS_NOT_ALIGNED", "CODEC_UNSUPPORTED"), r.err
+
+
+def again(folder):
+    """ALREADY_DONE, and the same bytes in another folder with other jobs."""
+    from titles import tree
+    names, trees = [clip(n) for n in ("pk_a.mp4", "pk_b.mp4")], []
+    for n, jobs in enumerate(("1", "4")):
+        out = os.path.join(folder, "o%d" % n)
+        good("package", *names, out, "--format", "both", "--jobs", jobs)
+        trees.append(tree(out))
+    assert trees[0] == trees[1], "bytes differ"
+    r = good("package", *names, os.path.join(folder, "o0"), "--format", "both")
+    assert "ALREADY_DONE" in r.err and tree(os.path.join(folder, "o0")) == trees[0], r.err
+
+
+def main():
+    cases = Cases("package")
+    run = cases.run
+    run("mp4, ts, mkv", counts)
+    run("mkv first", aligned, ["pk_a.mkv", "pk_b.mp4", "pk_c.ts"], "cmaf", decode=FULL)
+    run("ts first", aligned, ["pk_a.ts", "pk_b.mkv", "pk_c.mp4"], "ts", decode=FULL)
+    run("order of sizes", aligned, ["pk_c.mp4", "pk_a.mp4", "pk_b.mp4"], "cmaf", first_hz=660, decode=FULL)
+    run("single file", aligned, ["pk_a.mp4", "pk_b.mkv", "pk_c.ts"], "single")
+    run("23.976", aligned, ["pk_2398.mp4", "pk_2398_b.mp4"], "both")
+    run("IDRs that not all have", aligned, ["pk_a.mp4", "pk_dense.mp4"], "both", decode=FULL)
+    run("one input", aligned, ["pk_b.mp4"], "both", first_hz=880, decode=FULL)
+    run("audio from the second", aligned, ["pk_silent.mp4", "pk_a.mp4"], "cmaf", decode=FULL)
+    run("a second language", aligned, ["pk_a.mp4", "pk_audio.m4a"], "cmaf", decode=FULL)
+    run("segment 4 gop 2", aligned, ["pk_a.mp4", "pk_b.mp4"], "both", decode=FULL, more=["--segment", "4", "--gop", "2"])
+    run("the same again", again)
+    run("not aligned", refused, "RENDITIONS_NOT_ALIGNED", ["pk_a.mp4", "pk_odd.mp4"], r"pk_odd\.mp4|pk_a\.mp4", r"\d")
+    run("one IDR of another", refused, "RENDITIONS_NOT_ALIGNED", ["pk_a.mp4", "pk_one.mp4"], r"pk_one\.mp4", r"\d")
+    run("lengths differ", refused, "RENDITIONS_NOT_ALIGNED", ["pk_a.mp4", "pk_short.mp4"], r"pk_(short|a)\.mp4", r"\d")
+    run("not H.264", refused, "CODEC_UNSUPPORTED", ["pk_a.mp4", "pk_mpeg4.mp4"], r"pk_mpeg4\.mp4")
+    run("MP3", mp3)
+    run("cut off", refused, "INPUT_TRUNCATED", ["pk_a.mp4", "pk_cut.mkv"], r"pk_cut\.mkv")
+    run("open GOPs", opened)
+    run("no moov", refused, "INPUT_NO_MOOV", ["pk_a.mp4", "no_moov.mp4"], r"no_moov\.mp4")
+    run("empty", refused, "INPUT_EMPTY", ["zero.mp4"], r"zero\.mp4")
+    run("random", refused, "INPUT_UNRECOGNISED", ["pk_a.mp4", "random.mp4"], r"random\.mp4")
+    run("playlist in disguise", refused, "INPUT_FORBIDDEN_FORMAT", ["pk_a.mp4", "disguised_hls.mp4"], r"disguised_hls\.mp4")
+    run("encrypted", refused, "INPUT_ENCRYPTED", ["encrypted.mp4"], r"encrypted\.mp4")
+    return cases.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
