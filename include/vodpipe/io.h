@@ -43,7 +43,10 @@ typedef struct vp_source_ops {
      * mtime and size. Asked again at the end of the work: another answer is SOURCE_CHANGED.
      */
     vp_status (*identity)(void *user, char *text, size_t capacity, vp_error *err);
-    /* Optional. Makes blocked read_at calls return soon; called from another thread when a cancel fires. */
+    /*
+     * Optional. Makes blocked read_at calls return soon, with any failure; called from another thread when a cancel
+     * fires, perhaps several times.
+     */
     void (*interrupt)(void *user);
     /* Optional. Last reference dropped. */
     void (*release)(void *user);
@@ -182,7 +185,10 @@ VP_API vp_status vp_object_write(vp_object *object, const void *data, size_t siz
 VP_API vp_status vp_object_commit(vp_object *object, uint64_t *bytes, uint32_t *crc32c, vp_error *err);
 VP_API void vp_object_abort(vp_object *object); /* NULL is allowed */
 
-/* UNSUPPORTED where the sink lacks the operation. vp_sink_stat and vp_sink_open: VP_END when there is none. */
+/*
+ * UNSUPPORTED where the sink lacks the operation, but flush, which is then OK at once. vp_sink_stat and vp_sink_open:
+ * VP_END when there is none.
+ */
 VP_API vp_status vp_sink_flush(vp_sink *sink, vp_error *err);
 VP_API vp_status vp_sink_stat(vp_sink *sink, const char *key, vp_object_info *info, vp_error *err);
 VP_API vp_status vp_sink_list(vp_sink *sink, const char *prefix, vp_list_fn fn, void *user, vp_error *err);

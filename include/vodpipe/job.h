@@ -53,7 +53,7 @@ typedef struct vp_event {
     int32_t stage;           /* VP_STAGE_* */
     vp_status status;        /* FAILED */
     uint64_t tag;            /* the job's, from vp_job_options */
-    uint64_t seq;            /* rises by one in a job */
+    uint64_t seq;            /* rises by one in a job; in a queue some are missing where progress coalesced */
     uint64_t done, total;    /* cumulative; in unit */
     uint64_t bytes;          /* OBJECT: its size; DONE: of all objects */
     uint64_t objects;        /* DONE: how many */

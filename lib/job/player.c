@@ -3,7 +3,7 @@
 #include "job_int.h"
 
 /*
- * One file that plays the title beside it: hls.js inside where the host gave its text, else the browser's own HLS.
+ * One file that plays the title beside it: hls.js inside where the host gave its text, else the browser's HLS.
  * It shows which rung plays and lets one choose.
  */
 
@@ -42,8 +42,7 @@ static const char page_script[] =
     "    rungs.appendChild(b);\n  };\n"
     "  const mark = () => {\n"
     "    for (const b of rungs.children)\n"
-    "      b.className = Number(b.dataset.level) === (hls.autoLevelEnabled ? -1 : hls.nextLevel) ? 'on' : "
-    "'';\n"
+    "      b.className = Number(b.dataset.level) === hls.manualLevel ? 'on' : '';\n"
     "    const l = hls.levels[hls.currentLevel];\n"
     "    if (l) say('playing ' + (l.height ? l.width + 'x' + l.height + ', ' : '') +\n"
     "      Math.round(l.bitrate / 1000) + ' kbit/s peak' + (hls.autoLevelEnabled ? ' (automatic)' : ''));\n  "

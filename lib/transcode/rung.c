@@ -6,7 +6,7 @@
 #include "bitstream/bitstream.h"
 
 /* Pictures between the decoder and an encoder: enough to bridge their different pace, no more. */
-#define PIPE_PICTURES 4
+#define PIPE_PICTURES 2
 
 struct vpi_rung_run {
     vpi_span_run *span;

@@ -154,8 +154,10 @@ def player_page(folder, browser, server):
         assert sorted(names) == ["180p", "360p", "90p", "automatic"], names
         page.js("[...document.querySelectorAll('#rungs button')].find(b => b.textContent === '90p').click()")
         page.until("video.videoHeight === 90", 30)
+        assert page.js("document.querySelector('#rungs .on').textContent") == "90p", "the button of the chosen rung"
         page.js("[...document.querySelectorAll('#rungs button')].find(b => b.textContent === '360p').click()")
-        page.until("video.videoHeight === 360", 30)
+        page.until("video.videoHeight === 360 && document.getElementById('state').textContent.includes('640x360')", 30)
+        assert page.js("document.querySelector('#rungs .on').textContent") == "360p", "the button of the chosen rung"
         page.screenshot(os.path.join(SHOTS, "player-page.png"))
         page.until("video.ended", 30)
         assert page.js("Math.abs(video.currentTime - video.duration)") <= 0.2, "end"
