@@ -61,8 +61,8 @@ VP_API const char *vp_status_name(vp_status status);
 #define VP_DOM_X264 5u
 
 /*
- * What happened. Owned by the caller, never allocates; its size stays the same as long as VP_ABI_VERSION does. All strings end with NUL; a longer text is
- * cut at a character border. Set on every failure: status, reason, message. Set where it applies: native and
+ * What happened. Owned by the caller, never allocates; its size stays the same as long as VP_ABI_VERSION
+ * does. All strings end with NUL; a longer text is cut at a character border. Set on every failure: status, reason, message. Set where it applies: native and
  * domain, op ("scan", "package.segment"), key (name of the object or file concerned).
  * The first cause is kept: later failures of a clean-up never replace it.
  */

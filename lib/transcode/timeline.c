@@ -82,8 +82,8 @@ static void settle_rate(vp_plan *plan, const vpi_track *t, const vp_transcode_op
         v->min_gap = 90000u * 3 / (4 * max_fps);
         /* a picture is held where a GOP begins between two: that counts where there are few others */
         if (v->fps.num * options->gop_ms < v->fps.den * 10000)
-            v->fps = vpi_reduce(vpi_rescale(v->fps.num, 1000, v->fps.den, VPI_NEAREST) + 1000000 / options->gop_ms,
-                                1000);
+            v->fps = vpi_reduce(
+                vpi_rescale(v->fps.num, 1000, v->fps.den, VPI_NEAREST) + 1000000 / options->gop_ms, 1000);
         if (v->fps.num > v->fps.den * (int64_t)max_fps) v->fps = (vpi_rational){ max_fps, 1 };
         plan->grid.timescale = 90000;
         return;
