@@ -62,8 +62,9 @@ VP_API const char *vp_status_name(vp_status status);
 
 /*
  * What happened. Owned by the caller, never allocates; its size stays the same as long as VP_ABI_VERSION
- * does. All strings end with NUL; a longer text is cut at a character border. Set on every failure: status, reason, message. Set where it applies: native and
- * domain, op ("scan", "package.segment"), key (name of the object or file concerned).
+ * does. All strings end with NUL; a longer text is cut at a character border. Set on every failure: status,
+ * reason, message. Set where it applies: native and domain, op ("scan", "package.segment"), key (name of the
+ * object or file concerned).
  * The first cause is kept: later failures of a clean-up never replace it.
  */
 typedef struct vp_error {
