@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "package_int.h"
 
@@ -71,7 +72,7 @@ static vp_status video_setup(vpi_ready_video *v, const vpi_track *t, vp_error *e
         v->setup.transfer = sps.transfer;
         v->setup.matrix = sps.matrix;
     }
-    v->fps = t->frame_rate.num > 0 ? t->frame_rate : (vpi_rational){ 25, 1 };
+    v->fps = t->frame_rate; /* find_rate looks where it is not known */
     v->reorder = sps.has_reorder ? VPI_MIN(sps.max_reorder_frames, 16u) : 0;
     return set_timescale(&v->setup, v->tb, err);
 }
@@ -280,6 +281,38 @@ static void find_order(vpi_ready_video *v, const video_head *head)
     v->min_gap = VPI_MAX(v->min_gap / 2, 1); /* later pictures may be closer than the first ones were */
 }
 
+static int compare_pts(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Pictures in the time that the first ones take: a rate in common use that is within rounding, else the average. */
+static void find_rate(vpi_ready_video *v, video_head *head)
+{
+    static const vpi_rational common[] = { { 24, 1 },       { 24000, 1001 }, { 25, 1 }, { 30, 1 },
+                                           { 30000, 1001 }, { 50, 1 },       { 60, 1 }, { 15, 1 },
+                                           { 60000, 1001 }, { 12, 1 } };
+    int64_t n, span, best = INT64_MAX;
+    if (v->fps.num > 0) return;
+    v->fps = (vpi_rational){ 25, 1 };
+    /* among the last ones in decode order some are missing that are shown between them */
+    if (head->count < v->reorder + 2) return;
+    qsort(head->pts, head->count, sizeof(*head->pts), compare_pts);
+    n = (int64_t)(head->count - v->reorder) - 1;
+    span = head->pts[n] - head->pts[0];
+    if (span <= 0 || span > INT32_MAX || v->tb.num != 1 || v->tb.den > INT32_MAX) return;
+    v->fps = vpi_reduce(n * v->tb.den, span);
+    for (size_t i = 0; i < VPI_COUNT(common); i++) {
+        /* in ticks: what the pictures take and what they would take at this rate, times num */
+        int64_t error = span * common[i].num - n * common[i].den * v->tb.den;
+        error = error < 0 ? -error : error;
+        if (error > 2 * common[i].num || error / common[i].num >= best) continue;
+        best = error / common[i].num;
+        v->fps = common[i];
+    }
+}
+
 /* The reader is at the first packet; takes it over. */
 static vp_status read_times(vpi_ready *pk, vpi_ready_video *v, vpi_demux *demux, vp_error *err)
 {
@@ -296,6 +329,7 @@ static vp_status read_times(vpi_ready *pk, vpi_ready_video *v, vpi_demux *demux,
         vpi_error_copy(err, &why);
     }
     find_order(v, &head);
+    find_rate(v, &head);
     return st < 0 ? st : VP_OK;
 }
 

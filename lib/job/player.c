@@ -3,7 +3,7 @@
 #include "job_int.h"
 
 /*
- * One file that plays the title beside it: hls.js inside where the host gave its text, else the browser's HLS.
+ * One file that plays the title beside it: hls.js inside where the host gave it, else the browser's own HLS.
  * It shows which rung plays and lets one choose.
  */
 

@@ -176,8 +176,9 @@ def ssim(inits, parts, source, rung, fps, work):
             with open(path, "rb") as f:
                 shutil.copyfileobj(f, to)
     size = f"{rung['width']}:{rung['height']}"
-    graph = (f"[0:v]scale={size},settb=1/1000,setpts=N,format=yuv420p[a];"
-             f"[1:v]fps={fps},scale={size}:flags=bicubic+accurate_rnd,settb=1/1000,setpts=N,format=yuv420p[b];[a][b]ssim=shortest=1")
+    count = "settb=1/1000,setpts=N,format=yuv420p"   # picture by picture, whatever their times
+    graph = (f"[0:v]scale={size},{count}[a];[1:v]fps={fps},scale={size}:flags=bicubic+accurate_rnd,{count}[b];"
+             "[a][b]ssim=shortest=1")
     text = measure.tool(["nice", "ffmpeg", "-nostdin", "-i", joined, "-i", source, "-lavfi", graph, "-f", "null", "-"])
     os.remove(joined)
     return float(re.search(r"SSIM.*All:([0-9.]+)", text).group(1))
