@@ -15,7 +15,7 @@
 /* Encoder defaults behind --preset auto; measured in tests/bench. */
 #define DEFAULT_PRESET "veryfast"
 #define DEFAULT_TRELLIS 1
-#define DEFAULT_LOOKAHEAD 20
+#define DEFAULT_LOOKAHEAD 15
 #define DECODER_THREADS 1
 
 void vp_transcode_options_init(vp_transcode_options *options)

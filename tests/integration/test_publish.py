@@ -277,7 +277,7 @@ def rates(cases):
     cases.run("max-fps 15", lambda folder: title(folder, clip("base.mp4"), "both", more=["--max-fps", "15"],
                                                  expect=pictures(30, 2)))
     if FULL:
-        for name in ("no_times.h264", "wrap.ts", "jump.ts"):
+        for name in ("wrap.ts", "jump.ts"):
             forms(cases, name, lambda name=name: clip(name), rungs=TINY)
 
 

@@ -158,7 +158,8 @@ def picture_hashes(path, options=()):
 
 def picture(path, width, height, at=0):
     """RGB bytes of the first picture at or after a time from the start, turned upright as a player would and scaled."""
-    data = ffmpeg(["-i", path, "-map", "0:v:0", "-vf", "select=gte(t\\,%s),scale=%d:%d:flags=area" % (at, width, height),
+    data = ffmpeg(["-i", path, "-map", "0:v:0", "-vf", "select=gte(t\\,%s),format=rgb24,scale=%d:%d:flags=area"
+                   % (at, width, height),
                    "-frames:v", "1", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"], text=False)
     assert len(data) == width * height * 3, "%s: no picture at %s" % (path, at)
     return data
