@@ -4,6 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "cli.h"
 
 vp_cancel *cli_cancel;
@@ -126,6 +130,10 @@ int main(int argc, char **argv)
 {
     static const char *const later[] = { "put", "presign" };
     cli_options none = { .command = "vodpipe" };
+#ifdef __GLIBC__
+    /* fixed, where glibc lets it grow to 32 MiB: pictures go back to the system as soon as they are done */
+    mallopt(M_MMAP_THRESHOLD, 1 << 20);
+#endif
     if (vp_abi_version() != VP_ABI_VERSION) {
         fprintf(stderr, "vodpipe: the library has ABI %u, this tool needs %u\n", (unsigned)vp_abi_version(),
                 (unsigned)VP_ABI_VERSION);
