@@ -3,6 +3,7 @@
 #define VPI_JOB_EVENT_INT_H
 
 #include <pthread.h>
+#include <time.h>
 
 #include <vodpipe/job.h>
 
@@ -35,5 +36,8 @@ int32_t vpi_emitter_answer(vpi_emitter *e);
 /* Copies the event into the queue. owner: the emitter, whose progress events coalesce. Never fails visibly: when
  * there is no memory the queue keeps a mark and gives NOMEM to its next reader. */
 void vpi_queue_put(vp_queue *queue, const void *owner, const vp_event *event);
+
+/* The monotonic clock's time in so many milliseconds, for pthread_cond_timedwait. */
+void vpi_until_ms(int64_t ms, struct timespec *to);
 
 #endif

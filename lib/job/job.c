@@ -265,16 +265,6 @@ static void job_main(void *arg)
     pthread_mutex_unlock(&job->lock);
 }
 
-static void until_ms(int64_t ms, struct timespec *to)
-{
-    clock_gettime(CLOCK_MONOTONIC, to);
-    to->tv_sec += (time_t)(ms / 1000);
-    to->tv_nsec += (long)(ms % 1000) * 1000000;
-    if (to->tv_nsec < 1000000000) return;
-    to->tv_sec++;
-    to->tv_nsec -= 1000000000;
-}
-
 static void interrupt_all(vp_job *job)
 {
     if (job->source) vpi_source_interrupt(job->source);
@@ -290,7 +280,7 @@ static void watch_main(void *arg)
     pthread_mutex_lock(&job->lock);
     while (!job->ended) {
         struct timespec until;
-        until_ms(WATCH_MS, &until);
+        vpi_until_ms(WATCH_MS, &until);
         pthread_cond_timedwait(&job->changed, &job->lock, &until);
         if (job->ended) break;
         bool outer = vp_cancel_fired(job->outer), stop = vp_cancel_fired(job->stop);
@@ -344,7 +334,7 @@ vp_status vp_job_wait(vp_job *job, int64_t timeout_ms, vp_error *err)
     vpi_error_reset(err);
     VPI_TRY(check(job, err));
     if (vpi_thread_is_ours()) return vpi_fail(err, VP_E_STATE, NULL, "a callback cannot wait for its job");
-    if (timeout_ms >= 0) until_ms(VPI_MIN(timeout_ms, (int64_t)86400000 * 365), &until);
+    if (timeout_ms >= 0) vpi_until_ms(VPI_MIN(timeout_ms, (int64_t)86400000 * 365), &until);
     pthread_mutex_lock(&job->lock);
     if (!job->started) {
         pthread_mutex_unlock(&job->lock);

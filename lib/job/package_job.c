@@ -7,7 +7,6 @@
 
 /* A package job: scan, cut, write all tracks side by side, publish. */
 
-#define COPY_BYTES ((size_t)1 << 20)
 #define PERMILLE_SCAN 20u
 #define PERMILLE_WRITE 950u
 
@@ -204,24 +203,9 @@ static vp_status write_all(vpi_ready *pk, vp_error *err)
 static vp_status copy_part(vpi_ready *pk, const char *name, vp_object *object, vp_error *err)
 {
     char key[160];
-    vp_source *part = NULL;
-    uint64_t at = 0, size = 0;
-    uint8_t *block = vpi_alloc(COPY_BYTES);
     snprintf(key, sizeof(key), "part/%s", name);
-    vp_status st = block ? vp_store_open(pk->job->work, key, &part, err) : vpi_fail_nomem(err);
+    vp_status st = vpi_store_copy(pk->job->work, key, object, pk->job->stop, err);
     if (st == VP_END) st = vpi_fail(err, VP_E_INTERNAL, NULL, "%s is not in the work store", key);
-    if (st >= 0) st = vp_source_size(part, &size, err);
-    while (st >= 0 && at < size) {
-        size_t got = 0;
-        st = vpi_cancel_check(pk->job->stop, err);
-        if (st >= 0)
-            st = vp_source_read_at(part, at, block, (size_t)VPI_MIN(size - at, COPY_BYTES), &got, err);
-        if (st >= 0 && !got) st = vpi_fail(err, VP_E_IO, "IO_ERROR", "%s became shorter", key);
-        if (st >= 0) st = vp_object_write(object, block, got, err);
-        at += got;
-    }
-    vp_source_unref(part);
-    vpi_free(block);
     return st;
 }
 

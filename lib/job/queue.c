@@ -121,7 +121,7 @@ void vpi_queue_put(vp_queue *q, const void *owner, const vp_event *event)
     pthread_mutex_unlock(&q->lock);
 }
 
-static void deadline_in(int64_t ms, struct timespec *to)
+void vpi_until_ms(int64_t ms, struct timespec *to)
 {
     clock_gettime(CLOCK_MONOTONIC, to);
     to->tv_sec += (time_t)(ms / 1000);
@@ -135,7 +135,7 @@ static void wait_for_event(vp_queue *q, int64_t timeout_ms)
 {
     struct timespec until;
     bool forever = timeout_ms < 0;
-    if (!forever) deadline_in(VPI_MIN(timeout_ms, (int64_t)86400000 * 365), &until);
+    if (!forever) vpi_until_ms(VPI_MIN(timeout_ms, (int64_t)86400000 * 365), &until);
     while (!q->first && !q->lost) {
         int rc = forever ? pthread_cond_wait(&q->more, &q->lock)
                          : pthread_cond_timedwait(&q->more, &q->lock, &until);

@@ -3,12 +3,12 @@
 
 #include "base/context.h"
 #include "base/hash.h"
+#include "io/quick.h"
 #include "plan_int.h"
 
 /* From the results of all tasks to the presentation, and the objects that no single task can write. */
 
 #define RESULT_MAX ((uint64_t)256 << 20)
-#define COPY_BYTES ((size_t)1 << 20)
 
 /* ---- results ---- */
 
@@ -242,26 +242,12 @@ static vp_status write_init(composer *c, vpi_ptrack *t, const vpi_buf *init, vp_
     return end_object(c, object, &info, st, err);
 }
 
-static vp_status copy_part(composer *c, const char *track, const char *task, vp_object *object,
-                           uint8_t *block, vp_error *err)
+static vp_status copy_part(composer *c, const char *track, const char *task, vp_object *object, vp_error *err)
 {
     char name[160];
-    vp_source *part = NULL;
-    uint64_t at = 0, size = 0;
     vpi_task_part_name(track, task, name);
-    vp_status st = vp_store_open(c->work, name, &part, err);
+    vp_status st = vpi_store_copy(c->work, name, object, c->cancel, err);
     if (st == VP_END) st = vpi_fail(err, VP_E_CONFLICT, "TASKS_MISSING", "%s is not in the work store", name);
-    if (st >= 0) st = vp_source_size(part, &size, err);
-    while (st >= 0 && at < size) {
-        size_t got = 0;
-        st = vpi_cancel_check(c->cancel, err);
-        if (st >= 0)
-            st = vp_source_read_at(part, at, block, (size_t)VPI_MIN(size - at, COPY_BYTES), &got, err);
-        if (st >= 0 && !got) st = vpi_fail(err, VP_E_IO, "IO_ERROR", "%s became shorter", name);
-        if (st >= 0) st = vp_object_write(object, block, got, err);
-        at += got;
-    }
-    vp_source_unref(part);
     return st;
 }
 
@@ -270,14 +256,11 @@ static vp_status copy_parts(composer *c, const vpi_ptrack *t, vp_object *object,
     const vp_plan *plan = c->plan;
     bool video = t->kind == VP_TRACK_VIDEO;
     vp_status st = VP_OK;
-    uint8_t *block = vpi_alloc(COPY_BYTES);
-    if (!block) return vpi_fail_nomem(err);
     for (size_t i = 0; video && st >= 0 && i < plan->span_count; i++)
-        st = copy_part(c, t->name, plan->task_names[plan->audio_count + i], object, block, err);
+        st = copy_part(c, t->name, plan->task_names[plan->audio_count + i], object, err);
     for (size_t i = 0; !video && st >= 0 && i < plan->audio_count; i++)
         if (vpi_streq(plan->audio[i].name, t->name))
-            st = copy_part(c, t->name, plan->task_names[i], object, block, err);
-    vpi_free(block);
+            st = copy_part(c, t->name, plan->task_names[i], object, err);
     return st;
 }
 
