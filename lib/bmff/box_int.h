@@ -63,6 +63,13 @@ vp_status vpi_box_child(const vpi_box *parent, uint32_t type, vpi_box *out, vp_e
 /* The same, but DATA when there is none. */
 vp_status vpi_box_need(const vpi_box *parent, uint32_t type, vpi_box *out, vp_error *err);
 
+/* Single boxes of an init segment; what they do not tell is left as it is. stsd needs the handler. */
+vp_status vpi_mvhd_parse(const vpi_box *box, vpi_init_info *out, vp_error *err);
+vp_status vpi_tkhd_parse(const vpi_box *box, vpi_init_info *out, vp_error *err);
+vp_status vpi_mdhd_parse(const vpi_box *box, vpi_init_info *out, vp_error *err);
+vp_status vpi_hdlr_parse(const vpi_box *box, vpi_init_info *out, vp_error *err);
+vp_status vpi_stsd_parse(const vpi_box *box, vpi_init_info *out, vp_error *err);
+
 /* AudioSpecificConfig inside an esds box; *config NULL when there is none. */
 vp_status vpi_esds_config(const vpi_box *esds, const uint8_t **config, size_t *size, vp_error *err);
 

@@ -32,7 +32,7 @@ static vp_status parse_ftyp(const vpi_box *box, vpi_init_info *out, vp_error *er
     return VP_OK;
 }
 
-static vp_status parse_mvhd(const vpi_box *box, vpi_init_info *out, vp_error *err)
+vp_status vpi_mvhd_parse(const vpi_box *box, vpi_init_info *out, vp_error *err)
 {
     uint8_t version;
     uint32_t flags;
@@ -44,7 +44,7 @@ static vp_status parse_mvhd(const vpi_box *box, vpi_init_info *out, vp_error *er
     return VP_OK;
 }
 
-static vp_status parse_tkhd(const vpi_box *box, vpi_init_info *out, vp_error *err)
+vp_status vpi_tkhd_parse(const vpi_box *box, vpi_init_info *out, vp_error *err)
 {
     uint8_t version;
     uint32_t flags;
@@ -60,7 +60,7 @@ static vp_status parse_tkhd(const vpi_box *box, vpi_init_info *out, vp_error *er
     return VP_OK;
 }
 
-static vp_status parse_mdhd(const vpi_box *box, vpi_init_info *out, vp_error *err)
+vp_status vpi_mdhd_parse(const vpi_box *box, vpi_init_info *out, vp_error *err)
 {
     uint8_t version;
     uint32_t flags;
@@ -191,7 +191,7 @@ static void parse_audio_entry(vpi_cursor *c, uint8_t stsd_version, vpi_init_info
     }
 }
 
-static vp_status parse_stsd(const vpi_box *box, vpi_init_info *out, vp_error *err)
+vp_status vpi_stsd_parse(const vpi_box *box, vpi_init_info *out, vp_error *err)
 {
     uint8_t version;
     uint32_t flags;
@@ -245,7 +245,7 @@ static vp_status parse_stbl(const vpi_box *stbl, vpi_init_info *out, vp_error *e
 {
     vpi_box stsd;
     VPI_TRY(vpi_box_need(stbl, VPI_FOURCC('s', 't', 's', 'd'), &stsd, err));
-    VPI_TRY(parse_stsd(&stsd, out, err));
+    VPI_TRY(vpi_stsd_parse(&stsd, out, err));
     VPI_TRY(table_filled(stbl, VPI_FOURCC('s', 't', 's', 'z'), 4, &out->samples_in_stbl, err));
     VPI_TRY(table_filled(stbl, VPI_FOURCC('s', 't', 'z', '2'), 4, &out->samples_in_stbl, err));
     VPI_TRY(table_filled(stbl, VPI_FOURCC('s', 't', 't', 's'), 0, &out->samples_in_stbl, err));
@@ -254,7 +254,7 @@ static vp_status parse_stbl(const vpi_box *stbl, vpi_init_info *out, vp_error *e
     return table_filled(stbl, VPI_FOURCC('c', 'o', '6', '4'), 0, &out->samples_in_stbl, err);
 }
 
-static vp_status parse_hdlr(const vpi_box *box, vpi_init_info *out, vp_error *err)
+vp_status vpi_hdlr_parse(const vpi_box *box, vpi_init_info *out, vp_error *err)
 {
     uint8_t version;
     uint32_t flags;
@@ -268,16 +268,16 @@ static vp_status parse_trak(const vpi_box *trak, vpi_init_info *out, vp_error *e
 {
     vpi_box tkhd, edts, mdia, mdhd, hdlr, minf, stbl;
     VPI_TRY(vpi_box_need(trak, VPI_FOURCC('t', 'k', 'h', 'd'), &tkhd, err));
-    VPI_TRY(parse_tkhd(&tkhd, out, err));
+    VPI_TRY(vpi_tkhd_parse(&tkhd, out, err));
     vp_status st = vpi_box_child(trak, VPI_FOURCC('e', 'd', 't', 's'), &edts, err);
     if (st < 0) return st;
     if (st == VP_OK)
         VPI_TRY(table_filled(&edts, VPI_FOURCC('e', 'l', 's', 't'), 0, &out->has_edit_list, err));
     VPI_TRY(vpi_box_need(trak, VPI_FOURCC('m', 'd', 'i', 'a'), &mdia, err));
     VPI_TRY(vpi_box_need(&mdia, VPI_FOURCC('m', 'd', 'h', 'd'), &mdhd, err));
-    VPI_TRY(parse_mdhd(&mdhd, out, err));
+    VPI_TRY(vpi_mdhd_parse(&mdhd, out, err));
     VPI_TRY(vpi_box_need(&mdia, VPI_FOURCC('h', 'd', 'l', 'r'), &hdlr, err));
-    VPI_TRY(parse_hdlr(&hdlr, out, err));
+    VPI_TRY(vpi_hdlr_parse(&hdlr, out, err));
     VPI_TRY(vpi_box_need(&mdia, VPI_FOURCC('m', 'i', 'n', 'f'), &minf, err));
     VPI_TRY(vpi_box_need(&minf, VPI_FOURCC('s', 't', 'b', 'l'), &stbl, err));
     return parse_stbl(&stbl, out, err);
@@ -318,7 +318,7 @@ static vp_status parse_moov(const vpi_box *moov, vpi_init_info *out, vp_error *e
     unsigned tracks = 0;
     bool has_mvex = false, late = false;
     VPI_TRY(vpi_box_need(moov, VPI_FOURCC('m', 'v', 'h', 'd'), &mvhd, err));
-    VPI_TRY(parse_mvhd(&mvhd, out, err));
+    VPI_TRY(vpi_mvhd_parse(&mvhd, out, err));
     for (unsigned count = 0;; count++) {
         vpi_box box;
         vp_status st = vpi_box_next(moov->data, moov->data_size, base, &at, &box, err);

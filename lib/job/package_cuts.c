@@ -6,7 +6,6 @@
 /* Times in different containers are equal within their coarser tick. */
 #define TAIL_MERGED_US 500000
 #define EARLY_US 2000
-#define LONG_US (INT64_C(1800) * 1000000)
 
 __extension__ typedef __int128 i128;
 
@@ -110,20 +109,23 @@ static vp_status give_cuts(vpi_ready *pk, const cut_list *cuts, vp_error *err)
     return VP_OK;
 }
 
-/* Reads the picture at each cut: is it an IDR, and at that time? */
+/* Looks at the sample at each cut: is it an IDR picture? */
 static vp_status check_cuts(vpi_ready *pk, const vpi_ready_video *v, bool *right, vp_error *err)
 {
-    vpi_packet p = { 0 };
-    vp_status st = VP_OK;
+    const vpi_ready_input *in = &pk->inputs[v->input];
+    vpi_movie_cursor *cursor = NULL;
+    size_t found = 0;
+    vp_status st = vpi_movie_cursor_new(&in->file, &in->movie.tracks[v->stream], &cursor, err);
     *right = true;
-    for (size_t i = 0; st >= 0 && *right && i < pk->segments; i++) {
-        st = vpi_demux_seek(v->demux, v->stream, v->cuts[i] + v->first, err);
-        if (st >= 0) st = vpi_demux_read(v->demux, &p, err);
-        if (st >= 0)
-            *right = st == VP_OK && p.has_pts && p.pts == v->cuts[i] + v->first &&
-                     vpi_ready_is_idr(p.data, p.size);
-        vpi_packet_dispose(&p);
+    while (st >= 0 && *right && found < pk->segments) {
+        vpi_movie_sample s;
+        st = vpi_movie_next(cursor, &s, err);
+        if (st != VP_OK) break;
+        if (!s.sync || s.pts != v->cuts[found] + v->first) continue;
+        st = vpi_ready_idr_at(in, &s, right, err);
+        found++;
     }
+    vpi_movie_cursor_free(cursor);
     return st < 0 ? st : VP_OK;
 }
 
@@ -163,13 +165,10 @@ vp_status vpi_ready_cut(vpi_ready *pk, vp_error *err)
         if (v->exact) continue;
         VPI_TRY(check_cuts(pk, v, &right, err));
         if (right) continue;
-        /* the index gives decode times, and they do not tell the pictures' times in this file: read them */
-        VPI_TRY(vpi_ready_read_all(pk, v, err));
+        /* its writer marks other pictures as sync samples too (an open GOP) */
+        VPI_TRY(vpi_ready_look(pk, v, err));
         again = true;
     }
     if (again) VPI_TRY(settle(pk, err));
-    /* the index of a long file is not held while its track waits for a writer */
-    for (size_t i = 0; pk->end_us > LONG_US && i < pk->video_count; i++)
-        pk->video[i].demux = vpi_demux_close(pk->video[i].demux);
     return VP_OK;
 }

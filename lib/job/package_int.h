@@ -6,8 +6,8 @@
 
 #include "bitstream/bitstream.h"
 #include "job_int.h"
-#include "media/demux.h"
 #include "package/package.h"
+#include "package_read.h"
 
 #define VPI_READY_AUDIO_MAX 64u
 
@@ -19,17 +19,16 @@ typedef struct vpi_ready_video {
     vpi_rational tb;
     int64_t first;    /* presentation time of the first picture, file timeline */
     int64_t end;      /* end of the last picture */
-    int64_t min_gap;  /* least distance of two pictures that was seen */
+    int64_t min_gap;  /* least distance of two pictures */
     uint32_t reorder; /* pictures by which decoding is ahead of showing */
     vpi_rational fps;
     int64_t *keys; /* IDR pictures, rising */
     size_t key_count, key_cap;
-    bool exact;    /* keys were read from packets, not from an index */
+    bool exact;    /* each key was looked at; else they are what the file's table says */
     int64_t *cuts; /* segment starts; one more at the end: end */
     vpi_track_setup setup;
     vpi_buf config;
     vpi_ptrack cmaf, ts;
-    vpi_demux *demux; /* from the scan until the track is written; NULL: closed meanwhile */
 } vpi_ready_video;
 
 typedef struct vpi_ready_audio {
@@ -47,6 +46,7 @@ typedef struct vpi_ready_audio {
 
 typedef struct vpi_ready {
     vp_job *job;
+    vpi_ready_input *inputs; /* one for each rendition of the job */
     vpi_ready_video *video;
     size_t video_count;
     vpi_ready_audio *audio;
@@ -63,14 +63,13 @@ typedef struct vpi_ready {
 
 /* package_scan.c: opens every input, fills video and audio. */
 vp_status vpi_ready_scan(vpi_ready *pk, vp_error *err);
+/* Zeroed after it. */
+void vpi_ready_video_dispose(vpi_ready_video *v);
+void vpi_ready_audio_dispose(vpi_ready_audio *a);
 /* package_cuts.c: chooses the cuts common to all video tracks; RENDITIONS_NOT_ALIGNED. */
 vp_status vpi_ready_cut(vpi_ready *pk, vp_error *err);
-/* The track's reader at its first packet; opened where it is not. */
-vp_status vpi_ready_rewind(vpi_ready *pk, vpi_ready_video *v, vp_error *err);
-/* Reads every packet of a video track for its keys, first and end. */
-vp_status vpi_ready_read_all(vpi_ready *pk, vpi_ready_video *v, vp_error *err);
-/* Is the sample an IDR picture? length_size of its NAL units. */
-bool vpi_ready_is_idr(const uint8_t *data, size_t size);
+/* Looks at every key of a track that was read by its table, and keeps those that are IDR pictures. */
+vp_status vpi_ready_look(vpi_ready *pk, vpi_ready_video *v, vp_error *err);
 /* package_write.c: all segments of one track. */
 vp_status vpi_ready_write_video(vpi_ready *pk, vpi_ready_video *v, vp_error *err);
 vp_status vpi_ready_write_audio(vpi_ready *pk, vpi_ready_audio *a, vp_error *err);

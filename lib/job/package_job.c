@@ -344,22 +344,31 @@ static vp_status package(vpi_ready *pk, vp_error *err)
     return VP_OK;
 }
 
+void vpi_ready_video_dispose(vpi_ready_video *v)
+{
+    vpi_free(v->keys);
+    vpi_free(v->cuts);
+    vpi_buf_dispose(&v->config);
+    vpi_ptrack_dispose(&v->cmaf);
+    vpi_ptrack_dispose(&v->ts);
+    memset(v, 0, sizeof(*v));
+}
+
+void vpi_ready_audio_dispose(vpi_ready_audio *a)
+{
+    vpi_buf_dispose(&a->config);
+    vpi_ptrack_dispose(&a->cmaf);
+    vpi_ptrack_dispose(&a->packed);
+    memset(a, 0, sizeof(*a));
+}
+
 static void pk_dispose(vpi_ready *pk)
 {
-    for (size_t i = 0; pk->video && i < pk->job->rendition_count; i++) {
-        vpi_ready_video *v = &pk->video[i];
-        vpi_demux_close(v->demux);
-        vpi_free(v->keys);
-        vpi_free(v->cuts);
-        vpi_buf_dispose(&v->config);
-        vpi_ptrack_dispose(&v->cmaf);
-        vpi_ptrack_dispose(&v->ts);
-    }
-    for (size_t i = 0; pk->audio && i < VPI_READY_AUDIO_MAX; i++) {
-        vpi_buf_dispose(&pk->audio[i].config);
-        vpi_ptrack_dispose(&pk->audio[i].cmaf);
-        vpi_ptrack_dispose(&pk->audio[i].packed);
-    }
+    size_t n = pk->job->rendition_count;
+    for (size_t i = 0; pk->video && i < n; i++) vpi_ready_video_dispose(&pk->video[i]);
+    for (size_t i = 0; pk->audio && i < VPI_READY_AUDIO_MAX; i++) vpi_ready_audio_dispose(&pk->audio[i]);
+    for (size_t i = 0; pk->inputs && i < n; i++) vpi_ready_input_close(&pk->inputs[i]);
+    vpi_free(pk->inputs);
     vpi_free(pk->video);
     vpi_free(pk->audio);
     pthread_mutex_destroy(&pk->lock);

@@ -6,20 +6,9 @@
 
 /* What is in the inputs: one H.264 track of each, AAC from the first input that has each language and layout. */
 
-#define PROBE_PACKETS 300 /* pictures looked at for reordering and distance */
-
-bool vpi_ready_is_idr(const uint8_t *data, size_t size)
-{
-    size_t at = 0;
-    vpi_nal nal;
-    bool bad = false;
-    while (vpi_avcc_next(data, size, 4, &at, &nal, &bad)) {
-        unsigned type = vpi_h264_type(&nal);
-        if (type == VPI_H264_IDR) return true;
-        if (type >= 1 && type <= 4) return false;
-    }
-    return false;
-}
+#define HEAD 300         /* pictures that the frame rate is found from */
+#define NEIGHBOURS 32    /* pictures that can be out of order with each other */
+#define LEAD_REORDER 16u /* most pictures by which decoding is ahead (H.264 A.3.1) */
 
 int64_t vpi_ready_us(const vpi_ready_video *v, int64_t ticks)
 {
@@ -77,17 +66,14 @@ static vp_status video_setup(vpi_ready_video *v, const vpi_track *t, vp_error *e
     return set_timescale(&v->setup, v->tb, err);
 }
 
-static vp_status add_video(vpi_ready *pk, size_t input, vpi_demux *demux, const vpi_track *t, vp_error *err)
+static vp_status add_video(vpi_ready *pk, size_t input, const vpi_track *t, const uint8_t *config,
+                           size_t size, vp_error *err)
 {
-    const uint8_t *config = NULL;
-    size_t size = 0;
     vpi_ready_video *v = &pk->video[pk->video_count];
-    if (t->codec != VPI_CODEC_H264) return unsupported(pk, input, "video", t->codec_name, err);
     v->input = input;
     v->stream = t->id;
     v->tb = t->tb;
     pk->video_count++;
-    VPI_TRY(vpi_demux_config(demux, t->id, &config, &size, err));
     vpi_buf_add(&v->config, config, size);
     if (vpi_buf_failed(&v->config)) return vpi_fail_nomem(err);
     VPI_TRY(video_setup(v, t, err));
@@ -122,15 +108,12 @@ static bool have_audio(const vpi_ready *pk, const char *language, uint32_t chann
     return false;
 }
 
-static vp_status add_audio(vpi_ready *pk, size_t input, vpi_demux *demux, const vpi_track *t, vp_error *err)
+static vp_status add_audio(vpi_ready *pk, size_t input, const vpi_track *t, const uint8_t *config,
+                           size_t size, vp_error *err)
 {
-    const uint8_t *config = NULL;
-    size_t size = 0;
     vpi_asc asc;
     vpi_ready_audio *a = &pk->audio[pk->audio_count];
     const char *language = t->language[0] ? t->language : "und";
-    if (t->codec != VPI_CODEC_AAC) return unsupported(pk, input, "audio", t->codec_name, err);
-    VPI_TRY(vpi_demux_config(demux, t->id, &config, &size, err));
     VPI_TRY(vpi_asc_parse(config, size, &asc, err));
     uint32_t channels = asc.channels ? asc.channels : t->channels;
     if (have_audio(pk, language, channels, input)) return VP_OK;
@@ -157,128 +140,27 @@ static vp_status add_audio(vpi_ready *pk, size_t input, vpi_demux *demux, const 
 
 /* ---- times of a video track ---- */
 
-static vp_status add_key(vpi_ready_video *v, int64_t pts, vp_error *err)
-{
-    if (!VPI_GROW(v->keys, v->key_count, v->key_cap)) return vpi_fail_nomem(err);
-    v->keys[v->key_count++] = pts;
-    return VP_OK;
-}
+/* Pictures as they come, in decode order: what the writers must know of their order. */
+typedef struct picture_order {
+    int64_t head[HEAD], last[NEIGHBOURS];
+    uint64_t count;
+    int64_t min_gap;
+    uint32_t reorder;
+} picture_order;
 
-static vp_status no_times(const vpi_ready *pk, const vpi_ready_video *v, vp_error *err)
+static void order_add(picture_order *o, int64_t pts)
 {
-    return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: pictures without times", input_name(pk, v->input));
-}
+    uint32_t later = 0; /* pictures that are decoded before this one and shown after it */
+    size_t n = (size_t)VPI_MIN(o->count, (uint64_t)NEIGHBOURS);
 
-vp_status vpi_ready_rewind(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
-{
-    vp_source *source = pk->job->renditions[v->input].source;
-    if (v->demux) return vpi_demux_seek(v->demux, v->stream, INT64_MIN, err);
-    VPI_TRY(vpi_demux_open(pk->job->context, source, NULL, pk->job->stop, &v->demux, err));
-    vpi_demux_select(v->demux, &v->stream, 1);
-    return vpi_demux_as_mp4(v->demux, v->stream, err);
-}
-
-vp_status vpi_ready_read_all(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
-{
-    vpi_packet p = { 0 };
-    bool begun = false;
-    vp_status st = vpi_ready_rewind(pk, v, err);
-    v->key_count = 0;
-    v->end = INT64_MIN;
-    while (st >= 0) {
-        st = vpi_demux_read(v->demux, &p, err);
-        if (st != VP_OK) break;
-        bool idr = vpi_ready_is_idr(p.data, p.size);
-        if (p.stream == v->stream && (begun || idr)) { /* what comes before the first IDR cannot be shown */
-            if (!p.has_pts) st = no_times(pk, v, err);
-            if (st >= 0 && !begun) v->first = p.pts;
-            begun = true;
-            v->end = VPI_MAX(v->end, p.pts + VPI_MAX(p.duration, 1));
-            if (st >= 0 && idr) st = add_key(v, p.pts - v->first, err);
-        }
-        vpi_packet_dispose(&p);
+    for (size_t i = 0; i < n; i++) {
+        int64_t gap = pts > o->last[i] ? pts - o->last[i] : o->last[i] - pts;
+        if (gap > 0 && (!o->min_gap || gap < o->min_gap)) o->min_gap = gap;
+        if (o->last[i] > pts) later++;
     }
-    if (st < 0) return st;
-    if (!begun)
-        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: no IDR picture", input_name(pk, v->input));
-    v->end -= v->first;
-    v->exact = true;
-    return VP_OK;
-}
-
-/* Last key to the end of the file: where the last picture ends. */
-static vp_status read_tail(vpi_ready_video *v, int64_t dts, vp_error *err)
-{
-    vpi_packet p = { 0 };
-    int64_t end = INT64_MIN;
-    vp_status st = vpi_demux_seek(v->demux, v->stream, dts, err);
-    while (st >= 0) {
-        st = vpi_demux_read(v->demux, &p, err);
-        if (st != VP_OK) break;
-        if (p.has_pts) end = VPI_MAX(end, p.pts + VPI_MAX(p.duration, 1));
-        vpi_packet_dispose(&p);
-    }
-    v->end = end - v->first;
-    return st < 0 ? st : VP_OK;
-}
-
-/* The first few hundred pictures: when they are shown, and how the first one is coded. */
-typedef struct video_head {
-    int64_t pts[PROBE_PACKETS], first_pts, first_dts;
-    size_t count;
-    bool begins_well; /* with an IDR picture that has both times */
-} video_head;
-
-static vp_status read_head(vpi_ready_video *v, video_head *head, vp_error *err)
-{
-    vpi_packet p = { 0 };
-    vp_status st = VP_OK;
-    bool first = true;
-    while (st >= 0 && head->count < PROBE_PACKETS) {
-        st = vpi_demux_read(v->demux, &p, err);
-        if (st != VP_OK) break;
-        if (first) {
-            head->first_pts = p.pts;
-            head->first_dts = p.dts;
-            head->begins_well = p.has_pts && p.has_dts && vpi_ready_is_idr(p.data, p.size);
-        }
-        first = false;
-        if (p.has_pts) head->pts[head->count++] = p.pts;
-        vpi_packet_dispose(&p);
-    }
-    return st < 0 ? st : VP_OK;
-}
-
-/* Times by the file's index; the distance of decode and presentation time is that of the first key. */
-static vp_status read_index(vpi_ready_video *v, const video_head *head, vp_error *err)
-{
-    int64_t *dts = NULL, ahead = head->first_pts - head->first_dts;
-    size_t n = 0;
-    vp_status st = vpi_demux_index(v->demux, v->stream, &dts, &n, err);
-    if (st >= 0 && (!n || !head->begins_well || head->first_dts != dts[0])) st = VP_E_UNSUPPORTED;
-    v->first = head->first_pts;
-    for (size_t i = 0; st >= 0 && i < n; i++) st = add_key(v, dts[i] + ahead - v->first, err);
-    if (st >= 0) st = read_tail(v, dts[n - 1], err);
-    vpi_free(dts);
-    return st;
-}
-
-/* How far pictures are out of order, and how close. */
-static void find_order(vpi_ready_video *v, const video_head *head)
-{
-    const int64_t *pts = head->pts;
-    v->min_gap = INT64_MAX;
-    for (size_t i = 0; i < head->count; i++) {
-        uint32_t later = 0; /* pictures that are decoded before this one and shown after it */
-        for (size_t k = 0; k < head->count; k++) {
-            int64_t gap = pts[i] > pts[k] ? pts[i] - pts[k] : pts[k] - pts[i];
-            if (k != i && gap > 0) v->min_gap = VPI_MIN(v->min_gap, gap);
-            if (k < i && pts[k] > pts[i]) later++;
-        }
-        v->reorder = VPI_MAX(v->reorder, VPI_MIN(later, 16u));
-    }
-    if (v->min_gap == INT64_MAX) v->min_gap = 1;
-    v->min_gap = VPI_MAX(v->min_gap / 2, 1); /* later pictures may be closer than the first ones were */
+    o->reorder = VPI_MAX(o->reorder, VPI_MIN(later, LEAD_REORDER));
+    if (o->count < HEAD) o->head[o->count] = pts;
+    o->last[o->count++ % NEIGHBOURS] = pts;
 }
 
 static int compare_pts(const void *a, const void *b)
@@ -288,19 +170,21 @@ static int compare_pts(const void *a, const void *b)
 }
 
 /* Pictures in the time that the first ones take: a rate in common use that is within rounding, else the average. */
-static void find_rate(vpi_ready_video *v, video_head *head)
+static void find_rate(vpi_ready_video *v, picture_order *o)
 {
     static const vpi_rational common[] = { { 24, 1 },       { 24000, 1001 }, { 25, 1 }, { 30, 1 },
                                            { 30000, 1001 }, { 50, 1 },       { 60, 1 }, { 15, 1 },
                                            { 60000, 1001 }, { 12, 1 } };
+    size_t count = (size_t)VPI_MIN(o->count, (uint64_t)HEAD);
     int64_t n, span, best = INT64_MAX;
+
     if (v->fps.num > 0) return;
     v->fps = (vpi_rational){ 25, 1 };
     /* among the last ones in decode order some are missing that are shown between them */
-    if (head->count < v->reorder + 2) return;
-    qsort(head->pts, head->count, sizeof(*head->pts), compare_pts);
-    n = (int64_t)(head->count - v->reorder) - 1;
-    span = head->pts[n] - head->pts[0];
+    if (count < v->reorder + 2) return;
+    qsort(o->head, count, sizeof(*o->head), compare_pts);
+    n = (int64_t)(count - v->reorder) - 1;
+    span = o->head[n] - o->head[0];
     if (span <= 0 || span > INT32_MAX || v->tb.num != 1 || v->tb.den > INT32_MAX) return;
     v->fps = vpi_reduce(n * v->tb.den, span);
     for (size_t i = 0; i < VPI_COUNT(common); i++) {
@@ -313,24 +197,86 @@ static void find_rate(vpi_ready_video *v, video_head *head)
     }
 }
 
-/* The reader is at the first packet; takes it over. */
-static vp_status read_times(vpi_ready *pk, vpi_ready_video *v, vpi_demux *demux, vp_error *err)
+/* One picture of the walk through a track: what comes before the first IDR picture cannot be shown. */
+static vp_status add_picture(vpi_ready_video *v, picture_order *o, int64_t pts, int64_t duration, bool key,
+                             vp_error *err)
 {
-    video_head head = { .count = 0 };
-    vp_error why = VP_ERROR_INIT;
-    v->demux = demux;
-    vpi_demux_select(demux, &v->stream, 1);
-    VPI_TRY(vpi_demux_as_mp4(demux, v->stream, err));
-    VPI_TRY(read_head(v, &head, err));
-    vp_status st = read_index(v, &head, &why);
-    if (st == VP_E_UNSUPPORTED) {
-        st = vpi_ready_read_all(pk, v, err);
-    } else if (st < 0) {
-        vpi_error_copy(err, &why);
+    if (!o->count && !key) return VP_OK;
+    if (!o->count) {
+        v->first = pts;
+        v->end = 0;
+        v->key_count = 0;
     }
-    find_order(v, &head);
-    find_rate(v, &head);
-    return st < 0 ? st : VP_OK;
+    if (pts < v->first - (INT64_MAX >> 2) || pts > v->first + (INT64_MAX >> 2))
+        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "a picture at tick %lld", (long long)pts);
+    order_add(o, pts);
+    v->end = VPI_MAX(v->end, pts + VPI_MAX(duration, 1) - v->first);
+    if (!key) return VP_OK;
+    if (!VPI_GROW(v->keys, v->key_count, v->key_cap)) return vpi_fail_nomem(err);
+    v->keys[v->key_count++] = pts - v->first;
+    return VP_OK;
+}
+
+static vp_status end_pictures(const vpi_ready *pk, vpi_ready_video *v, picture_order *o, vp_error *err)
+{
+    if (!o->count)
+        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: no IDR picture", input_name(pk, v->input));
+    v->min_gap = VPI_MAX(o->min_gap, 1);
+    v->reorder = VPI_MAX(v->reorder, o->reorder);
+    find_rate(v, o);
+    return VP_OK;
+}
+
+/* By the file's tables; look: sync samples count when they are IDR pictures. */
+static vp_status walk_table(vpi_ready *pk, vpi_ready_video *v, bool look, vp_error *err)
+{
+    const vpi_ready_input *in = &pk->inputs[v->input];
+    vpi_movie_cursor *cursor = NULL;
+    picture_order o = { .count = 0 };
+    vp_status st = vpi_movie_cursor_new(&in->file, &in->movie.tracks[v->stream], &cursor, err);
+
+    while (st >= 0) {
+        vpi_movie_sample s;
+        st = vpi_movie_next(cursor, &s, err);
+        if (st != VP_OK) break;
+        bool key = s.sync;
+        if (key && (look || !o.count)) st = vpi_ready_idr_at(in, &s, &key, err);
+        if (st >= 0) st = add_picture(v, &o, s.pts, s.duration, key, err);
+    }
+    vpi_movie_cursor_free(cursor);
+    if (st < 0) return st;
+    v->exact = look;
+    return end_pictures(pk, v, &o, err);
+}
+
+vp_status vpi_ready_look(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
+{
+    return walk_table(pk, v, true, err);
+}
+
+/* By reading every packet. */
+static vp_status walk_packets(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
+{
+    vpi_ready_reader *reader = NULL;
+    picture_order o = { .count = 0 };
+    vp_status st = vpi_ready_open(&pk->inputs[v->input], v->stream, &reader, err);
+
+    while (st >= 0) {
+        vpi_ready_packet p;
+        st = vpi_ready_next(reader, &p, err);
+        if (st != VP_OK) break;
+        bool idr = vpi_ready_is_idr(p.data, p.size);
+        if ((o.count || idr) && !p.has_pts)
+            st = vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: pictures without times",
+                          input_name(pk, v->input));
+        else
+            st = add_picture(v, &o, p.pts, p.duration, idr, err);
+        vpi_ready_drop(reader, &p);
+    }
+    vpi_ready_close(reader);
+    if (st < 0) return st;
+    v->exact = true;
+    return end_pictures(pk, v, &o, err);
 }
 
 /* ---- all inputs ---- */
@@ -343,38 +289,150 @@ static void warn_dropped(vpi_ready *pk, size_t input, const vpi_track *t, const 
     vpi_emit_warning(&pk->job->emitter, "TRACK_DROPPED", VP_TIME_UNKNOWN, text);
 }
 
+/* One file while it is scanned: what it adds to the job. */
+typedef struct file_scan {
+    vpi_ready *pk;
+    size_t input, first_audio, first_video;
+    bool has_audio;   /* also where it repeats another file's */
+    vpi_demux *demux; /* NULL: by the file's tables */
+} file_scan;
+
+static bool has_video(const file_scan *f)
+{
+    return f->pk->video_count > f->first_video;
+}
+
+static vp_status config_of(const file_scan *f, int32_t stream, const uint8_t **config, size_t *size,
+                           vp_error *err)
+{
+    if (f->demux) return vpi_demux_config(f->demux, stream, config, size, err);
+    const vpi_init_info *info = &f->pk->inputs[f->input].movie.tracks[stream].info;
+    *config = info->codec_config;
+    *size = info->codec_config_size;
+    return VP_OK;
+}
+
+static vp_status add_track(file_scan *f, const vpi_track *t, vp_error *err)
+{
+    vpi_ready *pk = f->pk;
+    const uint8_t *config = NULL;
+    size_t size = 0;
+
+    if (t->attached_picture || (t->kind == VPI_KIND_VIDEO && has_video(f))) {
+        warn_dropped(pk, f->input, t, "not the first picture track");
+        return VP_OK;
+    }
+    if (t->kind == VPI_KIND_VIDEO) {
+        if (t->codec != VPI_CODEC_H264) return unsupported(pk, f->input, "video", t->codec_name, err);
+        VPI_TRY(config_of(f, t->id, &config, &size, err));
+        return add_video(pk, f->input, t, config, size, err);
+    }
+    if (t->kind == VPI_KIND_AUDIO && pk->audio_count < VPI_READY_AUDIO_MAX) {
+        f->has_audio = true;
+        if (t->codec != VPI_CODEC_AAC) return unsupported(pk, f->input, "audio", t->codec_name, err);
+        VPI_TRY(config_of(f, t->id, &config, &size, err));
+        return add_audio(pk, f->input, t, config, size, err);
+    }
+    return VP_OK;
+}
+
+static vp_status add_tracks(file_scan *f, vp_error *err)
+{
+    vpi_ready_input *in = &f->pk->inputs[f->input];
+    size_t n = f->demux ? vpi_demux_stream_count(f->demux) : in->movie.count;
+    vpi_track t;
+
+    for (size_t i = 0; i < n; i++) {
+        if (!f->demux) vpi_ready_movie_track(in, i, &t);
+        VPI_TRY(add_track(f, f->demux ? vpi_demux_track(f->demux, (int32_t)i) : &t, err));
+    }
+    return VP_OK;
+}
+
+/* Average rate of an audio track, and that its table holds. */
+static vp_status walk_audio(vpi_ready *pk, vpi_ready_audio *a, vp_error *err)
+{
+    const vpi_ready_input *in = &pk->inputs[a->input];
+    vpi_movie_cursor *cursor = NULL;
+    vpi_movie_sample s;
+    uint64_t bytes = 0, ticks = 0;
+    vp_status st = vpi_movie_cursor_new(&in->file, &in->movie.tracks[a->stream], &cursor, err);
+
+    while (st == VP_OK) {
+        st = vpi_movie_next(cursor, &s, err);
+        if (st != VP_OK) break;
+        bytes += s.size;
+        ticks += s.duration;
+    }
+    vpi_movie_cursor_free(cursor);
+    if (ticks && bytes < UINT64_MAX / 8 / (uint64_t)a->tb.den)
+        a->setup.kbps =
+            (uint32_t)VPI_MIN(bytes * 8 * (uint64_t)a->tb.den / ticks / 1000, (uint64_t)UINT32_MAX);
+    return st < 0 ? st : VP_OK;
+}
+
+static vp_status scan_tables(file_scan *f, vp_error *err)
+{
+    vpi_ready *pk = f->pk;
+    VPI_TRY(add_tracks(f, err));
+    if (has_video(f)) VPI_TRY(walk_table(pk, &pk->video[pk->video_count - 1], false, err));
+    for (size_t i = f->first_audio; i < pk->audio_count; i++) VPI_TRY(walk_audio(pk, &pk->audio[i], err));
+    return VP_OK;
+}
+
+static vp_status scan_packets(file_scan *f, vp_error *err)
+{
+    vpi_ready *pk = f->pk;
+    vp_source *source = pk->inputs[f->input].source;
+    VPI_TRY(vpi_demux_open(pk->job->context, source, NULL, pk->job->stop, &f->demux, err));
+    vp_status st = add_tracks(f, err);
+    vpi_demux_close(f->demux);
+    if (st >= 0 && has_video(f)) st = walk_packets(pk, &pk->video[pk->video_count - 1], err);
+    return st;
+}
+
+/* Takes back what the file has added. */
+static void forget(file_scan *f)
+{
+    vpi_ready *pk = f->pk;
+    for (; pk->video_count > f->first_video; pk->video_count--)
+        vpi_ready_video_dispose(&pk->video[pk->video_count - 1]);
+    for (; pk->audio_count > f->first_audio; pk->audio_count--)
+        vpi_ready_audio_dispose(&pk->audio[pk->audio_count - 1]);
+    vpi_ready_input_close(&pk->inputs[f->input]);
+}
+
 static vp_status scan_input(vpi_ready *pk, size_t input, vp_error *err)
 {
-    vpi_demux *demux = NULL;
-    bool video = false, audio = false;
-    vp_source *source = pk->job->renditions[input].source;
-    vp_status st = vpi_demux_open(pk->job->context, source, NULL, pk->job->stop, &demux, err);
-    size_t n = st >= 0 ? vpi_demux_stream_count(demux) : 0;
-    size_t first_audio = pk->audio_count;
-    for (size_t i = 0; st >= 0 && i < n; i++) {
-        const vpi_track *t = vpi_demux_track(demux, (int32_t)i);
-        if (t->attached_picture || (t->kind == VPI_KIND_VIDEO && video)) {
-            warn_dropped(pk, input, t, "not the first picture track");
-        } else if (t->kind == VPI_KIND_VIDEO) {
-            video = true;
-            st = add_video(pk, input, demux, t, err);
-        } else if (t->kind == VPI_KIND_AUDIO && pk->audio_count < VPI_READY_AUDIO_MAX) {
-            audio = true;
-            st = add_audio(pk, input, demux, t, err);
-        }
+    file_scan f = {
+        .pk = pk, .input = input, .first_audio = pk->audio_count, .first_video = pk->video_count
+    };
+    vpi_ready_input *in = &pk->inputs[input];
+    vp_error why = VP_ERROR_INIT;
+    vp_status st = VP_E_UNSUPPORTED;
+
+    *in = (vpi_ready_input){ .context = pk->job->context,
+                             .source = pk->job->renditions[input].source,
+                             .name = input_name(pk, input),
+                             .stop = pk->job->stop };
+    VPI_TRY(vpi_ready_input_open(in, err));
+    pk->total_bytes += in->file.size;
+    if (in->movie.count) st = scan_tables(&f, &why);
+    if (st == VP_E_UNSUPPORTED || st == VP_E_DATA) {
+        /* a file that is odd or damaged: the other reader copes with it, or says what is wrong */
+        forget(&f);
+        st = scan_packets(&f, err);
+    } else if (st < 0) {
+        vpi_error_copy(err, &why);
     }
-    if (st >= 0 && !video && !audio)
+    if (st >= 0 && !has_video(&f) && !f.has_audio)
         st = vpi_fail(err, VP_E_DATA, "INPUT_NO_VIDEO_OR_AUDIO", "%s has neither video nor audio",
                       input_name(pk, input));
-    if (st >= 0 && video)
-        st = read_times(pk, &pk->video[pk->video_count - 1], demux, err);
-    else
-        vpi_demux_close(demux);
-    vpi_error_key(err, input_name(pk, input));
+    if (st < 0) vpi_error_key(err, input_name(pk, input));
     /* sound is placed by the picture of its own file; a file of sound alone by its own zero */
-    for (size_t i = first_audio; st >= 0 && i < pk->audio_count; i++) {
+    for (size_t i = f.first_audio; st >= 0 && i < pk->audio_count; i++) {
         vpi_ready_audio *a = &pk->audio[i];
-        const vpi_ready_video *v = video ? &pk->video[pk->video_count - 1] : NULL;
+        const vpi_ready_video *v = has_video(&f) ? &pk->video[pk->video_count - 1] : NULL;
         a->origin = v ? vpi_rescale(v->first, v->tb.num * a->tb.den, v->tb.den * a->tb.num, VPI_NEAREST) : 0;
     }
     return st < 0 ? st : VP_OK;
@@ -384,14 +442,10 @@ vp_status vpi_ready_scan(vpi_ready *pk, vp_error *err)
 {
     size_t n = pk->job->rendition_count;
     vpi_emit_stage(&pk->job->emitter, VP_STAGE_SCAN);
+    pk->inputs = vpi_calloc(n, sizeof(*pk->inputs));
     pk->video = vpi_calloc(n, sizeof(*pk->video));
     pk->audio = vpi_calloc(VPI_READY_AUDIO_MAX, sizeof(*pk->audio));
-    if (!pk->video || !pk->audio) return vpi_fail_nomem(err);
-    for (size_t i = 0; i < n; i++) {
-        uint64_t size = 0;
-        VPI_TRY(vp_source_size(pk->job->renditions[i].source, &size, err));
-        pk->total_bytes += size;
-        VPI_TRY(scan_input(pk, i, err));
-    }
+    if (!pk->inputs || !pk->video || !pk->audio) return vpi_fail_nomem(err);
+    for (size_t i = 0; i < n; i++) VPI_TRY(scan_input(pk, i, err));
     return VP_OK;
 }

@@ -5,7 +5,7 @@
 #include "package_int.h"
 
 /*
- * Segments of one track of a package job. Samples stay in the demuxer's own buffers until their fragment is
+ * Segments of one track of a package job. Samples stay in the reader's buffers until their fragment is
  * written: one read, one write, no copy between.
  */
 
@@ -97,8 +97,8 @@ static vp_status write_segment(const segment_job *s, vp_error *err)
 typedef struct audio_reader {
     vpi_ready *pk;
     const vpi_ready_audio *a;
-    vpi_demux *demux;
-    vpi_packet next;
+    vpi_ready_reader *reader;
+    vpi_ready_packet next;
     bool ended;
     uint64_t read;  /* frames given out */
     int64_t offset; /* samples from title time 0 to frame 0 */
@@ -111,16 +111,14 @@ static const uint8_t silence_stereo[] = { 0x21, 0x00, 0x49, 0x90, 0x02, 0x19, 0x
 
 static vp_status audio_open(audio_reader *r, vp_error *err)
 {
-    vp_source *source = r->pk->job->renditions[r->a->input].source;
-    VPI_TRY(vpi_demux_open(r->pk->job->context, source, NULL, r->pk->job->stop, &r->demux, err));
-    vpi_demux_select(r->demux, &r->a->stream, 1);
-    return vpi_demux_as_mp4(r->demux, r->a->stream, err);
+    return vpi_ready_open(&r->pk->inputs[r->a->input], r->a->stream, &r->reader, err);
 }
 
 static void audio_close(audio_reader *r)
 {
-    vpi_packet_dispose(&r->next);
-    vpi_demux_close(r->demux);
+    if (!r->reader) return;
+    vpi_ready_drop(r->reader, &r->next);
+    r->reader = vpi_ready_close(r->reader);
 }
 
 static int64_t audio_samples(const vpi_ready_audio *a, int64_t pts)
@@ -132,13 +130,13 @@ static int64_t audio_samples(const vpi_ready_audio *a, int64_t pts)
 static vp_status audio_fetch(audio_reader *r, vp_error *err)
 {
     while (!r->ended && !r->next.data) {
-        vp_status st = vpi_demux_read(r->demux, &r->next, err);
+        vp_status st = vpi_ready_next(r->reader, &r->next, err);
         if (st < 0) return st;
         r->ended = st == VP_END;
         if (r->ended || r->placed) break;
         int64_t at = r->next.has_pts ? audio_samples(r->a, r->next.pts) : 0;
         if (at < 0) {
-            vpi_packet_dispose(&r->next);
+            vpi_ready_drop(r->reader, &r->next);
             continue;
         }
         r->offset = at;
@@ -154,7 +152,7 @@ static int64_t frame_time(const audio_reader *r, uint64_t n)
 }
 
 /* Takes the frame out of the reader, or gives silence when the file has ended. */
-static vp_status audio_take(audio_reader *r, vpi_packet *to, vpi_sample *sample, uint64_t missing,
+static vp_status audio_take(audio_reader *r, vpi_ready_packet *to, vpi_sample *sample, uint64_t missing,
                             vp_error *err)
 {
     const vpi_ready_audio *a = r->a;
@@ -162,7 +160,8 @@ static vp_status audio_take(audio_reader *r, vpi_packet *to, vpi_sample *sample,
     sample->pts = frame_time(r, r->read++);
     sample->sync = true;
     if (!r->ended) {
-        vpi_packet_move(to, &r->next);
+        *to = r->next;
+        r->next = (vpi_ready_packet){ 0 };
         sample->data = to->data;
         sample->size = to->size;
         return VP_OK;
@@ -185,21 +184,21 @@ uint64_t vpi_ready_audio_border(const vpi_ready *pk, const vpi_ready_audio *a, s
 }
 
 typedef struct audio_segment {
-    vpi_packet *packets;
+    vpi_ready_packet *packets;
     vpi_sample *samples;
     size_t count, packet_cap, sample_cap;
     vpi_segment_in in;
 } audio_segment;
 
-static void audio_clear(audio_segment *s)
+static void audio_clear(audio_reader *r, audio_segment *s)
 {
-    for (size_t i = 0; i < s->count; i++) vpi_packet_dispose(&s->packets[i]);
+    for (size_t i = 0; i < s->count; i++) vpi_ready_drop(r->reader, &s->packets[i]);
     s->count = 0;
 }
 
-static void audio_free(audio_segment *s)
+static void audio_free(audio_reader *r, audio_segment *s)
 {
-    audio_clear(s);
+    audio_clear(r, s);
     vpi_free(s->packets);
     vpi_free(s->samples);
 }
@@ -208,12 +207,12 @@ static void audio_free(audio_segment *s)
 static vp_status audio_fill(audio_reader *r, audio_segment *s, size_t number, uint64_t last, vp_error *err)
 {
     uint64_t first = r->read;
-    audio_clear(s);
+    audio_clear(r, s);
     while (r->read < last) {
         VPI_TRY(vpi_cancel_check(r->pk->job->stop, err));
         if (!VPI_GROW(s->packets, s->count, s->packet_cap) || !VPI_GROW(s->samples, s->count, s->sample_cap))
             return vpi_fail_nomem(err);
-        s->packets[s->count] = (vpi_packet){ 0 };
+        s->packets[s->count] = (vpi_ready_packet){ 0 };
         s->samples[s->count] = (vpi_sample){ 0 };
         s->count++;
         VPI_TRY(audio_take(r, &s->packets[s->count - 1], &s->samples[s->count - 1], last - r->read, err));
@@ -274,11 +273,11 @@ static vp_status audio_all(vpi_ready *pk, vpi_ready_audio *a, audio_reader *r, a
         VPI_TRY(audio_fetch(r, err));
         if (r->ended) break;
         /* read until the border or the end, whichever comes first */
-        audio_clear(s);
+        audio_clear(r, s);
         while (r->read < border && !r->ended) {
             if (!VPI_GROW(s->packets, kept, s->packet_cap) || !VPI_GROW(s->samples, kept, s->sample_cap))
                 return vpi_fail_nomem(err);
-            s->packets[kept] = (vpi_packet){ 0 };
+            s->packets[kept] = (vpi_ready_packet){ 0 };
             s->samples[kept] = (vpi_sample){ 0 };
             s->count = kept + 1;
             VPI_TRY(audio_take(r, &s->packets[kept], &s->samples[kept], 1, err));
@@ -309,7 +308,7 @@ vp_status vpi_ready_write_audio(vpi_ready *pk, vpi_ready_audio *a, vp_error *err
     vp_status st = audio_open(&r, err);
     if (st >= 0 && pk->single_file) st = begin_part(pk, a->name, &part, err);
     if (st >= 0) st = audio_all(pk, a, &r, &s, part, err);
-    audio_free(&s);
+    audio_free(&r, &s);
     audio_close(&r);
     if (st < 0)
         vp_object_abort(part);
@@ -323,7 +322,9 @@ vp_status vpi_ready_write_audio(vpi_ready *pk, vpi_ready_audio *a, vp_error *err
 typedef struct video_writer {
     vpi_ready *pk;
     vpi_ready_video *v;
-    vpi_packet *packets; /* not written yet: a fragment, or a segment where there are transport streams */
+    vpi_ready_reader *reader;
+    vpi_ready_packet
+        *packets; /* not written yet: a fragment, or a segment where there are transport streams */
     vpi_sample *samples;
     size_t count, packet_cap, sample_cap;
     size_t *fragments;
@@ -342,7 +343,7 @@ typedef struct video_writer {
 
 static void video_clear(video_writer *w)
 {
-    for (size_t i = 0; i < w->count; i++) vpi_packet_dispose(&w->packets[i]);
+    for (size_t i = 0; i < w->count; i++) vpi_ready_drop(w->reader, &w->packets[i]);
     w->count = w->fragment_count = 0;
 }
 
@@ -450,7 +451,8 @@ static vp_status video_close_segment(video_writer *w, vp_error *err)
     return VP_OK;
 }
 
-static vp_status take_picture(video_writer *w, vpi_packet *p, vp_error *err)
+/* Takes *p over, but on failure. */
+static vp_status take_picture(video_writer *w, vpi_ready_packet *p, vp_error *err)
 {
     vpi_ready_video *v = w->v;
     int64_t pts = p->pts - v->first, us = vpi_ready_us(v, pts);
@@ -467,27 +469,26 @@ static vp_status take_picture(video_writer *w, vpi_packet *p, vp_error *err)
     if (w->count >= SAMPLES_MAX || !VPI_GROW(w->packets, w->count, w->packet_cap) ||
         !VPI_GROW(w->samples, w->count, w->sample_cap))
         return vpi_fail_nomem(err);
-    vpi_packet *kept = &w->packets[w->count];
-    *kept = (vpi_packet){ 0 };
-    vpi_packet_move(kept, p);
-    w->samples[w->count++] = (vpi_sample){ .pts = pts, .sync = idr, .data = kept->data, .size = kept->size };
+    w->packets[w->count] = *p;
+    w->samples[w->count++] = (vpi_sample){ .pts = pts, .sync = idr, .data = p->data, .size = p->size };
+    *p = (vpi_ready_packet){ 0 };
     return VP_OK;
 }
 
-static vp_status video_all(video_writer *w, vpi_demux *demux, vp_error *err)
+static vp_status video_all(video_writer *w, vp_error *err)
 {
-    vpi_packet p = { 0 };
+    vpi_ready_packet p;
     bool begun = false;
     for (;;) {
         VPI_TRY(vpi_cancel_check(w->pk->job->stop, err));
-        vp_status st = vpi_demux_read(demux, &p, err);
+        vp_status st = vpi_ready_next(w->reader, &p, err);
         if (st < 0) return st;
         if (st == VP_END) break;
         begun = begun || (p.has_pts && p.pts == w->v->first && vpi_ready_is_idr(p.data, p.size));
         if (begun && !p.has_pts)
             st = vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: a picture without a time", w->v->name);
         if (begun && st >= 0) st = take_picture(w, &p, err);
-        vpi_packet_dispose(&p);
+        vpi_ready_drop(w->reader, &p);
         if (st < 0) return st;
     }
     if (!w->count || w->segment + 1 != w->pk->segments)
@@ -498,21 +499,21 @@ static vp_status video_all(video_writer *w, vpi_demux *demux, vp_error *err)
 vp_status vpi_ready_write_video(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
 {
     video_writer w = { .pk = pk, .v = v, .muxed = pk->mux_audio };
-    vp_status st = vpi_ready_rewind(pk, v, err);
+    vp_status st = vpi_ready_open(&pk->inputs[v->input], v->stream, &w.reader, err);
     if (st >= 0 && w.muxed) {
         w.audio = (audio_reader){ .pk = pk, .a = &pk->audio[0] };
         st = audio_open(&w.audio, err);
     }
     if (st >= 0 && pk->single_file) st = begin_part(pk, v->name, &w.part, err);
-    if (st >= 0) st = video_all(&w, v->demux, err);
+    if (st >= 0) st = video_all(&w, err);
     video_clear(&w);
     vp_object_abort(w.object);
     vpi_free(w.packets);
     vpi_free(w.samples);
     vpi_free(w.fragments);
-    audio_free(&w.sound);
+    audio_free(&w.audio, &w.sound);
     audio_close(&w.audio);
-    v->demux = vpi_demux_close(v->demux);
+    vpi_ready_close(w.reader);
     if (st < 0)
         vp_object_abort(w.part);
     else if (w.part)

@@ -580,30 +580,11 @@ static void apply_wanted(vpi_demux *d)
     }
 }
 
-/* An MP4 file whose index is complete goes back to its first picture by it. */
-static bool rewind_by_index(vpi_demux *d)
-{
-    AVStream *stream = NULL;
-    const AVIndexEntry *first;
-
-    if (strncmp(d->format->name, "mov", 3) != 0) return false;
-    for (size_t i = 0; i < d->count && i < d->ic->nb_streams; i++) {
-        if (!d->wanted[i]) continue;
-        if (stream || d->tracks[i].kind != VPI_KIND_VIDEO) return false;
-        stream = d->ic->streams[i];
-    }
-    if (!stream || stream->nb_frames < 1 || avformat_index_get_entries_count(stream) != stream->nb_frames)
-        return false;
-    first = avformat_index_get_entry(stream, 0);
-    return first && av_seek_frame(d->ic, stream->index, first->timestamp, AVSEEK_FLAG_BACKWARD) >= 0;
-}
-
 /* To the first packet: demuxers differ too much in what they make of a seek there, so open the file again. */
 static vp_status rewind_input(vpi_demux *d, vp_error *err)
 {
     clear_queue(d);
     if (!d->read_any) return VP_OK;
-    if (d->ic && rewind_by_index(d)) return vpi_avio_failed(&d->io, err);
     avformat_close_input(&d->ic);
     if (avio_seek(d->io.context, 0, SEEK_SET) < 0)
         return vpi_fail(err, VP_E_IO, NULL, "no way back to byte 0");

@@ -43,12 +43,6 @@ vp_status vpi_demux_seek(vpi_demux *demux, int32_t stream, int64_t pts, vp_error
 /* Only these streams are read from now on (n streams; the demuxer skips the others where it can). */
 void vpi_demux_select(vpi_demux *demux, const int32_t *streams, size_t n);
 
-/*
- * Decode times of the stream's random access points out of the file's own index, without reading packets; *dts is
- * the caller's (vpi_free). UNSUPPORTED where the file has no complete index: read the packets then.
- */
-vp_status vpi_demux_index(vpi_demux *demux, int32_t stream, int64_t **dts, size_t *count, vp_error *err);
-
 size_t vpi_demux_stream_count(const vpi_demux *demux);
 /* Everything known of a stream without reading packets (track struct as vp_probe fills it); keyframes are NULL.
  * Borrowed until close. */

@@ -341,12 +341,3 @@ vp_status vpi_audio_asc(uint32_t sample_rate, uint32_t channels, uint32_t kbps, 
     *size = 0;
     return disabled(err);
 }
-
-vp_status vpi_demux_index(vpi_demux *demux, int32_t stream, int64_t **dts, size_t *count, vp_error *err)
-{
-    (void)demux;
-    (void)stream;
-    (void)dts;
-    (void)count;
-    return disabled(err);
-}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "package_read.h"
+
+#include "base/context.h"
+#include "bitstream/bitstream.h"
+
+#define BLOCK ((size_t)512 << 10)     /* bytes that are read ahead and held together */
+#define BLOCK_LEFT ((size_t)64 << 10) /* less room than this is not filled */
+#define GAP 8192u                     /* bytes between two samples that are read along with them */
+#define RUN 256u                      /* samples of one read */
+#define SAMPLE_MAX (128u << 20)       /* bytes; more than any picture takes */
+#define NALS_MAX 256u                 /* units that are looked at for the first slice of a picture */
+
+struct vpi_ready_block {
+    vpi_ready_block *next; /* spare */
+    size_t refs, capacity, used;
+    uint8_t data[];
+};
+
+struct vpi_ready_reader {
+    vpi_ready_input *in;
+    vpi_demux *demux; /* or: */
+    vpi_movie_cursor *cursor;
+    vpi_movie_sample run[RUN], behind; /* of one read; the first one behind them */
+    size_t at, count;
+    bool has_behind;
+    size_t run_data; /* position of the run's first byte in its block */
+    vpi_ready_block *block, *spare;
+};
+
+/* ---- files ---- */
+
+static vp_status read_file(void *user, uint64_t offset, void *data, size_t size, vp_error *err)
+{
+    const vpi_ready_input *in = user;
+    size_t got = 0;
+
+    VPI_TRY(vpi_cancel_check(in->stop, err));
+    VPI_TRY(vp_source_read_at(in->source, offset, data, size, &got, err));
+    if (got == size) return VP_OK;
+    return vpi_fail(err, VP_E_CONFLICT, "SOURCE_CHANGED", "%s is shorter than it was", in->name);
+}
+
+/* Tracks that the tables and sample entries say all of; the other reader knows more formats, and more refusals. */
+static bool plain(const vpi_movie *m)
+{
+    size_t videos = 0, audios = 0;
+
+    for (size_t i = 0; i < m->count; i++) {
+        const vpi_movie_track *t = &m->tracks[i];
+        bool video = t->info.handler == VPI_FOURCC('v', 'i', 'd', 'e');
+        bool audio = t->info.handler == VPI_FOURCC('s', 'o', 'u', 'n');
+        if (!video && !audio) continue;
+        videos += video;
+        audios += audio;
+        if (t->descriptions != 1 || !t->samples || !t->info.codec_config) return false;
+        if (video && t->info.sample_entry != VPI_FOURCC('a', 'v', 'c', '1')) return false;
+        if (audio && t->info.sample_entry != VPI_FOURCC('m', 'p', '4', 'a')) return false;
+    }
+    return videos <= 1 && videos + audios > 0;
+}
+
+vp_status vpi_ready_input_open(vpi_ready_input *in, vp_error *err)
+{
+    vp_error why = VP_ERROR_INIT;
+
+    in->file = (vpi_movie_file){ .read = read_file, .user = in };
+    VPI_TRY(vp_source_size(in->source, &in->file.size, err));
+    vp_status st = vpi_movie_open(&in->file, &in->movie, &why);
+    if (st == VP_OK && !plain(&in->movie)) vpi_movie_dispose(&in->movie);
+    if (st == VP_OK || st == VP_E_UNSUPPORTED || st == VP_E_DATA) return VP_OK;
+    vpi_error_copy(err, &why);
+    return st;
+}
+
+void vpi_ready_input_close(vpi_ready_input *in)
+{
+    vpi_movie_dispose(&in->movie);
+}
+
+void vpi_ready_movie_track(const vpi_ready_input *in, size_t track, vpi_track *out)
+{
+    const vpi_init_info *info = &in->movie.tracks[track].info;
+
+    memset(out, 0, sizeof(*out));
+    out->id = (int32_t)track;
+    out->tb = (vpi_rational){ 1, info->timescale };
+    out->frame_rate = (vpi_rational){ 0, 1 };
+    out->channels = info->channels;
+    vpi_language_bcp47(info->language, out->language);
+    if (info->handler == VPI_FOURCC('v', 'i', 'd', 'e')) {
+        out->kind = VPI_KIND_VIDEO;
+        out->codec = VPI_CODEC_H264;
+        vpi_strlcpy(out->codec_name, "h264", sizeof(out->codec_name));
+    } else if (info->handler == VPI_FOURCC('s', 'o', 'u', 'n')) {
+        out->kind = VPI_KIND_AUDIO;
+        out->codec = VPI_CODEC_AAC;
+        vpi_strlcpy(out->codec_name, "aac", sizeof(out->codec_name));
+    } else {
+        out->kind = VPI_KIND_OTHER;
+    }
+}
+
+/* ---- IDR pictures ---- */
+
+bool vpi_ready_is_idr(const uint8_t *data, size_t size)
+{
+    size_t at = 0;
+    vpi_nal nal;
+    bool bad = false;
+
+    while (vpi_avcc_next(data, size, 4, &at, &nal, &bad)) {
+        unsigned type = vpi_h264_type(&nal);
+        if (type == VPI_H264_IDR) return true;
+        if (type >= 1 && type <= 4) return false;
+    }
+    return false;
+}
+
+vp_status vpi_ready_idr_at(const vpi_ready_input *in, const vpi_movie_sample *sample, bool *idr,
+                           vp_error *err)
+{
+    uint64_t at = sample->offset, end = sample->offset + sample->size;
+
+    *idr = false;
+    for (unsigned n = 0; n < NALS_MAX && end - at >= 5; n++) {
+        uint8_t head[5];
+        VPI_TRY(in->file.read(in->file.user, at, head, sizeof(head), err));
+        uint64_t size = (uint64_t)head[0] << 24 | (uint32_t)head[1] << 16 | (uint32_t)head[2] << 8 | head[3];
+        unsigned type = head[4] & 31;
+        *idr = type == VPI_H264_IDR && size > 0;
+        if (*idr || (type >= 1 && type <= 4) || size + 4 > end - at) break;
+        at += size + 4;
+    }
+    return VP_OK;
+}
+
+/* ---- blocks ---- */
+
+static void block_put(vpi_ready_reader *r, vpi_ready_block *b)
+{
+    if (!b || --b->refs) return;
+    b->next = r->spare;
+    r->spare = b;
+}
+
+/* An empty block of that much room, of what was dropped or a new one. */
+static vpi_ready_block *block_get(vpi_ready_reader *r, size_t room)
+{
+    vpi_ready_block *b = r->spare;
+
+    room = VPI_MAX(room, BLOCK);
+    if (b) {
+        r->spare = b->next;
+        if (b->capacity < room) {
+            vpi_free(b);
+            b = NULL;
+        }
+    }
+    if (!b) {
+        b = vpi_alloc(sizeof(*b) + room);
+        if (!b) return NULL;
+        b->capacity = room;
+    }
+    b->refs = 1;
+    b->used = 0;
+    b->next = NULL;
+    return b;
+}
+
+/* ---- samples that lie together ---- */
+
+/* Fills run with the next samples that go into `room` bytes, at least one. VP_END at the end. */
+static vp_status gather(vpi_ready_reader *r, size_t room, vp_error *err)
+{
+    vp_status st = VP_OK;
+
+    r->at = r->count = 0;
+    while (r->count < RUN) {
+        if (!r->has_behind) st = vpi_movie_next(r->cursor, &r->behind, err);
+        if (st != VP_OK) break;
+        r->has_behind = true;
+        if (r->behind.size > SAMPLE_MAX)
+            return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "a sample of %u bytes", (unsigned)r->behind.size);
+        if (r->count) {
+            const vpi_movie_sample *first = &r->run[0], *last = &r->run[r->count - 1], *s = &r->behind;
+            uint64_t end = last->offset + last->size;
+            if (s->offset < end || s->offset - end > GAP || s->offset + s->size - first->offset > room) break;
+        }
+        r->run[r->count++] = r->behind;
+        r->has_behind = false;
+    }
+    return r->count ? VP_OK : st;
+}
+
+static vp_status fill(vpi_ready_reader *r, vp_error *err)
+{
+    size_t room = r->block ? r->block->capacity - r->block->used : 0;
+    vp_status st = gather(r, room >= BLOCK_LEFT ? room : BLOCK, err);
+
+    if (st != VP_OK) return st;
+    const vpi_movie_sample *first = &r->run[0], *last = &r->run[r->count - 1];
+    size_t size = (size_t)(last->offset + last->size - first->offset);
+    if (!r->block || size > room) {
+        block_put(r, r->block);
+        r->block = block_get(r, size);
+        if (!r->block) return vpi_fail_nomem(err);
+    }
+    r->run_data = r->block->used;
+    st = r->in->file.read(r->in->file.user, first->offset, r->block->data + r->run_data, size, err);
+    if (st < 0) r->count = 0;
+    r->block->used += size;
+    return st;
+}
+
+static vp_status next_of_tables(vpi_ready_reader *r, vpi_ready_packet *p, vp_error *err)
+{
+    if (r->at >= r->count) {
+        vp_status st = fill(r, err);
+        if (st != VP_OK) return st;
+    }
+    const vpi_movie_sample *s = &r->run[r->at++];
+    p->pts = s->pts;
+    p->duration = s->duration;
+    p->has_pts = true;
+    p->key = s->sync;
+    p->data = r->block->data + r->run_data + (size_t)(s->offset - r->run[0].offset);
+    p->size = s->size;
+    p->block = r->block;
+    p->block->refs++;
+    return VP_OK;
+}
+
+/* ---- readers ---- */
+
+vp_status vpi_ready_open(vpi_ready_input *in, int32_t stream, vpi_ready_reader **out, vp_error *err)
+{
+    vpi_ready_reader *r = vpi_calloc(1, sizeof(*r));
+    vp_status st;
+
+    *out = NULL;
+    if (!r) return vpi_fail_nomem(err);
+    r->in = in;
+    if (in->movie.count) {
+        VPI_GO(vpi_movie_cursor_new(&in->file, &in->movie.tracks[stream], &r->cursor, err));
+    } else {
+        VPI_GO(vpi_demux_open(in->context, in->source, NULL, in->stop, &r->demux, err));
+        vpi_demux_select(r->demux, &stream, 1);
+        VPI_GO(vpi_demux_as_mp4(r->demux, stream, err));
+    }
+    *out = r;
+    r = NULL;
+done:
+    vpi_ready_close(r);
+    return st < 0 ? st : VP_OK;
+}
+
+vpi_ready_reader *vpi_ready_close(vpi_ready_reader *r)
+{
+    if (!r) return NULL;
+    block_put(r, r->block);
+    while (r->spare) {
+        vpi_ready_block *b = r->spare;
+        r->spare = b->next;
+        vpi_free(b);
+    }
+    vpi_movie_cursor_free(r->cursor);
+    vpi_demux_close(r->demux);
+    vpi_free(r);
+    return NULL;
+}
+
+vp_status vpi_ready_next(vpi_ready_reader *r, vpi_ready_packet *p, vp_error *err)
+{
+    memset(p, 0, sizeof(*p));
+    if (r->cursor) return next_of_tables(r, p, err);
+    vp_status st = vpi_demux_read(r->demux, &p->demuxed, err);
+    if (st != VP_OK) return st;
+    p->pts = p->demuxed.pts;
+    p->duration = p->demuxed.duration;
+    p->has_pts = p->demuxed.has_pts;
+    p->key = p->demuxed.key;
+    p->data = p->demuxed.data;
+    p->size = p->demuxed.size;
+    return VP_OK;
+}
+
+void vpi_ready_drop(vpi_ready_reader *r, vpi_ready_packet *p)
+{
+    if (p->block) {
+        block_put(r, p->block);
+    } else {
+        vpi_packet_dispose(&p->demuxed);
+    }
+    memset(p, 0, sizeof(*p));
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef VPI_JOB_PACKAGE_READ_H
+#define VPI_JOB_PACKAGE_READ_H
+
+/*
+ * Samples of ready-made renditions. Plain MP4 files are read by their own tables (bmff/movie.h), in memory that
+ * does not grow with their length and with one read for what lies together; every other file by libavformat.
+ */
+
+#include "bmff/movie.h"
+#include "media/demux.h"
+
+/* One file. Lies still while readers of it are open. */
+typedef struct vpi_ready_input {
+    vp_context *context;
+    vp_source *source;
+    const char *name;
+    vp_cancel *stop;
+    vpi_movie_file file;
+    vpi_movie movie; /* count 0: read by libavformat */
+} vpi_ready_input;
+
+/* VP_OK with movie.count 0 where the file is not a plain MP4 of tracks that the tables are enough for. */
+vp_status vpi_ready_input_open(vpi_ready_input *in, vp_error *err);
+void vpi_ready_input_close(vpi_ready_input *in); /* accepts a zeroed one */
+/* What a probe would say of a track of the movie, as far as packaging asks. */
+void vpi_ready_movie_track(const vpi_ready_input *in, size_t track, vpi_track *out);
+
+typedef struct vpi_ready_reader vpi_ready_reader;
+typedef struct vpi_ready_block vpi_ready_block;
+
+/* A sample as MP4 has it. Belongs to its reader's thread; drop it before the reader is closed. */
+typedef struct vpi_ready_packet {
+    int64_t pts, duration; /* ticks of the track's tb on the file's timeline; duration 0: unknown */
+    bool has_pts, key;
+    const uint8_t *data;
+    size_t size;
+    vpi_packet demuxed;     /* holds data, or */
+    vpi_ready_block *block; /* this does */
+} vpi_ready_packet;
+
+/* At the first sample. */
+vp_status vpi_ready_open(vpi_ready_input *in, int32_t stream, vpi_ready_reader **out, vp_error *err);
+vpi_ready_reader *vpi_ready_close(vpi_ready_reader *reader); /* NULL is allowed; returns NULL */
+/* VP_END at the end. packet is overwritten: it holds nothing before. */
+vp_status vpi_ready_next(vpi_ready_reader *reader, vpi_ready_packet *packet, vp_error *err);
+void vpi_ready_drop(vpi_ready_reader *reader, vpi_ready_packet *packet); /* accepts a zeroed one */
+
+/* Is the sample an IDR picture? NAL lengths of 4 bytes. */
+bool vpi_ready_is_idr(const uint8_t *data, size_t size);
+/* The same of a sample in the file, by the headers of its NAL units alone. */
+vp_status vpi_ready_idr_at(const vpi_ready_input *in, const vpi_movie_sample *sample, bool *idr,
+                           vp_error *err);
+
+#endif
