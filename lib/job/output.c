@@ -183,19 +183,26 @@ static bool has_container(const vp_presentation *p, bool cmaf)
     return false;
 }
 
+/* Has the title a root document of that name? */
+static bool has_root(const vpi_output *o, const vp_presentation *p, const char *name)
+{
+    if (vpi_streq(name, VPI_ROOT_MASTER_TS)) return has_container(p, true) && has_container(p, false);
+    if (vpi_streq(name, VPI_ROOT_MPD)) return has_container(p, true);
+    return o->player || !vpi_streq(name, VPI_ROOT_PLAYER);
+}
+
 /* The root documents of a title, by name; NULL in *out: the title has none of that name. */
 static vp_status root_document(const vpi_output *o, const vp_presentation *p, const char *name,
                                vp_bytes **out, vp_error *err)
 {
-    bool cmaf = has_container(p, true), ts = has_container(p, false);
     *out = NULL;
+    if (!has_root(o, p, name)) return VP_OK;
     if (vpi_streq(name, VPI_ROOT_PRESENTATION)) return vp_presentation_json(p, out, err);
     if (vpi_streq(name, VPI_ROOT_MASTER))
-        return vp_manifest_hls_master(p, cmaf ? VP_HLS_CMAF : VP_HLS_TS, out, err);
-    if (vpi_streq(name, VPI_ROOT_MASTER_TS))
-        return cmaf && ts ? vp_manifest_hls_master(p, VP_HLS_TS, out, err) : VP_OK;
-    if (vpi_streq(name, VPI_ROOT_MPD)) return cmaf ? vp_manifest_dash(p, out, err) : VP_OK;
-    return o->player ? vpi_player_page(o->player_script, out, err) : VP_OK;
+        return vp_manifest_hls_master(p, has_container(p, true) ? VP_HLS_CMAF : VP_HLS_TS, out, err);
+    if (vpi_streq(name, VPI_ROOT_MASTER_TS)) return vp_manifest_hls_master(p, VP_HLS_TS, out, err);
+    if (vpi_streq(name, VPI_ROOT_MPD)) return vp_manifest_dash(p, out, err);
+    return vpi_player_page(o->player_script, out, err);
 }
 
 static vp_status put_root(const vpi_output *o, const vp_presentation *p, const char *name, const char *type,
@@ -212,11 +219,7 @@ static vp_status remove_stale_roots(const vpi_output *o, const vp_presentation *
 {
     if (!can(o, VP_SINK_HAS_REMOVE)) return VP_OK;
     for (size_t i = 0; root_names[i]; i++) {
-        vp_bytes *text = NULL;
-        vp_status st = root_document(o, p, root_names[i], &text, err);
-        if (st >= 0 && !text) st = vp_sink_remove(o->sink, root_names[i], err);
-        vp_bytes_unref(text);
-        if (st < 0) return st;
+        if (!has_root(o, p, root_names[i])) VPI_TRY(vp_sink_remove(o->sink, root_names[i], err));
     }
     return VP_OK;
 }

@@ -36,7 +36,10 @@ typedef struct vpi_ready_audio {
     int32_t stream;
     char name[64], label[96], codecs[64];
     vpi_rational tb;
+    int64_t start;  /* of the track by its container, 0 where files begin at zero; ticks of tb */
     int64_t origin; /* title time 0 on the file timeline, ticks of tb */
+    uint8_t silence[VPI_AAC_SILENCE_MAX];
+    size_t silence_size; /* 0: none can be made for this layout */
     bool is_default;
     uint32_t frame_samples;
     vpi_track_setup setup;
@@ -73,8 +76,6 @@ vp_status vpi_ready_look(vpi_ready *pk, vpi_ready_video *v, vp_error *err);
 /* package_write.c: all segments of one track. */
 vp_status vpi_ready_write_video(vpi_ready *pk, vpi_ready_video *v, vp_error *err);
 vp_status vpi_ready_write_audio(vpi_ready *pk, vpi_ready_audio *a, vp_error *err);
-/* Frames before segment n: the border nearest to the first video track's cut. */
-uint64_t vpi_ready_audio_border(const vpi_ready *pk, const vpi_ready_audio *a, size_t segment);
 /* Counts written bytes. */
 void vpi_ready_progress(vpi_ready *pk, uint64_t bytes);
 int64_t vpi_ready_us(const vpi_ready_video *v, int64_t ticks);

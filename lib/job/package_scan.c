@@ -122,6 +122,7 @@ static vp_status add_audio(vpi_ready *pk, size_t input, const vpi_track *t, cons
     a->stream = t->id;
     a->tb = t->tb;
     a->frame_samples = asc.frame_samples ? asc.frame_samples : 1024;
+    if (asc.core_object_type == 2) vpi_aac_silence(asc.channel_config, a->silence, &a->silence_size);
     vpi_buf_add(&a->config, config, size);
     if (vpi_buf_failed(&a->config)) return vpi_fail_nomem(err);
     VPI_TRY(vpi_codecs_aac(config, size, a->codecs, err));
@@ -331,7 +332,12 @@ static vp_status add_track(file_scan *f, const vpi_track *t, vp_error *err)
         f->has_audio = true;
         if (t->codec != VPI_CODEC_AAC) return unsupported(pk, f->input, "audio", t->codec_name, err);
         VPI_TRY(config_of(f, t->id, &config, &size, err));
-        return add_audio(pk, f->input, t, config, size, err);
+        size_t before = pk->audio_count;
+        vp_status st = add_audio(pk, f->input, t, config, size, err);
+        /* transport streams begin at any time */
+        if (st >= 0 && pk->audio_count > before && f->demux && t->has_times && vpi_demux_any_start(f->demux))
+            pk->audio[before].start = t->start;
+        return st;
     }
     return VP_OK;
 }
@@ -433,7 +439,8 @@ static vp_status scan_input(vpi_ready *pk, size_t input, vp_error *err)
     for (size_t i = f.first_audio; st >= 0 && i < pk->audio_count; i++) {
         vpi_ready_audio *a = &pk->audio[i];
         const vpi_ready_video *v = has_video(&f) ? &pk->video[pk->video_count - 1] : NULL;
-        a->origin = v ? vpi_rescale(v->first, v->tb.num * a->tb.den, v->tb.den * a->tb.num, VPI_NEAREST) : 0;
+        a->origin =
+            v ? vpi_rescale(v->first, v->tb.num * a->tb.den, v->tb.den * a->tb.num, VPI_NEAREST) : a->start;
     }
     return st < 0 ? st : VP_OK;
 }

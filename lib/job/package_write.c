@@ -10,7 +10,8 @@
  */
 
 #define SAMPLES_MAX ((size_t)1 << 20) /* of one segment */
-#define SILENCE_MAX 50                /* AAC frames that may be added so that sound ends with the picture */
+#define SILENCE_MAX 50 /* frames of silence that may be added so that sound ends with the picture */
+#define LATE_MAX_S 10  /* seconds of silence before sound that begins late */
 
 static const size_t one_fragment[1] = { 0 };
 
@@ -101,13 +102,10 @@ typedef struct audio_reader {
     vpi_ready_packet next;
     bool ended;
     uint64_t read;  /* frames given out */
-    int64_t offset; /* samples from title time 0 to frame 0 */
+    uint64_t lead;  /* frames of silence before the first of the file */
+    int64_t offset; /* samples from title time 0 to frame 0; less than a frame */
     bool placed;
 } audio_reader;
-
-/* raw_data_block of silence for AAC-LC: a single channel element, a channel pair element */
-static const uint8_t silence_mono[] = { 0x00, 0xc8, 0x00, 0x80, 0x23, 0x80 };
-static const uint8_t silence_stereo[] = { 0x21, 0x00, 0x49, 0x90, 0x02, 0x19, 0x00, 0x23, 0x80 };
 
 static vp_status audio_open(audio_reader *r, vp_error *err)
 {
@@ -126,6 +124,22 @@ static int64_t audio_samples(const vpi_ready_audio *a, int64_t pts)
     return vpi_rescale(pts - a->origin, a->tb.num * a->setup.sample_rate, a->tb.den, VPI_NEAREST);
 }
 
+static vp_status no_silence(const audio_reader *r, const char *what, vp_error *err)
+{
+    return vpi_fail(err, VP_E_DATA, "INPUT_TRUNCATED", "%s: sound %s the picture", r->a->name, what);
+}
+
+/* Sound that begins `at` samples late gets silence before it, in whole frames. */
+static vp_status audio_place(audio_reader *r, int64_t at, vp_error *err)
+{
+    int64_t frame = (int64_t)r->a->frame_samples;
+    r->lead = (uint64_t)(at / frame);
+    r->offset = at % frame;
+    if (r->lead && (!r->a->silence_size || at / r->a->setup.sample_rate >= LATE_MAX_S))
+        return no_silence(r, "begins long after", err);
+    return VP_OK;
+}
+
 /* Next packet of content; what ends before title time 0 (priming) is dropped, so is a frame that straddles it. */
 static vp_status audio_fetch(audio_reader *r, vp_error *err)
 {
@@ -139,8 +153,8 @@ static vp_status audio_fetch(audio_reader *r, vp_error *err)
             vpi_ready_drop(r->reader, &r->next);
             continue;
         }
-        r->offset = at;
         r->placed = true;
+        return audio_place(r, at, err);
     }
     return VP_OK;
 }
@@ -159,28 +173,32 @@ static vp_status audio_take(audio_reader *r, vpi_ready_packet *to, vpi_sample *s
     VPI_TRY(audio_fetch(r, err));
     sample->pts = frame_time(r, r->read++);
     sample->sync = true;
-    if (!r->ended) {
+    if (!r->lead && !r->ended) {
         *to = r->next;
         r->next = (vpi_ready_packet){ 0 };
         sample->data = to->data;
         sample->size = to->size;
         return VP_OK;
     }
-    if (a->setup.channels > 2 || missing > SILENCE_MAX || !r->placed)
-        return vpi_fail(err, VP_E_DATA, "INPUT_TRUNCATED", "%s: sound ends before the picture",
-                        r->pk->job->renditions[a->input].name);
-    sample->data = a->setup.channels == 2 ? silence_stereo : silence_mono;
-    sample->size = a->setup.channels == 2 ? sizeof(silence_stereo) : sizeof(silence_mono);
+    if (r->lead)
+        r->lead--;
+    else if (!a->silence_size || missing > SILENCE_MAX || !r->placed)
+        return no_silence(r, "ends before", err);
+    sample->data = a->silence;
+    sample->size = a->silence_size;
     return VP_OK;
 }
 
-uint64_t vpi_ready_audio_border(const vpi_ready *pk, const vpi_ready_audio *a, size_t segment)
+/* Frames before segment n: the border nearest to the first video track's cut; all that begin before the end. */
+static vp_status audio_border(audio_reader *r, size_t segment, uint64_t *frames, vp_error *err)
 {
-    const vpi_ready_video *v = &pk->video[0];
-    int64_t scale = (int64_t)a->frame_samples * v->tb.den;
-    bool last = segment >= pk->segments;
-    int64_t at = v->cuts[last ? pk->segments : segment] * v->tb.num;
-    return (uint64_t)vpi_rescale(at, a->setup.sample_rate, scale, last ? VPI_CEIL : VPI_NEAREST);
+    const vpi_ready_video *v = &r->pk->video[0];
+    bool last = segment >= r->pk->segments;
+    int64_t at = v->cuts[last ? r->pk->segments : segment] * v->tb.num;
+    VPI_TRY(audio_fetch(r, err)); /* where frame 0 lies */
+    at = vpi_rescale(at, r->a->setup.sample_rate, v->tb.den, VPI_NEAREST) - r->offset;
+    *frames = (uint64_t)vpi_rescale(VPI_MAX(at, 0), 1, r->a->frame_samples, last ? VPI_CEIL : VPI_NEAREST);
+    return VP_OK;
 }
 
 typedef struct audio_segment {
@@ -203,10 +221,11 @@ static void audio_free(audio_reader *r, audio_segment *s)
     vpi_free(s->samples);
 }
 
-/* Frames [first, last) of the track as one segment. */
-static vp_status audio_fill(audio_reader *r, audio_segment *s, size_t number, uint64_t last, vp_error *err)
+/* The frames from here to the border behind segment `number`, as one segment. */
+static vp_status audio_fill(audio_reader *r, audio_segment *s, size_t number, vp_error *err)
 {
-    uint64_t first = r->read;
+    uint64_t first = r->read, last;
+    VPI_TRY(audio_border(r, number + 1, &last, err));
     audio_clear(r, s);
     while (r->read < last) {
         VPI_TRY(vpi_cancel_check(r->pk->job->stop, err));
@@ -262,7 +281,7 @@ static vp_status audio_all(vpi_ready *pk, vpi_ready_audio *a, audio_reader *r, a
 {
     if (pk->video_count) {
         for (size_t n = 0; n < pk->segments; n++) {
-            VPI_TRY(audio_fill(r, s, n, vpi_ready_audio_border(pk, a, n + 1), err));
+            VPI_TRY(audio_fill(r, s, n, err));
             VPI_TRY(audio_put(pk, a, s, n, part, err));
         }
         return VP_OK;
@@ -429,9 +448,7 @@ static vp_status video_close_whole(video_writer *w, vp_error *err)
     job.in = &in;
     if (w->pk->cmaf) VPI_TRY(write_segment(&job, err));
     if (w->muxed) {
-        const vpi_ready_audio *a = &w->pk->audio[0];
-        VPI_TRY(audio_fill(&w->audio, &w->sound, w->segment, vpi_ready_audio_border(w->pk, a, w->segment + 1),
-                           err));
+        VPI_TRY(audio_fill(&w->audio, &w->sound, w->segment, err));
         ts.audio = &w->sound.in;
     }
     job.track = &v->ts;

@@ -658,6 +658,11 @@ void vpi_demux_select(vpi_demux *d, const int32_t *streams, size_t n)
 
 /* ---- what is known ---- */
 
+bool vpi_demux_any_start(const vpi_demux *d)
+{
+    return (d->format->flags & AVFMT_TS_DISCONT) != 0;
+}
+
 size_t vpi_demux_stream_count(const vpi_demux *d)
 {
     return d->count;

@@ -43,6 +43,8 @@ vp_status vpi_demux_seek(vpi_demux *demux, int32_t stream, int64_t pts, vp_error
 /* Only these streams are read from now on (n streams; the demuxer skips the others where it can). */
 void vpi_demux_select(vpi_demux *demux, const int32_t *streams, size_t n);
 
+/* The first time in a file of this format means nothing: transport and program streams. */
+bool vpi_demux_any_start(const vpi_demux *demux);
 size_t vpi_demux_stream_count(const vpi_demux *demux);
 /* Everything known of a stream without reading packets (track struct as vp_probe fills it); keyframes are NULL.
  * Borrowed until close. */

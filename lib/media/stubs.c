@@ -109,6 +109,12 @@ void vpi_demux_select(vpi_demux *demux, const int32_t *streams, size_t n)
     (void)n;
 }
 
+bool vpi_demux_any_start(const vpi_demux *demux)
+{
+    (void)demux;
+    return false;
+}
+
 size_t vpi_demux_stream_count(const vpi_demux *demux)
 {
     (void)demux;

@@ -95,6 +95,5 @@ void vpi_ptrack_folder(const vpi_ptrack *t, char to[1024]);
 struct json_t;
 struct json_t *vpi_ptrack_to_json(const vpi_ptrack *t); /* NULL on no memory */
 vp_status vpi_ptrack_from_json(const struct json_t *json, vpi_ptrack *t, vp_error *err);
-struct json_t *vpi_presentation_to_json(const vpi_presentation *p);
 
 #endif

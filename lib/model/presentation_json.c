@@ -90,29 +90,35 @@ static bool add_fragments(json_t *o, const vpi_segment *s)
     return true;
 }
 
+static json_t *segment_json(const vpi_ptrack *t, const vpi_segment *from)
+{
+    json_t *s = json_object();
+
+    if (s && vpi_json_set_str(s, "key", from->key ? from->key : "") && number(s, "offset", from->offset) &&
+        vpi_json_set_u64s(s, "start", from->start) && vpi_json_set_u64(s, "ticks", from->ticks) &&
+        vpi_json_set_u64(s, "bytes", from->bytes) &&
+        /* The object of a single-file track has a checksum of its own. */
+        ((t->single_file && !from->crc32c) || crc(s, from->crc32c)) &&
+        (!from->fragment_count || add_fragments(s, from))) {
+        return s;
+    }
+    json_decref(s);
+    return NULL;
+}
+
 static bool add_segments(json_t *o, const vpi_ptrack *t)
 {
-    json_t *a = json_array(), *s;
+    json_t *a = json_array();
     size_t i;
 
     if (json_object_set_new(o, "segments", a) != 0) return false;
     for (i = 0; i < t->segment_count; i++) {
-        const vpi_segment *from = &t->segments[i];
-
-        s = json_object();
-        if (json_array_append_new(a, s) != 0) return false;
-        if (!vpi_json_set_str(s, "key", from->key ? from->key : "") || !number(s, "offset", from->offset) ||
-            !vpi_json_set_u64s(s, "start", from->start) || !vpi_json_set_u64(s, "ticks", from->ticks) ||
-            !vpi_json_set_u64(s, "bytes", from->bytes)) {
-            return false;
-        }
-        /* The object of a single-file track has a checksum of its own. */
-        if ((!t->single_file || from->crc32c) && !crc(s, from->crc32c)) return false;
-        if (from->fragment_count && !add_fragments(s, from)) return false;
+        if (json_array_append_new(a, segment_json(t, &t->segments[i])) != 0) return false;
     }
     return true;
 }
 
+/* Everything of a track but its segments. */
 static bool add_track(json_t *o, const vpi_ptrack *t)
 {
     json_t *object;
@@ -135,49 +141,87 @@ static bool add_track(json_t *o, const vpi_ptrack *t)
     }
     ok = ok && add_part(o, "init", &t->init) && add_part(o, "index", &t->index);
     ok = ok && json_object_set_new(o, "protection", json_null()) == 0;
-    return ok && add_segments(o, t);
+    return ok;
 }
 
 struct json_t *vpi_ptrack_to_json(const vpi_ptrack *t)
 {
     json_t *o = json_object();
 
-    if (o && add_track(o, t)) return o;
+    if (o && add_track(o, t) && add_segments(o, t)) return o;
     json_decref(o);
     return NULL;
 }
 
-static bool fill(json_t *root, const vpi_presentation *p)
-{
-    json_t *duration, *tracks;
-    size_t i;
+/*
+ * A title of hours has 100,000 values and more; as a tree of JSON they take ten times their text. So objects are
+ * written as text one by one.
+ */
 
-    if (!root || !vpi_json_set_u64(root, "vodpipe", 1) || !vpi_json_set_str(root, "version", p->version) ||
-        !vpi_json_set_str(root, "request", p->request) || !add_object(root, "duration", &duration) ||
-        !vpi_json_set_u64s(duration, "ticks", p->duration) ||
-        !vpi_json_set_u64(duration, "timescale", p->timescale)) {
-        return false;
-    }
-    tracks = json_array();
-    if (json_object_set_new(root, "tracks", tracks) != 0) return false;
-    for (i = 0; i < p->track_count; i++) {
-        if (json_array_append_new(tracks, vpi_ptrack_to_json(&p->tracks[i])) != 0) return false;
-    }
-    return true;
+/* The object's text without its closing brace, with `name` as the next member. */
+static vp_status open_member(json_t *o, const char *name, vpi_buf *b, vp_error *err)
+{
+    vp_status st = o ? vpi_json_dump(o, b, err) : vpi_fail_nomem(err);
+
+    json_decref(o);
+    if (st != VP_OK) return st;
+    b->size--;
+    vpi_buf_printf(b, ",\"%s\":[", name);
+    return VP_OK;
 }
 
-struct json_t *vpi_presentation_to_json(const vpi_presentation *p)
+static vp_status write_track(const vpi_ptrack *t, vpi_buf *b, vp_error *err)
 {
-    json_t *root = json_object();
+    json_t *o = json_object();
+    size_t i;
 
-    if (fill(root, p)) return root;
+    if (o && !add_track(o, t)) {
+        json_decref(o);
+        o = NULL;
+    }
+    VPI_TRY(open_member(o, "segments", b, err));
+    for (i = 0; i < t->segment_count; i++) {
+        json_t *s = segment_json(t, &t->segments[i]);
+        vp_status st;
+
+        if (i > 0) vpi_buf_u8(b, ',');
+        st = s ? vpi_json_dump(s, b, err) : vpi_fail_nomem(err);
+        json_decref(s);
+        if (st != VP_OK) return st;
+    }
+    vpi_buf_str(b, "]}");
+    return VP_OK;
+}
+
+static json_t *head_json(const vpi_presentation *p)
+{
+    json_t *root = json_object(), *duration;
+
+    if (root && vpi_json_set_u64(root, "vodpipe", 1) && vpi_json_set_str(root, "version", p->version) &&
+        vpi_json_set_str(root, "request", p->request) && add_object(root, "duration", &duration) &&
+        vpi_json_set_u64s(duration, "ticks", p->duration) &&
+        vpi_json_set_u64(duration, "timescale", p->timescale)) {
+        return root;
+    }
     json_decref(root);
     return NULL;
 }
 
+static vp_status write_presentation(const vpi_presentation *p, vpi_buf *b, vp_error *err)
+{
+    size_t i;
+
+    VPI_TRY(open_member(head_json(p), "tracks", b, err));
+    for (i = 0; i < p->track_count; i++) {
+        if (i > 0) vpi_buf_u8(b, ',');
+        VPI_TRY(write_track(&p->tracks[i], b, err));
+    }
+    vpi_buf_str(b, "]}\n");
+    return vpi_buf_failed(b) ? vpi_fail_nomem(err) : VP_OK;
+}
+
 vp_status vp_presentation_json(const vp_presentation *presentation, vp_bytes **out, vp_error *err)
 {
-    json_t *root = NULL;
     vpi_buf b = { 0 };
     vp_status st;
 
@@ -186,13 +230,10 @@ vp_status vp_presentation_json(const vp_presentation *presentation, vp_bytes **o
     if (!presentation || !out) {
         return vpi_fail(err, VP_E_ARG, NULL, "no presentation or nowhere to put its text");
     }
-    root = vpi_presentation_to_json(&presentation->p);
-    st = root ? vpi_json_dump(root, &b, err) : vpi_fail_nomem(err);
-    json_decref(root);
+    st = write_presentation(&presentation->p, &b, err);
     if (st != VP_OK) {
         vpi_buf_dispose(&b);
         return st;
     }
-    vpi_buf_u8(&b, '\n');
     return vpi_bytes_from_buf(&b, out, err);
 }

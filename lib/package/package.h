@@ -140,6 +140,12 @@ vp_status vpi_ts_segment(const vpi_ts_in *in, const vpi_protect *protect, vp_obj
 /* The same numbers without bytes. Needs the samples' data: start codes and parameter sets depend on it. */
 vp_status vpi_ts_segment_size(const vpi_ts_in *in, const vpi_protect *protect, vpi_segment *entry,
                               vp_error *err);
+/*
+ * One frame of digital silence in AAC-LC, raw; channel_config of ISO/IEC 14496-3 table 1.19. False where that is
+ * not 1 to 7.
+ */
+#define VPI_AAC_SILENCE_MAX 32
+bool vpi_aac_silence(unsigned channel_config, uint8_t frame[VPI_AAC_SILENCE_MAX], size_t *size);
 /* ID3 timestamp + ADTS frames. */
 vp_status vpi_packed_audio_segment(const vpi_segment_in *in, vp_object *object, vpi_segment *entry,
                                    vp_error *err);

@@ -3,12 +3,14 @@
 """`vodpipe package`: ready-made renditions into a title, no picture changed (DESIGN 5 "package")."""
 import os
 import re
+import subprocess
 import sys
 
 sys.dont_write_bytecode = True
 
+import sync  # noqa: E402
 from clips import AAC, X264, clip as define, cut, lavfi, run as make_clip, test_video  # noqa: E402
-from titles import (FULL, Cases, Sound, audios, check, clip, ffmpeg, good, joined, picture_hashes,  # noqa: E402
+from titles import (BIN, FULL, Cases, Sound, audios, check, clip, ffmpeg, good, joined, picture_hashes,  # noqa: E402
                     picture_times, tool, videos)
 
 SIZES = {"a": ("320x180", 300), "b": ("192x108", 150), "c": ("128x72", 80)}
@@ -67,6 +69,51 @@ def _(to, dep):
 @define("pk_audio.m4a", "audio of another language alone")
 def _(to, dep):
     make_clip(lavfi(None, "sine=770:d=13:r=48000") + AAC + ["-ac", "2", "-metadata:s:a:0", "language=fre"], to)
+
+
+@define("pk_a.mov", "the same in QuickTime")
+def _(to, dep):
+    make_clip(["-i", dep("pk_a.mp4"), "-c", "copy"], to)
+
+
+@define("pk_b_frag.mp4", "the same in fragments")
+def _(to, dep):
+    make_clip(["-i", dep("pk_b.mp4"), "-c", "copy", "-movflags", "frag_keyframe+empty_moov"], to)
+
+
+@define("pk_c_fast.mp4", "the same with moov at the start")
+def _(to, dep):
+    make_clip(["-i", dep("pk_c.mp4"), "-c", "copy", "-movflags", "faststart"], to)
+
+
+@define("pk_c_cut.mp4", "moov at the start, cut at 60 %")
+def _(to, dep):
+    cut(to, dep("pk_c_fast.mp4"), 60)
+
+
+for _channels in (1, 2, 6):
+    @define("pk_late_%d.mp4" % _channels, "SYNC with %d channels that begin a second after the picture" % _channels)
+    def _(to, dep, n=_channels):
+        make_clip(["-i", dep("sync4.mp4"), "-itsoffset", "1", "-i", dep("sync4.mp4"), "-map", "0:v", "-map", "1:a"] + X264
+                  + "-g 60 -sc_threshold 0 -c:a aac".split() + ["-ac", str(n)], to)
+
+
+@define("pk_sync_v.ts", "SYNC's picture alone; both files begin at 1.4 s")
+def _(to, dep):
+    make_clip(["-i", dep("sync4.mp4"), "-an"] + X264 + "-g 60 -sc_threshold 0".split(), to)
+
+
+@define("pk_sync_a.ts", "SYNC's sound alone")
+def _(to, dep):
+    make_clip(["-i", dep("sync4.mp4"), "-vn", "-c:a", "copy"], to)
+
+
+@define("pk_long.mp4", "two hours in 24 MB")
+def _(to, dep):
+    short = to + ".short.mp4"
+    make_clip(lavfi("color=s=64x36:r=25:d=12") + "-c:v libx264 -preset ultrafast -bf 2 -g 50".split(), short)
+    make_clip(["-stream_loop", "599", "-i", short, "-c", "copy"], to)
+    os.remove(short)
 
 
 FORMS = {"cmaf": [], "both": ["--format", "both"], "ts": ["--format", "ts"], "single": ["--single-file"]}
@@ -148,6 +195,31 @@ def opened(folder):
         assert r.reason in ("RENDITIONS_NOT_ALIGNED", "CODEC_UNSUPPORTED"), r.err
 
 
+def long_title(folder):
+    """Memory that does not grow with the length: four renditions of two hours (180,000 pictures each)."""
+    name, out = clip("pk_long.mp4"), os.path.join(folder, "out")
+    run = subprocess.Popen([BIN, "package", name, name, name, name, out, "--progress", "none"])
+    _, status, used = os.wait4(run.pid, 0)
+    run.returncode = os.waitstatus_to_exitcode(status)
+    assert run.returncode == 0, "exit %d" % run.returncode
+    with open(BIN, "rb") as f:
+        if b"__asan_" in f.read():
+            print("     skipped: memory is not measured with AddressSanitizer in it")
+            return
+    assert used.ru_maxrss <= 64 << 10, "%d KiB at the peak" % used.ru_maxrss
+
+
+def in_sync(folder, names, within=20):
+    """Flash and beep stay together (within ms), in each form."""
+    for form, master in (("cmaf", "master.m3u8"), ("ts", "master.m3u8"), ("cmaf", "manifest.mpd")):
+        out = os.path.join(folder, form)
+        good("package", *[clip(n) for n in names], out, *FORMS[form])
+        check(out, decode=FULL)
+        first, last = sync.measure(os.path.join(out, master))
+        assert max(abs(first), abs(last)) <= within and abs(first - last) <= 1, "%.1f and %.1f ms" % (first, last)
+        print("     %s %s: %.1f ms, %.1f ms" % (form, master, first, last))
+
+
 def again(folder):
     """ALREADY_DONE, and the same bytes in another folder with other jobs."""
     from titles import tree
@@ -175,6 +247,12 @@ def main():
     run("audio from the second", aligned, ["pk_silent.mp4", "pk_a.mp4"], "cmaf", decode=FULL)
     run("a second language", aligned, ["pk_a.mp4", "pk_audio.m4a"], "cmaf", decode=FULL)
     run("segment 4 gop 2", aligned, ["pk_a.mp4", "pk_b.mp4"], "both", decode=FULL, more=["--segment", "4", "--gop", "2"])
+    run("mov, fragments, moov first", aligned, ["pk_a.mov", "pk_b_frag.mp4", "pk_c_fast.mp4"], "both", decode=FULL)
+    for n in (1, 2, 6):
+        run("late sound, %d channels" % n, in_sync, ["pk_late_%d.mp4" % n])
+    # Sound that was put alone into a transport stream begins there with its priming: a frame of 21.3 ms.
+    run("picture and sound in two files", in_sync, ["pk_sync_v.ts", "pk_sync_a.ts"], 22)
+    run("two hours", long_title)
     run("the same again", again)
     run("not aligned", refused, "RENDITIONS_NOT_ALIGNED", ["pk_a.mp4", "pk_odd.mp4"], r"pk_odd\.mp4|pk_a\.mp4", r"\d")
     run("one IDR of another", refused, "RENDITIONS_NOT_ALIGNED", ["pk_a.mp4", "pk_one.mp4"], r"pk_one\.mp4", r"\d")
@@ -182,6 +260,7 @@ def main():
     run("not H.264", refused, "CODEC_UNSUPPORTED", ["pk_a.mp4", "pk_mpeg4.mp4"], r"pk_mpeg4\.mp4")
     run("MP3", mp3)
     run("cut off", refused, "INPUT_TRUNCATED", ["pk_a.mp4", "pk_cut.mkv"], r"pk_cut\.mkv")
+    run("cut off mp4", refused, "INPUT_TRUNCATED", ["pk_a.mp4", "pk_c_cut.mp4"], r"pk_c_cut\.mp4")
     run("open GOPs", opened)
     run("no moov", refused, "INPUT_NO_MOOV", ["pk_a.mp4", "no_moov.mp4"], r"no_moov\.mp4")
     run("empty", refused, "INPUT_EMPTY", ["zero.mp4"], r"zero\.mp4")
