@@ -42,11 +42,11 @@ int main(int argc, char **argv)
 
     /* What was published, as data: a host may keep it (vp_presentation_json) and make manifests from it later. */
     vp_presentation_info info;
-    vp_presentation_info_init(&info);
+    vp_presentation_info_init(&info, sizeof(info));
     if (st >= 0) st = vp_presentation_get_info(presentation, &info, &err);
     for (uint32_t i = 0; st >= 0 && i < info.track_count; i++) {
         vp_track_info track;
-        vp_track_info_init(&track);
+        vp_track_info_init(&track, sizeof(track));
         st = vp_presentation_get_track(presentation, i, &track, &err);
         if (st >= 0)
             printf("%-10s %-14s %-4s %3u segments, %u kbit/s\n", track.name, track.codecs,

@@ -19,15 +19,15 @@ static void print_media(const vp_media *media)
     printf("%s, %.2f s\n", info.format,
            info.duration_us == VP_TIME_UNKNOWN ? 0 : (double)info.duration_us / 1e6);
     for (i = 0; i < info.video_count; i++) {
-        vp_video_info_init(
-            &video); /* says how large our struct is: an older host works with a newer library */
+        /* our size of the struct: an older host works with a newer library */
+        vp_video_info_init(&video, sizeof(video));
         vp_media_get_video(media, i, &video, NULL);
         printf("video %d: %s %ux%u, %u/%u fps\n", (int)video.id, video.codec, (unsigned)video.display_width,
                (unsigned)video.display_height, (unsigned)video.frame_rate_num,
                (unsigned)video.frame_rate_den);
     }
     for (i = 0; i < info.audio_count; i++) {
-        vp_audio_info_init(&audio);
+        vp_audio_info_init(&audio, sizeof(audio));
         vp_media_get_audio(media, i, &audio, NULL);
         printf("audio %d: %s %u Hz %s %s\n", (int)audio.id, audio.codec, (unsigned)audio.sample_rate,
                audio.layout, audio.language);

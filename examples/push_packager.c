@@ -17,7 +17,7 @@ static vp_status push_video(vp_packager *packager, uint32_t track, const file *f
     vp_status st = VP_OK;
     size_t at = 0, n;
     int picture = 0;
-    vp_sample_init(&sample);
+    vp_sample_init(&sample, sizeof(sample));
     sample.data = unit;
     sample.duration = 90000 / fps;
     do {
@@ -43,7 +43,7 @@ static vp_status push_audio(vp_packager *packager, uint32_t track, const file *f
 {
     vp_sample sample;
     vp_status st = VP_OK;
-    vp_sample_init(&sample);
+    vp_sample_init(&sample, sizeof(sample));
     sample.flags = VP_SAMPLE_SYNC;
     sample.duration = 1024;
     for (size_t at = 0, n; st >= 0 && (sample.data = next_adts(f, &at, &n));) {
@@ -92,8 +92,8 @@ static vp_status put_manifests(vp_sink *sink, const vp_presentation *presentatio
     vp_presentation_info info;
     vp_track_info track;
     vp_bytes *text = NULL;
-    vp_presentation_info_init(&info);
-    vp_track_info_init(&track);
+    vp_presentation_info_init(&info, sizeof(info));
+    vp_track_info_init(&track, sizeof(track));
     vp_status st = vp_presentation_get_info(presentation, &info, err);
     for (uint32_t i = 0; st >= 0 && i < info.track_count; i++) {
         st = vp_presentation_get_track(presentation, i, &track, err);
@@ -135,7 +135,7 @@ int main(int argc, char **argv)
     if (st >= 0) st = vp_sink_directory(context, argv[4], &sink, &err);
     if (st >= 0) st = vp_packager_new(context, NULL, sink, NULL, &packager, &err);
 
-    vp_track_config_init(&config);
+    vp_track_config_init(&config, sizeof(config));
     config.codec = VP_CODEC_H264;
     config.config = avcc;
     config.config_size = make_avcc(&video, avcc);
@@ -143,7 +143,7 @@ int main(int argc, char **argv)
     config.name = "video";
     if (st >= 0) st = vp_packager_add_track(packager, &config, &video_track, &err);
 
-    vp_track_config_init(&config);
+    vp_track_config_init(&config, sizeof(config));
     config.codec = VP_CODEC_AAC;
     config.config = asc;
     config.config_size = sizeof(asc);

@@ -281,7 +281,7 @@ static void on_progress(void *user, uint64_t done, uint64_t total)
 {
     task_report *t = user;
     vp_event e;
-    vp_event_init(&e);
+    vp_event_init(&e, sizeof(e));
     e.kind = VP_EVENT_PROGRESS;
     e.stage = t->stage;
     e.done = done;
@@ -295,7 +295,7 @@ static void on_object(void *user, const vp_object_info *info)
 {
     task_report *t = user;
     vp_event e;
-    vp_event_init(&e);
+    vp_event_init(&e, sizeof(e));
     e.kind = VP_EVENT_OBJECT;
     e.object_kind = info->kind;
     e.bytes = info->size;
@@ -308,7 +308,7 @@ static int32_t stage_of(const vp_plan *plan, const char *task)
 {
     for (uint32_t i = 0; i < vp_plan_task_count(plan); i++) {
         vp_task_info info;
-        vp_task_info_init(&info);
+        vp_task_info_init(&info, sizeof(info));
         if (vp_plan_get_task(plan, i, &info, NULL) < 0 || strcmp(info.name, task)) continue;
         return info.kind == VP_TASK_AUDIO   ? VP_STAGE_AUDIO
                : info.kind == VP_TASK_VIDEO ? VP_STAGE_ENCODE

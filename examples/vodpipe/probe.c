@@ -72,11 +72,11 @@ static void print_media(const vp_media *media)
     if (m.complete >= 0) printf(m.complete ? ", whole" : ", not whole");
     putchar('\n');
     for (uint32_t i = 0; i < m.video_count; i++) {
-        vp_video_info_init(&v);
+        vp_video_info_init(&v, sizeof(v));
         if (vp_media_get_video(media, i, &v, NULL) == VP_OK) print_video(&v);
     }
     for (uint32_t i = 0; i < m.audio_count; i++) {
-        vp_audio_info_init(&a);
+        vp_audio_info_init(&a, sizeof(a));
         if (vp_media_get_audio(media, i, &a, NULL) == VP_OK) print_audio(&a);
     }
     if (m.text_count) printf("  and %u of text\n", m.text_count);

@@ -81,7 +81,7 @@ int session_done(session *s, vp_status st, const vp_presentation *presentation)
 {
     const cli_options *o = s->options;
     vp_presentation_info info;
-    vp_presentation_info_init(&info);
+    vp_presentation_info_init(&info, sizeof(info));
     if (presentation) vp_presentation_get_info(presentation, &info, NULL);
     reporter_done(&s->report, info.version, st == VP_END);
     reporter_close(&s->report);
@@ -99,7 +99,7 @@ int session_done(session *s, vp_status st, const vp_presentation *presentation)
 
 static void fill_job(vp_job_options *j, session *s, const settings *set)
 {
-    vp_job_options_init(j);
+    vp_job_options_init(j, sizeof(*j));
     j->sink = s->sink;
     j->work = s->work;
     j->work_name = s->work_path;

@@ -247,7 +247,7 @@ int32_t reporter_event(void *user, const vp_event *event)
 void reporter_stage(reporter *r, int32_t stage)
 {
     vp_event e;
-    vp_event_init(&e);
+    vp_event_init(&e, sizeof(e));
     e.kind = VP_EVENT_STAGE;
     e.stage = stage;
     reporter_event(r, &e);
@@ -256,7 +256,7 @@ void reporter_stage(reporter *r, int32_t stage)
 void reporter_warning(reporter *r, const char *name, int64_t time_us, const char *text)
 {
     vp_event e;
-    vp_event_init(&e);
+    vp_event_init(&e, sizeof(e));
     e.kind = VP_EVENT_WARNING;
     e.time_us = time_us;
     snprintf(e.reason, sizeof(e.reason), "%s", name ? name : "");
@@ -268,7 +268,7 @@ void reporter_done(reporter *r, const char *version, bool before)
 {
     vp_event e;
     if (r->ended) return;
-    vp_event_init(&e);
+    vp_event_init(&e, sizeof(e));
     e.kind = VP_EVENT_DONE;
     e.permille = 1000;
     e.objects = r->objects;
@@ -296,7 +296,7 @@ static void end_event(vp_status status, const vp_error *err)
     vp_event e;
     reporter *r = current;
     if (!r || r->ended || r->mode != SHOW_JSON) return;
-    vp_event_init(&e);
+    vp_event_init(&e, sizeof(e));
     e.kind = status == VP_E_CANCELED ? VP_EVENT_CANCELED : VP_EVENT_FAILED;
     if (status == VP_E_CANCELED && r->work) e.kind = VP_EVENT_SUSPENDED;
     e.status = status;

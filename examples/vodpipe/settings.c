@@ -128,7 +128,7 @@ static char *settings_json(const settings *s, const cli_options *o)
 
 static void fill_transcode(vp_transcode_options *t, const cli_options *o)
 {
-    vp_transcode_options_init(t);
+    vp_transcode_options_init(t, sizeof(*t));
     if (o->format)
         t->formats = !strcmp(o->format, "both") ? VP_FORMAT_CMAF | VP_FORMAT_TS
                      : !strcmp(o->format, "ts") ? VP_FORMAT_TS

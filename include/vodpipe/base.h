@@ -7,9 +7,10 @@
  *
  * Conventions of the whole API
  *  - Handles are opaque and counted: vp_x_ref() shares, vp_x_unref() drops, takes NULL and returns NULL.
- *  - Structs begin with struct_size. Fill them with their INIT macro (C) or vp_x_init() (any language), then set
- *    fields. An older, shorter struct is accepted; a longer one is refused with VP_E_VERSION when its unknown
- *    tail is not zero. Zero in a field always means "the default".
+ *  - Structs begin with struct_size. Fill them with their INIT macro (C) or vp_x_init(&x, sizeof(x)) (any language;
+ *    the size is the caller's, so that an older host is safe with a newer library), then set fields. An older,
+ *    shorter struct is accepted; a longer one is refused with VP_E_VERSION when its unknown tail is not zero. Zero
+ *    in a field always means "the default". vp_error alone has a fixed size.
  *  - Options and strings are copied during the call; handles in options get a reference.
  *  - Strings are UTF-8 and end with NUL.
  *  - vp_error * is the last argument, may be NULL, is reset on entry and filled on failure.
@@ -134,7 +135,7 @@ typedef struct vp_context_options {
     {                                                                                                        \
         (uint32_t)sizeof(vp_context_options), 0, 0, NULL, NULL, 0, 0                                         \
     }
-VP_API void vp_context_options_init(vp_context_options *options);
+VP_API void vp_context_options_init(vp_context_options *options, size_t size);
 
 /* options NULL: defaults. Errors: ARG, NOMEM, VERSION. */
 VP_API vp_status vp_context_new(const vp_context_options *options, vp_context **out, vp_error *err);

@@ -56,7 +56,7 @@ typedef struct vp_source_ops {
     {                                                                                                        \
         (uint32_t)sizeof(vp_source_ops), 0, NULL, NULL, NULL, NULL, NULL                                     \
     }
-VP_API void vp_source_ops_init(vp_source_ops *ops);
+VP_API void vp_source_ops_init(vp_source_ops *ops, size_t size);
 
 /* A source of the host. read_at and size are required. On failure release is not called. */
 VP_API vp_status vp_source_new(vp_context *context, const vp_source_ops *ops, void *user, vp_source **out,
@@ -114,7 +114,7 @@ typedef struct vp_object_info {
     {                                                                                                        \
         (uint32_t)sizeof(vp_object_info), 0, NULL, NULL, NULL, VP_SIZE_UNKNOWN, 0, 0, 0                      \
     }
-VP_API void vp_object_info_init(vp_object_info *info);
+VP_API void vp_object_info_init(vp_object_info *info, size_t size);
 
 /* Called once for each object; a status other than VP_OK ends the listing and is returned. */
 typedef vp_status (*vp_list_fn)(void *user, const vp_object_info *info);
@@ -154,7 +154,7 @@ typedef struct vp_sink_ops {
     {                                                                                                        \
         (uint32_t)sizeof(vp_sink_ops), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL   \
     }
-VP_API void vp_sink_ops_init(vp_sink_ops *ops);
+VP_API void vp_sink_ops_init(vp_sink_ops *ops, size_t size);
 
 /* begin, write, commit and abort are required. Without stat, list, open: see vp_sink_has(). */
 VP_API vp_status vp_sink_new(vp_context *context, const vp_sink_ops *ops, void *user, vp_sink **out,
@@ -230,7 +230,7 @@ typedef struct vp_store_ops {
         (uint32_t)sizeof(vp_store_ops), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
             NULL                                                                                             \
     }
-VP_API void vp_store_ops_init(vp_store_ops *ops);
+VP_API void vp_store_ops_init(vp_store_ops *ops, size_t size);
 
 /* All operations but interrupt and release are required. */
 VP_API vp_status vp_store_new(vp_context *context, const vp_store_ops *ops, void *user, vp_store **out,

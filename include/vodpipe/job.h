@@ -76,7 +76,7 @@ typedef struct vp_event {
     char version[48]; /* DONE */
     char text[448];   /* WARNING, FAILED */
 } vp_event;
-VP_API void vp_event_init(vp_event *event);
+VP_API void vp_event_init(vp_event *event, size_t size);
 /* The event as a line of `--progress json`, without a newline. Pure function. work: text for "suspended", or NULL. */
 VP_API vp_status vp_event_json(const vp_event *event, const char *work, vp_bytes **out, vp_error *err);
 
@@ -143,7 +143,7 @@ typedef struct vp_job_options {
         (uint32_t)sizeof(vp_job_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL,  \
             0, 0, NULL, NULL, 0, 0                                                                           \
     }
-VP_API void vp_job_options_init(vp_job_options *options);
+VP_API void vp_job_options_init(vp_job_options *options, size_t size);
 
 /* Thread-safe. */
 typedef struct vp_job vp_job;

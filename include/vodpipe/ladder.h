@@ -32,7 +32,7 @@ typedef struct vp_rung {
     char codec[16];   /* "h264" */
     char profile[16]; /* "high" */
 } vp_rung;
-VP_API void vp_rung_init(vp_rung *rung);
+VP_API void vp_rung_init(vp_rung *rung, size_t size);
 
 typedef struct vp_ladder_options {
     uint32_t struct_size;
@@ -43,7 +43,7 @@ typedef struct vp_ladder_options {
     {                                                                                                        \
         (uint32_t)sizeof(vp_ladder_options), 0, NULL                                                         \
     }
-VP_API void vp_ladder_options_init(vp_ladder_options *options);
+VP_API void vp_ladder_options_init(vp_ladder_options *options, size_t size);
 
 /*
  * Rungs for what was probed, largest first; none above the source (those asked for are warned of as

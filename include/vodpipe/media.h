@@ -76,9 +76,9 @@ typedef struct vp_audio_info {
     {                                                                                                        \
         (uint32_t)sizeof(vp_media_info), 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0                               \
     }
-VP_API void vp_media_info_init(vp_media_info *info);
-VP_API void vp_video_info_init(vp_video_info *info);
-VP_API void vp_audio_info_init(vp_audio_info *info);
+VP_API void vp_media_info_init(vp_media_info *info, size_t size);
+VP_API void vp_video_info_init(vp_video_info *info, size_t size);
+VP_API void vp_audio_info_init(vp_audio_info *info, size_t size);
 
 /* Fill a struct whose struct_size is set; only that many bytes are written. Errors: ARG for an index too high. */
 VP_API vp_status vp_media_get_info(const vp_media *media, vp_media_info *info, vp_error *err);

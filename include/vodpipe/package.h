@@ -31,7 +31,7 @@ typedef struct vp_package_options {
     {                                                                                                        \
         (uint32_t)sizeof(vp_package_options), 0, 0, 0, 0, 0, NULL                                            \
     }
-VP_API void vp_package_options_init(vp_package_options *options);
+VP_API void vp_package_options_init(vp_package_options *options, size_t size);
 
 /* Codecs that samples may have. */
 enum { VP_CODEC_H264 = 1, VP_CODEC_AAC = 5 };
@@ -52,7 +52,7 @@ typedef struct vp_track_config {
     uint32_t is_default;                     /* audio: the one players choose */
     uint32_t reserved;
 } vp_track_config;
-VP_API void vp_track_config_init(vp_track_config *config);
+VP_API void vp_track_config_init(vp_track_config *config, size_t size);
 
 #define VP_SAMPLE_SYNC 0x1u /* an IDR picture; every audio frame */
 
@@ -64,7 +64,7 @@ typedef struct vp_sample {
     const void *data;  /* copied during the call */
     uint64_t size;     /* at most 256 MiB */
 } vp_sample;
-VP_API void vp_sample_init(vp_sample *sample);
+VP_API void vp_sample_init(vp_sample *sample, size_t size);
 
 /* One thread at a time. */
 typedef struct vp_packager vp_packager;

@@ -67,9 +67,9 @@ typedef struct vp_segment_info {
     uint32_t reserved;
 } vp_segment_info;
 
-VP_API void vp_presentation_info_init(vp_presentation_info *info);
-VP_API void vp_track_info_init(vp_track_info *info);
-VP_API void vp_segment_info_init(vp_segment_info *info);
+VP_API void vp_presentation_info_init(vp_presentation_info *info, size_t size);
+VP_API void vp_track_info_init(vp_track_info *info, size_t size);
+VP_API void vp_segment_info_init(vp_segment_info *info, size_t size);
 
 /* Strings are borrowed as long as the presentation. ARG for an index too high. */
 VP_API vp_status vp_presentation_get_info(const vp_presentation *presentation, vp_presentation_info *info,

@@ -26,7 +26,7 @@ typedef struct vp_probe_options {
     {                                                                                                        \
         (uint32_t)sizeof(vp_probe_options), 0, 0, 0, 0, 0, 0, 0, 0                                           \
     }
-VP_API void vp_probe_options_init(vp_probe_options *options);
+VP_API void vp_probe_options_init(vp_probe_options *options, size_t size);
 
 /*
  * Looks at a source on the calling thread. Opens nothing but the source: no other file, no network.

@@ -41,7 +41,7 @@ typedef struct vp_transcode_options {
     {                                                                                                        \
         (uint32_t)sizeof(vp_transcode_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL                  \
     }
-VP_API void vp_transcode_options_init(vp_transcode_options *options);
+VP_API void vp_transcode_options_init(vp_transcode_options *options, size_t size);
 
 /* Immutable; may be shared between threads. */
 typedef struct vp_plan vp_plan;
@@ -79,7 +79,7 @@ typedef struct vp_task_info {
     int64_t start_us, end_us; /* of the title's timeline */
     uint64_t frames;          /* pictures, or audio frames, that it makes */
 } vp_task_info;
-VP_API void vp_task_info_init(vp_task_info *info);
+VP_API void vp_task_info_init(vp_task_info *info, size_t size);
 
 VP_API uint32_t vp_plan_task_count(const vp_plan *plan);
 VP_API vp_status vp_plan_get_task(const vp_plan *plan, uint32_t index, vp_task_info *info, vp_error *err);
@@ -102,7 +102,7 @@ typedef struct vp_task_options {
     {                                                                                                        \
         (uint32_t)sizeof(vp_task_options), 0, NULL, NULL, NULL, NULL                                         \
     }
-VP_API void vp_task_options_init(vp_task_options *options);
+VP_API void vp_task_options_init(vp_task_options *options, size_t size);
 
 /*
  * Runs one task on the calling thread; returns when its objects are durable in the sink and its result in the work

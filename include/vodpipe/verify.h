@@ -29,7 +29,7 @@ typedef struct vp_verify_options {
     {                                                                                                        \
         (uint32_t)sizeof(vp_verify_options), 0, NULL, 0, 0                                                   \
     }
-VP_API void vp_verify_options_init(vp_verify_options *options);
+VP_API void vp_verify_options_init(vp_verify_options *options, size_t size);
 
 /* Immutable, may be shared between threads. */
 typedef struct vp_report vp_report;

@@ -202,6 +202,16 @@ int vpi_rational_cmp(vpi_rational a, vpi_rational b)
 
 /* ---- structs of the caller ---- */
 
+void vpi_struct_init(void *p, size_t size, const void *init, size_t init_size)
+{
+    uint32_t own = (uint32_t)VPI_MIN(size, (size_t)UINT32_MAX);
+
+    if (!p || size < sizeof(own)) return;
+    memset(p, 0, size);
+    if (init) memcpy(p, init, VPI_MIN(size, init_size));
+    memcpy(p, &own, sizeof(own));
+}
+
 vp_status vpi_copy_struct(void *to, size_t to_size, const void *from, vp_error *err)
 {
     uint32_t size, ours = (uint32_t)to_size;

@@ -66,6 +66,8 @@ typedef struct vpi_rational {
 vpi_rational vpi_reduce(int64_t num, int64_t den);
 int vpi_rational_cmp(vpi_rational a, vpi_rational b); /* -1 0 1; both valid */
 
+/* For vp_x_init(): a caller's struct of `size` bytes, zeroed, then as much of init as fits. p NULL: nothing. */
+void vpi_struct_init(void *p, size_t size, const void *init, size_t init_size);
 /* Clamp-copies a caller's struct (first member uint32_t struct_size) into ours, which holds defaults.
  * VP_E_VERSION when its unknown tail is not zero, VP_E_ARG when struct_size is below 4. from NULL: nothing. */
 vp_status vpi_copy_struct(void *to, size_t to_size, const void *from, vp_error *err);

@@ -9,11 +9,11 @@
 #define THREADS_MAX 1024
 #define LOG_LINE_ROOM 1024
 
-void vp_context_options_init(vp_context_options *options)
+void vp_context_options_init(vp_context_options *options, size_t size)
 {
     static const vp_context_options init = VP_CONTEXT_OPTIONS_INIT;
 
-    if (options) *options = init;
+    vpi_struct_init(options, size, &init, sizeof(init));
 }
 
 static vp_status check_options(const vp_context_options *o, vp_error *err)

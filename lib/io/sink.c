@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "io/io_int.h"
 
-void vp_sink_ops_init(vp_sink_ops *ops)
+void vp_sink_ops_init(vp_sink_ops *ops, size_t size)
 {
     static const vp_sink_ops init = VP_SINK_OPS_INIT;
 
-    if (ops) *ops = init;
+    vpi_struct_init(ops, size, &init, sizeof(init));
 }
 
-void vp_object_info_init(vp_object_info *info)
+void vp_object_info_init(vp_object_info *info, size_t size)
 {
     static const vp_object_info init = VP_OBJECT_INFO_INIT;
 
-    if (info) *info = init;
+    vpi_struct_init(info, size, &init, sizeof(init));
 }
 
 const char *vp_object_kind_name(int32_t kind)

@@ -14,11 +14,11 @@ struct vp_source {
     pthread_mutex_t lock; /* held around read_at with SERIAL */
 };
 
-void vp_source_ops_init(vp_source_ops *ops)
+void vp_source_ops_init(vp_source_ops *ops, size_t size)
 {
     static const vp_source_ops init = VP_SOURCE_OPS_INIT;
 
-    if (ops) *ops = init;
+    vpi_struct_init(ops, size, &init, sizeof(init));
 }
 
 static void interrupt_hook(void *arg)

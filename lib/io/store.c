@@ -25,11 +25,11 @@ struct vp_lease {
     char *name;
 };
 
-void vp_store_ops_init(vp_store_ops *ops)
+void vp_store_ops_init(vp_store_ops *ops, size_t size)
 {
     static const vp_store_ops init = VP_STORE_OPS_INIT;
 
-    if (ops) *ops = init;
+    vpi_struct_init(ops, size, &init, sizeof(init));
 }
 
 /* ---- the handle ---- */

@@ -39,7 +39,7 @@ static void store_release(void *user)
 vp_status vpi_sink_over_store(vp_context *context, vp_store *store, vp_sink **out, vp_error *err)
 {
     vp_sink_ops ops;
-    vp_sink_ops_init(&ops);
+    vp_sink_ops_init(&ops, sizeof(ops));
     ops.begin = store_begin;
     ops.write = store_write;
     ops.commit = store_commit;

@@ -7,13 +7,11 @@
 #include "base/context.h"
 #include "model/json.h"
 
-void vp_event_init(vp_event *event)
+void vp_event_init(vp_event *event, size_t size)
 {
-    if (!event) return;
-    memset(event, 0, sizeof(*event));
-    event->struct_size = (uint32_t)sizeof(*event);
-    event->time_us = VP_TIME_UNKNOWN;
-    event->eta_us = -1;
+    static const vp_event init = { .time_us = VP_TIME_UNKNOWN, .eta_us = -1 };
+
+    vpi_struct_init(event, size, &init, sizeof(init));
 }
 
 const char *vp_stage_name(int32_t stage)
@@ -111,7 +109,7 @@ vp_status vp_event_json(const vp_event *event, const char *work, vp_bytes **out,
     vp_event e;
     vpi_buf text = { 0 };
     vpi_error_reset(err);
-    vp_event_init(&e);
+    vp_event_init(&e, sizeof(e));
     if (out) *out = NULL;
     if (!event || !out) return vpi_fail(err, VP_E_ARG, NULL, "event and out are needed");
     VPI_TRY(vpi_copy_struct(&e, sizeof(e), event, err));
@@ -186,7 +184,7 @@ void vpi_emit(vpi_emitter *e, vp_event *event)
 void vpi_emit_stage(vpi_emitter *e, int32_t stage)
 {
     vp_event event;
-    vp_event_init(&event);
+    vp_event_init(&event, sizeof(event));
     event.kind = VP_EVENT_STAGE;
     event.stage = stage;
     pthread_mutex_lock(&e->lock);
@@ -201,7 +199,7 @@ void vpi_emit_stage(vpi_emitter *e, int32_t stage)
 void vpi_emit_warning(vpi_emitter *e, const char *name, int64_t time_us, const char *text)
 {
     vp_event event;
-    vp_event_init(&event);
+    vp_event_init(&event, sizeof(event));
     event.kind = VP_EVENT_WARNING;
     event.time_us = time_us;
     vpi_strlcpy(event.reason, name, sizeof(event.reason));
@@ -212,7 +210,7 @@ void vpi_emit_warning(vpi_emitter *e, const char *name, int64_t time_us, const c
 void vpi_emit_object(vpi_emitter *e, const vp_object_info *info)
 {
     vp_event event;
-    vp_event_init(&event);
+    vp_event_init(&event, sizeof(event));
     event.kind = VP_EVENT_OBJECT;
     event.object_kind = info->kind;
     event.bytes = info->size;

@@ -9,9 +9,11 @@
 /* How often the watching thread looks for a cancel from outside. */
 #define WATCH_MS 50
 
-void vp_job_options_init(vp_job_options *options)
+void vp_job_options_init(vp_job_options *options, size_t size)
 {
-    if (options) *options = (vp_job_options)VP_JOB_OPTIONS_INIT;
+    static const vp_job_options init = VP_JOB_OPTIONS_INIT;
+
+    vpi_struct_init(options, size, &init, sizeof(init));
 }
 
 static void job_free(vp_job *job)
@@ -198,7 +200,7 @@ static vp_status outcome_of(vp_job *job, vp_status st, vp_error *err)
 static void emit_end(vp_job *job, vp_status st, vpi_want want, const vp_error *err)
 {
     vp_event e;
-    vp_event_init(&e);
+    vp_event_init(&e, sizeof(e));
     e.stage = job->emitter.stage;
     e.cpu_us = vpi_cpu_us() - job->started_cpu_us;
     e.wall_us = vpi_now_us() - job->started_us;

@@ -13,7 +13,7 @@
 void vpi_ready_progress(vpi_ready *pk, uint64_t bytes)
 {
     vp_event e;
-    vp_event_init(&e);
+    vp_event_init(&e, sizeof(e));
     e.kind = VP_EVENT_PROGRESS;
     e.stage = VP_STAGE_PACKAGE;
     vpi_strlcpy(e.unit, "bytes", sizeof(e.unit));

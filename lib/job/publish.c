@@ -14,7 +14,7 @@ static void progress(vp_job *job, int32_t stage, uint64_t done, uint64_t total, 
                      uint32_t permille)
 {
     vp_event e;
-    vp_event_init(&e);
+    vp_event_init(&e, sizeof(e));
     e.kind = VP_EVENT_PROGRESS;
     e.stage = stage;
     e.done = done;

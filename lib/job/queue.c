@@ -178,7 +178,7 @@ vp_status vp_queue_next_json(vp_queue *queue, int64_t timeout_ms, uint64_t *tag,
     vpi_error_reset(err);
     if (!out) return vpi_fail(err, VP_E_ARG, NULL, "out is needed");
     *out = NULL;
-    vp_event_init(&event);
+    vp_event_init(&event, sizeof(event));
     vp_status st = vp_queue_next(queue, timeout_ms, &event, err);
     if (st != VP_OK) return st;
     if (tag) *tag = event.tag;

@@ -99,7 +99,7 @@ static void on_progress(void *user, uint64_t done, uint64_t total)
     progress_user *u = user;
     scheduler *s = u->s;
     vp_event e;
-    vp_event_init(&e);
+    vp_event_init(&e, sizeof(e));
     pthread_mutex_lock(&s->lock);
     task_run *t = &s->tasks[u->index];
     if (t->info.kind == VP_TASK_VIDEO && done > t->done) s->frames_now += done - t->done;
@@ -254,7 +254,7 @@ static vp_status load_tasks(scheduler *s, vp_error *err)
         task_run *t = &s->tasks[i];
         char name[64];
         vp_source *result = NULL;
-        vp_task_info_init(&t->info);
+        vp_task_info_init(&t->info, sizeof(t->info));
         VPI_TRY(vp_plan_get_task(job->plan, i, &t->info, err));
         vpi_task_result_name(t->info.name, name);
         vp_status st = vp_store_open(job->work, name, &result, err);

@@ -140,7 +140,7 @@ static vp_status load_json(vpi_settings *s, const json_t *o, vp_error *err)
 vp_status vpi_settings_load(vpi_settings *s, const vp_job_options *o, vp_error *err)
 {
     json_t *json = NULL;
-    vp_transcode_options_init(&s->transcode);
+    vp_transcode_options_init(&s->transcode, sizeof(s->transcode));
     VPI_TRY(vpi_copy_struct(&s->transcode, sizeof(s->transcode), o->transcode, err));
     VPI_TRY(set_text(&s->preset, s->transcode.preset, err));
     VPI_TRY(set_text(&s->audio, s->transcode.audio, err));

@@ -108,7 +108,7 @@ static void add_preset(vp_ladder *l, const struct preset *p, const vpi_picture *
 {
     vp_rung *r = &l->rungs[l->count++];
 
-    vp_rung_init(r);
+    vp_rung_init(r, sizeof(*r));
     r->width = width;
     r->height = height;
     r->kbps = rate_for(p->kbps, picture->frame_rate);
@@ -129,7 +129,7 @@ void vpi_ladder_own_size(vp_ladder *l, const vpi_picture *picture)
     uint64_t pixels9;
     size_t i;
 
-    vp_rung_init(r);
+    vp_rung_init(r, sizeof(*r));
     r->width = vpi_ladder_even(picture->width, 1);
     r->height = vpi_ladder_even(picture->height, 1);
     pixels9 = (uint64_t)r->width * r->height * 9;

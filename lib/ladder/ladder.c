@@ -31,16 +31,16 @@ vp_ladder *vp_ladder_unref(vp_ladder *ladder)
     return NULL;
 }
 
-void vp_rung_init(vp_rung *rung)
+void vp_rung_init(vp_rung *rung, size_t size)
 {
-    if (!rung) return;
-    memset(rung, 0, sizeof(*rung));
-    rung->struct_size = (uint32_t)sizeof(*rung);
+    vpi_struct_init(rung, size, NULL, 0);
 }
 
-void vp_ladder_options_init(vp_ladder_options *options)
+void vp_ladder_options_init(vp_ladder_options *options, size_t size)
 {
-    if (options) *options = (vp_ladder_options)VP_LADDER_OPTIONS_INIT;
+    static const vp_ladder_options init = VP_LADDER_OPTIONS_INIT;
+
+    vpi_struct_init(options, size, &init, sizeof(init));
 }
 
 uint32_t vp_ladder_count(const vp_ladder *ladder)

@@ -189,7 +189,7 @@ static vp_status read_rung(const json_t *o, const char *where, const vpi_picture
     const uint32_t side = VPI_LADDER_MAX_SIDE, rate = VPI_LADDER_MAX_KBPS;
     vpi_rational frame_rate = { DEFAULT_FPS, 1 };
 
-    vp_rung_init(r);
+    vp_rung_init(r, sizeof(*r));
     VPI_TRY(vpi_json_fields(o, where, fields, err));
     VPI_TRY(read_text(o, where, "name", true, r->name, sizeof(r->name), err));
     if (!name_valid(r->name))

@@ -8,11 +8,11 @@
 #define EARLY_US 100000
 #define PRIMING_US 100000 /* longest priming of a codec */
 
-void vp_probe_options_init(vp_probe_options *options)
+void vp_probe_options_init(vp_probe_options *options, size_t size)
 {
     static const vp_probe_options init = VP_PROBE_OPTIONS_INIT;
 
-    if (options) *options = init;
+    vpi_struct_init(options, size, &init, sizeof(init));
 }
 
 vp_status vpi_limits_from(const vp_probe_options *options, vpi_limits *out, vp_error *err)

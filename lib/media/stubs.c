@@ -24,11 +24,11 @@ void vp_libav_log_redirect(vp_context *context)
     (void)context;
 }
 
-void vp_probe_options_init(vp_probe_options *options)
+void vp_probe_options_init(vp_probe_options *options, size_t size)
 {
     static const vp_probe_options init = VP_PROBE_OPTIONS_INIT;
 
-    if (options) *options = init;
+    vpi_struct_init(options, size, &init, sizeof(init));
 }
 
 vp_status vp_probe(vp_context *context, vp_source *source, const vp_probe_options *options, vp_cancel *cancel,

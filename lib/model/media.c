@@ -126,23 +126,21 @@ static const char *or_else(const char *text, const char *other)
     return text[0] ? text : other;
 }
 
-void vp_media_info_init(vp_media_info *info)
+void vp_media_info_init(vp_media_info *info, size_t size)
 {
-    if (info) *info = (vp_media_info)VP_MEDIA_INFO_INIT;
+    static const vp_media_info init = VP_MEDIA_INFO_INIT;
+
+    vpi_struct_init(info, size, &init, sizeof(init));
 }
 
-void vp_video_info_init(vp_video_info *info)
+void vp_video_info_init(vp_video_info *info, size_t size)
 {
-    if (!info) return;
-    memset(info, 0, sizeof(*info));
-    info->struct_size = (uint32_t)sizeof(*info);
+    vpi_struct_init(info, size, NULL, 0);
 }
 
-void vp_audio_info_init(vp_audio_info *info)
+void vp_audio_info_init(vp_audio_info *info, size_t size)
 {
-    if (!info) return;
-    memset(info, 0, sizeof(*info));
-    info->struct_size = (uint32_t)sizeof(*info);
+    vpi_struct_init(info, size, NULL, 0);
 }
 
 vp_status vp_media_get_info(const vp_media *media, vp_media_info *info, vp_error *err)
@@ -153,7 +151,7 @@ vp_status vp_media_get_info(const vp_media *media, vp_media_info *info, vp_error
     vp_error_init(err);
     if (!media) return vpi_fail(err, VP_E_ARG, NULL, "no media");
     m = &media->m;
-    vp_media_info_init(&own);
+    vp_media_info_init(&own, sizeof(own));
     own.complete = m->complete;
     own.format = m->format;
     own.size = m->size;
@@ -180,7 +178,7 @@ vp_status vp_media_get_video(const vp_media *media, uint32_t index, vp_video_inf
     count = vpi_media_count(&media->m, VPI_KIND_VIDEO);
     t = index < count ? vpi_media_nth(&media->m, VPI_KIND_VIDEO, index) : cover(&media->m, index - count);
     if (!t) return vpi_fail(err, VP_E_ARG, NULL, "there is no video track %u", index);
-    vp_video_info_init(&own);
+    vp_video_info_init(&own, sizeof(own));
     own.id = t->id;
     own.codec = t->codec_name;
     own.codecs = t->codecs;
@@ -226,7 +224,7 @@ vp_status vp_media_get_audio(const vp_media *media, uint32_t index, vp_audio_inf
     if (!media) return vpi_fail(err, VP_E_ARG, NULL, "no media");
     t = vpi_media_nth(&media->m, VPI_KIND_AUDIO, index);
     if (!t) return vpi_fail(err, VP_E_ARG, NULL, "there is no audio track %u", index);
-    vp_audio_info_init(&own);
+    vp_audio_info_init(&own, sizeof(own));
     own.id = t->id;
     own.codec = t->codec_name;
     own.codecs = t->codecs;

@@ -118,12 +118,12 @@ static bool add_tracks(json_t *root, const vp_media *media)
 
     if (!video || !audio || !text || !other) return false;
     for (n = 0; n < vpi_media_count(m, VPI_KIND_VIDEO); n++) {
-        vp_video_info_init(&v);
+        vp_video_info_init(&v, sizeof(v));
         if (vp_media_get_video(media, n, &v, NULL) != VP_OK) return false;
         if (json_array_append_new(video, video_json(&v)) != 0) return false;
     }
     for (n = 0; n < vpi_media_count(m, VPI_KIND_AUDIO); n++) {
-        vp_audio_info_init(&a);
+        vp_audio_info_init(&a, sizeof(a));
         if (vp_media_get_audio(media, n, &a, NULL) != VP_OK) return false;
         if (json_array_append_new(audio, audio_json(&a)) != 0) return false;
     }

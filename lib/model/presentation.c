@@ -114,25 +114,19 @@ void vpi_ptrack_folder(const vpi_ptrack *t, char to[1024])
 
 /* ---- the view of a host ---- */
 
-void vp_presentation_info_init(vp_presentation_info *info)
+void vp_presentation_info_init(vp_presentation_info *info, size_t size)
 {
-    if (!info) return;
-    memset(info, 0, sizeof(*info));
-    info->struct_size = (uint32_t)sizeof(*info);
+    vpi_struct_init(info, size, NULL, 0);
 }
 
-void vp_track_info_init(vp_track_info *info)
+void vp_track_info_init(vp_track_info *info, size_t size)
 {
-    if (!info) return;
-    memset(info, 0, sizeof(*info));
-    info->struct_size = (uint32_t)sizeof(*info);
+    vpi_struct_init(info, size, NULL, 0);
 }
 
-void vp_segment_info_init(vp_segment_info *info)
+void vp_segment_info_init(vp_segment_info *info, size_t size)
 {
-    if (!info) return;
-    memset(info, 0, sizeof(*info));
-    info->struct_size = (uint32_t)sizeof(*info);
+    vpi_struct_init(info, size, NULL, 0);
 }
 
 static const char *text_or(const char *text, const char *other)
@@ -149,7 +143,7 @@ vp_status vp_presentation_get_info(const vp_presentation *presentation, vp_prese
     vp_error_init(err);
     if (!presentation) return vpi_fail(err, VP_E_ARG, NULL, "no presentation");
     p = &presentation->p;
-    vp_presentation_info_init(&own);
+    vp_presentation_info_init(&own, sizeof(own));
     own.track_count = (uint32_t)p->track_count;
     own.version = text_or(p->version, "");
     own.request = text_or(p->request, "");
@@ -180,7 +174,7 @@ vp_status vp_presentation_get_track(const vp_presentation *presentation, uint32_
     vp_error_init(err);
     t = track_at(presentation, track, err);
     if (!t) return VP_E_ARG;
-    vp_track_info_init(&own);
+    vp_track_info_init(&own, sizeof(own));
     own.kind = t->kind;
     own.container = t->container;
     own.timescale = t->timescale;
@@ -217,7 +211,7 @@ vp_status vp_presentation_get_segment(const vp_presentation *presentation, uint3
         return vpi_fail(err, VP_E_ARG, NULL, "track %u has no segment %u", track, segment);
     }
     s = &t->segments[segment];
-    vp_segment_info_init(&own);
+    vp_segment_info_init(&own, sizeof(own));
     own.fragment_count = (uint32_t)s->fragment_count;
     own.key = text_or(s->key, "");
     own.offset = s->offset;

@@ -100,7 +100,7 @@ vp_status vp_packager_add_track(vp_packager *packager, const vp_track_config *co
     VPI_TRY(check_state(packager, err));
     if (!config || !track)
         return vpi_fail(err, VP_E_ARG, NULL, "no configuration, or nowhere for the number");
-    vp_track_config_init(&c);
+    vp_track_config_init(&c, sizeof(c));
     VPI_TRY(vpi_copy_struct(&c, sizeof(c), config, err));
     if (packager->started) return vpi_fail(err, VP_E_STATE, NULL, "tracks are added before the first sample");
     if (packager->track_count == VPI_PK_TRACKS) {
@@ -152,7 +152,7 @@ vp_status vp_packager_write(vp_packager *packager, uint32_t track, const vp_samp
     VPI_TRY(check_state(packager, err));
     if (!sample || track >= packager->track_count)
         return vpi_fail(err, VP_E_ARG, NULL, "no sample or no such track");
-    vp_sample_init(&s);
+    vp_sample_init(&s, sizeof(s));
     VPI_TRY(vpi_copy_struct(&s, sizeof(s), sample, err));
     if (!packager->started) {
         choose_main(packager);

@@ -7,25 +7,21 @@
 
 #include "package/package_int.h"
 
-void vp_package_options_init(vp_package_options *options)
+void vp_package_options_init(vp_package_options *options, size_t size)
 {
-    static const vp_package_options empty = VP_PACKAGE_OPTIONS_INIT;
+    static const vp_package_options init = VP_PACKAGE_OPTIONS_INIT;
 
-    if (options) *options = empty;
+    vpi_struct_init(options, size, &init, sizeof(init));
 }
 
-void vp_track_config_init(vp_track_config *config)
+void vp_track_config_init(vp_track_config *config, size_t size)
 {
-    if (!config) return;
-    memset(config, 0, sizeof(*config));
-    config->struct_size = (uint32_t)sizeof(*config);
+    vpi_struct_init(config, size, NULL, 0);
 }
 
-void vp_sample_init(vp_sample *sample)
+void vp_sample_init(vp_sample *sample, size_t size)
 {
-    if (!sample) return;
-    memset(sample, 0, sizeof(*sample));
-    sample->struct_size = (uint32_t)sizeof(*sample);
+    vpi_struct_init(sample, size, NULL, 0);
 }
 
 const char *vpi_content_type(int32_t container, int32_t kind, int32_t object_kind)

@@ -212,7 +212,7 @@ typedef struct composer {
 static vp_status begin_object(composer *c, vpi_ptrack *t, int32_t kind, uint64_t size, vp_object_info *info,
                               vp_object **out, vp_error *err)
 {
-    vp_object_info_init(info);
+    vp_object_info_init(info, sizeof(*info));
     info->kind = kind;
     info->key = t->init.key;
     info->content_type = vpi_content_type(t->container, t->kind, VP_OBJECT_INIT);

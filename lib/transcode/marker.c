@@ -41,7 +41,7 @@ vp_status vpi_marker_write(vp_sink *sink, const char *folder, const char *reques
     bool ok = json && vpi_json_set_u64(json, "vodpipe", 1) && vpi_json_set_str(json, "request", request);
     vp_status st = ok ? vpi_json_dump_pretty(json, &text, err) : vpi_fail_nomem(err);
     json_decref(json);
-    vp_object_info_init(info);
+    vp_object_info_init(info, sizeof(*info));
     info->kind = VP_OBJECT_MARKER;
     info->key = key;
     info->content_type = "application/json";

@@ -149,7 +149,7 @@ vp_status vp_plan_get_task(const vp_plan *plan, uint32_t index, vp_task_info *in
     vpi_error_reset(err);
     if (!plan || !info || info->struct_size < 4 || index >= vp_plan_task_count(plan))
         return vpi_fail(err, VP_E_ARG, NULL, "no task %u", index);
-    vp_task_info_init(&full);
+    vp_task_info_init(&full, sizeof(full));
     full.name = plan->task_names[index];
     if (index < plan->audio_count) {
         full.kind = VP_TASK_AUDIO;

@@ -147,7 +147,7 @@ vp_status vp_plan_json(const vp_plan *plan, vp_bytes **out, vp_error *err)
 static json_t *task_json(const vp_plan *plan, uint32_t index)
 {
     vp_task_info info;
-    vp_task_info_init(&info);
+    vp_task_info_init(&info, sizeof(info));
     if (vp_plan_get_task(plan, index, &info, NULL) < 0) return NULL;
     json_t *o = json_object(), *needs = json_array(), *estimate = json_object();
     bool ok = o && needs && estimate && vpi_json_set_u64(o, "vodpipe", 1) &&

@@ -16,21 +16,26 @@
 #define DEFAULT_PRESET "veryfast"
 #define DEFAULT_TRELLIS 1
 #define DEFAULT_LOOKAHEAD 15
+#define TS_PICTURE_BYTES 125 /* of packets and headers around a picture */
 #define DECODER_THREADS 1
 
-void vp_transcode_options_init(vp_transcode_options *options)
+void vp_transcode_options_init(vp_transcode_options *options, size_t size)
 {
-    if (options) *options = (vp_transcode_options)VP_TRANSCODE_OPTIONS_INIT;
+    static const vp_transcode_options init = VP_TRANSCODE_OPTIONS_INIT;
+
+    vpi_struct_init(options, size, &init, sizeof(init));
 }
 
-void vp_task_info_init(vp_task_info *info)
+void vp_task_info_init(vp_task_info *info, size_t size)
 {
-    if (info) *info = (vp_task_info){ .struct_size = (uint32_t)sizeof(*info) };
+    vpi_struct_init(info, size, NULL, 0);
 }
 
-void vp_task_options_init(vp_task_options *options)
+void vp_task_options_init(vp_task_options *options, size_t size)
 {
-    if (options) *options = (vp_task_options)VP_TASK_OPTIONS_INIT;
+    static const vp_task_options init = VP_TASK_OPTIONS_INIT;
+
+    vpi_struct_init(options, size, &init, sizeof(init));
 }
 
 static vp_status bad(vp_error *err, const char *what)
@@ -133,6 +138,19 @@ static vp_status add_audio(vp_plan *plan, const vpi_track *const *tracks, size_t
     return VP_OK;
 }
 
+/*
+ * What packets of a transport stream add to a rung (PES header, access unit delimiter, half a packet of stuffing
+ * with each picture, 4 bytes of 188) comes off its VBV, so that segments keep to maxrate in this form too.
+ */
+static void leave_room_for_ts(const vpi_plan_video *v, vpi_h264enc_options *e)
+{
+    uint64_t pictures = (uint64_t)vpi_rescale(TS_PICTURE_BYTES * 8, v->fps.num, v->fps.den * 1000, VPI_CEIL);
+    uint64_t rate = e->maxrate_kbps > pictures ? (e->maxrate_kbps - pictures) * 184 / 188 : 0;
+    uint32_t before = e->maxrate_kbps;
+    e->maxrate_kbps = VPI_MIN((uint32_t)VPI_MAX(rate, (uint64_t)e->kbps), before);
+    e->bufsize_kbit = (uint32_t)((uint64_t)e->bufsize_kbit * e->maxrate_kbps / before);
+}
+
 static void rung_encoder(const vp_plan *plan, const vp_rung *r, const vp_transcode_options *o,
                          vpi_h264enc_options *e)
 {
@@ -156,6 +174,7 @@ static void rung_encoder(const vp_plan *plan, const vp_rung *r, const vp_transco
     e->crf_milli = o->crf_milli;
     e->maxrate_kbps = r->maxrate_kbps;
     e->bufsize_kbit = r->bufsize_kbit;
+    if (o->formats & VP_FORMAT_TS && e->maxrate_kbps) leave_room_for_ts(v, e);
     e->level_idc = r->level;
     vpi_strlcpy(e->profile, r->profile, sizeof(e->profile));
     e->colour = v->colour;
@@ -191,7 +210,7 @@ static vp_status add_rungs(vp_context *context, vp_plan *plan, const vp_ladder *
     plan->rung_count = n;
     for (uint32_t i = 0; i < n; i++) {
         vp_rung r;
-        vp_rung_init(&r);
+        vp_rung_init(&r, sizeof(r));
         VPI_TRY(vp_ladder_get(ladder, i, &r, err));
         if (!vpi_streq(r.codec, "h264"))
             return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "rung %s: codec %s", r.name, r.codec);

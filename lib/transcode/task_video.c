@@ -218,7 +218,7 @@ vp_status vpi_task_video(vpi_task_env *env, vp_error *err)
     f.span.end = vpi_grid_start(f.grid, f.span.span->first + f.span.span->count);
     f.fragment = vpi_grid_fragments(f.grid, f.span.span->first);
     vp_error_init(&f.span.err);
-    vp_task_info_init(&info);
+    vp_task_info_init(&info, sizeof(info));
     vp_plan_get_task(env->plan, (uint32_t)(env->plan->audio_count + env->index), &info, NULL);
     f.total = VPI_MAX(info.frames, 1u);
     pthread_mutex_init(&f.span.lock, NULL);

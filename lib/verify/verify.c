@@ -3,11 +3,11 @@
 
 #define PRESENTATION_KEY "presentation.json"
 
-void vp_verify_options_init(vp_verify_options *options)
+void vp_verify_options_init(vp_verify_options *options, size_t size)
 {
-    static const vp_verify_options empty = VP_VERIFY_OPTIONS_INIT;
+    static const vp_verify_options init = VP_VERIFY_OPTIONS_INIT;
 
-    if (options) *options = empty;
+    vpi_struct_init(options, size, &init, sizeof(init));
 }
 
 static vp_status check_arguments(vpi_verifier *v, const vp_verify_options *o, vp_error *err)

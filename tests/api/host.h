@@ -210,7 +210,7 @@ static inline bool is_terminal(const vp_event *e)
 static inline void read_until_end(vp_queue *queue, vp_event *e)
 {
     do {
-        vp_event_init(e);
+        vp_event_init(e, sizeof(*e));
         assert_ok(vp_queue_next(queue, 60000, e, NULL));
     } while (!is_terminal(e));
 }

@@ -212,7 +212,7 @@ static void child_of(room *r, vp_cancel *cancel)
     size_t got;
     uint8_t byte;
     info.key = "a";
-    vp_event_init(&event);
+    vp_event_init(&event, sizeof(event));
     CHILD(vp_job_wait(r->job, 0, &err) == VP_E_STATE && err.status == VP_E_STATE);
     CHILD(vp_job_suspend(r->job, &err) == VP_E_STATE);
     CHILD(vp_job_cancel(r->job, &err) == VP_E_STATE);

@@ -123,7 +123,7 @@ static void events_in_order(void **state)
     assert_int_equal(store_count(r->work), 0);
     assert_string_equal(done->reason, "");
     assert_ok(vp_job_presentation(r->job, &p, NULL));
-    vp_presentation_info_init(&info);
+    vp_presentation_info_init(&info, sizeof(info));
     assert_ok(vp_presentation_get_info(p, &info, NULL));
     assert_string_equal(info.version, done->version);
     assert_true(info.duration_us > 2900000 && info.duration_us < 3200000);
@@ -144,7 +144,7 @@ static void events_from_queue(void **state)
     size_t at = 0, objects = 0;
     assert_true(poller.fd >= 0);
     assert_int_equal(poll(&poller, 1, 0), 0);
-    vp_event_init(&e);
+    vp_event_init(&e, sizeof(e));
     assert_status(VP_AGAIN, vp_queue_next(r->queue, 0, &e, NULL));
     assert_status(VP_AGAIN, vp_queue_next(r->queue, 20, &e, NULL));
     assert_end(VP_OK, run_recorded(r, &rec, r->sink, r->work, 0), &r->err);

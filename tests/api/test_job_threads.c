@@ -30,7 +30,7 @@ static void *read_main(void *arg)
     reader *r = arg;
     vp_event e;
     for (int open = r->jobs; open > 0;) {
-        vp_event_init(&e);
+        vp_event_init(&e, sizeof(e));
         if (vp_queue_next(r->queue, 60000, &e, NULL) != VP_OK || e.tag >= 4) {
             r->bad++;
             break;

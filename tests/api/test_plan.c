@@ -106,7 +106,7 @@ static void own_threads(void **state)
     assert_ok(vp_plan_done(copy, r->work, &done, NULL));
     assert_int_equal(done, ran);
     vp_task_info info;
-    vp_task_info_init(&info);
+    vp_task_info_init(&info, sizeof(info));
     assert_ok(vp_plan_get_task(copy, 0, &info, NULL));
     assert_status(VP_END,
                   vp_task_run(r->context, copy, info.name, r->source, r->work, r->sink, NULL, NULL, NULL));
@@ -154,8 +154,8 @@ static void missing_arguments(void **state)
     char name[64];
     uint32_t done;
     make_plan(r, &p);
-    vp_task_info_init(&info);
-    vp_media_info_init(&media);
+    vp_task_info_init(&info, sizeof(info));
+    vp_media_info_init(&media, sizeof(media));
     NO(vp_media_get_info(p.media, NULL, e));
     NO(vp_media_get_video(p.media, 0, NULL, e));
     NO(vp_media_get_audio(p.media, 0, NULL, e));

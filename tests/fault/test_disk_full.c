@@ -91,7 +91,7 @@ static void fill_up(room *r, const char *folder, void (*limit)(bool on))
     directory_sink(r, folder);
     room_publish(r, QUICK, VP_OK);
     assert_ok(vp_job_presentation(r->job, &p, NULL));
-    vp_presentation_info_init(&info);
+    vp_presentation_info_init(&info, sizeof(info));
     assert_ok(vp_presentation_get_info(p, &info, NULL));
     snprintf(version, sizeof(version), "/%s/", info.version);
     vp_presentation_unref(p);

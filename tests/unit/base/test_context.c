@@ -29,7 +29,7 @@ static void creation(void **state)
 
     (void)state;
     memset(&o, 0xAA, sizeof(o));
-    vp_context_options_init(&o);
+    vp_context_options_init(&o, sizeof(o));
     assert_memory_equal(&o, &m, sizeof(o));
     assert_int_equal(vp_context_new(NULL, &c, &err), VP_OK);
     assert_true(vp_context_threads(c) >= 1);

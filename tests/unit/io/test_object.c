@@ -308,11 +308,11 @@ static void arguments(void **state)
     size_t i;
 
     memset(&twin, 0xAA, sizeof(twin));
-    vp_object_info_init(&twin);
+    vp_object_info_init(&twin, sizeof(twin));
     assert_int_equal(twin.struct_size, info.struct_size);
     assert_true(twin.size == VP_SIZE_UNKNOWN);
     memset(&twin_ops, 0xAA, sizeof(twin_ops));
-    vp_sink_ops_init(&twin_ops);
+    vp_sink_ops_init(&twin_ops, sizeof(twin_ops));
     assert_memory_equal(&ops, &twin_ops, sizeof(ops));
     for (i = 0; i < VPI_COUNT(bad); i++) {
         info.key = bad[i];

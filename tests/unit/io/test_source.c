@@ -173,7 +173,7 @@ static void hosts(void **state)
     size_t n;
 
     memset(&init, 0xAA, sizeof(init));
-    vp_source_ops_init(&init);
+    vp_source_ops_init(&init, sizeof(init));
     assert_memory_equal(&init, &(vp_source_ops)VP_SOURCE_OPS_INIT, sizeof(init));
     fill(data, sizeof(data), 2);
     assert_int_equal(vp_source_new(r->context, &init, &h, &s, &r->err), VP_E_ARG);

@@ -380,7 +380,7 @@ static void host_store(void **state)
     int released = 0;
 
     memset(&twin, 0xAA, sizeof(twin));
-    vp_store_ops_init(&twin);
+    vp_store_ops_init(&twin, sizeof(twin));
     assert_memory_equal(&twin, &ops, sizeof(ops));
     ops.begin = host_begin;
     ops.write = host_write;

@@ -25,11 +25,11 @@ static void test_json(void **state)
 {
     vp_event e;
     (void)state;
-    vp_event_init(&e);
+    vp_event_init(&e, sizeof(e));
     e.kind = VP_EVENT_STAGE;
     e.stage = VP_STAGE_ANALYSE;
     expect_json(&e, "{\"event\":\"stage\",\"stage\":\"analyse\"}");
-    vp_event_init(&e);
+    vp_event_init(&e, sizeof(e));
     e.kind = VP_EVENT_PROGRESS;
     e.stage = VP_STAGE_ENCODE;
     e.done = 812;
@@ -46,14 +46,14 @@ static void test_json(void **state)
         &e, "{\"event\":\"progress\",\"stage\":\"encode\",\"done\":812,\"total\":1394,\"unit\":\"frames\","
             "\"permille\":412,\"fps\":87.5,\"eta_us\":6600000,"
             "\"rungs\":[{\"name\":\"720p\",\"kbps\":2710,\"bytes\":9120334}]}");
-    vp_event_init(&e);
+    vp_event_init(&e, sizeof(e));
     e.kind = VP_EVENT_WARNING;
     e.time_us = 4000000;
     vpi_strlcpy(e.reason, "TIMELINE_REPAIRED", sizeof(e.reason));
     vpi_strlcpy(e.text, "...", sizeof(e.text));
     expect_json(
         &e, "{\"event\":\"warning\",\"reason\":\"TIMELINE_REPAIRED\",\"time_us\":4000000,\"text\":\"...\"}");
-    vp_event_init(&e);
+    vp_event_init(&e, sizeof(e));
     e.kind = VP_EVENT_OBJECT;
     e.object_kind = VP_OBJECT_SEGMENT;
     e.bytes = 812331;
@@ -62,13 +62,13 @@ static void test_json(void **state)
     expect_json(
         &e, "{\"event\":\"object\",\"key\":\"v/video/720p/00001.m4s\",\"kind\":\"segment\",\"bytes\":812331,"
             "\"crc32c\":\"1f2e3d4c\"}");
-    vp_event_init(&e);
+    vp_event_init(&e, sizeof(e));
     e.kind = VP_EVENT_FAILED;
     vpi_strlcpy(e.reason, "INPUT_TRUNCATED", sizeof(e.reason));
     vpi_strlcpy(e.op, "scan", sizeof(e.op));
     expect_json(&e, "{\"event\":\"failed\",\"reason\":\"INPUT_TRUNCATED\",\"op\":\"scan\",\"text\":\"\","
                     "\"retryable\":false}");
-    vp_event_init(&e);
+    vp_event_init(&e, sizeof(e));
     e.kind = VP_EVENT_SUSPENDED;
     expect_json(&e, "{\"event\":\"suspended\",\"work\":\"OUT/.vodpipe\"}");
     e.kind = VP_EVENT_CANCELED;
@@ -86,7 +86,7 @@ static bool readable(vp_queue *q)
 static void progress(vpi_emitter *e, uint64_t done)
 {
     vp_event event;
-    vp_event_init(&event);
+    vp_event_init(&event, sizeof(event));
     event.kind = VP_EVENT_PROGRESS;
     event.done = done;
     event.total = done; /* the last of a stage is never thinned out */
@@ -102,7 +102,7 @@ static void test_queue(void **state)
     assert_int_equal(vp_queue_new(&q, NULL), VP_OK);
     vpi_emitter_init(&a, q, NULL, NULL, 11);
     vpi_emitter_init(&b, q, NULL, NULL, 22);
-    vp_event_init(&e);
+    vp_event_init(&e, sizeof(e));
     assert_int_equal(vp_queue_next(q, 0, &e, NULL), VP_AGAIN);
     assert_int_equal(vp_queue_next(q, 20, &e, NULL), VP_AGAIN);
     assert_false(readable(q));
@@ -161,7 +161,7 @@ static void test_threads(void **state)
     }
     for (unsigned n = 0; n < 3 * EVENTS; n++) {
         vp_event e;
-        vp_event_init(&e);
+        vp_event_init(&e, sizeof(e));
         assert_int_equal(vp_queue_next(q, 10000, &e, NULL), VP_OK);
         assert_true(e.tag < 3);
         assert_int_equal(e.seq, seen[e.tag]);

@@ -41,7 +41,7 @@ static inline void rungs_are(const vp_ladder *ladder, const char *expected)
     for (i = 0; i < vp_ladder_count(ladder); i++) {
         vp_rung r;
 
-        vp_rung_init(&r);
+        vp_rung_init(&r, sizeof(r));
         assert_int_equal(vp_ladder_get(ladder, i, &r, NULL), VP_OK);
         at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s %ux%u %u %u.%u", i ? ", " : "", r.name,
                                r.width, r.height, r.kbps, r.level / 10, r.level % 10);

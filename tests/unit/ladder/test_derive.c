@@ -89,7 +89,7 @@ static void all_sizes(void **state)
                 vp_rung r;
                 int64_t skew;
 
-                vp_rung_init(&r);
+                vp_rung_init(&r, sizeof(r));
                 assert_int_equal(vp_ladder_get(ladder, i, &r, NULL), VP_OK);
                 assert_true(r.width % 2 == 0 && r.height % 2 == 0 && r.width && r.height);
                 assert_true(r.width <= width + width % 2 && r.height <= height + height % 2);
@@ -187,7 +187,7 @@ static void handles(void **state)
 
     (void)state;
     memset(&function, 0xAA, sizeof(function));
-    vp_ladder_options_init(&function);
+    vp_ladder_options_init(&function, sizeof(function));
     assert_int_equal(memcmp(&macro, &function, sizeof(macro)), 0);
     newer.o.struct_size = sizeof(newer);
     assert_int_equal(vp_ladder_derive(media, &newer.o, &ladder, NULL), VP_E_VERSION);
@@ -206,7 +206,7 @@ static void handles(void **state)
     assert_true(n > 2 && n < 50);
     assert_ptr_equal(vp_ladder_ref(ladder), ladder);
     assert_null(vp_ladder_unref(ladder));
-    vp_rung_init(&r);
+    vp_rung_init(&r, sizeof(r));
     assert_int_equal(vp_ladder_get(ladder, 1, &r, NULL), VP_E_ARG);
     assert_null(vp_ladder_unref(ladder));
     assert_null(vp_ladder_unref(NULL));

@@ -385,7 +385,7 @@ static void test_arguments(void **state)
     vp_media_unref(media);
     assert_int_equal(vp_probe(context, source, NULL, NULL, &media, NULL), VP_OK);
     vp_media_unref(media);
-    vp_probe_options_init(&p);
+    vp_probe_options_init(&p, sizeof(p));
     o = (vp_probe_options)VP_PROBE_OPTIONS_INIT;
     assert_memory_equal(&o, &p, sizeof(o));
     vp_source_unref(source);

@@ -35,7 +35,7 @@ static void test_answers(void **state)
     size_t size;
 
     (void)state;
-    vp_probe_options_init(&b);
+    vp_probe_options_init(&b, sizeof(b));
     assert_memory_equal(&a, &b, sizeof(a));
     assert_int_equal(vp_context_new(NULL, &context, &err), VP_OK);
     assert_int_equal(vp_source_memory(context, "x", 1, &source, &err), VP_OK);

@@ -101,7 +101,7 @@ static void infos(void **state)
     assert_int_equal(info.audio_count, 1);
     assert_int_equal(info.other_count, 1);
     assert_int_equal(info.complete, -1);
-    vp_video_info_init(&v);
+    vp_video_info_init(&v, sizeof(v));
     assert_int_equal(vp_media_get_video(media, 0, &v, NULL), VP_OK);
     assert_int_equal(v.id, 1);
     assert_int_equal(v.start_us, 1000000);
@@ -115,7 +115,7 @@ static void infos(void **state)
     assert_string_equal(v.primaries, "unknown");
     assert_int_equal(vp_media_get_video(media, 2, &v, &err), VP_E_ARG);
     assert_string_equal(err.reason, "ARG");
-    vp_audio_info_init(&a);
+    vp_audio_info_init(&a, sizeof(a));
     assert_int_equal(vp_media_get_audio(media, 0, &a, NULL), VP_OK);
     assert_string_equal(a.language, "en");
     assert_int_equal(vp_media_get_audio(media, 1, &a, NULL), VP_E_ARG);
@@ -151,7 +151,7 @@ static void init_agrees(void **state)
 
     (void)state;
     memset(&function, 0xAA, sizeof(function));
-    vp_media_info_init(&function);
+    vp_media_info_init(&function, sizeof(function));
     assert_memory_equal(&macro, &function, sizeof(macro));
 }
 

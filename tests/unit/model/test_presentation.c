@@ -95,19 +95,19 @@ static void infos(void **state)
     char folder[1024];
 
     (void)state;
-    vp_presentation_info_init(&info);
+    vp_presentation_info_init(&info, sizeof(info));
     assert_int_equal(vp_presentation_get_info(p, &info, NULL), VP_OK);
     assert_int_equal(info.track_count, 2);
     assert_int_equal(info.duration_us, 12000000);
     assert_string_equal(info.version, "a1b2c3d4e5f6");
-    vp_track_info_init(&t);
+    vp_track_info_init(&t, sizeof(t));
     assert_int_equal(vp_presentation_get_track(p, 0, &t, NULL), VP_OK);
     assert_int_equal(t.kind, VP_TRACK_VIDEO);
     assert_string_equal(t.language, "und");
     assert_int_equal(t.duration_ticks, 1080000);
     assert_string_equal(t.init_key, "a1/video/720p/init.mp4");
     assert_int_equal(vp_presentation_get_track(p, 2, &t, NULL), VP_E_ARG);
-    vp_segment_info_init(&s);
+    vp_segment_info_init(&s, sizeof(s));
     assert_int_equal(vp_presentation_get_segment(p, 0, 1, &s, NULL), VP_OK);
     assert_int_equal(s.start_ticks, 540000);
     assert_int_equal(vp_presentation_get_segment(p, 1, 0, &s, NULL), VP_OK);

@@ -44,7 +44,7 @@ static vp_status add_track(host *h, const clip *c, const char *name, uint32_t *n
 {
     vp_track_config config;
 
-    vp_track_config_init(&config);
+    vp_track_config_init(&config, sizeof(config));
     config.codec = c->setup.kind == VPI_KIND_VIDEO ? VP_CODEC_H264 : VP_CODEC_AAC;
     config.config = c->setup.config;
     config.config_size = (uint32_t)c->setup.config_size;
@@ -70,7 +70,7 @@ static vp_status push(host *h, const pushed *p)
     const vpi_sample *from = &p->clip->samples[p->next];
     vp_sample s;
 
-    vp_sample_init(&s);
+    vp_sample_init(&s, sizeof(s));
     s.flags = from->sync ? VP_SAMPLE_SYNC : 0;
     s.pts = from->pts;
     s.duration = duration_of(p->clip, p->next);
@@ -564,7 +564,7 @@ static void test_refused(void **state)
     clip_fake_video(&v, 10, 10, 0, 25, 1, 1);
     clip_fake_audio(&a, 10, 48000, 1);
     assert_int_equal(host_new(&h, NULL), VP_OK);
-    vp_track_config_init(&config);
+    vp_track_config_init(&config, sizeof(config));
     config.codec = VP_CODEC_H264;
     config.config = junk;
     config.config_size = sizeof(junk);
@@ -584,7 +584,7 @@ static void test_refused(void **state)
     assert_int_equal(add_track(&h, &v, "v", &number), VP_OK);
     assert_int_equal(add_track(&h, &v, "v", &number), VP_E_ARG); /* name is taken */
     assert_int_equal(add_track(&h, &a, "a", &number), VP_OK);
-    vp_sample_init(&s);
+    vp_sample_init(&s, sizeof(s));
     assert_int_equal(vp_packager_write(h.packager, 0, &s, NULL), VP_E_ARG); /* no duration */
     s.duration = 1;
     s.data = v.samples[1].data;
@@ -642,7 +642,7 @@ static void test_memory_limit(void **state)
     while (st == VP_OK && n < 20) {
         vp_sample s;
 
-        vp_sample_init(&s);
+        vp_sample_init(&s, sizeof(s));
         s.flags = VP_SAMPLE_SYNC;
         s.pts = (int64_t)n;
         s.duration = 1;
@@ -673,7 +673,7 @@ static void test_struct_sizes(void **state)
     assert_non_null(longer);
     assert_non_null(shorter);
     memset(&made, 0xFF, sizeof(made));
-    vp_package_options_init(&made);
+    vp_package_options_init(&made, sizeof(made));
     assert_memory_equal(&made, &o, sizeof(o));
     assert_int_equal(vp_sink_memory(test_context(), &sink, NULL), VP_OK);
     shorter[0] = 8;

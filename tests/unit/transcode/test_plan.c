@@ -115,7 +115,7 @@ static void test_tasks(void **state)
     assert_string_equal(vp_plan_get_need(plan, 1, 0), "audio-0001"); /* TS muxes it */
     assert_null(vp_plan_get_need(plan, 0, 0));
     for (uint32_t i = 1; i < vp_plan_task_count(plan); i++) {
-        vp_task_info_init(&info);
+        vp_task_info_init(&info, sizeof(info));
         assert_int_equal(vp_plan_get_task(plan, i, &info, NULL), VP_OK);
         assert_int_equal(info.kind, VP_TASK_VIDEO);
         assert_int_equal(info.start_us, at);

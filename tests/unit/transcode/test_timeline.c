@@ -23,7 +23,7 @@ typedef struct fixture {
 static void make(fixture *f, int64_t num, int64_t den, int64_t tb, double seconds, int64_t sound_us)
 {
     memset(f, 0, sizeof(*f));
-    vp_transcode_options_init(&f->options);
+    vp_transcode_options_init(&f->options, sizeof(f->options));
     f->options.segment_ms = 6000;
     f->options.gop_ms = 2000;
     f->options.max_fps = 60;

@@ -55,7 +55,7 @@ static void add_track(feed *f, int32_t stream)
     vp_track_config c;
     size_t size = 0;
 
-    vp_track_config_init(&c);
+    vp_track_config_init(&c, sizeof(c));
     assert_int_equal(vpi_demux_config(f->demux, stream, &config, &size, &f->t->err), VP_OK);
     assert_int_equal(vpi_demux_as_mp4(f->demux, stream, &f->t->err), VP_OK);
     assert_int_equal(track->tb.num, 1);
@@ -74,7 +74,7 @@ static void feed_samples(feed *f)
     vp_sample s;
 
     while (vpi_demux_read(f->demux, &p, &f->t->err) == VP_OK) {
-        vp_sample_init(&s);
+        vp_sample_init(&s, sizeof(s));
         s.flags = p.key ? VP_SAMPLE_SYNC : 0;
         s.pts = p.pts;
         s.duration = (uint64_t)p.duration;

@@ -358,14 +358,14 @@ static void test_sinks(void **state)
     title t;
 
     title_make(&t, &cmaf);
-    vp_sink_ops_init(&ops);
+    vp_sink_ops_init(&ops, sizeof(ops));
     ops.stat = pass_stat;
     assert_int_equal(gate_through(&t, &ops, 1), VP_OK);
-    vp_sink_ops_init(&ops);
+    vp_sink_ops_init(&ops, sizeof(ops));
     ops.open = pass_open;
     assert_int_equal(gate_through(&t, &ops, 1), VP_OK);
     assert_int_equal(gate_through(&t, &ops, 0), VP_OK);
-    vp_sink_ops_init(&ops);
+    vp_sink_ops_init(&ops, sizeof(ops));
     assert_int_equal(gate_through(&t, &ops, 0), VP_E_UNSUPPORTED);
     ops.stat = fail_stat;
     assert_int_equal(gate_through(&t, &ops, 0), VP_E_IO);

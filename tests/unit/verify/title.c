@@ -64,7 +64,7 @@ static uint32_t add_video(title *t, vp_packager *pk, const char *name, unsigned 
     uint32_t track = 0;
 
     assert_int_equal(vpi_avcc_write(&sps, 1, &pps, 1, &config, &t->err), VP_OK);
-    vp_track_config_init(&c);
+    vp_track_config_init(&c, sizeof(c));
     c.codec = VP_CODEC_H264;
     c.config = config.data;
     c.config_size = (uint32_t)config.size;
@@ -84,7 +84,7 @@ static uint32_t add_audio(title *t, vp_packager *pk, const char *name, const cha
     uint32_t track = 0;
 
     assert_true(vpi_asc_write_lc(SOUND, 2, asc));
-    vp_track_config_init(&c);
+    vp_track_config_init(&c, sizeof(c));
     c.codec = VP_CODEC_AAC;
     c.config = asc;
     c.config_size = sizeof(asc);
@@ -110,7 +110,7 @@ static void write_sample(title *t, vp_packager *pk, uint32_t track, int64_t pts,
         data[4] = sync ? 0x65 : 0x41;
         for (size_t i = 5; i < size; i++) data[i] |= 0x10; /* no start codes */
     }
-    vp_sample_init(&s);
+    vp_sample_init(&s, sizeof(s));
     s.flags = sync ? VP_SAMPLE_SYNC : 0;
     s.pts = pts;
     s.duration = duration;

@@ -64,7 +64,7 @@ func freeCell(cell unsafe.Pointer) {
 
 func newSource(context *C.vp_context, data []byte, err *C.vp_error) (source *C.vp_source, st C.vp_status) {
 	var ops C.vp_source_ops
-	C.vp_source_ops_init(&ops)
+	C.vp_source_ops_init(&ops, C.size_t(unsafe.Sizeof(ops)))
 	ops.read_at = (*[0]byte)(C.goReadAt)
 	ops.size = (*[0]byte)(C.goSize)
 	ops.release = (*[0]byte)(C.goRelease)
@@ -77,7 +77,7 @@ func newSource(context *C.vp_context, data []byte, err *C.vp_error) (source *C.v
 
 func newSink(context *C.vp_context, to receiver, err *C.vp_error) (sink *C.vp_sink, st C.vp_status) {
 	var ops C.vp_sink_ops
-	C.vp_sink_ops_init(&ops)
+	C.vp_sink_ops_init(&ops, C.size_t(unsafe.Sizeof(ops)))
 	ops.begin = (*[0]byte)(C.goBegin)
 	ops.write = (*[0]byte)(C.goWrite)
 	ops.commit = (*[0]byte)(C.goCommit)
