@@ -129,12 +129,13 @@ static const enum AVCodecID codecs[] = {
     AV_CODEC_ID_GIF,
     AV_CODEC_ID_RAWVIDEO,
     AV_CODEC_ID_V210,
+#if LIBAVCODEC_VERSION_MAJOR < 62 /* later these are raw video */
     AV_CODEC_ID_V410,
-    AV_CODEC_ID_R210,
     AV_CODEC_ID_V308,
     AV_CODEC_ID_V408,
+#endif
+    AV_CODEC_ID_R210,
     AV_CODEC_ID_YUV4,
-    AV_CODEC_ID_WRAPPED_AVFRAME,
     AV_CODEC_ID_SVQ1,
     AV_CODEC_ID_SVQ3,
     AV_CODEC_ID_CINEPAK,
