@@ -29,6 +29,7 @@ struct vpi_audio {
     vpi_packet packet;
     AVFrame *frame; /* decoded; samples from frame_at on are to be mixed yet */
     bool has_frame, aligned, damaged, ended;
+    int64_t shift; /* of the last packet: another one begins another recording */
     int frame_at;
     vpi_mix mix;
     vpi_aac aac;
@@ -92,6 +93,7 @@ vp_status vpi_audio_open(vp_context *context, vp_source *source, const vpi_audio
         goto done;
     }
     vpi_demux_select(a->demux, &a->o.stream, 1);
+    vpi_demux_set_timeline(a->demux, a->o.timeline);
     VPI_GO(open_decoder(a, err));
     *out = a;
     return VP_OK;
@@ -137,6 +139,9 @@ static vp_status feed(vpi_audio *a, vp_error *err)
     VPI_TRY(vpi_cancel_check(a->cancel, err));
     st = vpi_demux_read(a->demux, &a->packet, err);
     if (st < 0) return st;
+    /* Another recording or edit begins: its sound stays with its picture, to the sample. */
+    if (st == VP_OK && (a->packet.shift != a->shift || a->packet.discard)) a->aligned = false;
+    if (st == VP_OK) a->shift = a->packet.shift;
     vpi_cpu_enter(a->context);
     r = avcodec_send_packet(a->decoder, st == VP_END ? NULL : vpi_packet_av(&a->packet));
     vpi_cpu_leave(a->context);

@@ -26,6 +26,7 @@ typedef struct vpi_audio_options {
      * the sound is stretched, by at most one part in 100.
      */
     int64_t origin;
+    const vpi_timeline *timeline; /* NULL: the file's own times; borrowed until close */
     uint64_t frames; /* AAC frames to give out: longer content is cut, shorter is padded with silence */
 } vpi_audio_options;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "media/reader_int.h"
+#include "media/repair_int.h"
 
 #include <libavutil/mem.h>
 #include <libavutil/opt.h>
@@ -28,6 +29,8 @@ struct vpi_demux {
     char **dropped;
     bool *wanted;
     vpi_mp4 *mp4;
+    int64_t *positions; /* of each stream's last packet */
+    const vpi_timeline *timeline;
     size_t count;
     AVPacket **queue; /* read, not given out yet */
     size_t queue_at, queue_count, queue_cap;
@@ -380,7 +383,8 @@ static vp_status fill_tracks(vpi_demux *d, vp_error *err)
     d->dropped = vpi_calloc(n, sizeof(*d->dropped));
     d->wanted = vpi_calloc(n, sizeof(*d->wanted));
     d->mp4 = vpi_calloc(n, sizeof(*d->mp4));
-    if (!d->tracks || !d->dropped || !d->wanted || !d->mp4) return vpi_fail_nomem(err);
+    d->positions = vpi_calloc(n, sizeof(*d->positions));
+    if (!d->tracks || !d->dropped || !d->wanted || !d->mp4 || !d->positions) return vpi_fail_nomem(err);
     d->count = n;
     for (size_t i = 0; i < n; i++) {
         d->wanted[i] = true;
@@ -451,6 +455,7 @@ vpi_demux *vpi_demux_close(vpi_demux *d)
     vpi_free(d->dropped);
     vpi_free(d->wanted);
     vpi_free(d->mp4);
+    vpi_free(d->positions);
     vpi_avio_close(&d->io);
     vp_cancel_unref(d->cancel);
     vp_source_unref(d->source);
@@ -528,6 +533,24 @@ static vp_status queue_packet(vpi_demux *d, AVPacket *packet, vp_error *err)
     return VP_OK;
 }
 
+static int64_t repair(vpi_demux *d, AVPacket *p)
+{
+    int64_t shift, *position = &d->positions[p->stream_index];
+
+    if (!d->timeline || !d->timeline->count) return 0;
+    if (p->pos >= 0) *position = p->pos;
+    shift = vpi_repair_shift(d->timeline->repairs, d->timeline->count, *position);
+    shift = vpi_repair_ticks(shift, d->tracks[p->stream_index].tb);
+    if (p->pts != AV_NOPTS_VALUE && !vpi_add_i64(p->pts, -shift, &p->pts)) p->pts = AV_NOPTS_VALUE;
+    if (p->dts != AV_NOPTS_VALUE && !vpi_add_i64(p->dts, -shift, &p->dts)) p->dts = AV_NOPTS_VALUE;
+    return shift;
+}
+
+void vpi_demux_set_timeline(vpi_demux *d, const vpi_timeline *timeline)
+{
+    d->timeline = timeline;
+}
+
 static void give(AVPacket *p, vpi_packet *out)
 {
     out->stream = p->stream_index;
@@ -567,6 +590,7 @@ vp_status vpi_demux_read(vpi_demux *d, vpi_packet *packet, vp_error *err)
             return st;
         }
     }
+    packet->shift = repair(d, p);
     give(p, packet);
     return VP_OK;
 }
@@ -633,7 +657,8 @@ vp_status vpi_demux_seek(vpi_demux *d, int32_t stream, int64_t pts, vp_error *er
 
     if (!t) return vpi_fail(err, VP_E_ARG, NULL, "no stream %d", stream);
     clear_queue(d);
-    if (!t->has_times || vpi_formats_raw(d->format) || pts <= t->start) return rewind_input(d, err);
+    if (!t->has_times || vpi_formats_raw(d->format) || pts <= t->start || (d->timeline && d->timeline->count))
+        return rewind_input(d, err);
     for (size_t i = 0; i < VPI_COUNT(back_ms) && st == VP_AGAIN; i++) {
         int64_t back = vpi_rescale(back_ms[i], t->tb.den, 1000 * t->tb.num, VPI_CEIL), to = 0;
 

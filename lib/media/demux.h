@@ -22,6 +22,7 @@ typedef struct vpi_packet {
     bool key, discard, corrupt;
     bool has_pts, has_dts;
     int64_t pts, dts, duration; /* ticks of the stream's tb; duration 0: unknown */
+    int64_t shift;              /* what a repaired timeline has taken off its times */
     int64_t position;           /* byte offset in the file, -1 unknown */
     const uint8_t *data;
     size_t size;
@@ -55,6 +56,11 @@ const vpi_track *vpi_demux_track(const vpi_demux *demux, int32_t stream);
  */
 vp_status vpi_demux_config(vpi_demux *demux, int32_t stream, const uint8_t **data, size_t *size,
                            vp_error *err);
+/*
+ * Packets get these times from now on. Borrowed until close. A reader of a repaired file starts at its first byte:
+ * seeking by time is not possible in it.
+ */
+void vpi_demux_set_timeline(vpi_demux *demux, const vpi_timeline *timeline);
 /* From now on packets of the stream come as MP4 samples: length-prefixed NALs without parameter sets and AUDs,
  * raw AAC frames without ADTS. What has that form already is passed without a copy. */
 vp_status vpi_demux_as_mp4(vpi_demux *demux, int32_t stream, vp_error *err);

@@ -62,7 +62,7 @@ vp_status vpi_report_new(vpi_demux *d, vp_media **out, vp_error *err)
     return VP_OK;
 }
 
-vpi_stats *vpi_report_stats(vpi_demux *d, int32_t stream, bool *nomem)
+vpi_stats *vpi_report_stats(vpi_demux *d, int32_t stream, bool repaired, bool *nomem)
 {
     const vpi_track *t = vpi_demux_track(d, stream);
     const AVStream *av = vpi_demux_avstream(d, stream);
@@ -72,7 +72,7 @@ vpi_stats *vpi_report_stats(vpi_demux *d, int32_t stream, bool *nomem)
     vpi_rational vui;
 
     if (t->attached_picture) return NULL;
-    o.jumps_forward = (format->flags & AVFMT_TS_DISCONT) != 0 && t->kind != VPI_KIND_TEXT;
+    o.jumps_forward = !repaired && (format->flags & AVFMT_TS_DISCONT) != 0 && t->kind != VPI_KIND_TEXT;
     if (o.video) vpi_track_declared_rates(av, o.declared);
     if (vpi_formats_raw(format)) { /* the demuxer's own rate is a guess */
         vui = o.declared[2];
@@ -298,7 +298,8 @@ vp_status vpi_report_finish(vpi_demux *d, vp_media *media, const vpi_limits *lim
         jumps = jumps || results[i].jumps;
         times = times && m->tracks[i].has_times;
     }
-    m->seekable = times && !jumps && !vpi_formats_raw(vpi_demux_format(d)->iformat);
+    m->seekable = times && !jumps && !m->timeline.count && !m->timeline.decode_times &&
+                  !vpi_formats_raw(vpi_demux_format(d)->iformat);
     if (structure->moov_at_end) {
         ok = vpi_media_warn(m, "MOOV_AT_END", VP_TIME_UNKNOWN, "the index is at the end of the file");
     }
@@ -396,7 +397,7 @@ static vp_status probe_head(vpi_demux *d, const vpi_limits *limits, vp_media **o
         st = vpi_fail_nomem(err);
         goto done;
     }
-    for (size_t i = 0; i < n && !nomem; i++) stats[i] = vpi_report_stats(d, (int32_t)i, &nomem);
+    for (size_t i = 0; i < n && !nomem; i++) stats[i] = vpi_report_stats(d, (int32_t)i, false, &nomem);
     if (nomem) {
         st = vpi_fail_nomem(err);
         goto done;

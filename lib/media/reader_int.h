@@ -132,7 +132,7 @@ void vpi_report_track(vpi_track *track, vpi_stats_result *result, bool exact);
 vp_status vpi_report_finish(vpi_demux *demux, vp_media *media, const vpi_limits *limits, bool exact,
                             const vpi_stats_result *results, vp_error *err);
 /* Statistics for a stream of the demuxer; NULL for one that needs none or (nomem) on no memory. */
-vpi_stats *vpi_report_stats(vpi_demux *demux, int32_t stream, bool *nomem);
+vpi_stats *vpi_report_stats(vpi_demux *demux, int32_t stream, bool repaired, bool *nomem);
 bool vpi_report_count(vpi_demux *demux, vpi_stats *stats, const vpi_packet *packet);
 
 #endif

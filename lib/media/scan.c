@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "io/quick.h"
+#include "media/repair_int.h"
 
 #define EDGE_BYTES 65536u /* of head and tail in the fingerprint */
 #define PROGRESS_BYTES (1u << 20)
@@ -16,6 +17,7 @@ typedef struct scan {
     vp_source *source;
     vp_media *media;
     size_t count;
+    vpi_repairer *repairer;
     vpi_stats **stats;
     vpi_stats_result *results;
     uint64_t *packets, *bytes; /* per stream */
@@ -53,6 +55,30 @@ static void hash_packet(scan *s, const vpi_packet *p)
     vpi_sha256_add_u64(&s->sha, (uint64_t)p->key | (uint64_t)p->discard << 1);
 }
 
+/* Puts the packet on the one clock of the title. */
+static bool repair(scan *s, vpi_packet *p)
+{
+    const vpi_track *t = vpi_demux_track(s->demux, p->stream);
+    const vpi_repair_packet r = { .stream = p->stream,
+                                  .has_pts = p->has_pts,
+                                  .has_dts = p->has_dts,
+                                  .pts = p->pts,
+                                  .dts = p->dts,
+                                  .duration = p->duration,
+                                  .tb = t->tb,
+                                  .position = p->position };
+    int64_t shift = 0;
+
+    /* The clock of MP4 is its tables; edits show a part of it again, from the access point before. */
+    if (p->discard || strncmp(vpi_demux_format(s->demux)->iformat->name, "mov", 3) == 0) return true;
+    if (t->attached_picture || (t->kind != VPI_KIND_VIDEO && t->kind != VPI_KIND_AUDIO)) return true;
+    if (!vpi_repairer_see(s->repairer, &r, &shift)) return false;
+    shift = vpi_repair_ticks(shift, t->tb);
+    if (p->has_pts) p->has_pts = vpi_add_i64(p->pts, -shift, &p->pts);
+    if (p->has_dts) p->has_dts = vpi_add_i64(p->dts, -shift, &p->dts);
+    return true;
+}
+
 static void tell(scan *s, bool end)
 {
     uint64_t done = end ? s->media->m.size : vpi_demux_avio(s->demux)->furthest;
@@ -73,7 +99,7 @@ static vp_status read_all(scan *s, vp_error *err)
         hash_packet(s, &p);
         s->packets[p.stream]++;
         s->bytes[p.stream] += p.size;
-        if (s->stats[p.stream] && !vpi_report_count(s->demux, s->stats[p.stream], &p)) {
+        if (!repair(s, &p) || (s->stats[p.stream] && !vpi_report_count(s->demux, s->stats[p.stream], &p))) {
             st = vpi_fail_nomem(err);
             break;
         }
@@ -148,11 +174,24 @@ static vp_status prepare(scan *s, vp_error *err)
     s->bytes = vpi_calloc(s->count, sizeof(*s->bytes));
     if (!s->stats || !s->results || !s->packets || !s->bytes) return vpi_fail_nomem(err);
     for (size_t i = 0; i < s->count && !nomem; i++) {
-        s->stats[i] = vpi_report_stats(s->demux, (int32_t)i, &nomem);
+        s->stats[i] = vpi_report_stats(s->demux, (int32_t)i, true, &nomem);
     }
-    if (nomem) return vpi_fail_nomem(err);
+    s->repairer = vpi_repairer_new(s->count, vpi_demux_any_start(s->demux));
+    if (nomem || !s->repairer) return vpi_fail_nomem(err);
     VPI_TRY(vpi_report_new(s->demux, &s->media, err));
     return hash_edges(s, err);
+}
+
+static vp_status take_repairs(scan *s, vp_error *err)
+{
+    vpi_media *m = &s->media->m;
+    int64_t at = 0, by = 0;
+    uint64_t jumps = vpi_repairer_result(s->repairer, &m->timeline.repairs, &m->timeline.count, &at, &by);
+
+    if (!jumps || vpi_media_warn(m, "TIMELINE_REPAIRED", at, "the clock jumps by %lld ms (%llu times)",
+                                 (long long)(by / 1000), (unsigned long long)jumps))
+        return VP_OK;
+    return vpi_fail_nomem(err);
 }
 
 static vp_status run(scan *s, const vpi_limits *limits, vp_error *err)
@@ -169,6 +208,13 @@ static vp_status run(scan *s, const vpi_limits *limits, vp_error *err)
         if (!s->stats[i]) continue;
         vpi_stats_finish(s->stats[i], &s->results[i]);
         vpi_report_track(&m->tracks[i], &s->results[i], true);
+    }
+    VPI_TRY(take_repairs(s, err));
+    for (size_t i = 0; i < s->count; i++) {
+        const vpi_track *t = &m->tracks[i];
+        if (t->kind != VPI_KIND_VIDEO || t->attached_picture) continue;
+        m->timeline.decode_times = t->has_times && t->packets && t->missing_pts == t->packets;
+        break;
     }
     VPI_TRY(check_length(s, err));
     VPI_TRY(check_empty(s, err));
@@ -204,6 +250,7 @@ done:
         if (s.results) vpi_free(s.results[i].keyframes);
         if (s.stats) vpi_stats_free(s.stats[i]);
     }
+    vpi_repairer_free(s.repairer);
     vpi_free(s.stats);
     vpi_free(s.results);
     vpi_free(s.packets);

@@ -109,6 +109,12 @@ void vpi_demux_select(vpi_demux *demux, const int32_t *streams, size_t n)
     (void)n;
 }
 
+void vpi_demux_set_timeline(vpi_demux *demux, const vpi_timeline *timeline)
+{
+    (void)demux;
+    (void)timeline;
+}
+
 bool vpi_demux_any_start(const vpi_demux *demux)
 {
     (void)demux;

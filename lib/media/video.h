@@ -36,6 +36,7 @@ typedef struct vpi_video_reader_options {
     uint32_t width, height;    /* of the frames given out: upright, square pixels, even */
     int32_t rotation, flipped; /* as in vpi_track; applied by the reader */
     vpi_video_colour colour;
+    const vpi_timeline *timeline; /* NULL: the file's own times; borrowed until close */
     int64_t from; /* first presentation time wanted, ticks of the stream's tb; INT64_MIN: from the start */
     /* Fixed by the plan; 1 or more. Only with 1 are the pictures of damaged streams the same in every run. */
     uint32_t decoder_threads;

@@ -119,6 +119,7 @@ vp_status vpi_video_reader_open(vp_context *context, vp_source *source,
         goto done;
     }
     vpi_demux_select(r->demux, &r->o.stream, 1);
+    vpi_demux_set_timeline(r->demux, r->o.timeline);
     VPI_GO(open_decoder(r, err));
     VPI_GO(open_filter(r, err));
     *out = r;
@@ -167,14 +168,41 @@ static int64_t frame_duration(const AVFrame *av)
     return duration > 0 ? duration : 0;
 }
 
+/* Pictures in the order of showing have the packets' decoding times in rising order. */
+static void wait_for(vpi_video_reader *r, const vpi_packet *packet)
+{
+    if (!r->o.timeline || !r->o.timeline->decode_times || !packet->has_dts || !packet->size) return;
+    if (r->waiting_count == VPI_WAITING_MAX)
+        memmove(r->waiting, r->waiting + 1, --r->waiting_count * sizeof(*r->waiting));
+    r->waiting[r->waiting_count++] = packet->dts;
+}
+
+static int64_t next_waiting(vpi_video_reader *r)
+{
+    int64_t time = r->waiting[0];
+
+    if (!r->waiting_count) return AV_NOPTS_VALUE;
+    memmove(r->waiting, r->waiting + 1, --r->waiting_count * sizeof(*r->waiting));
+    return time;
+}
+
 /*
  * The frame's own time; in a stream that gives times a missing one is the previous plus its duration, in one
  * that gives none (AVI) it is what the decoder makes of the decoding times.
  */
 static void set_time(vpi_video_reader *r, AVFrame *av)
 {
+    const vpi_timeline *timeline = r->o.timeline;
+    const vpi_track *track = vpi_demux_track(r->demux, r->o.stream);
     int64_t pts = av->pts;
 
+    if (timeline && timeline->untimed.num > 0) { /* there are no times: pictures are counted */
+        av->pts = vpi_rescale((int64_t)r->counted++, timeline->untimed.den * track->tb.den,
+                              timeline->untimed.num * track->tb.num, VPI_NEAREST);
+        return;
+    }
+
+    if (timeline && timeline->decode_times) pts = next_waiting(r);
     if (pts != AV_NOPTS_VALUE) r->has_times = true;
     if (pts == AV_NOPTS_VALUE && !r->has_times) pts = av->best_effort_timestamp;
     if (pts == AV_NOPTS_VALUE ||
@@ -206,6 +234,7 @@ static vp_status feed(vpi_video_reader *r, vp_error *err)
         st = vpi_demux_read(r->demux, &r->packet, err);
     }
     if (st < 0) return st;
+    if (st == VP_OK) wait_for(r, &r->packet);
     vpi_cpu_enter(r->context);
     e = avcodec_send_packet(r->decoder, st == VP_END ? NULL : vpi_packet_av(&r->packet));
     vpi_cpu_leave(r->context);
@@ -311,6 +340,8 @@ static void forget(vpi_video_reader *r)
     avcodec_flush_buffers(r->decoder);
     r->last_pts = AV_NOPTS_VALUE;
     r->last_duration = 0;
+    r->counted = 0;
+    r->waiting_count = 0;
     r->refused = 0;
 }
 

@@ -31,6 +31,7 @@ vp_media *vp_media_unref(vp_media *media)
     size_t i;
 
     if (!media || atomic_fetch_sub_explicit(&media->refs, 1, memory_order_acq_rel) != 1) return NULL;
+    vpi_free(media->m.timeline.repairs);
     for (i = 0; i < media->m.track_count; i++) vpi_free(media->m.tracks[i].keyframes);
     for (i = 0; i < media->m.warning_count; i++) vpi_free(media->m.warnings[i].text);
     vpi_free(media->m.tracks);

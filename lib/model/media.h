@@ -73,6 +73,19 @@ typedef struct vpi_track {
     uint32_t skip_samples; /* decoder priming at the start, samples */
 } vpi_track;
 
+/* From this byte of the file on its clock is ahead of the title's by `shift`, in 1/90000 s. */
+typedef struct vpi_repair {
+    int64_t position, shift;
+} vpi_repair;
+
+/* What readers do to the times of a file. Zeroed: nothing. */
+typedef struct vpi_timeline {
+    vpi_repair *repairs; /* by rising position */
+    size_t count;
+    vpi_rational untimed; /* the picture has no times: so many pictures a second are counted; 0/0: it has */
+    bool decode_times;    /* the picture has decoding times alone (AVI): shown in their order */
+} vpi_timeline;
+
 typedef struct vpi_warning {
     char name[32];
     char *text;
@@ -86,8 +99,9 @@ typedef struct vpi_media {
     uint64_t bit_rate;
     int64_t start_skew_us;
     bool full;
-    int32_t complete; /* 1, 0, -1 */
-    bool seekable;    /* keyframe seeks are exact: index present, timestamps sane */
+    int32_t complete;      /* 1, 0, -1 */
+    bool seekable;         /* keyframe seeks are exact: index present, timestamps sane */
+    vpi_timeline timeline; /* full scan only; owned */
     vpi_track *tracks;
     size_t track_count;
     vpi_warning *warnings;

@@ -75,6 +75,7 @@ struct vp_plan {
     char fingerprint[65], quick[65];
     bool cmaf, ts, single_file, mux_audio; /* mux_audio: TS video carries the one audio track */
     vpi_grid grid;
+    vpi_timeline timeline; /* of the source; owned */
     bool has_video;
     vpi_plan_video video;
     vpi_plan_rung *rungs;

@@ -109,10 +109,32 @@ static bool write_head(json_t *o, const vp_plan *p)
            vpi_json_set_bool(o, "mux_audio", p->mux_audio);
 }
 
+/* Left out where the file's own times hold. */
+static bool write_timeline(json_t *to, const vpi_timeline *t)
+{
+    json_t *o, *repairs;
+    bool ok;
+    if (!t->count && !t->untimed.num && !t->decode_times) return true;
+    o = json_object();
+    repairs = json_array();
+    ok = o && repairs;
+    for (size_t i = 0; ok && i < t->count; i++) {
+        json_t *r = json_object();
+        ok = append(repairs, r,
+                    vpi_json_set_u64s(r, "position", (uint64_t)t->repairs[i].position) &&
+                        vpi_json_set_i64(r, "shift", t->repairs[i].shift));
+    }
+    ok = put(o, "repairs", repairs, ok);
+    if (t->decode_times) ok = ok && vpi_json_set_bool(o, "decode_times", true);
+    if (t->untimed.num)
+        ok = ok && vpi_json_set_ratio(o, "untimed", (uint64_t)t->untimed.num, (uint64_t)t->untimed.den);
+    return put(to, "timeline", o, ok);
+}
+
 json_t *vpi_plan_to_json(const vp_plan *p)
 {
     json_t *o = json_object(), *rungs = json_array(), *audio = json_array(), *spans = json_array();
-    bool ok = o && rungs && audio && spans && write_head(o, p);
+    bool ok = o && rungs && audio && spans && write_head(o, p) && write_timeline(o, &p->timeline);
     if (ok && p->has_video) ok = write_video(o, p);
     for (size_t i = 0; ok && i < p->rung_count; i++) ok = write_rung(rungs, &p->rungs[i]);
     for (size_t i = 0; ok && i < p->audio_count; i++) ok = write_audio(audio, &p->audio[i]);
@@ -289,6 +311,43 @@ static vp_status read_head(vp_plan *p, const json_t *o, vp_error *err)
     return vpi_json_str(o, "plan", "build", true, &p->build, err);
 }
 
+static vp_status read_repair(const json_t *o, vpi_repair *before, vpi_repair *to, vp_error *err)
+{
+    static const char *const fields[] = { "position", "shift", NULL };
+    const char *w = "plan.timeline.repairs";
+    uint64_t position = 0;
+    if (!json_is_object(o)) return refuse(err, w, "not an object");
+    VPI_TRY(vpi_json_fields(o, w, fields, err));
+    VPI_TRY(vpi_json_u64(o, w, "position", true, INT64_MAX, &position, err));
+    VPI_TRY(vpi_json_i64(o, w, "shift", true, &to->shift, err));
+    to->position = (int64_t)position;
+    if (to->shift > (int64_t)TICKS_MAX || to->shift < -(int64_t)TICKS_MAX ||
+        (before && before->position >= to->position))
+        return refuse(err, w, "numbers that do not fit each other");
+    return VP_OK;
+}
+
+static vp_status read_timeline(vpi_timeline *t, const json_t *o, vp_error *err)
+{
+    static const char *const fields[] = { "repairs", "untimed", "decode_times", NULL };
+    const char *w = "plan.timeline";
+    const json_t *repairs = NULL;
+    uint32_t num = 0, den = 0;
+    VPI_TRY(vpi_json_fields(o, w, fields, err));
+    VPI_TRY(vpi_json_array(o, w, "repairs", true, &repairs, err));
+    VPI_TRY(vpi_json_ratio(o, w, "untimed", false, &num, &den, err));
+    VPI_TRY(vpi_json_bool(o, w, "decode_times", false, &t->decode_times, err));
+    t->untimed = (vpi_rational){ num, den };
+    size_t n = json_array_size(repairs);
+    if (!n) return VP_OK;
+    t->repairs = vpi_calloc(n, sizeof(*t->repairs));
+    if (!t->repairs) return vpi_fail_nomem(err);
+    t->count = n;
+    for (size_t i = 0; i < n; i++)
+        VPI_TRY(read_repair(json_array_get(repairs, i), i ? &t->repairs[i - 1] : NULL, &t->repairs[i], err));
+    return VP_OK;
+}
+
 static vp_status read_video(vp_plan *p, const json_t *o, vp_error *err)
 {
     static const char *const fields[] = { "stream",       "timebase",      "origin",      "rate",
@@ -457,12 +516,15 @@ static vp_status read_plan(vp_plan *p, const json_t *o, vp_error *err)
     static const char *const fields[] = { "vodpipe",     "plan",      "version", "request", "prefix",
                                           "build",       "source",    "grid",    "cmaf",    "ts",
                                           "single_file", "mux_audio", "video",   "rungs",   "audio",
-                                          "spans",       NULL };
+                                          "spans",       "timeline",  NULL };
     VPI_TRY(vpi_json_version(o, "plan", true, err));
     VPI_TRY(vpi_json_fields(o, "plan", fields, err));
     VPI_TRY(read_head(p, o, err));
     const json_t *video = json_object_get(o, "video");
     if (video) VPI_TRY(read_video(p, video, err));
+    const json_t *timeline = NULL;
+    VPI_TRY(vpi_json_object(o, "plan", "timeline", false, &timeline, err));
+    if (timeline) VPI_TRY(read_timeline(&p->timeline, timeline, err));
     VPI_TRY(read_lists(p, o, err));
     VPI_TRY(check_hash(p, err));
     return vpi_plan_name_tasks(p, err);

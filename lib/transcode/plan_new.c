@@ -147,7 +147,8 @@ static void leave_room_for_ts(const vpi_plan_video *v, vpi_h264enc_options *e)
     uint64_t pictures = (uint64_t)vpi_rescale(TS_PICTURE_BYTES * 8, v->fps.num, v->fps.den * 1000, VPI_CEIL);
     uint64_t rate = e->maxrate_kbps > pictures ? (e->maxrate_kbps - pictures) * 184 / 188 : 0;
     uint32_t before = e->maxrate_kbps;
-    e->maxrate_kbps = VPI_MIN((uint32_t)VPI_MAX(rate, (uint64_t)e->kbps), before);
+    uint64_t least = (uint64_t)e->kbps * 5 / 4; /* tiny rungs would starve */
+    e->maxrate_kbps = (uint32_t)VPI_MIN(VPI_MAX(rate, least), (uint64_t)before);
     e->bufsize_kbit = (uint32_t)((uint64_t)e->bufsize_kbit * e->maxrate_kbps / before);
 }
 
@@ -315,6 +316,19 @@ static vp_status settle_names(vp_plan *plan, const vp_transcode_options *o, vp_e
     return VP_OK;
 }
 
+static vp_status copy_timeline(vp_plan *plan, const vpi_media *m, const vpi_track *video, vp_error *err)
+{
+    size_t n = m->timeline.count;
+    if (video && !video->has_times) plan->timeline.untimed = video->frame_rate;
+    plan->timeline.decode_times = m->timeline.decode_times;
+    if (!n) return VP_OK;
+    plan->timeline.repairs = vpi_calloc(n, sizeof(*plan->timeline.repairs));
+    if (!plan->timeline.repairs) return vpi_fail_nomem(err);
+    memcpy(plan->timeline.repairs, m->timeline.repairs, n * sizeof(*plan->timeline.repairs));
+    plan->timeline.count = n;
+    return VP_OK;
+}
+
 static vp_status fill(vp_context *context, vp_plan *plan, const vpi_media *m, const vp_ladder *ladder,
                       const vp_transcode_options *o, vp_error *err)
 {
@@ -334,6 +348,7 @@ static vp_status fill(vp_context *context, vp_plan *plan, const vpi_media *m, co
     plan->build = vpi_strdup(vp_build_info());
     if (!plan->build) return vpi_fail_nomem(err);
     VPI_TRY(add_audio(plan, audio, count, o->audio_kbps ? o->audio_kbps : vp_ladder_audio_kbps(ladder), err));
+    VPI_TRY(copy_timeline(plan, m, video, err));
     VPI_TRY(vpi_plan_timeline(plan, video, audio, count, o, err));
     for (size_t i = 0; i < count; i++) {
         vpi_track_setup setup;

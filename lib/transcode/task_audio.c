@@ -113,7 +113,9 @@ static vp_status run_open(audio_run *run, vp_error *err)
     run->in.setup = &run->setup;
     run->in.fragments = one_fragment;
     run->in.fragment_count = 1;
-    VPI_TRY(vpi_audio_open(env->context, env->source, &run->a->audio, env->cancel, &run->audio, err));
+    vpi_audio_options options = run->a->audio;
+    options.timeline = &env->plan->timeline;
+    VPI_TRY(vpi_audio_open(env->context, env->source, &options, env->cancel, &run->audio, err));
     vpi_audio_config(run->audio, &asc, &size);
     if (size != run->a->asc.size || memcmp(asc, run->a->asc.data, size) != 0)
         return vpi_fail(err, VP_E_CONFLICT, "BUILD_MISMATCH",

@@ -166,6 +166,7 @@ static vp_status feed_all(feeder *f, vp_error *err)
                                    .flipped = v->flipped,
                                    .colour = v->colour,
                                    .from = vpi_plan_last_pts(v, (int64_t)(f->span.start / v->frame_ticks)),
+                                   .timeline = &env->plan->timeline,
                                    .decoder_threads = v->decoder_threads };
     VPI_TRY(vpi_video_reader_open(env->context, env->source, &o, env->cancel, &f->reader, err));
     VPI_TRY(read_next(f, err));

@@ -130,8 +130,8 @@ static vp_status video_timeline(vp_plan *plan, const vpi_track *t, const vpi_tra
 {
     vpi_plan_video *v = &plan->video;
     uint32_t max_fps = options->max_fps ? options->max_fps : 60, per = options->segment_ms / options->gop_ms;
-    if (!t->has_times || t->end <= t->start)
-        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "the video track has no times");
+    /* the scan gives a track without times the length of its pictures at the rate that is taken */
+    if (t->end <= t->start) return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "the video track has no times");
     v->tb = t->tb;
     settle_rate(plan, t, options, max_fps);
     settle_origin(v, t, audio, count);
