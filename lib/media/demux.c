@@ -609,6 +609,7 @@ static vp_status rewind_input(vpi_demux *d, vp_error *err)
 {
     clear_queue(d);
     if (!d->read_any) return VP_OK;
+    memset(d->positions, 0, d->count * sizeof(*d->positions));
     avformat_close_input(&d->ic);
     if (avio_seek(d->io.context, 0, SEEK_SET) < 0)
         return vpi_fail(err, VP_E_IO, NULL, "no way back to byte 0");
