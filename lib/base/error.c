@@ -116,16 +116,16 @@ static bool errno_retryable(int number)
 vp_status vpi_fail_errno(vp_error *err, int number, const char *key, const char *what)
 {
     bool full = number == ENOSPC || number == EDQUOT || number == EFBIG;
+    vp_status status = number == ENOMEM ? VP_E_NOMEM : VP_E_IO;
     char room[OWN_TEXT_ROOM];
 
-    if (!err || err->status < 0) return VP_E_IO;
-    vpi_fail(err, VP_E_IO, full ? "DISK_FULL" : "IO_ERROR", "%s: %s", what,
-             errno_text(number, room, sizeof(room)));
+    if (!err || err->status < 0) return status;
+    vpi_fail(err, status, full ? "DISK_FULL" : NULL, "%s: %s", what, errno_text(number, room, sizeof(room)));
     err->native = number;
     err->domain = VP_DOM_ERRNO;
     if (errno_retryable(number)) err->flags |= VP_ERRF_RETRYABLE;
     vpi_error_key(err, key);
-    return VP_E_IO;
+    return status;
 }
 
 vp_status vpi_fail_host(vp_error *err, vp_status status, const char *what)

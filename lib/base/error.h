@@ -16,7 +16,7 @@
 vp_status vpi_fail(vp_error *err, vp_status status, const char *reason, const char *format, ...)
     VPI_PRINTF(4, 5);
 vp_status vpi_fail_nomem(vp_error *err);
-/* IO with errno; DISK_FULL for ENOSPC, EDQUOT and EFBIG, else IO_ERROR. key may be NULL. */
+/* IO with errno; DISK_FULL for ENOSPC, EDQUOT and EFBIG, else IO_ERROR; NOMEM for ENOMEM. key may be NULL. */
 vp_status vpi_fail_errno(vp_error *err, int number, const char *key, const char *what);
 /* Status of a host callback: passes negative ones through, marks FROM_HOST, fills a text if the host set none. */
 vp_status vpi_fail_host(vp_error *err, vp_status status, const char *what);

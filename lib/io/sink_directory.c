@@ -39,10 +39,11 @@ static vp_status dir_begin(void *user, const vp_object_info *info, void **object
     }
     rc = vpi_dir_file_create(s->dir, o->key, &o->file);
     if (rc < 0) {
-        vpi_fail_errno(err, -rc, o->key, "creating the object failed");
+        vp_status st = vpi_fail_errno(err, -rc, o->key, "creating the object failed");
+
         vpi_free(o->key);
         vpi_free(o);
-        return VP_E_IO;
+        return st;
     }
     *object = o;
     return VP_OK;

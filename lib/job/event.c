@@ -139,8 +139,16 @@ void vpi_emitter_init(vpi_emitter *e, vp_queue *queue, vp_event_fn fn, void *use
     e->last_progress = INT64_MIN / 2;
 }
 
+bool vpi_emitter_reserve(vpi_emitter *e)
+{
+    if (e->queue && !e->last_room) e->last_room = vpi_queue_room();
+    return !e->queue || e->last_room;
+}
+
 void vpi_emitter_dispose(vpi_emitter *e)
 {
+    vpi_free(e->last_room);
+    e->last_room = NULL;
     e->queue = vp_queue_unref(e->queue);
     pthread_mutex_destroy(&e->lock);
 }
@@ -152,7 +160,7 @@ static void emit_locked(vpi_emitter *e, vp_event *event)
     event->seq = e->seq++;
     e->permille = VPI_MAX(e->permille, event->permille);
     event->permille = e->permille;
-    if (e->queue) vpi_queue_put(e->queue, e, event);
+    if (e->queue) vpi_queue_put(e->queue, e, event, event->kind >= VP_EVENT_DONE ? &e->last_room : NULL);
     if (!e->fn) return;
     int32_t answer = e->fn(e->user, event);
     if (answer && !e->host_answer) {

@@ -21,9 +21,12 @@ typedef struct vpi_emitter {
     int64_t last_progress;
     int32_t stage, host_answer;
     uint32_t permille; /* never falls */
+    void *last_room;   /* of the queue's, for the terminal event: it is never lost for lack of memory */
 } vpi_emitter;
 
 void vpi_emitter_init(vpi_emitter *e, vp_queue *queue, vp_event_fn fn, void *user, uint64_t tag);
+/* Makes sure of memory for the terminal event; false when there is none. */
+bool vpi_emitter_reserve(vpi_emitter *e);
 void vpi_emitter_dispose(vpi_emitter *e);
 /* Progress is thinned to ten a second; the last of a stage (done == total) always goes out. */
 void vpi_emit(vpi_emitter *e, vp_event *event);
@@ -34,8 +37,11 @@ void vpi_emit_object(vpi_emitter *e, const vp_object_info *info);
 int32_t vpi_emitter_answer(vpi_emitter *e);
 
 /* Copies the event into the queue. owner: the emitter, whose progress events coalesce. Never fails visibly: when
- * there is no memory the queue keeps a mark and gives NOMEM to its next reader. */
-void vpi_queue_put(vp_queue *queue, const void *owner, const vp_event *event);
+ * there is no memory the queue keeps a mark and gives NOMEM to its next reader. room: NULL, or memory of
+ * vpi_queue_room that is used up (set to NULL). */
+void vpi_queue_put(vp_queue *queue, const void *owner, const vp_event *event, void **room);
+/* Memory for one event, to be freed with vpi_free; NULL when there is none. */
+void *vpi_queue_room(void);
 
 /* The monotonic clock's time in so many milliseconds, for pthread_cond_timedwait. */
 void vpi_until_ms(int64_t ms, struct timespec *to);

@@ -77,6 +77,7 @@ static vp_status fill(vp_job *job, vp_context *context, const vp_job_options *o,
     job->player_script = vpi_strdup(o->player_script);
     if ((o->work_name && !job->work_name) || (o->player_script && !job->player_script))
         return vpi_fail_nomem(err);
+    if (!vpi_emitter_reserve(&job->emitter)) return vpi_fail_nomem(err);
     VPI_TRY(vpi_settings_load(&job->settings, o, err));
     VPI_TRY(vp_cancel_child(vpi_context_cancel(context), &job->stop, err));
     job->emitter.stop = job->stop;

@@ -94,7 +94,19 @@ static entry *newest_synced(const vp_queue *q, const void *owner)
     return newest;
 }
 
-void vpi_queue_put(vp_queue *q, const void *owner, const vp_event *event)
+void *vpi_queue_room(void)
+{
+    return vpi_calloc(1, sizeof(entry));
+}
+
+static entry *take_room(void **room)
+{
+    entry *e = room && *room ? *room : vpi_queue_room();
+    if (room) *room = NULL;
+    return e;
+}
+
+void vpi_queue_put(vp_queue *q, const void *owner, const vp_event *event, void **room)
 {
     pthread_mutex_lock(&q->lock);
     entry *last = q->last;
@@ -103,7 +115,7 @@ void vpi_queue_put(vp_queue *q, const void *owner, const vp_event *event)
     if (same && same->event.kind == VP_EVENT_PROGRESS) {
         same->event = *event;
     } else {
-        entry *e = vpi_calloc(1, sizeof(*e));
+        entry *e = take_room(room);
         if (e) {
             e->owner = owner;
             e->event = *event;
@@ -143,11 +155,9 @@ static void wait_for_event(vp_queue *q, int64_t timeout_ms)
     }
 }
 
-vp_status vp_queue_next(vp_queue *queue, int64_t timeout_ms, vp_event *event, vp_error *err)
+/* The oldest entry, now the caller's. */
+static vp_status take(vp_queue *queue, int64_t timeout_ms, entry **out, vp_error *err)
 {
-    vpi_error_reset(err);
-    if (!queue || !event || event->struct_size < 4)
-        return vpi_fail(err, VP_E_ARG, NULL, "queue and event are needed");
     if (vpi_forked(queue->fork_mark))
         return vpi_fail(err, VP_E_STATE, NULL, "the queue belongs to the parent process");
     pthread_mutex_lock(&queue->lock);
@@ -162,7 +172,30 @@ vp_status vp_queue_next(vp_queue *queue, int64_t timeout_ms, vp_event *event, vp
     if (!queue->first) set_readable(queue, false);
     pthread_mutex_unlock(&queue->lock);
     if (lost) return vpi_fail_nomem(err);
-    if (!e) return VP_AGAIN;
+    *out = e;
+    return e ? VP_OK : VP_AGAIN;
+}
+
+/* Gives back what was taken and could not be delivered. */
+static void put_back(vp_queue *queue, entry *e)
+{
+    pthread_mutex_lock(&queue->lock);
+    e->next = queue->first;
+    queue->first = e;
+    if (!queue->last) queue->last = e;
+    set_readable(queue, true);
+    pthread_cond_broadcast(&queue->more);
+    pthread_mutex_unlock(&queue->lock);
+}
+
+vp_status vp_queue_next(vp_queue *queue, int64_t timeout_ms, vp_event *event, vp_error *err)
+{
+    entry *e = NULL;
+    vpi_error_reset(err);
+    if (!queue || !event || event->struct_size < 4)
+        return vpi_fail(err, VP_E_ARG, NULL, "queue and event are needed");
+    vp_status st = take(queue, timeout_ms, &e, err);
+    if (st != VP_OK) return st;
     uint32_t size = VPI_MIN(event->struct_size, (uint32_t)sizeof(e->event));
     uint32_t theirs = event->struct_size;
     memcpy(event, &e->event, size);
@@ -174,13 +207,18 @@ vp_status vp_queue_next(vp_queue *queue, int64_t timeout_ms, vp_event *event, vp
 vp_status vp_queue_next_json(vp_queue *queue, int64_t timeout_ms, uint64_t *tag, vp_bytes **out,
                              vp_error *err)
 {
-    vp_event event;
+    entry *e = NULL;
     vpi_error_reset(err);
     if (!out) return vpi_fail(err, VP_E_ARG, NULL, "out is needed");
     *out = NULL;
-    vp_event_init(&event, sizeof(event));
-    vp_status st = vp_queue_next(queue, timeout_ms, &event, err);
+    if (!queue) return vpi_fail(err, VP_E_ARG, NULL, "queue and event are needed");
+    vp_status st = take(queue, timeout_ms, &e, err);
     if (st != VP_OK) return st;
-    if (tag) *tag = event.tag;
-    return vp_event_json(&event, NULL, out, err);
+    if (tag) *tag = e->event.tag;
+    st = vp_event_json(&e->event, NULL, out, err);
+    if (st < 0)
+        put_back(queue, e); /* the caller may ask again */
+    else
+        vpi_free(e);
+    return st;
 }

@@ -20,7 +20,8 @@ vp_status vpi_json_parse(const void *data, size_t size, const char *what, json_t
     /* Without JSON_ALLOW_NUL an escaped NUL is an error too, so that strings are what C sees of them. */
     *out = json_loadb(data, size, JSON_REJECT_DUPLICATES, &where);
     if (*out) return VP_OK;
-    if (json_error_code(&where) == json_error_out_of_memory) return vpi_fail_nomem(err);
+    /* Out of memory is told by its code at times, else by an error that names no place in the text. */
+    if (json_error_code(&where) == json_error_out_of_memory || where.line < 0) return vpi_fail_nomem(err);
     return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: not JSON at line %d, column %d: %s", what,
                     where.line, where.column, where.text);
 }

@@ -3,8 +3,8 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 
+#include "model/json.h"
 #include "verify/verify_int.h"
 
 #define KEPT_MAX 1000u
@@ -199,9 +199,9 @@ static int add_findings(json_t *root, const char *name, const findings *f)
 
 vp_status vp_report_json(const vp_report *report, vp_bytes **out, vp_error *err)
 {
+    vpi_buf text = { 0 };
+    vp_status st = VP_E_NOMEM;
     json_t *root;
-    char *text = NULL;
-    vp_status st;
 
     vpi_error_reset(err);
     if (!report || !out) return vpi_fail(err, VP_E_ARG, NULL, "report or out is NULL");
@@ -211,10 +211,11 @@ vp_status vp_report_json(const vp_report *report, vp_bytes **out, vp_error *err)
         json_object_set_new(root, "checks", json_integer((json_int_t)report->checks)) == 0 &&
         add_findings(root, "failed", &report->failed) == 0 &&
         add_findings(root, "warnings", &report->warnings) == 0) {
-        text = json_dumps(root, JSON_COMPACT);
+        st = vpi_json_dump(root, &text, err);
     }
-    st = text ? vpi_bytes_copy(text, strlen(text), out, err) : vpi_fail_nomem(err);
-    free(text);
+    if (st == VP_OK) st = vpi_bytes_from_buf(&text, out, err);
+    if (st == VP_E_NOMEM) vpi_fail_nomem(err);
+    vpi_buf_dispose(&text);
     json_decref(root);
     return st;
 }
