@@ -8,6 +8,11 @@ vp_status vpi_libav_fail(vp_error *err, vp_status status, const char *reason, in
     char text[AV_ERROR_MAX_STRING_SIZE] = "";
 
     if (err && err->status < 0) return err->status;
+    /* A broken file may ask for more memory than there is, which says nothing of the machine. */
+    if (averror == AVERROR(ENOMEM) && status != VP_E_DATA) {
+        status = VP_E_NOMEM;
+        reason = NULL;
+    }
     av_strerror(averror, text, sizeof(text));
     vpi_fail(err, status, reason, "%s", text);
     if (err) {
