@@ -84,6 +84,7 @@ static vp_status check_samples(vpi_verifier *v, vpi_media_state *s, const piece 
         uint32_t duration = default_of(sample->duration, s->init.trex_duration);
 
         empty |= duration == 0;
+        if (s->t->kind == VP_TRACK_VIDEO) vpi_count_picture(s, duration);
         s->times[i] = (int64_t)dts + sample->cts;
         if (!vpi_check(v, at + size <= payload, "CMAF", s->where,
                        "sample %zu of fragment %zu reaches past mdat", i + 1, p->number + 1)) {

@@ -2,7 +2,10 @@
 /* Init segments and the index of a single-file track (ISO/IEC 23000-19, ISO/IEC 14496-12; RFC 8216 3.3). */
 #include <stdio.h>
 
+#include "model/media.h"
 #include "verify/verify_int.h"
+
+enum { UNSPECIFIED = 2 }; /* ISO/IEC 23091-2 */
 
 bool vpi_codecs_hold(const char *list, const char *one)
 {
@@ -34,6 +37,11 @@ void vpi_verify_sps(vpi_verifier *v, const vpi_ptrack *t, const char *where, con
               t->codecs);
     vpi_check(v, sps.width == t->width && sps.height == t->height, "P13", where,
               "the SPS says %ux%u, the presentation %ux%u", sps.width, sps.height, t->width, t->height);
+    if (sps.has_vui && sps.primaries != UNSPECIFIED && t->primaries) {
+        vpi_check(v, sps.primaries == t->primaries && sps.transfer == t->transfer && sps.matrix == t->matrix,
+                  "COLOUR", where, "the SPS says %u/%u/%u, the presentation %u/%u/%u", sps.primaries,
+                  sps.transfer, sps.matrix, t->primaries, t->transfer, t->matrix);
+    }
     level = vpi_h264_level(sps.width, sps.height, rate, 0, 0, sps.max_ref_frames, sps.profile_idc >= 100);
     vpi_check(v, level != 0 && level <= sps.level_idc, "P13", where,
               "level %u is too low for %ux%u at %u/%u frames/s", sps.level_idc, sps.width, sps.height,
@@ -67,6 +75,16 @@ static vp_status codec_string(const vpi_init_info *i, char out[VPI_CODECS_SIZE],
     }
 }
 
+/* Full or limited range: colr and the SPS say the same. */
+static void check_full_range(vpi_verifier *v, const vpi_media_state *s, const vpi_nal *nal)
+{
+    vpi_h264_sps sps;
+
+    if (!s->init.has_colr || vpi_h264_sps_parse(nal, &sps, NULL) < 0) return;
+    vpi_check(v, sps.full_range == s->init.colr_full_range, "COLOUR", s->where,
+              "colr and the SPS disagree about the range");
+}
+
 static void check_avcc(vpi_verifier *v, vpi_media_state *s)
 {
     vp_error cause = VP_ERROR_INIT;
@@ -86,6 +104,7 @@ static void check_avcc(vpi_verifier *v, vpi_media_state *s)
                       n->data[3] == avcc.level_idc,
                   "P13", s->where, "avcC and its SPS disagree");
         vpi_verify_sps(v, s->t, s->where, n);
+        check_full_range(v, s, n);
     }
 }
 
@@ -176,7 +195,7 @@ static void check_picture(vpi_verifier *v, const vpi_media_state *s)
         vpi_check(v,
                   i->colr_primaries == t->primaries && i->colr_transfer == t->transfer &&
                       i->colr_matrix == t->matrix,
-                  "CMAF", s->where, "colr says %u/%u/%u, the presentation %u/%u/%u", i->colr_primaries,
+                  "COLOUR", s->where, "colr says %u/%u/%u, the presentation %u/%u/%u", i->colr_primaries,
                   i->colr_transfer, i->colr_matrix, t->primaries, t->transfer, t->matrix);
     }
 }
@@ -186,8 +205,12 @@ static void check_sound(vpi_verifier *v, const vpi_media_state *s)
     const vpi_init_info *i = &s->init;
     const vpi_ptrack *t = s->t;
     vp_error cause = VP_ERROR_INIT;
+    char language[4];
     vpi_asc asc;
 
+    vpi_language_iso639(t->language ? t->language : "und", language);
+    vpi_check(v, strcmp(i->language, language) == 0, "P16", s->where, "mdhd says %s, the track is %s",
+              i->language, language);
     vpi_check(v, i->handler == VPI_FOURCC('s', 'o', 'u', 'n'), "CMAF", s->where, "handler is not soun");
     if (i->sample_entry != VPI_FOURCC('m', 'p', '4', 'a')) return;
     if (vpi_asc_parse(i->codec_config, i->codec_config_size, &asc, &cause) < 0) {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The manifests of a published title. Each playlist is read with a parser of our own and compared with the
- * presentation; then its text is compared with what the manifest writers make of the presentation today. The
- * MPD is compared by text alone.
+ * presentation, and so is the MPD (mpd.c); then the text is compared with what the manifest writers make of the
+ * presentation today.
  */
 #include <stdlib.h>
 
 #include <vodpipe/manifest.h>
 
-#include "verify/hls_int.h"
+#include "verify/mpd_int.h"
 
 #define MASTER "master.m3u8"
 #define MASTER_TS "master-ts.m3u8"
@@ -145,6 +145,7 @@ static vp_status check_mpd(vpi_verifier *v, vp_error *err)
 
     VPI_GO(fetch(v, MPD, &have, err));
     if (!have) goto done;
+    VPI_GO(vpi_verify_mpd(v, MPD, vp_bytes_data(have), (size_t)vp_bytes_size(have), err));
     st = vp_manifest_dash(v->presentation, &due, &cause);
     VPI_GO(made(v, st, &cause, MPD, err));
     compare(v, MPD, have, due);

@@ -8,6 +8,7 @@
 
 #define RATE_SLACK 10u /* percent */
 #define GROUPS_MAX 1024u
+enum { TRANSFER_PQ = 16, TRANSFER_HLG = 18 }; /* ISO/IEC 23091-2 */
 
 typedef struct rendition {
     vpi_view group, name, language;
@@ -19,7 +20,8 @@ typedef struct master {
     const char *key;
     int32_t container; /* VP_HLS_* */
     bool independent;
-    bool *seen; /* tracks that are named */
+    bool *seen;   /* tracks that are named */
+    bool *tricks; /* tracks whose I-frame playlist is named */
     size_t variants, iframes;
     rendition *renditions;
     size_t rendition_count, rendition_cap;
@@ -70,13 +72,57 @@ static void check_picture(vpi_verifier *v, const master *m, vpi_view list, const
               "RESOLUTION %.*s of %s", (int)value.size, value.data, t->name);
 }
 
+static bool view_equal(vpi_view a, vpi_view b)
+{
+    return a.size == b.size && memcmp(a.data, b.data, a.size) == 0;
+}
+
+/* Is it a codec of the group's members? */
+static bool group_codec(const vpi_verifier *v, const master *m, vpi_view group, const char *codec)
+{
+    for (size_t i = 0; i < m->rendition_count; i++) {
+        const rendition *r = &m->renditions[i];
+
+        if (view_equal(r->group, group) && vpi_codecs_hold(v->p->tracks[r->track].codecs, codec)) return true;
+    }
+    return false;
+}
+
+/* FRAME-RATE has three decimals (RFC 8216bis 4.4.6.2). */
+static void check_frame_rate(vpi_verifier *v, const master *m, vpi_view list, const vpi_ptrack *t)
+{
+    vpi_view value = { "", 0 };
+    uint64_t milli = 0, num = t->frame_rate_num, den = t->frame_rate_den ? t->frame_rate_den : 1;
+    char due[40];
+    bool quoted = false;
+
+    milli = (num * 2000 + den) / (den * 2);
+    snprintf(due, sizeof(due), "%llu.%03u", (unsigned long long)(milli / 1000), (unsigned)(milli % 1000));
+    if (!vpi_check(v, vpi_attribute(list, "FRAME-RATE", &value, &quoted) && !quoted, "HLS", m->key,
+                   "no FRAME-RATE for %s", t->name)) {
+        return;
+    }
+    vpi_check(v, vpi_view_is(value, due), "P13", m->key, "FRAME-RATE %.*s of %s, its pictures have %s",
+              (int)value.size, value.data, t->name, due);
+}
+
+/* VIDEO-RANGE against the transfer characteristics; nothing said is SDR. */
+static void check_range(vpi_verifier *v, const master *m, vpi_view list, const vpi_ptrack *t)
+{
+    const char *due = t->transfer == TRANSFER_PQ ? "PQ" : t->transfer == TRANSFER_HLG ? "HLG" : "SDR";
+    vpi_view value = { "SDR", 3 };
+
+    vpi_attribute(list, "VIDEO-RANGE", &value, NULL);
+    vpi_check(v, vpi_view_is(value, due), "COLOUR", m->key, "VIDEO-RANGE %.*s of %s, it is %s",
+              (int)value.size, value.data, t->name, due);
+}
+
 /* Every codec of the list is one of the tracks', and none is missing. */
 static void check_codecs(vpi_verifier *v, const master *m, vpi_view list, const vpi_ptrack *t,
-                         const vpi_ptrack *audio)
+                         const vpi_ptrack *audio, vpi_view group)
 {
     vpi_view value = { "", 0 };
     char text[512];
-    size_t named = 0, due = 1;
     bool quoted = false;
 
     if (!vpi_check(v, vpi_attribute(list, "CODECS", &value, &quoted) && quoted && value.size < sizeof(text),
@@ -97,14 +143,14 @@ static void check_codecs(vpi_verifier *v, const master *m, vpi_view list, const 
         vpi_check(v, vpi_codecs_hold(text, audio->codecs), "P16", m->key,
                   "CODECS %s of %s lacks the audio's %s", text, t->name, audio->codecs);
     }
-    for (const char *c = text; (c = strchr(c, ',')) != NULL; c++) named++;
-    for (const char *c = t->codecs; (c = strchr(c, ',')) != NULL; c++) due++;
-    vpi_check(v, named + 1 >= due, "P13", m->key, "CODECS %s of %s", text, t->name);
-}
+    for (const char *c = text; c; c = strchr(c, ',') ? strchr(c, ',') + 1 : NULL) {
+        char one[VPI_CODECS_SIZE];
 
-static bool view_equal(vpi_view a, vpi_view b)
-{
-    return a.size == b.size && memcmp(a.data, b.data, a.size) == 0;
+        vpi_strlcpy(one, c, sizeof(one));
+        one[strcspn(one, ",")] = 0;
+        vpi_check(v, vpi_codecs_hold(t->codecs, one) || (audio && group_codec(v, m, group, one)), "P13",
+                  m->key, "CODECS %s of %s: %s is in none of its tracks", text, t->name, one);
+    }
 }
 
 static void check_variant(vpi_verifier *v, master *m, vpi_view list, const char *key)
@@ -112,7 +158,7 @@ static void check_variant(vpi_verifier *v, master *m, vpi_view list, const char 
     size_t n = find_track(v, m, key, false);
     const vpi_ptrack *t, *loudest = NULL;
     uint64_t peak = 0, mean = 0;
-    vpi_view group;
+    vpi_view group = { "", 0 };
 
     m->variants++;
     vpi_check(v, vpi_attributes_valid(list), "HLS", m->key, "attributes of variant %zu", m->variants);
@@ -134,11 +180,11 @@ static void check_variant(vpi_verifier *v, master *m, vpi_view list, const char 
     }
     check_rate(v, m, list, "BANDWIDTH", "P14", t->bandwidth + peak);
     check_rate(v, m, list, "AVERAGE-BANDWIDTH", "P14", t->average_bandwidth + mean);
-    check_codecs(v, m, list, t, loudest);
+    check_codecs(v, m, list, t, loudest, group);
     if (t->kind == VP_TRACK_VIDEO) {
         check_picture(v, m, list, t, "P13");
-        vpi_check(v, vpi_attribute(list, "FRAME-RATE", &group, NULL), "HLS", m->key, "no FRAME-RATE for %s",
-                  t->name);
+        check_frame_rate(v, m, list, t);
+        check_range(v, m, list, t);
     } else {
         vpi_check(v, !vpi_attribute(list, "RESOLUTION", &group, NULL), "HLS", m->key, "RESOLUTION for audio");
     }
@@ -170,8 +216,48 @@ static void check_iframes(vpi_verifier *v, master *m, vpi_view list)
     vpi_ptrack_iframe_rates(&v->p->tracks[n], vpi_verify_target(v), &peak, &mean);
     check_rate(v, m, list, "BANDWIDTH", "P29", peak);
     check_picture(v, m, list, &v->p->tracks[n], "P29");
-    vpi_check(v, vpi_attribute(list, "CODECS", &value, NULL), "P29", m->key,
-              "I-frame variant without CODECS");
+    vpi_check(v,
+              vpi_attribute(list, "CODECS", &value, NULL) && value.size > 0 &&
+                  strncmp(v->p->tracks[n].codecs, value.data, value.size) == 0,
+              "P29", m->key, "CODECS %.*s of an I-frame variant, its pictures are %s", (int)value.size,
+              value.data, v->p->tracks[n].codecs);
+    m->tricks[n] = true;
+}
+
+/* A title may name no default; then the writers choose one. */
+static bool other_default(const vpi_verifier *v, const vpi_ptrack *t)
+{
+    for (size_t i = 0; i < v->p->track_count; i++) {
+        const vpi_ptrack *o = &v->p->tracks[i];
+
+        if (v->sane[i] && o->kind == VP_TRACK_AUDIO && o->is_default && o != t &&
+            strcmp(o->group, t->group) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* EXT-X-MEDIA against the track whose playlist it names. */
+static void check_rendition(vpi_verifier *v, const master *m, vpi_view list, const rendition *r)
+{
+    const vpi_ptrack *t = &v->p->tracks[r->track];
+    vpi_view value = { "", 0 };
+    uint64_t channels = 0;
+
+    vpi_check(v, !t->language || vpi_view_is(r->language, t->language), "P16", m->key,
+              "LANGUAGE %.*s of %s, it is %s", (int)r->language.size, r->language.data, t->name, t->language);
+    vpi_check(v, r->is_default ? t->is_default || !other_default(v, t) : !t->is_default, "P16", m->key,
+              "DEFAULT of %s is not what the title says", t->name);
+    /* "6" or "16/JOC" */
+    if (vpi_attribute(list, "CHANNELS", &value, NULL)) {
+        value.size = strcspn(value.data, "/\",\n") < value.size ? strcspn(value.data, "/\",\n") : value.size;
+        vpi_check(v, vpi_view_u64(value, &channels) && channels == t->channels, "P13", m->key,
+                  "CHANNELS %.*s of %s, it has %u", (int)value.size, value.data, t->name, t->channels);
+    }
+    if (r->is_default) {
+        vpi_check(v, !vpi_attribute(list, "AUTOSELECT", &value, NULL) || vpi_view_is(value, "YES"), "P16",
+                  m->key, "DEFAULT=YES with AUTOSELECT=NO");
+    }
 }
 
 static void check_media(vpi_verifier *v, master *m, vpi_view list)
@@ -201,6 +287,7 @@ static void check_media(vpi_verifier *v, master *m, vpi_view list)
         return;
     }
     m->seen[r.track] = true;
+    check_rendition(v, m, list, &r);
     for (size_t i = 0; i < m->rendition_count; i++) {
         const rendition *o = &m->renditions[i];
 
@@ -285,7 +372,11 @@ vp_status vpi_verify_master(vpi_verifier *v, int32_t container, const char *key,
 
     if (!vpi_m3u8_frame(v, key, text, size)) return VP_OK;
     m.seen = vpi_calloc(v->p->track_count ? v->p->track_count : 1, sizeof(*m.seen));
-    if (!m.seen) return vpi_fail_nomem(err);
+    m.tricks = vpi_calloc(v->p->track_count ? v->p->track_count : 1, sizeof(*m.tricks));
+    if (!m.seen || !m.tricks) {
+        st = vpi_fail_nomem(err);
+        goto done;
+    }
     read_lines(v, &m, text, size, true);
     read_lines(v, &m, text, size, false);
     check_groups(v, &m);
@@ -294,9 +385,14 @@ vp_status vpi_verify_master(vpi_verifier *v, int32_t container, const char *key,
     for (size_t i = 0; i < v->p->track_count; i++) {
         if (!v->sane[i] || !belongs(&v->p->tracks[i], container)) continue;
         vpi_check(v, m.seen[i], "X04", key, "does not name %s", v->p->tracks[i].name);
+        if (v->p->tracks[i].kind == VP_TRACK_VIDEO) {
+            vpi_check(v, m.tricks[i], "P29", key, "no I-frame variant of %s", v->p->tracks[i].name);
+        }
     }
     if (m.no_memory) st = vpi_fail_nomem(err);
+done:
     vpi_free(m.renditions);
+    vpi_free(m.tricks);
     vpi_free(m.seen);
     return st;
 }

@@ -148,6 +148,20 @@ static vp_status check_init(reader *r, vpi_media_state *s, vp_error *err)
     return vpi_verify_index(r->v, t, r->buf.data, r->buf.size, err);
 }
 
+/* Which container the first bytes are of; 0: none that is known. */
+static int32_t container_of(const vpi_buf *b)
+{
+    static const char *const boxes[] = { "styp", "moof", "ftyp", "emsg", "prft", "sidx" };
+    const uint8_t *d = b->data;
+
+    if (b->size < 10) return 0;
+    for (size_t i = 0; i < VPI_COUNT(boxes); i++) {
+        if (memcmp(d + 4, boxes[i], 4) == 0) return VP_CONTAINER_CMAF;
+    }
+    if (d[0] == 0x47 && b->size > 188 && d[188] == 0x47) return VP_CONTAINER_TS;
+    return memcmp(d, "ID3", 3) == 0 ? VP_CONTAINER_PACKED : 0;
+}
+
 static vp_status structure(vpi_verifier *v, vpi_media_state *s, const vpi_buf *data, vp_error *err)
 {
     switch (s->t->container) {
@@ -165,6 +179,7 @@ static vp_status structure(vpi_verifier *v, vpi_media_state *s, const vpi_buf *d
 static vp_status check_segment(reader *r, vpi_media_state *s, const vpi_segment *segment, vp_error *err)
 {
     vpi_verifier *v = r->v;
+    int32_t is;
     vp_status st;
 
     s->segment = segment;
@@ -179,7 +194,12 @@ static vp_status check_segment(reader *r, vpi_media_state *s, const vpi_segment 
     if (st != VP_OK) return st < 0 ? st : VP_OK;
     if (!s->t->single_file)
         check_crc(v, segment->key, vpi_crc32c(0, r->buf.data, r->buf.size), segment->crc32c);
+    if (s->t->kind == VP_TRACK_TEXT) vpi_verify_text(v, s->t, segment->key, r->buf.data, r->buf.size);
     if (s->t->kind != VP_TRACK_VIDEO && s->t->kind != VP_TRACK_AUDIO) return VP_OK;
+    is = container_of(&r->buf);
+    if (!vpi_check(v, !is || is == s->t->container, "P20", segment->key,
+                   "the bytes are of another container"))
+        return VP_OK;
     VPI_TRY(structure(v, s, &r->buf, err));
     return v->decode ? vpi_verify_decode(v, s, r->buf.data, r->buf.size, err) : VP_OK;
 }
@@ -189,6 +209,7 @@ static vp_status read_track(vpi_verifier *v, const vpi_ptrack *t, vp_error *err)
     vpi_media_state s = { .t = t };
     reader r = { .v = v };
     vp_status st = VP_OK;
+    char where[1024];
 
     if (t->single_file) {
         st = open_object(&r, t->segments[0].key, err);
@@ -199,6 +220,7 @@ static vp_status read_track(vpi_verifier *v, const vpi_ptrack *t, vp_error *err)
     if (st < 0) goto done;
     st = VP_OK;
     for (size_t i = 0; i < t->segment_count; i++) VPI_GO(check_segment(&r, &s, &t->segments[i], err));
+    vpi_verify_rate(v, &s, vpi_track_where(t, where));
 done:
     vpi_media_state_dispose(&s);
     vp_source_unref(r.source);

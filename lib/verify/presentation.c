@@ -223,15 +223,60 @@ static void rates(vpi_verifier *v, const vpi_ptrack *t, uint32_t target, const c
     vpi_check(v, t->average_bandwidth <= t->bandwidth, "P14", where, "average bandwidth is above the peak");
 }
 
+/*
+ * The peak cannot be above what the level allows (H.264 table A-1, with 10 % for the container): what a rung promises
+ * to players. Only a warning: ready-made renditions are what they are, and play in most places.
+ */
+static void promise(vpi_verifier *v, const vpi_ptrack *t, const char *where)
+{
+    const vpi_rational slow = { 1, 1 };
+    char digits[3] = "";
+    unsigned long level;
+    uint64_t kbps = t->bandwidth / 1100;
+
+    /* The sound muxed into a transport stream counts elsewhere. */
+    if (t->channels > 0 || strncmp(t->codecs, "avc1.", 5) != 0 || strlen(t->codecs) < 11 || kbps > UINT32_MAX)
+        return;
+    memcpy(digits, t->codecs + 9, 2);
+    level = strtoul(digits, NULL, 16);
+    if (vpi_h264_level(16, 16, slow, (uint32_t)kbps, 0, 1, strncmp(t->codecs + 5, "64", 2) == 0) > level) {
+        vpi_warn(v, "P15", where, "a peak of %llu kbit/s is more than level %lu allows",
+                 (unsigned long long)kbps, level);
+    }
+}
+
+/* RFC 5646 2.1: subtags of up to 8 letters and digits, the first one of letters. */
+static bool language_good(const char *tag)
+{
+    size_t n = 0, part = 0;
+
+    for (const char *c = tag; *c; c++) {
+        bool letter = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z');
+
+        if (*c == '-') {
+            if (n == 0) return false;
+            part++;
+            n = 0;
+        } else if (!(letter || (part > 0 && *c >= '0' && *c <= '9')) || ++n > 8) {
+            return false;
+        }
+        if (part == 0 && n > 3 && tag[1] != '-') return false;
+    }
+    return n > (part == 0 ? 1u : 0u);
+}
+
 static void picture(vpi_verifier *v, const vpi_ptrack *t, const char *where)
 {
     if (t->kind == VP_TRACK_VIDEO) {
         vpi_check(v, t->width > 0 && t->height > 0 && t->width % 2 == 0 && t->height % 2 == 0, "P13", where,
                   "picture of %ux%u", t->width, t->height);
         vpi_check(v, t->frame_rate_num > 0 && t->frame_rate_den > 0, "P13", where, "no frame rate");
+        promise(v, t, where);
     } else if (t->kind == VP_TRACK_AUDIO) {
         vpi_check(v, t->sample_rate > 0 && t->channels > 0, "P13", where, "audio of %u Hz, %u channels",
                   t->sample_rate, t->channels);
+        vpi_check(v, t->language && language_good(t->language), "P16", where, "language %s is no BCP-47 tag",
+                  t->language ? t->language : "");
     }
 }
 

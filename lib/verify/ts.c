@@ -246,6 +246,7 @@ static void end_segment(vpi_verifier *v, vpi_media_state *s)
         vpi_check(v, audio->units > 0, "P12", s->where, "no audio in a muxed segment");
     }
     s->frames = video->units;
+    s->pictures += video->units;
     if (!ts->has_pts) return;
     vpi_check(v, ts->first_pts == start, "P01", s->where,
               "the first picture is shown at PTS %lld, %lld is due", (long long)ts->first_pts,

@@ -89,7 +89,9 @@ typedef struct vpi_media_state {
     const vpi_ptrack *t;
     const char *where; /* object that is being read */
     const vpi_segment *segment;
-    uint64_t frames; /* pictures or audio frames of the last segment */
+    uint64_t frames;   /* pictures or audio frames of the last segment */
+    uint64_t pictures; /* of all segments; with the shortest and the longest one but the last, in ticks */
+    uint64_t shortest, longest, last;
 
     /* CMAF */
     bool has_init, protected_samples;
@@ -127,6 +129,13 @@ vp_status vpi_verify_decode(vpi_verifier *v, vpi_media_state *s, const uint8_t *
                             vp_error *err);
 /* Codec strings of a list ("avc1.64001f,mp4a.40.2"): does it hold one? */
 bool vpi_codecs_hold(const char *list, const char *one);
+/* A picture of a CMAF track that lasts so many ticks. */
+void vpi_count_picture(vpi_media_state *s, uint64_t ticks);
+/* FRAME-RATE against the pictures that were counted over the whole track. */
+void vpi_verify_rate(vpi_verifier *v, const vpi_media_state *s, const char *where);
+/* A WebVTT segment (RFC 8216 3.5). */
+void vpi_verify_text(vpi_verifier *v, const vpi_ptrack *t, const char *where, const uint8_t *data,
+                     size_t size);
 /* SPS against the track: codec string, picture size, level. */
 void vpi_verify_sps(vpi_verifier *v, const vpi_ptrack *t, const char *where, const vpi_nal *nal);
 

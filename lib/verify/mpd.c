@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The MPD (ISO/IEC 23009-1): its own attributes, and each Representation as its elements come. */
+#include "verify/mpd_int.h"
+
+#define SLACK_NS UINT64_C(1000000)
+#define NS UINT64_C(1000000000)
+
+static bool duration_of(const vpi_tag *tag, const char *name, uint64_t *ns)
+{
+    vpi_view value;
+
+    return vpi_tag_attribute(tag, name, &value) && vpi_xml_duration(value, ns);
+}
+
+static void check_length(vpi_mpd *m, const vpi_tag *tag, const char *name)
+{
+    const vpi_presentation *p = m->v->p;
+    uint64_t due, said = 0;
+
+    if (!vpi_check(m->v, duration_of(tag, name, &said), "DASH", m->key, "no usable %s", name)) return;
+    if (p->timescale == 0) return;
+    due = (uint64_t)((vpi_u128)p->duration * NS / p->timescale);
+    vpi_check(m->v, said <= due + SLACK_NS && said + SLACK_NS >= due, "P22", m->key,
+              "%s %.6f, the title lasts %.6f", name, (double)said / 1e9, (double)due / 1e9);
+}
+
+static void read_root(vpi_mpd *m, const vpi_tag *tag)
+{
+    vpi_view value = { "", 0 };
+
+    vpi_check(m->v, vpi_tag_attribute(tag, "type", &value) && vpi_view_is(value, "static"), "DASH", m->key,
+              "type %.*s", (int)value.size, value.data);
+    vpi_check(m->v, vpi_tag_attribute(tag, "profiles", &value), "DASH", m->key, "no profiles");
+    vpi_check(m->v, duration_of(tag, "minBufferTime", &m->buffer_ns) && m->buffer_ns > 0, "DASH", m->key,
+              "no usable minBufferTime");
+    check_length(m, tag, "mediaPresentationDuration");
+}
+
+static void read_period(vpi_mpd *m, const vpi_tag *tag)
+{
+    vpi_view value;
+    uint64_t start = 0;
+
+    m->periods++;
+    if (!vpi_check(m->v, m->periods == 1, "P26", m->key, "a second Period in a title of one piece")) return;
+    vpi_check(m->v,
+              !vpi_tag_attribute(tag, "start", &value) || (vpi_xml_duration(value, &start) && start == 0),
+              "P06", m->key, "the Period does not start at 0");
+    if (vpi_tag_attribute(tag, "duration", &value)) check_length(m, tag, "duration");
+}
+
+static void read_set(vpi_mpd *m, const vpi_tag *tag)
+{
+    static const char *const aligned[] = { "segmentAlignment", "subsegmentAlignment" };
+    static const char *const sap[] = { "startWithSAP", "subsegmentStartsWithSAP" };
+    vpi_view value;
+    bool good = false;
+
+    m->set = *tag;
+    m->in_set = true;
+    m->main_role = false;
+    m->sets++;
+    memset(&m->of_set, 0, sizeof(m->of_set));
+    for (size_t i = 0; i < VPI_COUNT(aligned); i++) {
+        good |= vpi_tag_attribute(tag, aligned[i], &value) && vpi_view_is(value, "true") &&
+                vpi_tag_attribute(tag, sap[i], &value) &&
+                (vpi_view_is(value, "1") || vpi_view_is(value, "2"));
+    }
+    vpi_check(m->v, good, "DASH", m->key, "AdaptationSet %zu: alignment or SAP is not stated", m->sets);
+}
+
+static void end_set(vpi_mpd *m)
+{
+    vpi_view type = { "", 0 };
+
+    vpi_tag_attribute(&m->set, "contentType", &type);
+    if (m->main_role && vpi_view_is(type, "audio")) m->main_sounds++;
+    m->in_set = false;
+}
+
+static void read_address(vpi_mpd *m, const vpi_tag *tag, bool is_template)
+{
+    vpi_address *a = m->in_representation ? &m->own : &m->of_set;
+
+    memset(a, 0, sizeof(*a));
+    a->is_template = is_template;
+    a->is_base = !is_template;
+    a->element = *tag;
+}
+
+static void read_inner(vpi_mpd *m, const vpi_tag_walk *w, const vpi_tag *tag)
+{
+    vpi_address *a = m->in_representation ? &m->own : &m->of_set;
+    vpi_view value;
+
+    if (vpi_view_is(tag->name, "SegmentTemplate")) {
+        read_address(m, tag, true);
+    } else if (vpi_view_is(tag->name, "SegmentBase")) {
+        read_address(m, tag, false);
+    } else if (vpi_view_is(tag->name, "SegmentTimeline")) {
+        a->has_timeline = true;
+        a->timeline = tag->after;
+    } else if (vpi_view_is(tag->name, "Initialization")) {
+        a->has_init_range = vpi_tag_attribute(tag, "range", &a->init_range);
+    } else if (vpi_view_is(tag->name, "BaseURL")) {
+        m->base_url = vpi_tag_text(w, tag);
+    } else if (vpi_view_is(tag->name, "Role") && vpi_tag_attribute(tag, "value", &value)) {
+        m->main_role |= vpi_view_is(value, "main");
+    } else if (vpi_view_is(tag->name, "SegmentList")) {
+        vpi_check(m->v, false, "DASH", m->key, "a SegmentList");
+    }
+}
+
+static void open_tag(vpi_mpd *m, const vpi_tag_walk *w, const vpi_tag *tag)
+{
+    if (vpi_view_is(tag->name, "MPD")) {
+        read_root(m, tag);
+    } else if (vpi_view_is(tag->name, "Period")) {
+        read_period(m, tag);
+    } else if (vpi_view_is(tag->name, "AdaptationSet")) {
+        read_set(m, tag);
+    } else if (vpi_view_is(tag->name, "Representation") && m->in_set) {
+        m->representation = *tag;
+        m->in_representation = true;
+        memset(&m->own, 0, sizeof(m->own));
+        m->base_url = (vpi_view){ "", 0 };
+        if (tag->kind == VPI_TAG_EMPTY) vpi_mpd_representation(m);
+        m->in_representation = tag->kind == VPI_TAG_OPEN;
+    } else if (m->in_set) {
+        read_inner(m, w, tag);
+    }
+}
+
+static void close_tag(vpi_mpd *m, const vpi_tag *tag)
+{
+    if (vpi_view_is(tag->name, "Representation") && m->in_representation) {
+        vpi_mpd_representation(m);
+        m->in_representation = false;
+    } else if (vpi_view_is(tag->name, "AdaptationSet") && m->in_set) {
+        end_set(m);
+    }
+}
+
+static void check_whole(vpi_mpd *m)
+{
+    const vpi_presentation *p = m->v->p;
+
+    vpi_check(m->v, m->periods > 0, "DASH", m->key, "no Period");
+    vpi_check(m->v, m->main_sounds <= 1, "P16", m->key, "%zu audio sets have the role main", m->main_sounds);
+    for (size_t i = 0; i < p->track_count; i++) {
+        const vpi_ptrack *t = &p->tracks[i];
+
+        if (!m->v->sane[i] || t->container != VP_CONTAINER_CMAF) continue;
+        if (t->kind != VP_TRACK_VIDEO && t->kind != VP_TRACK_AUDIO) continue;
+        vpi_check(m->v, m->seen[i], "X04", m->key, "does not name %s", t->name);
+    }
+}
+
+vp_status vpi_verify_mpd(vpi_verifier *v, const char *key, const char *text, size_t size, vp_error *err)
+{
+    vpi_mpd m = { .v = v, .key = key, .end = text + size };
+    vpi_tag_walk w = { text, text + size, false };
+    size_t depth = 0;
+    vpi_tag tag;
+
+    m.seen = vpi_calloc(v->p->track_count ? v->p->track_count : 1, sizeof(*m.seen));
+    if (!m.seen) return vpi_fail_nomem(err);
+    while (vpi_tag_next(&w, &tag)) {
+        if (tag.kind == VPI_TAG_CLOSE) {
+            w.broken = depth-- == 0;
+            close_tag(&m, &tag);
+        } else {
+            if (depth == 0) vpi_check(v, vpi_view_is(tag.name, "MPD"), "DASH", key, "the root is no MPD");
+            depth += tag.kind == VPI_TAG_OPEN;
+            open_tag(&m, &w, &tag);
+        }
+        if (w.broken) break;
+    }
+    if (vpi_check(v, !w.broken && depth == 0, "DASH", key, "is no whole XML document")) check_whole(&m);
+    vpi_free(m.seen);
+    return VP_OK;
+}
