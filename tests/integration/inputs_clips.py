@@ -1,0 +1,447 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""More clips for test_inputs.py, by the recipes of each row; they join those of clips.py."""
+import os
+import struct
+import subprocess
+import tempfile
+
+from clips import AAC, FF, X264, clip, lavfi, run, sync_sources, test_video, write
+
+RAMP = "color=white:s=160x90:r=30:d=%s,format=yuv420p,fade=in:st=0:d=%s"
+PCM = "-c:a pcm_s16le".split()
+
+
+def join(to, parts):
+    """Byte after byte, as people join recordings."""
+    joined = b""
+    with tempfile.TemporaryDirectory() as tmp:
+        for n, args in enumerate(parts):
+            part = os.path.join(tmp, "%d.ts" % n)
+            run(args, part)
+            joined += open(part, "rb").read()
+    write(to, joined)
+
+
+# ---- times ----
+
+@clip("ramp.mp4", "6 s whose mean luma rises evenly from black to white: luma tells the time")
+def _(to, dep):
+    run(lavfi(RAMP % (6, 6), "sine=1000:d=6:r=48000") + X264 + ["-crf", "10", "-g", "30"] + AAC, to)
+
+
+for _name, _offsets in (("sync_jump.ts", ("0", "5000")), ("sync_restart.ts", ("5000", "0"))):
+    @clip(_name, "two SYNC recordings of 4 s, one after the other; times begin at %s s" % " and ".join(_offsets))
+    def _(to, dep, offsets=_offsets):
+        join(to, [["-i", dep("sync4.ts"), "-c", "copy", "-output_ts_offset", o] for o in offsets])
+
+
+@clip("sync_wrap.ts", "SYNC whose 33-bit times wrap after about a second")
+def _(to, dep):
+    run(["-i", dep("sync4.mp4"), "-c", "copy", "-output_ts_offset", "95441.3"], to)
+
+
+@clip("no_pts.ts", "every tenth picture has no time")
+def _(to, dep):
+    run(["-i", dep("base.mp4"), "-c", "copy", "-bsf:v", "setts=pts='if(eq(mod(N,10),5),NOPTS,PTS)'"], to)
+
+
+@clip("no_rate.hevc", "raw HEVC without timing information")
+def _(to, dep):
+    run(lavfi(test_video()) + "-c:v libx265 -preset ultrafast -x265-params "
+        "log-level=none:pools=1:vui-timing-info=0:keyint=30".split(), to)
+
+
+def patch_edits(to, source, entries):
+    """Replaces what the edit list of each track says: (duration s, media time s or None, rate)."""
+    data = bytearray(open(source, "rb").read())
+    movie = u32(data, find(data, b"mvhd") + 16)
+    at = find(data, b"moov") - 4
+    # What the table grows by has to fit before mdat: the clips have their moov at the end, and the file ends there.
+    n = 0
+    for _ in range(2):
+        at = data.index(b"elst", at) - 4
+        media = u32(data, data.index(b"mdhd", at) + 16)
+        size = u32(data, at)
+        table = b"".join(struct.pack(">IiI", round(d * movie), -1 if m is None else round(m * media), round(r * 65536))
+                         for d, m, r in entries)
+        new = struct.pack(">I4sII", 16 + len(table), b"elst", 0, len(entries)) + table
+        grow = len(new) - size
+        for parent in (b"edts", b"trak", b"moov"):
+            p = data.rindex(parent, 0, at) - 4
+            struct.pack_into(">I", data, p, u32(data, p) + grow)
+        data[at:at + size] = new
+        at += len(new)
+        n += 1
+    write(to, bytes(data))
+
+
+def u32(data, at):
+    return struct.unpack_from(">I", data, at)[0]
+
+
+def find(data, name):
+    return bytes(data).index(name)
+
+
+for _name, _edits in (("trim.mp4", [(2, 2.5, 1)]), ("edits.mp4", [(1, 1, 1), (1, 4, 1)]),
+                      ("edit_rate.mp4", [(2, 1, 0.5)])):
+    @clip(_name, "ramp.mp4 with the edit list %s" % _edits)
+    def _(to, dep, edits=_edits):
+        patch_edits(to, dep("ramp.mp4"), edits)
+
+
+@clip("slides.mp4", "three slides of 5 s")
+def _(to, dep):
+    run(lavfi(test_video("128x72", "0.2", "15"), "sine=500:d=15:r=48000") + X264 + AAC, to)
+
+
+@clip("r240.mp4", "240 fps, 2 s")
+def _(to, dep):
+    run(lavfi(test_video("128x72", "240", "2"), "sine=500:d=2:r=48000") + X264 + AAC, to)
+
+
+@clip("late_pid.ts", "an audio PID whose first packet comes after 8 s")
+def _(to, dep):
+    run(["-i", dep("late_audio8.mp4"), "-c", "copy"], to)
+
+
+@clip("r2997.mkv", "29.97 fps in ticks of 1 ms")
+def _(to, dep):
+    run(["-i", dep("r2997.mp4"), "-c", "copy"], to)
+
+
+# ---- picture ----
+
+@clip("flip.mp4", "display matrix that mirrors left and right")
+def _(to, dep):
+    data = bytearray(open(dep("base.mp4"), "rb").read())
+    at = find(data, b"tkhd") + 4 + 40
+    w = u32(data, find(data, b"tkhd") + 4 + 76)
+    struct.pack_into(">9i", data, at, -65536, 0, 0, 0, 65536, 0, w, 0, 0x40000000)
+    write(to, bytes(data))
+
+
+@clip("tiny.mkv", "6x4 pixels")
+def _(to, dep):
+    run(lavfi("color=red:s=32x32:d=1:r=25,format=rgb24,crop=6:4") + ["-c:v", "ffv1"], to)
+
+
+@clip("sar_two.mp4", "SAR 1:1 in the bitstream, 16:11 in the container")
+def _(to, dep):
+    run(lavfi(test_video("128x96")) + ["-vf", "setsar=1"] + X264, to + ".mp4")
+    run(["-i", to + ".mp4", "-c", "copy", "-aspect", "%d:%d" % (128 * 16, 96 * 11)], to)
+    os.unlink(to + ".mp4")
+
+
+@clip("sar_near.mp4", "SAR 200:199: a rounding")
+def _(to, dep):
+    run(lavfi(test_video("128x72")) + ["-vf", "setsar=200/199"] + X264, to)
+
+
+INTERLACED = ["-vf", "tinterlace=interleave_top,setfield=tff", "-x264opts", "tff=1", "-flags", "+ildct+ilme"]
+
+
+@clip("fields.mp4", "25 interlaced pictures of 50 fields, a bar that moves with each field")
+def _(to, dep):
+    run(moving(50) + INTERLACED + X264 + ["-crf", "10"], to)
+
+
+@clip("fields_unflagged.mkv", "the same fields, said to be progressive")
+def _(to, dep):
+    run(moving(50) + ["-vf", "tinterlace=interleave_top,setfield=prog"] + ["-c:v", "ffv1"], to)
+
+
+@clip("psf.mp4", "progressive pictures, said to be interlaced")
+def _(to, dep):
+    run(moving(25) + ["-vf", "setfield=tff", "-x264opts", "tff=1", "-flags", "+ildct+ilme"] + X264 + ["-crf", "10"], to)
+
+
+def moving(rate):
+    # A ramp of luma runs through the picture, 2 pixels a field at 50: combs where fields of two times are woven.
+    return lavfi("color=black:s=160x96:r=%d:d=2,format=gray,geq=lum='if(lt(mod(X+160-N*%d,160),80),40,200)',format=yuv420p"
+                 % (rate, 100 // rate * 2))
+
+
+for _name, _trc in (("hlg.mp4", "arib-std-b67"), ("pq.mp4", "smpte2084")):
+    @clip(_name, "10-bit grey steps, BT.2020, " + _trc)
+    def _(to, dep, trc=_trc):
+        run(lavfi("color=black:s=160x90:r=25:d=1,format=yuv420p10le,geq=lum='64+876*floor(X/10)/16':cb=512:cr=512")
+            + "-c:v libx265 -preset ultrafast -crf 8 -tag:v hvc1 -pix_fmt yuv420p10le -color_primaries bt2020 -color_trc".split()
+            + [trc, "-colorspace", "bt2020nc", "-x265-params", "log-level=none:pools=1:colorprim=bt2020:transfer=%s:"
+               "colormatrix=bt2020nc" % trc], to)
+
+
+@clip("alpha.mov", "qtrle: red at half, and white under an alpha of 0 in the right half")
+def _(to, dep):
+    run(lavfi("color=red:s=128x72:r=25:d=1,format=argb,geq=r='255':g='if(lt(X,64),0,255)':b='if(lt(X,64),0,255)':"
+              "a='if(lt(X,64),128,0)'") + ["-c:v", "qtrle"], to)
+
+
+@clip("hold.gif", "GIF of 10 pictures of 0.1 s, the last one held for 1.5 s")
+def _(to, dep):
+    patch_gif(to, dep, lambda n: 150 if n == 9 else 10)
+
+
+@clip("zero_delay.gif", "GIF of 10 pictures with a delay of 0")
+def _(to, dep):
+    patch_gif(to, dep, lambda n: 0)
+
+
+def patch_gif(to, dep, delay):
+    with tempfile.TemporaryDirectory() as tmp:
+        gif = os.path.join(tmp, "x.gif")
+        run(lavfi(test_video("64x64", "10", "1")), gif)
+        data = bytearray(open(gif, "rb").read())
+    at = n = 0
+    while True:
+        at = data.find(b"\x21\xf9\x04", at)
+        if at < 0:
+            break
+        struct.pack_into("<H", data, at + 4, delay(n))
+        at, n = at + 8, n + 1
+    write(to, bytes(data))
+
+
+@clip("one.gif", "GIF of one picture")
+def _(to, dep):
+    run(lavfi(test_video("64x64", "1", "1")) + ["-frames:v", "1"], to)
+
+
+@clip("still.jpg", "a photograph")
+def _(to, dep):
+    run(lavfi(test_video("64x64", "1", "1")) + ["-frames:v", "1"], to)
+
+
+for _name, _second in (("pixfmt.ts", ["-pix_fmt", "yuv422p"]), ("depth.ts", ["-pix_fmt", "yuv420p10le"])):
+    @clip(_name, "%s from the middle on" % _second[1])
+    def _(to, dep, second=_second):
+        join(to, [lavfi(test_video()) + X264 + ["-output_ts_offset", "0"],
+                  lavfi(test_video()) + X264 + second + ["-output_ts_offset", "2"]])
+
+
+# ---- sound and tracks ----
+
+@clip("cover_webp.mp3", "MP3 with cover art in WebP")
+def _(to, dep):
+    # An APIC frame by hand: the muxer refuses this type in some versions.
+    with tempfile.TemporaryDirectory() as tmp:
+        art, mp3 = os.path.join(tmp, "a.webp"), os.path.join(tmp, "a.mp3")
+        run(lavfi(test_video("64x64", "1", "1")) + ["-frames:v", "1", "-c:v", "libwebp"], art)
+        run(lavfi(None, "sine=440:d=4:r=48000") + ["-c:a", "libmp3lame", "-id3v2_version", "0", "-write_xing", "0"], mp3)
+        body = b"\0image/webp\0\x03\0" + open(art, "rb").read()
+        frame = b"APIC" + struct.pack(">IH", len(body), 0) + body
+        size = bytes((len(frame) >> s) & 0x7F for s in (21, 14, 7, 0))
+        write(to, b"ID3\x03\0\0" + size + frame + open(mp3, "rb").read())
+
+
+@clip("cover_video.mp4", "a film with cover art")
+def _(to, dep):
+    with tempfile.TemporaryDirectory() as tmp:
+        png = os.path.join(tmp, "c.png")
+        run(lavfi(test_video("64x64", "1", "1")) + ["-frames:v", "1"], png)
+        run(["-i", png, "-i", dep("base.mp4"), "-map", "0", "-map", "1", "-c", "copy", "-disposition:v:0", "attached_pic"], to)
+
+
+@clip("three_tracks.mp4", "English, French, English")
+def _(to, dep):
+    args = lavfi(test_video(d="2"))
+    for hz in (440, 880, 660):
+        args += lavfi(None, "sine=%d:d=2:r=48000" % hz)
+    run(args + ["-map", "0", "-map", "1", "-map", "2", "-map", "3", "-metadata:s:a:0", "language=eng", "-metadata:s:a:1",
+                "language=fre", "-metadata:s:a:2", "language=eng"] + X264 + AAC, to)
+
+
+for _name, _layout, _n in (("centre51.mp4", "5.1", 6), ("centre71.mp4", "7.1", 8)):
+    @clip(_name, "AAC %s with sound in the centre only" % _layout)
+    def _(to, dep, layout=_layout, n=_n):
+        channels = "|".join("0.5*sin(2*PI*440*t)" if c == 2 else "0" for c in range(n))
+        run(lavfi(test_video(), "aevalsrc='%s':c=%s:d=2:s=48000" % (channels, layout)) + X264 + ["-c:a", "aac", "-b:a",
+                                                                                                   "256k"], to)
+
+
+@clip("unknown51.mkv", "six channels of PCM without a layout, a tone in the third")
+def _(to, dep):
+    with tempfile.TemporaryDirectory() as tmp:
+        pcm = os.path.join(tmp, "a.raw")
+        run(lavfi(None, "aevalsrc='0|0|0.5*sin(2*PI*440*t)|0|0|0':c=5.1:d=2:s=48000") + ["-f", "s16le"], pcm)
+        run(lavfi(test_video()) + ["-f", "s16le", "-ar", "48000", "-ac", "6", "-i", pcm, "-map", "0", "-map", "1"] + X264
+            + PCM, to)
+
+
+@clip("rate_change.ts", "500 Hz, 44.1 kHz mono, from the middle on 48 kHz stereo")
+def _(to, dep):
+    join(to, [lavfi(test_video(), "sine=500:d=2:r=44100") + X264 + AAC + ["-ac", "1", "-output_ts_offset", "0"],
+              lavfi(test_video(), "sine=500:d=2:r=48000") + X264 + AAC + ["-ac", "2", "-output_ts_offset", "2"]])
+
+
+@clip("frame_and_sound.mp4", "0.04 s of picture and sound")
+def _(to, dep):
+    run(lavfi(test_video(rate="25", d="0.04"), "sine=d=0.04:r=48000") + X264 + AAC, to)
+
+
+@clip("attachment.mkv", "a font beside picture and sound")
+def _(to, dep):
+    with tempfile.TemporaryDirectory() as tmp:
+        font = os.path.join(tmp, "x.ttf")
+        write(font, b"\0\1\0\0" + bytes(60))
+        run(["-i", dep("base.mp4"), "-c", "copy", "-attach", font, "-metadata:s:t", "mimetype=application/x-truetype-font"],
+            to)
+
+
+def captions(field, pairs):
+    """SEI of ATSC A/53 part 4 6.2.3: cc_data of one picture. field 0: CEA-608, 3: CEA-708."""
+    cc = b"".join(bytes((0xFC | field, a, b)) for a, b in pairs)
+    body = b"\xb5\0\x31GA94\x03" + bytes((0xC0 | len(pairs), 0xFF)) + cc + b"\xff"
+    sei, size = b"\x04", len(body)
+    while size >= 255:
+        sei, size = sei + b"\xff", size - 255
+    raw, out, zeros = sei + bytes((size,)) + body + b"\x80", bytearray(), 0
+    for b in raw:       # emulation prevention (H.264 7.4.1)
+        if zeros >= 2 and b <= 3:
+            out.append(3)
+            zeros = 0
+        out.append(b)
+        zeros = zeros + 1 if b == 0 else 0
+    return b"\0\0\0\1\x06" + bytes(out)
+
+
+def parity(c):
+    return c | (0x80 if bin(c).count("1") % 2 == 0 else 0)
+
+
+def with_captions(data, field):
+    """Annex B with captions before the first slice of each picture: text on every picture, and null pairs."""
+    out, at, n = bytearray(), 0, 0
+    starts = []
+    while True:
+        at = data.find(b"\0\0\1", at)
+        if at < 0:
+            break
+        starts.append(at)
+        at += 3
+    text = "HELLO CAPTIONS WORLD "
+    roll = [(0x14, 0x25), (0x14, 0x25), (0x14, 0x2D), (0x14, 0x2D)]
+    last = 0
+    for s in starts:
+        kind = data[s + 3] & 31
+        if kind in (1, 5) and data[s + 4] & 0x80:
+            begin = s - 1 if s and data[s - 1] == 0 else s
+            out += data[last:begin]
+            a, b = roll[n] if n < 4 else (ord(text[2 * n % 20]), ord(text[(2 * n + 1) % 20]))
+            out += captions(field, [(parity(a), parity(b)) if field == 0 else (a, b)])
+            last, n = begin, n + 1
+    return bytes(out + data[last:])
+
+
+def caption_clip(name, field, base_args, wrap):
+    @clip(name, "CEA-%d captions in SEI" % (608 if field == 0 else 708))
+    def _(to, dep):
+        with tempfile.TemporaryDirectory() as tmp:
+            raw = os.path.join(tmp, "x.h264")
+            run(["-i", dep("base.mp4"), "-map", "0:v", "-c", "copy", "-bsf:v", "h264_mp4toannexb"], raw)
+            data = open(raw, "rb").read()
+            write(raw, with_captions(data, field))
+            run(["-r", "30", "-i", raw, "-i", dep("base.mp4"), "-map", "0:v", "-map", "1:a", "-c", "copy"] + wrap, to)
+
+
+caption_clip("captions608.ts", 0, None, [])
+caption_clip("captions608.mp4", 0, None, [])
+caption_clip("captions708.mp4", 3, None, [])
+
+SRT = "1\n00:00:00,200 --> 00:00:01,500\nHello\n"
+
+
+for _name, _codec in (("mov_text.mp4", "mov_text"), ("srt.mkv", "srt"), ("ass.mkv", "ass")):
+    @clip(_name, "subtitles as text, " + _codec)
+    def _(to, dep, codec=_codec):
+        with tempfile.TemporaryDirectory() as tmp:
+            srt = os.path.join(tmp, "x.srt")
+            write(srt, SRT.encode())
+            run(["-i", dep("base.mp4"), "-i", srt, "-map", "0", "-map", "1", "-c", "copy", "-c:s", codec, "-metadata:s:s:0",
+                 "language=ger"], to)
+
+
+@clip("pgs.mkv", "subtitles as bitmaps")
+def _(to, dep):
+    def segment(time, kind, body):
+        return b"PG" + struct.pack(">IIBH", time, 0, kind, len(body)) + body
+    shows = b"".join(
+        segment(t, 0x16, struct.pack(">HHBHBBBB", 128, 72, 0x10, n, 0x80 if n == 0 else 0, 0, 0, 0)) + segment(t, 0x80, b"")
+        for n, t in enumerate((18000, 90000)))
+    with tempfile.TemporaryDirectory() as tmp:
+        sup = os.path.join(tmp, "x.sup")
+        write(sup, shows)
+        run(["-i", dep("base.mp4"), "-i", sup, "-map", "0", "-map", "1", "-c", "copy"], to)
+
+
+# ---- mean ones ----
+
+@clip("zeros.mp4", "64 KiB of zeros")
+def _(to, dep):
+    write(to, bytes(65536))
+
+
+for _name, _source in (("cut.webm", "sync4.webm"), ("cut_frag.mp4", "frag.mp4"), ("cut.avi", "base.avi"),
+                       ("cut.mov", "faststart.mp4")):
+    @clip(_name, "%s cut at 60 %%" % _source)
+    def _(to, dep, source=_source):
+        data = open(dep(source), "rb").read()
+        write(to, data[:len(data) * 6 // 10])
+
+
+@clip("frag.mp4", "MP4 in fragments")
+def _(to, dep):
+    run(["-i", dep("base.mp4"), "-c", "copy", "-movflags", "+frag_keyframe+empty_moov"], to)
+
+
+@clip("base.avi", "MPEG-4 part 2 and MP3")
+def _(to, dep):
+    run(["-i", dep("base.mp4"), "-c:v", "mpeg4", "-c:a", "libmp3lame"], to)
+
+
+for _name, _drop in (("scratched.mp4", "eq(mod(n\\,60)\\,45)"),):
+    @clip(_name, "one picture in sixty damaged")
+    def _(to, dep, drop=_drop):
+        run(["-i", dep("motion.mp4"), "-c", "copy", "-bsf:v", "noise=amount=if(eq(mod(n\\,60)\\,45)\\,20\\,0)"], to)
+
+
+@clip("ruined.mp4", "most pictures damaged")
+def _(to, dep):
+    run(["-i", dep("motion.mp4"), "-c", "copy", "-bsf:v", "noise=amount=15"], to)
+
+
+@clip("wide.mkv", "a header that declares 30000x20000")
+def _(to, dep):
+    data = bytearray(open(dep("base.mkv"), "rb").read())
+    # PixelWidth 0xB0 and PixelHeight 0xBA of two bytes each hold 128 and 72 in one: the sizes are those of x264.
+    at = data.index(b"\xb0\x81\x80\xba\x81\x48")
+    data[at:at + 6] = b"\xb0\x82\x75\x30\xba\x81"[:6]
+    write(to, bytes(data))
+
+
+@clip("streams.mkv", "70 audio streams")
+def _(to, dep):
+    run(["-i", dep("base.mp4")] + ["-map", "0:v"] + ["-map", "0:a"] * 70 + ["-c", "copy"], to)
+
+
+@clip("weeks.mp4", "100 hours out of 60 pictures")
+def _(to, dep):
+    run(["-i", dep("base.mp4"), "-map", "0:v", "-c", "copy", "-bsf:v", "setts=ts=TS*180000"], to)
+
+
+@clip("cbcs.mp4", "a track renamed encv, as a packager of cbcs writes it")
+def _(to, dep):
+    data = open(dep("encrypted.mp4"), "rb").read()
+    write(to, data.replace(b"cenc", b"cbcs"))
+
+
+@clip("scrambled.ts", "transport_scrambling_control set on all media packets")
+def _(to, dep):
+    data = bytearray(open(dep("base.ts"), "rb").read())
+    for at in range(0, len(data), 188):
+        if ((data[at + 1] & 31) << 8 | data[at + 2]) in (0x100, 0x101):
+            data[at + 3] |= 0x80
+    write(to, bytes(data))
+
+
+_ = (FF, subprocess, sync_sources)

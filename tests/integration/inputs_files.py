@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Files: rows I27-I31, I38-I41."""
+import os
+import subprocess
+
+import inputs
+from inputs import case, equal, names_of, tone
+from clips import HOSTILE, make
+from titles import BIN, CLIPS, FAST, check, clip, picture_times, joined, videos
+
+inputs.group[0] = "files"
+
+
+def refusals(row, rows):
+    for name, what, *reasons in rows:
+        @case(row, what, " or ".join(reasons))
+        def _(t, name=name, reasons=reasons):
+            return t.refused(clip(name), *reasons)
+
+
+refusals("I27", [("zero.mp4", "no bytes", "INPUT_EMPTY"), ("random.mp4", "random bytes", "INPUT_UNRECOGNISED"),
+                 ("zeros.mp4", "zeros", "INPUT_UNRECOGNISED")])
+
+
+@case("I28", "moov at the end", "works, told")
+def _(t):
+    t.publish(clip("base.mp4"), warns=["MOOV_AT_END"])
+    equal(len(t.times()), 60, "pictures")
+    return "60 pictures, MOOV_AT_END"
+
+
+@case("I28", "moov in front", "no warning")
+def _(t):
+    t.publish(clip("faststart.mp4"))
+    equal(t.result.warnings, [], "warnings")
+    return "no warning"
+
+
+refusals("I29", [("no_moov.mp4", "MP4 cut before its moov", "INPUT_NO_MOOV")])
+refusals("I30", [("cut.mkv", "Matroska cut at 60 %", "INPUT_TRUNCATED"), ("cut.webm", "WebM cut at 60 %", "INPUT_TRUNCATED"),
+                 ("cut_faststart.mp4", "MP4 with moov in front, cut at 60 %", "INPUT_TRUNCATED"),
+                 ("cut_frag.mp4", "fragmented MP4 cut at 60 %", "INPUT_TRUNCATED"),
+                 ("cut.avi", "AVI cut at 60 %", "INPUT_TRUNCATED")])
+
+
+@case("I31", "one picture in sixty damaged", "concealed and counted")
+def _(t):
+    t.publish(clip("scratched.mp4"), warns=["FRAMES_CONCEALED"])
+    equal(len(t.times()), 300, "pictures")
+    t.lasts(12)
+    assert any(c.isdigit() for c in t.notes["FRAMES_CONCEALED"]), t.notes
+    tone(t.sound(), 300, 0.3, 11.7)
+    return "300 pictures of 300, FRAMES_CONCEALED with the count"
+
+
+@case("I31", "most pictures damaged", "INPUT_CORRUPT")
+def _(t):
+    return t.refused(clip("ruined.mp4"), "INPUT_CORRUPT", publish_only=True)
+
+
+refusals("I38", [("bomb.gif", "35 bytes that declare 16000x16000", "INPUT_LIMIT"),
+                 ("streams.mkv", "71 streams", "INPUT_LIMIT"), ("weeks.mp4", "100 hours", "INPUT_LIMIT")])
+
+
+@case("I38", "a header of 35 bytes that declares 16000x16000", "refused before a picture is allocated")
+def _(t):
+    run = subprocess.Popen([BIN, "probe", clip("bomb.gif")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, use = os.wait4(run.pid, 0)
+    run.returncode = os.waitstatus_to_exitcode(status)
+    equal(run.returncode, 1, "exit status")
+    assert use.ru_maxrss < 200 << 10, "%d KiB of memory" % use.ru_maxrss
+    return "less than 200 MiB used"
+
+
+refusals("I39", [("disguised_hls.mp4", "a playlist named .mp4", "INPUT_FORBIDDEN_FORMAT"),
+                 ("disguised_concat.mp4", "an ffconcat script named .mp4", "INPUT_FORBIDDEN_FORMAT"),
+                 ("disguised_dash.mp4", "an MPD named .mp4", "INPUT_FORBIDDEN_FORMAT")])
+
+
+@case("I39", "a playlist that names a pipe", "the pipe is never opened")
+def _(t):
+    pipe = os.path.join(t.folder, "pipe")
+    os.mkfifo(pipe)
+    made = []
+    for n, text in enumerate(("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile://%s\n#EXT-X-ENDLIST\n" % pipe,
+                              "ffconcat version 1.0\nfile pipe\n", "#EXTM3U\n#EXTINF:2,\npipe\n")):
+        made.append(os.path.join(t.folder, "%d.mp4" % n))
+        with open(made[-1], "w") as f:
+            f.write(text)
+    # Whoever opens it waits for a writer, until the tool's time limit here ends the test.
+    for path in made:
+        t.refused(path, "INPUT_FORBIDDEN_FORMAT")
+    return "INPUT_FORBIDDEN_FORMAT, at once"
+
+
+for _key, _name in HOSTILE.items():
+    @case("I40", "a file named %r" % _name.decode("latin-1"), "opened as the file it is")
+    def _(t, key=_key):
+        make(key, CLIPS)
+        out = os.path.join(os.fsencode(t.folder), b"title")
+        for args in ([b"probe", b"--", HOSTILE[key]],
+                     [b"publish", *(x.encode() for x in FAST), b"--progress", b"none", b"--", HOSTILE[key], out]):
+            run = subprocess.run([b"nice", os.fsencode(BIN)] + args, cwd=CLIPS, capture_output=True, timeout=120)
+            equal(run.returncode, 0, "exit status of %r (%r)" % (args, run.stderr))
+        c = check(os.fsdecode(out), decode=False)
+        equal(len(picture_times(joined(c, videos(c)[0], t.folder))), 60, "pictures")
+        return "60 pictures"
+
+
+refusals("I41", [("encrypted.mp4", "CENC", "INPUT_ENCRYPTED"), ("cbcs.mp4", "cbcs", "INPUT_ENCRYPTED"),
+                 ("scrambled.ts", "scrambled TS", "INPUT_ENCRYPTED")])
+
+_ = names_of
