@@ -181,6 +181,13 @@ typedef struct vpi_ac3 {
 } vpi_ac3;
 vp_status vpi_ac3_parse(const void *data, size_t size, vpi_ac3 *out, vp_error *err);
 
+/*
+ * Closed captions (CEA-608, CEA-708) in one coded picture, before its first slice; null pairs do not count.
+ * length_size 0: Annex B.
+ */
+bool vpi_captions_h26x(const uint8_t *data, size_t size, unsigned length_size, bool hevc);
+bool vpi_captions_mpeg2(const uint8_t *data, size_t size);
+
 /* H.264 level limits (table A-1): smallest level_idc (10..62) for which this fits; 0 when none does. */
 unsigned vpi_h264_level(uint32_t width, uint32_t height, vpi_rational frame_rate, uint32_t maxrate_kbps,
                         uint32_t bufsize_kbit, uint32_t ref_frames, bool high_profile);

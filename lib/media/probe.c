@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bitstream/bitstream.h"
 #include "media/reader_int.h"
 
 #define PROBE_TIMEOUT_MS 60000u
@@ -6,7 +7,8 @@
 #define SAMPLE_BYTES (8u << 20)
 #define LATE_US 20000 /* sync that people notice */
 #define EARLY_US 100000
-#define PRIMING_US 100000 /* longest priming of a codec */
+#define PRIMING_US 100000   /* longest priming of a codec */
+#define CAPTIONS_HEAD 2048u /* of a picture: captions stand before its slices */
 
 void vp_probe_options_init(vp_probe_options *options, size_t size)
 {
@@ -84,6 +86,21 @@ vpi_stats *vpi_report_stats(vpi_demux *d, int32_t stream, bool repaired, bool *n
     return s;
 }
 
+/* Nothing of a picture but its head is looked at: the scan reads every packet of the file. */
+static bool has_captions(vpi_demux *d, const vpi_packet *p)
+{
+    const AVCodecParameters *par = vpi_demux_avstream(d, p->stream)->codecpar;
+    const uint8_t *extra = par->extradata;
+    size_t size = VPI_MIN(p->size, (size_t)CAPTIONS_HEAD);
+    bool boxed = par->extradata_size > 0 && extra[0] == 1, hevc = par->codec_id == AV_CODEC_ID_HEVC;
+    unsigned length = 0;
+
+    if (par->codec_id == AV_CODEC_ID_MPEG2VIDEO) return vpi_captions_mpeg2(p->data, size);
+    if (par->codec_id != AV_CODEC_ID_H264 && !hevc) return false;
+    if (boxed && par->extradata_size > (hevc ? 21 : 4)) length = (extra[hevc ? 21 : 4] & 3u) + 1;
+    return vpi_captions_h26x(p->data, size, length, hevc);
+}
+
 bool vpi_report_count(vpi_demux *d, vpi_stats *stats, const vpi_packet *packet)
 {
     const vpi_track *track = vpi_demux_track(d, packet->stream);
@@ -97,6 +114,7 @@ bool vpi_report_count(vpi_demux *d, vpi_stats *stats, const vpi_packet *packet)
 
     /* What an edit list takes out is not on the timeline. */
     if (packet->discard) return true;
+    if (track->kind == VPI_KIND_VIDEO) p.captions = has_captions(d, packet);
     vpi_packet_skips(vpi_packet_av(packet), &start, &end);
     if (track->kind == VPI_KIND_AUDIO && track->sample_rate) {
         int64_t ticks = track->tb.num * (int64_t)track->sample_rate;
@@ -161,7 +179,17 @@ void vpi_report_track(vpi_track *t, vpi_stats_result *r, bool exact)
 
 /* ---- warnings ---- */
 
-static bool warn_streams(vpi_demux *d, vpi_media *m)
+static bool warn_text(vpi_media *m, const vpi_track *t)
+{
+    if (strncmp(t->codec_name, "eia_", 4) == 0) {
+        return vpi_media_warn(m, "CAPTIONS_DROPPED", VP_TIME_UNKNOWN,
+                              "stream %d: closed captions are not carried over", t->id);
+    }
+    return vpi_media_warn(m, "SUBTITLE_UNSUPPORTED", VP_TIME_UNKNOWN,
+                          "stream %d: subtitles (%s) are not carried over", t->id, t->codec_name);
+}
+
+static bool warn_streams(vpi_demux *d, vpi_media *m, const vpi_stats_result *results)
 {
     bool ok = true;
 
@@ -170,9 +198,10 @@ static bool warn_streams(vpi_demux *d, vpi_media *m)
         const char *why = vpi_demux_dropped(d, (int32_t)i);
 
         if (why) ok = vpi_media_warn(m, "TRACK_DROPPED", VP_TIME_UNKNOWN, "stream %d: %s", t->id, why) && ok;
-        if (t->kind == VPI_KIND_TEXT) {
-            ok = vpi_media_warn(m, "SUBTITLE_UNSUPPORTED", VP_TIME_UNKNOWN,
-                                "stream %d: %s text is not carried over", t->id, t->codec_name) &&
+        if (t->kind == VPI_KIND_TEXT) ok = warn_text(m, t) && ok;
+        if (t->kind == VPI_KIND_VIDEO && results[i].captions) {
+            ok = vpi_media_warn(m, "CAPTIONS_DROPPED", VP_TIME_UNKNOWN,
+                                "stream %d: closed captions in its pictures are not carried over", t->id) &&
                  ok;
         }
         if (t->kind == VPI_KIND_VIDEO && !t->attached_picture && t->interlaced) {
@@ -314,7 +343,7 @@ vp_status vpi_report_finish(vpi_demux *d, vp_media *media, const vpi_limits *lim
                             "the edit list has several parts or another speed") &&
              ok;
     }
-    ok = warn_streams(d, m) && ok;
+    ok = warn_streams(d, m, results) && ok;
     ok = warn_times(m, exact, results) && ok;
     return ok ? VP_OK : vpi_fail_nomem(err);
 }

@@ -425,6 +425,7 @@ bool vpi_stats_add(vpi_stats *s, const vpi_stats_packet *p)
     bool placed;
 
     if (s->r.packets++ == 0) s->r.skip_samples = p->skip_samples;
+    if (p->captions) s->r.captions = true;
     if (!p->has_pts) s->r.missing_pts++;
     time = time_of(s, p, &placed);
     if (placed) look_for_jump(s, p->has_dts && plausible(p->dts), p->dts, time);

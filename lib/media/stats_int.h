@@ -26,6 +26,7 @@ typedef struct vpi_stats_packet {
     int64_t pts, dts, duration;   /* ticks; duration 0 unknown */
     int64_t skip_start, skip_end; /* ticks of it that are not content */
     uint32_t skip_samples;        /* skip_start as the decoder counts it */
+    bool captions;                /* the picture carries some */
 } vpi_stats_packet;
 
 typedef struct vpi_stats_result {
@@ -35,7 +36,7 @@ typedef struct vpi_stats_result {
     int64_t min_delta, max_delta;
     int32_t variable;
     vpi_rational rate;
-    bool reordered;
+    bool reordered, captions;
     uint32_t skip_samples; /* of the first packet */
     uint64_t jumps;
     int64_t jump_at, jump_by; /* the first one: time before it, ticks it went */

@@ -72,8 +72,11 @@ static vp_status read_next(feeder *f, vp_error *err)
     if (st < 0) return st;
     f->ended = st == VP_END;
     if (f->ended) return VP_OK;
-    f->next_point = vpi_plan_point(f->v, vpi_frame_pts(f->next));
-    f->last_point = VPI_MAX(f->last_point, f->next_point);
+    int64_t pts = vpi_frame_pts(f->next), end = pts;
+    f->next_point = vpi_plan_point(f->v, pts);
+    /* a last picture that the file holds for long is not the sign of a cut file */
+    if (!vpi_add_i64(pts, vpi_frame_duration(f->next), &end)) end = pts;
+    f->last_point = VPI_MAX(f->last_point, VPI_MAX(f->next_point, vpi_plan_point(f->v, end) - 1));
     return VP_OK;
 }
 

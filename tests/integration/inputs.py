@@ -9,14 +9,14 @@
 
 A case of GAPS is known not to hold yet: it counts as a gap while it fails, and as a failure once it does not.
 """
-import array
 import json
+import math
 import os
 import re
 import subprocess
 
 import sync
-from titles import (FAST, BIN, Skip, Sound, audios, check, ffmpeg, good, joined, ladder, picture_times, tool, videos)
+from titles import (BIN, FAST, Sound, audios, check, ffmpeg, good, joined, ladder, picture_times, tool, videos)
 
 GROUPS = {}     # name -> [(row, input, expected, function)]
 GAPS = {}       # (row, input) -> what happens instead
@@ -80,6 +80,17 @@ class Title:
         at = picture_times(self.video)
         assert at == sorted(set(at)), "picture times do not rise"
         close(at[0], 0, 0.001, "time of the first picture")
+        return at
+
+    def pictures(self, count, rate=30):
+        """As many as the source has. Where its sound begins before, the first one is held from there: to the grid."""
+        starts = {x["codec_type"]: float(x["start_time"]) for x in entries(self.source, "stream=codec_type,start_time")
+                  if x["codec_type"] in ("audio", "video")}
+        lead = starts["video"] - starts.get("audio", starts["video"])
+        held = math.ceil(round(lead * rate, 3)) if lead > 0.01 else 0
+        at = self.times()
+        equal(len(at), count + held, "pictures")
+        continuous(at, 1.001 / rate)
         return at
 
     def seconds(self):

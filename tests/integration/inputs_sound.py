@@ -29,7 +29,7 @@ def _(t):
 @case("I18", "a film with cover art as first stream", "the film")
 def _(t):
     t.publish(clip("cover_video.mp4"))
-    equal(len(t.times()), 60, "pictures")
+    t.pictures(60)
     tone(t.sound(), 1000, 0.3, 1.7)
     return "60 pictures, the tone"
 
@@ -146,7 +146,7 @@ def _(t):
     p = t.probe(clip("timecode.mov"))
     assert [o.get("codec") for o in p["other"]] in (["tmcd"], ["unknown"]), p["other"]
     t.publish(clip("timecode.mov"))
-    equal(len(t.times()), 60, "pictures")
+    t.pictures(60)
     tone(t.sound(), 1000, 0.3, 1.7)
     return "tmcd under other, 60 pictures and the tone"
 
@@ -156,7 +156,7 @@ def _(t):
     p = t.probe(clip("attachment.mkv"))
     equal([o.get("codec") for o in p["other"]], ["ttf"], "other")
     t.publish(clip("attachment.mkv"))
-    equal(len(t.times()), 60, "pictures")
+    t.pictures(60)
     return "ttf under other, 60 pictures"
 
 
@@ -200,6 +200,6 @@ for _name, _codec, _what in (("mov_text.mp4", "mov_text", "text (mov_text)"), ("
         equal([x["codec"] for x in p["text"]], [codec], "text")
         assert "SUBTITLE_UNSUPPORTED" in names_of(p), names_of(p)
         t.publish(clip(name), warns=["SUBTITLE_UNSUPPORTED"])
-        equal(len(t.times()), 60, "pictures")
+        t.pictures(60)
         tone(t.sound(), 1000, 0.3, 1.7)
         return "%s under text, SUBTITLE_UNSUPPORTED, picture and tone as ever" % codec

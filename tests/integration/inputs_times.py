@@ -55,7 +55,7 @@ def _(t):
     source = clip("r2997.mkv")
     equal(t.probe(source)["video"][0]["frame_rate"], "30000/1001", "frame_rate")
     t.publish(source)
-    equal(len(t.times()), 210, "pictures")
+    t.pictures(210, 30000 / 1001)
     equal(master_rates(t), ["29.970"], "FRAME-RATE")
     return "30000/1001, 210 pictures of 210"
 
@@ -74,9 +74,7 @@ def _(t):
 @case("I03", "every tenth picture has no time", "all pictures are shown, each at its time")
 def _(t):
     t.publish(clip("no_pts.ts"))
-    at = t.times()
-    equal(len(at), 60, "pictures")
-    continuous(at, 0.034)
+    t.pictures(60)
     return "60 pictures at 30 fps"
 
 
@@ -124,10 +122,8 @@ def _(t):
 @case("I06", "33-bit times wrap after 1 s", "one timeline, in sync")
 def _(t):
     t.publish(clip("sync_wrap.ts"))
-    at = t.times()
     close(t.seconds(), 4, 0.1, "length")
-    equal(len(at), 120, "pictures")
-    continuous(at, 0.034)
+    t.pictures(120)
     t.in_sync()
     return "120 pictures in 4 s, beep within 20 ms of its flash"
 
@@ -209,7 +205,7 @@ def _(t):
 @case("I26", "9.8 hours", "constant memory, 64-bit times, progress that moves")
 def _(t):
     source, t.out = clip("long.mp4"), os.path.join(t.folder, "title1")
-    args = ["nice", BIN, "publish", *FAST, "--segment", "300", "--gop", "300", "--ladder",
+    args = ["nice", BIN, "publish", *FAST, "--segment", "60", "--gop", "60", "--ladder",
             ladder(t.folder, ("36p", 36, 20)), "--progress", "json", source, t.out]
     with open(os.path.join(t.folder, "events"), "w") as events:
         run = subprocess.Popen(args, stdout=events, stderr=subprocess.DEVNULL)
