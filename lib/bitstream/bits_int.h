@@ -15,12 +15,8 @@ size_t vpi_nal_unescape_head(const vpi_nal *nal, uint8_t *to, size_t capacity);
 /* Coded bytes that the first `plain` unescaped bytes take, from the first byte of the NAL. */
 size_t vpi_nal_escaped_size(const vpi_nal *nal, size_t plain);
 
-/* bit_depth and colour of an AV1 sequence header OBU found in size bytes of OBUs. */
-typedef struct vpi_av1_colour {
-    bool found, described, full_range, mono, subsampling_x, subsampling_y;
-    uint8_t primaries, transfer, matrix, sample_position;
-} vpi_av1_colour;
-vp_status vpi_av1_colour_parse(const uint8_t *obus, size_t size, vpi_av1_colour *out, vp_error *err);
+/* H.265 7.3.3, general part: 12 bytes. */
+void vpi_hevc_read_ptl(vpi_bits *b, vpi_hevc_ptl *out);
 
 #define VPI_CORRUPT(err, ...) vpi_fail((err), VP_E_DATA, "INPUT_CORRUPT", __VA_ARGS__)
 

@@ -147,17 +147,118 @@ bool vpi_adts_write(const vpi_asc *asc, size_t payload, uint8_t out[7]);
 vp_status vpi_adts_parse(const void *data, size_t size, vpi_asc *out, size_t *header, size_t *frame,
                          vp_error *err);
 
-/* ---- HEVC, AV1, VP9, AC-3, Opus: what a codec string needs ---- */
+/* ---- HEVC (ITU-T H.265; ISO/IEC 14496-15 8) ---- */
 
-typedef struct vpi_hevc_ptl { /* profile_tier_level, from hvcC or SPS */
+enum { /* NAL unit types, table 7-1 */
+    VPI_HEVC_RADL_N = 6,
+    VPI_HEVC_RASL_R = 9,
+    VPI_HEVC_BLA_W_LP = 16,
+    VPI_HEVC_IDR_W_RADL = 19,
+    VPI_HEVC_IDR_N_LP = 20,
+    VPI_HEVC_CRA = 21,
+    VPI_HEVC_VCL_LAST = 31,
+    VPI_HEVC_VPS = 32,
+    VPI_HEVC_SPS = 33,
+    VPI_HEVC_PPS = 34,
+    VPI_HEVC_AUD = 35,
+    VPI_HEVC_EOS = 36,
+    VPI_HEVC_EOB = 37,
+    VPI_HEVC_FILLER = 38
+};
+static inline unsigned vpi_hevc_type(const vpi_nal *nal)
+{
+    return nal->size ? nal->data[0] >> 1 & 63u : 63;
+}
+
+typedef struct vpi_hevc_ptl { /* profile_tier_level and what else is told, from hvcC or SPS */
     uint8_t profile_space, tier, profile_idc, level_idc, constraints[6];
     uint32_t compatibility;
     uint8_t chroma_format_idc, bit_depth;
     uint32_t width, height;
+    /* Of an SPS; 0 where it ends before them. */
+    uint8_t bit_depth_chroma, sub_layers;
+    bool nested, has_colour, full_range;
+    uint8_t primaries, transfer, matrix; /* with has_colour; ISO/IEC 23091-2 numbers */
+    uint32_t sar_num, sar_den;           /* 0/0: not given */
+    uint32_t reorder;                    /* pictures, of the highest sub-layer */
 } vpi_hevc_ptl;
 vp_status vpi_hvcc_parse(const void *data, size_t size, vpi_hevc_ptl *out, uint8_t *length_size,
                          vp_error *err);
 vp_status vpi_hevc_sps_parse(const vpi_nal *nal, vpi_hevc_ptl *out, vp_error *err);
+
+/* The NAL units of all arrays of an HEVCDecoderConfigurationRecord (8.3.3.1). Views into the record. */
+#define VPI_HVCC_MAX_SETS 64
+typedef struct vpi_hvcc {
+    uint8_t length_size; /* 1, 2 or 4 */
+    size_t count;
+    vpi_nal sets[VPI_HVCC_MAX_SETS];
+} vpi_hvcc;
+vp_status vpi_hvcc_sets(const void *data, size_t size, vpi_hvcc *out, vp_error *err);
+/* From parameter sets in any order; length_size 4, complete arrays. VP_AGAIN unless there is one of each kind. */
+vp_status vpi_hvcc_write(const vpi_nal *sets, size_t count, struct vpi_buf *out, vp_error *err);
+/* Marks the arrays of parameter sets as complete, as 'hvc1' demands (8.4.1). The record is one that parses. */
+void vpi_hvcc_complete(uint8_t *data, size_t size);
+
+/* ---- AV1 (AV1 bitstream 5; AV1 codec ISO media file format binding) ---- */
+
+enum { VPI_OBU_SEQUENCE = 1, VPI_OBU_DELIMITER = 2, VPI_OBU_HEADER = 3, VPI_OBU_FRAME = 6, VPI_OBU_PADDING = 15 };
+typedef struct vpi_obu {
+    unsigned type;
+    const uint8_t *data; /* header included */
+    size_t size;
+    const uint8_t *payload;
+    size_t payload_size;
+} vpi_obu;
+/* Next OBU at *at. VP_END at the end; DATA where one reaches past it. */
+vp_status vpi_obu_next(const uint8_t *data, size_t size, size_t *at, vpi_obu *out, vp_error *err);
+
+/* What a sequence header tells. */
+typedef struct vpi_av1_colour {
+    bool found, described, full_range, mono, subsampling_x, subsampling_y;
+    uint8_t primaries, transfer, matrix, sample_position;
+    uint8_t profile, level, tier; /* of operating point 0 */
+    bool high_depth, twelve;
+    uint32_t width, height; /* largest frame */
+} vpi_av1_colour;
+/* The first sequence header in size bytes of OBUs; found is false where there is none. */
+vp_status vpi_av1_colour_parse(const uint8_t *obus, size_t size, vpi_av1_colour *out, vp_error *err);
+/* av1C with the sequence header that is found in the OBUs of a sample; VP_AGAIN where there is none. */
+vp_status vpi_av1c_write(const uint8_t *obus, size_t size, struct vpi_buf *out, vp_error *err);
+/*
+ * Is a temporal unit a sync sample (binding 2.5): a shown key frame first, with its sequence header? The first
+ * few hundred bytes are enough.
+ */
+bool vpi_av1_sync(const uint8_t *data, size_t size);
+
+/* ---- VP9 (VP9 bitstream 6.2; VP codec ISO media file format binding) ---- */
+
+typedef struct vpi_vp9 { /* uncompressed header of the first frame of a packet */
+    uint8_t profile;
+    bool key, show, show_existing;
+    /* key frames only */
+    uint8_t bit_depth, colour_space;
+    bool full_range, subsampling_x, subsampling_y;
+    uint32_t width, height;
+} vpi_vp9;
+vp_status vpi_vp9_parse(const uint8_t *data, size_t size, vpi_vp9 *out, vp_error *err);
+/* Smallest level (10..62) for a picture size and rate (annex A); 0/x: the rate is not known. */
+unsigned vpi_vp9_level(uint64_t pixels, vpi_rational frame_rate);
+
+/* ---- Opus and FLAC ---- */
+
+typedef struct vpi_sound { /* what a decoder configuration tells of the sound */
+    uint32_t sample_rate, channels;
+    uint32_t frame_samples; /* of a frame; the usual ones where it may vary; 0: not told */
+    uint32_t pre_skip;      /* Opus: samples at 48 kHz */
+    uint8_t family;         /* Opus: channel mapping */
+} vpi_sound;
+/* Payload of dOps (Encapsulation of Opus in ISOBMFF 4.3.2). */
+vp_status vpi_dops_parse(const void *data, size_t size, vpi_sound *out, vp_error *err);
+/* Payload of dfLa behind version and flags (Encapsulation of FLAC in ISOBMFF 3.3.2). */
+vp_status vpi_dfla_parse(const void *data, size_t size, vpi_sound *out, vp_error *err);
+/* Samples at 48 kHz of an Opus packet (RFC 6716 3.1), of a FLAC frame (RFC 9639 9.1); 0: damaged. */
+uint32_t vpi_opus_samples(const uint8_t *data, size_t size);
+uint32_t vpi_flac_samples(const uint8_t *data, size_t size);
 
 /* ---- codec strings (RFC 6381, ISO/IEC 14496-15 annex E, AV1 ISOBMFF 5) ---- */
 
@@ -178,8 +279,17 @@ typedef struct vpi_ac3 {
     bool eac3;
     uint32_t sample_rate, frame_bytes, samples, bit_rate;
     uint8_t bsid, bsmod, acmod, lfe, fscod, bit_rate_code, channels;
+    uint8_t stream_type, substream; /* E-AC-3: type 1 is dependent */
+    uint16_t channel_map;           /* of a dependent substream; 0: not given */
 } vpi_ac3;
 vp_status vpi_ac3_parse(const void *data, size_t size, vpi_ac3 *out, vp_error *err);
+/* Samples of the whole frames of substream 0 in data: what a sample of 'ac-3' or 'ec-3' lasts. 0: damaged. */
+uint32_t vpi_ac3_samples(const uint8_t *data, size_t size);
+/* Payload of dac3, dec3 (annex F) from the frames of one sample. */
+vp_status vpi_dac3_write(const uint8_t *data, size_t size, struct vpi_buf *out, vp_error *err);
+vp_status vpi_dec3_write(const uint8_t *data, size_t size, struct vpi_buf *out, vp_error *err);
+vp_status vpi_dac3_parse(const void *data, size_t size, vpi_sound *out, vp_error *err);
+vp_status vpi_dec3_parse(const void *data, size_t size, vpi_sound *out, vp_error *err);
 
 /*
  * Closed captions (CEA-608, CEA-708) in one coded picture, before its first slice; null pairs do not count.

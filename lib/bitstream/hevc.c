@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* profile_tier_level of HEVC, from hvcC (ISO/IEC 14496-15 8.3.3.1) or an SPS (ITU-T H.265 7.3.2.2). */
+/* Profile, size and colour of HEVC from an SPS (ITU-T H.265 7.3.2.2, annex E). */
 #include "bitstream/bits_int.h"
 
-enum { HEVC_SPS = 33 };
-
 #define MAX_SIDE 65536u
-#define MAX_ARRAYS 64u
-#define MAX_NALS 256u /* parameter sets of all arrays together */
+#define MAX_SETS 64u     /* short-term reference picture sets (7.4.3.2.1) */
+#define MAX_PICTURES 16u /* in one of them */
+#define MAX_LONG_TERM 32u
 
-static void read_ptl(vpi_bits *b, vpi_hevc_ptl *out)
+void vpi_hevc_read_ptl(vpi_bits *b, vpi_hevc_ptl *out)
 {
     out->profile_space = (uint8_t)vpi_bits_read(b, 2);
     out->tier = (uint8_t)vpi_bits_read(b, 1);
@@ -34,21 +33,120 @@ static void skip_sub_layers(vpi_bits *b, unsigned count)
     }
 }
 
+/* 7.3.4 */
+static void skip_scaling_lists(vpi_bits *b)
+{
+    for (unsigned size = 0; size < 4; size++) {
+        for (unsigned matrix = 0; matrix < 6; matrix += size == 3 ? 3 : 1) {
+            if (!vpi_bits_read(b, 1)) {
+                vpi_bits_ue(b);
+                continue;
+            }
+            unsigned count = VPI_MIN(64u, 1u << (4 + (size << 1)));
+            if (size > 1) vpi_bits_se(b);
+            for (unsigned i = 0; i < count; i++) vpi_bits_se(b);
+        }
+    }
+}
+
+/* 7.3.7; pictures: of the set before, then of this one. */
+static void skip_reference_set(vpi_bits *b, bool first, unsigned *pictures)
+{
+    unsigned count = 0;
+    if (!first && vpi_bits_read(b, 1)) {
+        vpi_bits_skip(b, 1);
+        vpi_bits_ue(b);
+        for (unsigned i = 0; i <= *pictures; i++) count += vpi_bits_read(b, 1) || vpi_bits_read(b, 1);
+    } else {
+        uint32_t negative = vpi_bits_ue(b), positive = vpi_bits_ue(b);
+        if (negative > MAX_PICTURES || positive > MAX_PICTURES) b->failed = true;
+        for (; count < negative + positive && !b->failed; count++) {
+            vpi_bits_ue(b);
+            vpi_bits_skip(b, 1);
+        }
+    }
+    if (count > MAX_PICTURES) b->failed = true;
+    *pictures = count;
+}
+
+/* From log2_max_pic_order_cnt_lsb to the reference sets, the last things before vui_parameters. */
+static void skip_coding_tools(vpi_bits *b, unsigned sub_layers, vpi_hevc_ptl *out)
+{
+    unsigned poc_bits = vpi_bits_ue(b) + 4, pictures = 0;
+    if (poc_bits > 16) b->failed = true;
+    for (unsigned i = vpi_bits_read(b, 1) ? 0 : sub_layers; i <= sub_layers && !b->failed; i++) {
+        vpi_bits_ue(b);
+        out->reorder = vpi_bits_ue(b);
+        vpi_bits_ue(b);
+    }
+    for (unsigned i = 0; i < 6; i++) vpi_bits_ue(b);
+    if (vpi_bits_read(b, 1) && vpi_bits_read(b, 1)) skip_scaling_lists(b);
+    vpi_bits_skip(b, 2);
+    if (vpi_bits_read(b, 1)) { /* PCM */
+        vpi_bits_skip(b, 8);
+        vpi_bits_ue(b);
+        vpi_bits_ue(b);
+        vpi_bits_skip(b, 1);
+    }
+    uint32_t sets = vpi_bits_ue(b);
+    if (sets > MAX_SETS) b->failed = true;
+    for (uint32_t i = 0; i < sets && !b->failed; i++) skip_reference_set(b, i == 0, &pictures);
+    if (vpi_bits_read(b, 1)) {
+        uint32_t count = vpi_bits_ue(b);
+        if (count > MAX_LONG_TERM) b->failed = true;
+        if (!b->failed) vpi_bits_skip(b, (size_t)count * (poc_bits + 1));
+    }
+    vpi_bits_skip(b, 2);
+}
+
+/* E.2.1, as far as the colours. */
+static void read_vui(vpi_bits *b, vpi_hevc_ptl *out)
+{
+    static const uint8_t shapes[17][2] = { { 0, 0 },   { 1, 1 },   { 12, 11 }, { 10, 11 }, { 16, 11 }, { 40, 33 },
+                                           { 24, 11 }, { 20, 11 }, { 32, 11 }, { 80, 33 }, { 18, 11 }, { 15, 11 },
+                                           { 64, 33 }, { 160, 99 }, { 4, 3 },  { 3, 2 },   { 2, 1 } };
+    if (vpi_bits_read(b, 1)) {
+        uint32_t shape = vpi_bits_read(b, 8);
+        bool given = shape == 255;
+        out->sar_num = given ? vpi_bits_read(b, 16) : shape < VPI_COUNT(shapes) ? shapes[shape][0] : 0;
+        out->sar_den = given ? vpi_bits_read(b, 16) : shape < VPI_COUNT(shapes) ? shapes[shape][1] : 0;
+    }
+    if (vpi_bits_read(b, 1)) vpi_bits_skip(b, 1);
+    if (!vpi_bits_read(b, 1)) return;
+    vpi_bits_skip(b, 3);
+    out->full_range = vpi_bits_read(b, 1);
+    out->has_colour = vpi_bits_read(b, 1);
+    if (!out->has_colour) return;
+    out->primaries = (uint8_t)vpi_bits_read(b, 8);
+    out->transfer = (uint8_t)vpi_bits_read(b, 8);
+    out->matrix = (uint8_t)vpi_bits_read(b, 8);
+}
+
+/* What stands behind the bit depths. Where it is damaged the rest of the SPS still holds. */
+static void read_rest(vpi_bits *b, unsigned sub_layers, vpi_hevc_ptl *out)
+{
+    vpi_hevc_ptl full = *out;
+    skip_coding_tools(b, sub_layers, &full);
+    if (vpi_bits_read(b, 1)) read_vui(b, &full);
+    if (!b->failed) *out = full;
+}
+
 vp_status vpi_hevc_sps_parse(const vpi_nal *nal, vpi_hevc_ptl *out, vp_error *err)
 {
     uint8_t plain[VPI_NAL_HEADER_MAX];
     vpi_bits b;
     memset(out, 0, sizeof(*out));
     /* Another layer than the base has another syntax (annex F). */
-    if (nal->size < 4 || nal->data[0] & 0x81 || nal->data[0] >> 1 != HEVC_SPS || nal->data[1] >> 3 != 0) {
+    if (nal->size < 4 || nal->data[0] & 0x81 || nal->data[0] >> 1 != VPI_HEVC_SPS || nal->data[1] >> 3 != 0) {
         return VPI_CORRUPT(err, "not an HEVC SPS of the base layer");
     }
     vpi_bits_init(&b, plain, vpi_nal_unescape_head(nal, plain, sizeof(plain)));
     vpi_bits_skip(&b, 16 + 4);
     uint32_t sub_layers = vpi_bits_read(&b, 3);
     if (sub_layers > 6) return VPI_CORRUPT(err, "HEVC SPS: %u sub-layers", sub_layers + 1);
-    vpi_bits_skip(&b, 1);
-    read_ptl(&b, out);
+    out->sub_layers = (uint8_t)(sub_layers + 1);
+    out->nested = vpi_bits_read(&b, 1);
+    vpi_hevc_read_ptl(&b, out);
     skip_sub_layers(&b, sub_layers);
     uint32_t id = vpi_bits_ue(&b), chroma = vpi_bits_ue(&b);
     if (id > 15 || chroma > 3) return VPI_CORRUPT(err, "HEVC SPS: id %u, chroma format %u", id, chroma);
@@ -73,56 +171,9 @@ vp_status vpi_hevc_sps_parse(const vpi_nal *nal, vpi_hevc_ptl *out, vp_error *er
     if (b.failed) return VPI_CORRUPT(err, "HEVC SPS: truncated or out of range");
     if (depth > 8 || chroma_depth > 8) return VPI_CORRUPT(err, "HEVC SPS: bit depth over 16");
     out->bit_depth = (uint8_t)(8 + depth);
+    out->bit_depth_chroma = (uint8_t)(8 + chroma_depth);
     out->width = width;
     out->height = height;
+    read_rest(&b, sub_layers, out);
     return VP_OK;
-}
-
-/* Takes the picture size from the first SPS in the arrays; none is no error. */
-static vp_status read_arrays(const uint8_t *p, size_t size, vpi_hevc_ptl *out, vp_error *err)
-{
-    size_t at = 23, total = 0;
-    unsigned arrays = p[22];
-    bool found = false;
-    if (arrays > MAX_ARRAYS) return VPI_CORRUPT(err, "hvcC: %u arrays", arrays);
-    for (unsigned a = 0; a < arrays; a++) {
-        if (size - at < 3) return VPI_CORRUPT(err, "hvcC: truncated");
-        unsigned type = p[at] & 63u, count = (unsigned)p[at + 1] << 8 | p[at + 2];
-        at += 3;
-        total += count;
-        if (total > MAX_NALS) return VPI_CORRUPT(err, "hvcC: %zu parameter sets", total);
-        for (unsigned i = 0; i < count; i++) {
-            if (size - at < 2) return VPI_CORRUPT(err, "hvcC: truncated");
-            size_t length = (size_t)p[at] << 8 | p[at + 1];
-            at += 2;
-            if (length > size - at) return VPI_CORRUPT(err, "hvcC: parameter set of %zu bytes", length);
-            if (type == HEVC_SPS && !found) {
-                vpi_nal nal = { p + at, length };
-                vpi_hevc_ptl sps;
-                VPI_TRY(vpi_hevc_sps_parse(&nal, &sps, err));
-                out->width = sps.width;
-                out->height = sps.height;
-                found = true;
-            }
-            at += length;
-        }
-    }
-    return VP_OK;
-}
-
-vp_status vpi_hvcc_parse(const void *data, size_t size, vpi_hevc_ptl *out, uint8_t *length_size,
-                         vp_error *err)
-{
-    const uint8_t *p = data;
-    vpi_bits b;
-    memset(out, 0, sizeof(*out));
-    *length_size = 0;
-    if (size < 23 || p[0] != 1) return VPI_CORRUPT(err, "hvcC: too short or not version 1");
-    vpi_bits_init(&b, p + 1, 12);
-    read_ptl(&b, out);
-    out->chroma_format_idc = p[16] & 3;
-    out->bit_depth = (uint8_t)(8 + (p[17] & 7));
-    *length_size = (uint8_t)((p[21] & 3) + 1);
-    if (*length_size == 3) return VPI_CORRUPT(err, "hvcC: lengths of 3 bytes");
-    return read_arrays(p, size, out, err);
 }

@@ -582,14 +582,11 @@ vp_status vpi_demux_read(vpi_demux *d, vpi_packet *packet, vp_error *err)
             st = read_packet(d, &p, err);
             if (st != VP_OK) return st;
         }
-    } while (!p);
-    if (d->mp4[p->stream_index].active) {
+        if (!p || !d->mp4[p->stream_index].active) continue;
         st = vpi_mp4_convert(&d->mp4[p->stream_index], &d->tracks[p->stream_index], p, err);
-        if (st < 0) {
-            av_packet_free(&p);
-            return st;
-        }
-    }
+        if (st != VP_OK) av_packet_free(&p);
+        if (st < 0) return st;
+    } while (!p);
     packet->shift = repair(d, p);
     give(p, packet);
     return VP_OK;
@@ -749,7 +746,7 @@ vp_status vpi_demux_config(vpi_demux *d, int32_t stream, const uint8_t **data, s
     m = &d->mp4[stream];
     st = vpi_mp4_config(m, t, d->ic->streams[stream], err);
     for (size_t i = d->queue_at; st == VP_AGAIN && i < d->queue_count; i++) {
-        if (d->queue[i]->stream_index == stream) st = vpi_mp4_config_packet(m, t, d->queue[i], err);
+        if (d->queue[i]->stream_index == stream) st = vpi_mp4_config_packet(m, t, d->ic->streams[stream], d->queue[i], err);
     }
     for (unsigned n = 0; st == VP_AGAIN; n++) {
         if (n >= QUEUE_MAX) {
@@ -762,7 +759,8 @@ vp_status vpi_demux_config(vpi_demux *d, int32_t stream, const uint8_t **data, s
                             stream);
         }
         if (st < 0) return st;
-        st = p->stream_index == stream ? vpi_mp4_config_packet(m, t, p, err) : VP_AGAIN;
+        st = VP_AGAIN;
+        if (p->stream_index == stream) st = vpi_mp4_config_packet(m, t, d->ic->streams[stream], p, err);
         VPI_TRY(queue_packet(d, p, err));
     }
     if (st < 0) return st;
@@ -777,6 +775,6 @@ vp_status vpi_demux_as_mp4(vpi_demux *d, int32_t stream, vp_error *err)
     size_t size;
 
     VPI_TRY(vpi_demux_config(d, stream, &data, &size, err));
-    d->mp4[stream].active = d->mp4[stream].annexb || d->mp4[stream].adts;
+    d->mp4[stream].active = vpi_mp4_converts(&d->mp4[stream], d->tracks[stream].codec);
     return VP_OK;
 }

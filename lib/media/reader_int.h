@@ -81,7 +81,7 @@ void vpi_track_declared_rates(const AVStream *stream, vpi_rational rates[3]);
 /* Adds the avcC of the parameter sets in Annex B data. VP_AGAIN where there is no SPS or no PPS. */
 vp_status vpi_track_avcc(const uint8_t *data, size_t size, vpi_buf *out, vp_error *err);
 /* Payload of vpcC after version and flags. */
-void vpi_track_vpcc(const vpi_track *track, const AVCodecParameters *par, uint8_t out[8]);
+void vpi_track_vpcc(const vpi_track *track, const AVStream *stream, uint8_t out[8]);
 bool vpi_track_encrypted(const AVStream *stream);
 void vpi_track_dispose(vpi_track *track); /* what a track owns */
 
@@ -108,18 +108,25 @@ const char *vpi_demux_dropped(const vpi_demux *demux, int32_t stream);
 
 typedef struct vpi_mp4 {
     bool active, checked;
-    bool annexb, adts; /* what the packets are */
-    uint8_t *config;   /* decoder configuration */
+    bool adts;          /* what the packets are */
+    uint8_t nal_length; /* of NAL units in the packets; 0: Annex B */
+    uint8_t *config;    /* decoder configuration */
     size_t config_size;
-    uint8_t length_size; /* of NALs in the packets */
+    struct AVBSFContext *bsf; /* VP9: joins hidden frames */
+    vpi_buf pending;          /* E-AC-3: frames of the next sample */
+    int64_t pending_pts;
+    uint32_t pending_samples;
 } vpi_mp4;
 void vpi_mp4_dispose(vpi_mp4 *m);
 /* From extradata alone. VP_AGAIN: a packet is needed. */
 vp_status vpi_mp4_config(vpi_mp4 *m, const vpi_track *track, const AVStream *stream, vp_error *err);
 /* The same from a packet of the stream; VP_AGAIN: not this one. */
-vp_status vpi_mp4_config_packet(vpi_mp4 *m, const vpi_track *track, const AVPacket *packet, vp_error *err);
-/* Changes the packet's data in place of the packet's own buffer. */
-vp_status vpi_mp4_convert(const vpi_mp4 *m, const vpi_track *track, AVPacket *packet, vp_error *err);
+vp_status vpi_mp4_config_packet(vpi_mp4 *m, const vpi_track *track, const AVStream *stream,
+                                const AVPacket *packet, vp_error *err);
+/* Do packets of the stream go through vpi_mp4_convert? */
+bool vpi_mp4_converts(const vpi_mp4 *m, vpi_codec codec);
+/* Changes the packet's data in place of the packet's own buffer. VP_AGAIN: it is part of a later sample. */
+vp_status vpi_mp4_convert(vpi_mp4 *m, const vpi_track *track, AVPacket *packet, vp_error *err);
 
 /* ---- probe.c: what probe and scan share ---- */
 

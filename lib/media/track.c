@@ -153,31 +153,16 @@ static void h264_string(vpi_track *t, const AVCodecParameters *par)
     vpi_buf_dispose(&b);
 }
 
-/* VP9 bitstream specification, annex A: smallest level by picture size; the sample rate is not known here. */
-static unsigned vp9_level(uint64_t pixels)
+void vpi_track_vpcc(const vpi_track *t, const AVStream *stream, uint8_t out[8])
 {
-    static const struct {
-        uint64_t pixels;
-        unsigned level;
-    } table[] = {
-        { 36864, 10 },  { 73728, 11 },   { 122880, 20 },  { 245760, 21 },   { 552960, 30 },
-        { 983040, 31 }, { 2228224, 40 }, { 8912896, 50 }, { 35651584, 60 },
-    };
-
-    for (size_t i = 0; i < VPI_COUNT(table); i++) {
-        if (pixels <= table[i].pixels) return table[i].level;
-    }
-    return 62;
-}
-
-void vpi_track_vpcc(const vpi_track *t, const AVCodecParameters *par, uint8_t out[8])
-{
+    const AVCodecParameters *par = stream->codecpar;
+    vpi_rational rate = { stream->avg_frame_rate.num, stream->avg_frame_rate.den };
     unsigned chroma = strcmp(t->chroma, "4:2:2") == 0 ? 2 : strcmp(t->chroma, "4:4:4") == 0 ? 3 : 1;
 
     memset(out, 0, 8);
     out[0] = (uint8_t)(par->profile >= 0 && par->profile <= 3 ? par->profile : 0);
     out[1] = (uint8_t)(par->level > 0 && par->level < 100 ? (unsigned)par->level
-                                                          : vp9_level((uint64_t)t->width * t->height));
+                                                          : vpi_vp9_level((uint64_t)t->width * t->height, rate));
     out[2] = (uint8_t)((t->bit_depth ? t->bit_depth : 8) << 4 | chroma << 1 | (t->full_range == 1));
     out[3] = t->cicp_primaries;
     out[4] = t->cicp_transfer;
@@ -195,8 +180,9 @@ static void aac_string(vpi_track *t, const AVCodecParameters *par)
     snprintf(t->codecs, sizeof(t->codecs), "mp4a.40.%d", type);
 }
 
-static void fill_codec_string(vpi_track *t, const AVCodecParameters *par)
+static void fill_codec_string(vpi_track *t, const AVStream *stream)
 {
+    const AVCodecParameters *par = stream->codecpar;
     const uint8_t *extra = par->extradata;
     size_t size = par->extradata_size > 0 ? (size_t)par->extradata_size : 0;
     uint8_t vpcc[8];
@@ -213,7 +199,7 @@ static void fill_codec_string(vpi_track *t, const AVCodecParameters *par)
         if (size) vpi_codecs_av1(extra, size, t->codecs, NULL);
         break;
     case VPI_CODEC_VP9:
-        vpi_track_vpcc(t, par, vpcc);
+        vpi_track_vpcc(t, stream, vpcc);
         vpi_codecs_vp9(vpcc, sizeof(vpcc), t->codecs, NULL);
         break;
     case VPI_CODEC_AAC:
@@ -345,7 +331,7 @@ void vpi_track_fill(vpi_track *track, const AVStream *stream, const AVFormatCont
     fill_times(track, stream, format);
     if (track->kind == VPI_KIND_VIDEO) fill_video(track, stream);
     if (track->kind == VPI_KIND_AUDIO) fill_audio(track, par);
-    if (track->kind == VPI_KIND_VIDEO || track->kind == VPI_KIND_AUDIO) fill_codec_string(track, par);
+    if (track->kind == VPI_KIND_VIDEO || track->kind == VPI_KIND_AUDIO) fill_codec_string(track, stream);
 }
 
 void vpi_packet_skips(const AVPacket *packet, uint32_t *start, uint32_t *end)
