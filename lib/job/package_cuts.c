@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "package_int.h"
 
-/* Segment borders: IDR pictures that all renditions have at the same time. */
+/* Segment borders: IDR pictures, or what other codecs have in their place, that all renditions have at the same time. */
 
 /* Times in different containers are equal within their coarser tick. */
 #define TAIL_MERGED_US 500000
@@ -109,12 +109,14 @@ static vp_status give_cuts(vpi_ready *pk, const cut_list *cuts, vp_error *err)
     return VP_OK;
 }
 
-/* Looks at the sample at each cut: is it an IDR picture? */
+/* Looks at the sample at each cut: can decoding begin there? */
 static vp_status check_cuts(vpi_ready *pk, const vpi_ready_video *v, bool *right, vp_error *err)
 {
     const vpi_ready_input *in = &pk->inputs[v->input];
     vpi_movie_cursor *cursor = NULL;
     size_t found = 0;
+    vpi_point point = VPI_POINT_NONE;
+    bool sets;
     vp_status st = vpi_movie_cursor_new(&in->file, &in->movie.tracks[v->stream], &cursor, err);
     *right = true;
     while (st >= 0 && *right && found < pk->segments) {
@@ -122,7 +124,8 @@ static vp_status check_cuts(vpi_ready *pk, const vpi_ready_video *v, bool *right
         st = vpi_movie_next(cursor, &s, err);
         if (st != VP_OK) break;
         if (!s.sync || s.pts != v->cuts[found] + v->first) continue;
-        st = vpi_ready_idr_at(in, &s, right, err);
+        st = vpi_ready_point_at(in, v->setup.codec, &s, &point, &sets, err);
+        *right = point != VPI_POINT_NONE;
         found++;
     }
     vpi_movie_cursor_free(cursor);

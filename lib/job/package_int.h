@@ -22,7 +22,7 @@ typedef struct vpi_ready_video {
     int64_t min_gap;  /* least distance of two pictures */
     uint32_t reorder; /* pictures by which decoding is ahead of showing */
     vpi_rational fps;
-    int64_t *keys; /* IDR pictures, rising */
+    int64_t *keys; /* pictures at which a segment may begin, rising: no later one is shown before them */
     size_t key_count, key_cap;
     bool exact;    /* each key was looked at; else they are what the file's table says */
     int64_t *cuts; /* segment starts; one more at the end: end */
@@ -34,14 +34,15 @@ typedef struct vpi_ready_video {
 typedef struct vpi_ready_audio {
     size_t input;
     int32_t stream;
-    char name[64], label[96], codecs[64];
+    char name[64], base[48], label[96], codecs[64];
     vpi_rational tb;
     int64_t start;  /* of the track by its container, 0 where files begin at zero; ticks of tb */
     int64_t origin; /* title time 0 on the file timeline, ticks of tb */
     uint8_t silence[VPI_AAC_SILENCE_MAX];
-    size_t silence_size; /* 0: none can be made for this layout */
+    size_t silence_size; /* 0: none can be made for this codec or layout; else it lasts frame_samples */
     bool is_default;
-    uint32_t frame_samples;
+    uint32_t frame_samples; /* of the usual frame; Opus and FLAC may vary */
+    uint32_t pre_skip;      /* Opus: samples of priming that the container's times say are before 0 */
     vpi_track_setup setup;
     vpi_buf config;
     vpi_ptrack cmaf, packed;
@@ -66,6 +67,11 @@ typedef struct vpi_ready {
 
 /* package_scan.c: opens every input, fills video and audio. */
 vp_status vpi_ready_scan(vpi_ready *pk, vp_error *err);
+/* package_audio.c: leaves tracks out so that every audio group has one codec and the same members (P16). */
+void vpi_ready_settle_audio(vpi_ready *pk);
+/* "stereo", "surround-6", "ac-3" ... */
+void vpi_ready_group(const vpi_ready_audio *a, char group[24]);
+void vpi_ready_warn_dropped(vpi_ready *pk, size_t input, int32_t stream, const char *codec, const char *why);
 /* Zeroed after it. */
 void vpi_ready_video_dispose(vpi_ready_video *v);
 void vpi_ready_audio_dispose(vpi_ready_audio *a);
@@ -78,6 +84,8 @@ vp_status vpi_ready_write_video(vpi_ready *pk, vpi_ready_video *v, vp_error *err
 vp_status vpi_ready_write_audio(vpi_ready *pk, vpi_ready_audio *a, vp_error *err);
 /* Counts written bytes. */
 void vpi_ready_progress(vpi_ready *pk, uint64_t bytes);
+/* Is a picture at this time, ticks from the first, one of the keys? */
+bool vpi_ready_is_key(const vpi_ready_video *v, int64_t at);
 int64_t vpi_ready_us(const vpi_ready_video *v, int64_t ticks);
 bool vpi_ready_key(const vpi_ready *pk, const char *kind, const char *name, const char *file, char key[1024]);
 

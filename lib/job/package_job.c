@@ -111,10 +111,7 @@ static vp_status audio_track(vpi_ready *pk, vpi_ready_audio *a, int32_t containe
                              vp_error *err)
 {
     char group[24];
-    if (a->setup.channels <= 2)
-        vpi_strlcpy(group, a->setup.channels == 2 ? "stereo" : "mono", sizeof(group));
-    else
-        snprintf(group, sizeof(group), "surround-%u", a->setup.channels);
+    vpi_ready_group(a, group);
     t->kind = VP_TRACK_AUDIO;
     t->container = container;
     t->is_default = a->is_default;

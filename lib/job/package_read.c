@@ -10,6 +10,7 @@
 #define RUN 256u                      /* samples of one read */
 #define SAMPLE_MAX (128u << 20)       /* bytes; more than any picture takes */
 #define NALS_MAX 256u                 /* units that are looked at for the first slice of a picture */
+#define HEAD_BYTES 512u               /* of a sample that are looked at where it has no NAL units */
 
 struct vpi_ready_block {
     vpi_ready_block *next; /* spare */
@@ -41,6 +42,33 @@ static vp_status read_file(void *user, uint64_t offset, void *data, size_t size,
     return vpi_fail(err, VP_E_CONFLICT, "SOURCE_CHANGED", "%s is shorter than it was", in->name);
 }
 
+typedef struct entry_codec {
+    uint32_t entry;
+    vpi_kind kind;
+    vpi_codec codec;
+    const char *name;
+} entry_codec;
+
+/* 'hev1' is not here: parameter sets within its samples have to be looked at. */
+static const entry_codec *find_entry(uint32_t entry)
+{
+    static const entry_codec entries[] = {
+        { VPI_FOURCC('a', 'v', 'c', '1'), VPI_KIND_VIDEO, VPI_CODEC_H264, "h264" },
+        { VPI_FOURCC('h', 'v', 'c', '1'), VPI_KIND_VIDEO, VPI_CODEC_HEVC, "hevc" },
+        { VPI_FOURCC('a', 'v', '0', '1'), VPI_KIND_VIDEO, VPI_CODEC_AV1, "av1" },
+        { VPI_FOURCC('v', 'p', '0', '9'), VPI_KIND_VIDEO, VPI_CODEC_VP9, "vp9" },
+        { VPI_FOURCC('m', 'p', '4', 'a'), VPI_KIND_AUDIO, VPI_CODEC_AAC, "aac" },
+        { VPI_FOURCC('a', 'c', '-', '3'), VPI_KIND_AUDIO, VPI_CODEC_AC3, "ac3" },
+        { VPI_FOURCC('e', 'c', '-', '3'), VPI_KIND_AUDIO, VPI_CODEC_EAC3, "eac3" },
+        { VPI_FOURCC('O', 'p', 'u', 's'), VPI_KIND_AUDIO, VPI_CODEC_OPUS, "opus" },
+        { VPI_FOURCC('f', 'L', 'a', 'C'), VPI_KIND_AUDIO, VPI_CODEC_FLAC, "flac" },
+    };
+    for (size_t i = 0; i < VPI_COUNT(entries); i++) {
+        if (entries[i].entry == entry) return &entries[i];
+    }
+    return NULL;
+}
+
 /* Tracks that the tables and sample entries say all of; the other reader knows more formats, and more refusals. */
 static bool plain(const vpi_movie *m)
 {
@@ -54,8 +82,8 @@ static bool plain(const vpi_movie *m)
         videos += video;
         audios += audio;
         if (t->descriptions != 1 || !t->samples || !t->info.codec_config) return false;
-        if (video && t->info.sample_entry != VPI_FOURCC('a', 'v', 'c', '1')) return false;
-        if (audio && t->info.sample_entry != VPI_FOURCC('m', 'p', '4', 'a')) return false;
+        const entry_codec *entry = find_entry(t->info.sample_entry);
+        if (!entry || entry->kind != (video ? VPI_KIND_VIDEO : VPI_KIND_AUDIO)) return false;
     }
     return videos <= 1 && videos + audios > 0;
 }
@@ -87,51 +115,94 @@ void vpi_ready_movie_track(const vpi_ready_input *in, size_t track, vpi_track *o
     out->tb = (vpi_rational){ 1, info->timescale };
     out->frame_rate = (vpi_rational){ 0, 1 };
     out->channels = info->channels;
+    out->kind = VPI_KIND_OTHER;
     vpi_language_bcp47(info->language, out->language);
-    if (info->handler == VPI_FOURCC('v', 'i', 'd', 'e')) {
-        out->kind = VPI_KIND_VIDEO;
-        out->codec = VPI_CODEC_H264;
-        vpi_strlcpy(out->codec_name, "h264", sizeof(out->codec_name));
-    } else if (info->handler == VPI_FOURCC('s', 'o', 'u', 'n')) {
-        out->kind = VPI_KIND_AUDIO;
-        out->codec = VPI_CODEC_AAC;
-        vpi_strlcpy(out->codec_name, "aac", sizeof(out->codec_name));
-    } else {
-        out->kind = VPI_KIND_OTHER;
-    }
+    const entry_codec *entry = find_entry(info->sample_entry);
+    if (!entry) return;
+    out->kind = entry->kind;
+    out->codec = entry->codec;
+    vpi_strlcpy(out->codec_name, entry->name, sizeof(out->codec_name));
+    out->width = info->width;
+    out->height = info->height;
+    out->sample_rate = info->sample_rate;
+    if (!info->has_colr) return;
+    out->cicp_primaries = (uint8_t)VPI_MIN(info->colr_primaries, 255);
+    out->cicp_transfer = (uint8_t)VPI_MIN(info->colr_transfer, 255);
+    out->cicp_matrix = (uint8_t)VPI_MIN(info->colr_matrix, 255);
 }
 
-/* ---- IDR pictures ---- */
+/* ---- points where decoding can begin ---- */
 
-bool vpi_ready_is_idr(const uint8_t *data, size_t size)
+/* What one NAL unit says of its picture. True: the picture's first slice, *point is told. */
+static bool nal_point(vpi_codec codec, uint8_t head, vpi_point *point, bool *sets)
 {
+    vpi_nal nal = { &head, 1 };
+
+    if (codec == VPI_CODEC_HEVC) {
+        unsigned type = vpi_hevc_type(&nal);
+        bool idr = type == VPI_HEVC_IDR_W_RADL || type == VPI_HEVC_IDR_N_LP;
+        if (type >= VPI_HEVC_VPS && type <= VPI_HEVC_PPS) *sets = true;
+        *point = idr ? VPI_POINT_CLEAN : VPI_POINT_NONE;
+        if (!idr && type >= VPI_HEVC_BLA_W_LP && type <= VPI_HEVC_CRA) *point = VPI_POINT_OPEN;
+        return type <= VPI_HEVC_VCL_LAST;
+    }
+    unsigned type = vpi_h264_type(&nal);
+    if (type == VPI_H264_SPS || type == VPI_H264_PPS) *sets = true;
+    *point = type == VPI_H264_IDR ? VPI_POINT_CLEAN : VPI_POINT_NONE;
+    return type >= 1 && type <= VPI_H264_IDR;
+}
+
+static vpi_point head_point(vpi_codec codec, const uint8_t *data, size_t size)
+{
+    vpi_vp9 vp9;
+
+    if (codec == VPI_CODEC_AV1) return vpi_av1_sync(data, size) ? VPI_POINT_CLEAN : VPI_POINT_NONE;
+    if (vpi_vp9_parse(data, size, &vp9, NULL) != VP_OK) return VPI_POINT_NONE;
+    return vp9.key ? VPI_POINT_CLEAN : VPI_POINT_NONE;
+}
+
+static bool has_nals(vpi_codec codec)
+{
+    return codec == VPI_CODEC_H264 || codec == VPI_CODEC_HEVC;
+}
+
+vpi_point vpi_ready_point(vpi_codec codec, const uint8_t *data, size_t size)
+{
+    vpi_point point = VPI_POINT_NONE;
+    bool bad = false, sets = false;
     size_t at = 0;
     vpi_nal nal;
-    bool bad = false;
 
+    if (!has_nals(codec)) return head_point(codec, data, size);
     while (vpi_avcc_next(data, size, 4, &at, &nal, &bad)) {
-        unsigned type = vpi_h264_type(&nal);
-        if (type == VPI_H264_IDR) return true;
-        if (type >= 1 && type <= 4) return false;
+        if (nal.size && nal_point(codec, nal.data[0], &point, &sets)) return point;
     }
-    return false;
+    return VPI_POINT_NONE;
 }
 
-vp_status vpi_ready_idr_at(const vpi_ready_input *in, const vpi_movie_sample *sample, bool *idr,
-                           vp_error *err)
+vp_status vpi_ready_point_at(const vpi_ready_input *in, vpi_codec codec, const vpi_movie_sample *sample,
+                             vpi_point *point, bool *sets, vp_error *err)
 {
     uint64_t at = sample->offset, end = sample->offset + sample->size;
 
-    *idr = false;
+    *point = VPI_POINT_NONE;
+    *sets = false;
+    if (!has_nals(codec)) {
+        uint8_t head[HEAD_BYTES];
+        size_t n = VPI_MIN((size_t)sample->size, sizeof(head));
+        VPI_TRY(in->file.read(in->file.user, at, head, n, err));
+        *point = head_point(codec, head, n);
+        return VP_OK;
+    }
     for (unsigned n = 0; n < NALS_MAX && end - at >= 5; n++) {
         uint8_t head[5];
         VPI_TRY(in->file.read(in->file.user, at, head, sizeof(head), err));
         uint64_t size = (uint64_t)head[0] << 24 | (uint32_t)head[1] << 16 | (uint32_t)head[2] << 8 | head[3];
-        unsigned type = head[4] & 31;
-        *idr = type == VPI_H264_IDR && size > 0;
-        if (*idr || (type >= 1 && type <= 4) || size + 4 > end - at) break;
+        if (size && nal_point(codec, head[4], point, sets)) return VP_OK;
+        if (size + 4 > end - at) break;
         at += size + 4;
     }
+    *point = VPI_POINT_NONE;
     return VP_OK;
 }
 

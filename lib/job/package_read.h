@@ -46,10 +46,17 @@ vpi_ready_reader *vpi_ready_close(vpi_ready_reader *reader); /* NULL is allowed;
 vp_status vpi_ready_next(vpi_ready_reader *reader, vpi_ready_packet *packet, vp_error *err);
 void vpi_ready_drop(vpi_ready_reader *reader, vpi_ready_packet *packet); /* accepts a zeroed one */
 
-/* Is the sample an IDR picture? NAL lengths of 4 bytes. */
-bool vpi_ready_is_idr(const uint8_t *data, size_t size);
-/* The same of a sample in the file, by the headers of its NAL units alone. */
-vp_status vpi_ready_idr_at(const vpi_ready_input *in, const vpi_movie_sample *sample, bool *idr,
-                           vp_error *err);
+/*
+ * How decoding can begin at a sample. An open point can be followed by pictures that are shown before it and need
+ * what was before (CRA and BLA of HEVC); only their times tell.
+ */
+typedef enum vpi_point { VPI_POINT_NONE, VPI_POINT_OPEN, VPI_POINT_CLEAN } vpi_point;
+/* Of a sample as MP4 has it; NAL lengths of 4 bytes. */
+vpi_point vpi_ready_point(vpi_codec codec, const uint8_t *data, size_t size);
+/*
+ * The same of a sample in the file, by its headers alone. *sets: parameter sets lie before the picture.
+ */
+vp_status vpi_ready_point_at(const vpi_ready_input *in, vpi_codec codec, const vpi_movie_sample *sample,
+                             vpi_point *point, bool *sets, vp_error *err);
 
 #endif

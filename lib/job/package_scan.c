@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "package_int.h"
+#include "package_codec.h"
 
-/* What is in the inputs: one H.264 track of each, AAC from the first input that has each language and layout. */
+/* What is in the inputs: one video track of each, sound from the first input that has each language, codec, layout. */
 
 #define HEAD 300         /* pictures that the frame rate is found from */
 #define NEIGHBOURS 32    /* pictures that can be out of order with each other */
@@ -20,50 +20,42 @@ static const char *input_name(const vpi_ready *pk, size_t input)
     return pk->job->renditions[input].name;
 }
 
-static vp_status unsupported(const vpi_ready *pk, size_t input, const char *what, const char *codec,
-                             vp_error *err)
+static bool packaged(const vpi_track *t)
 {
-    vpi_error_key(err, input_name(pk, input));
-    return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "%s: %s codec %s cannot be packaged",
-                    input_name(pk, input), what, codec);
-}
-
-/* Timescale of the output: the source's ticks are kept, so that every time stays exact. */
-static vp_status set_timescale(vpi_track_setup *s, vpi_rational tb, vp_error *err)
-{
-    if (tb.num != 1 || tb.den > INT32_MAX)
-        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "a time base of %lld/%lld",
-                        (long long)tb.num, (long long)tb.den);
-    s->timescale = (uint32_t)tb.den;
-    return VP_OK;
-}
-
-static vp_status video_setup(vpi_ready_video *v, const vpi_track *t, vp_error *err)
-{
-    vpi_avcc avcc;
-    vpi_h264_sps sps;
-    VPI_TRY(vpi_avcc_parse(v->config.data, v->config.size, &avcc, err));
-    if (!avcc.sps_count || avcc.length_size != 4)
-        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "NAL lengths of %u bytes",
-                        avcc.length_size);
-    VPI_TRY(vpi_h264_sps_parse(&avcc.sps[0], &sps, err));
-    VPI_TRY(vpi_codecs_avc(v->config.data, v->config.size, v->codecs, err));
-    v->setup = (vpi_track_setup){ .kind = VPI_KIND_VIDEO,
-                                  .codec = VPI_CODEC_H264,
-                                  .config = v->config.data,
-                                  .config_size = v->config.size,
-                                  .language = "und",
-                                  .width = sps.width,
-                                  .height = sps.height,
-                                  .full_range = sps.full_range };
-    if (sps.has_vui && sps.primaries != 2) {
-        v->setup.primaries = sps.primaries;
-        v->setup.transfer = sps.transfer;
-        v->setup.matrix = sps.matrix;
+    switch (t->codec) {
+    case VPI_CODEC_H264:
+    case VPI_CODEC_HEVC:
+    case VPI_CODEC_AV1:
+    case VPI_CODEC_VP9:
+        return t->kind == VPI_KIND_VIDEO;
+    case VPI_CODEC_AAC:
+    case VPI_CODEC_AC3:
+    case VPI_CODEC_EAC3:
+    case VPI_CODEC_OPUS:
+    case VPI_CODEC_FLAC:
+        return t->kind == VPI_KIND_AUDIO;
+    default:
+        return false;
     }
-    v->fps = t->frame_rate; /* find_rate looks where it is not known */
-    v->reorder = sps.has_reorder ? VPI_MIN(sps.max_reorder_frames, 16u) : 0;
-    return set_timescale(&v->setup, v->tb, err);
+}
+
+/* The transport stream writer knows these two alone. */
+static bool in_ts(const vpi_track *t)
+{
+    return t->codec == VPI_CODEC_H264 || t->codec == VPI_CODEC_AAC;
+}
+
+static vp_status check_codec(const vpi_ready *pk, size_t input, const vpi_track *t, vp_error *err)
+{
+    const char *what = t->kind == VPI_KIND_VIDEO ? "video" : "audio", *name = input_name(pk, input);
+    if (packaged(t) && (!pk->ts || in_ts(t))) return VP_OK;
+    vpi_error_key(err, name);
+    if (packaged(t))
+        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
+                        "%s: %s codec %s is not put into transport streams: format cmaf has room for it", name,
+                        what, t->codec_name);
+    return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "%s: %s codec %s cannot be packaged", name, what,
+                    t->codec_name);
 }
 
 static vp_status add_video(vpi_ready *pk, size_t input, const vpi_track *t, const uint8_t *config,
@@ -76,7 +68,7 @@ static vp_status add_video(vpi_ready *pk, size_t input, const vpi_track *t, cons
     pk->video_count++;
     vpi_buf_add(&v->config, config, size);
     if (vpi_buf_failed(&v->config)) return vpi_fail_nomem(err);
-    VPI_TRY(video_setup(v, t, err));
+    VPI_TRY(vpi_ready_video_setup(v, t, err));
     size_t same = 1;
     uint32_t side = VPI_MIN(v->setup.width, v->setup.height);
     for (size_t i = 0; i + 1 < pk->video_count; i++)
@@ -88,21 +80,24 @@ static vp_status add_video(vpi_ready *pk, size_t input, const vpi_track *t, cons
 static void audio_names(vpi_ready *pk, vpi_ready_audio *a, const char *language)
 {
     const char *layout = a->setup.channels == 6 ? "5.1" : a->setup.channels == 8 ? "7.1" : "stereo";
+    bool aac = a->setup.codec == VPI_CODEC_AAC;
     if (a->setup.channels == 1) layout = "mono";
     size_t same = 1;
     char base[48];
-    snprintf(base, sizeof(base), "%.24s-%s", language, layout);
-    for (vpi_ready_audio *o = pk->audio; o < a; o++) same += !strncmp(o->name, base, strlen(base));
+    snprintf(base, sizeof(base), "%.24s-%s%s%s", language, layout, aac ? "" : "-",
+             aac ? "" : vpi_ready_family(a->setup.codec));
+    for (vpi_ready_audio *o = pk->audio; o < a; o++) same += vpi_streq(o->base, base);
+    vpi_strlcpy(a->base, base, sizeof(a->base));
     snprintf(a->name, sizeof(a->name), same > 1 ? "%s-%zu" : "%s", base, same);
     vpi_language_name(language, a->label, sizeof(a->label) - 8);
     vpi_strlcpy(a->setup.language, language, sizeof(a->setup.language));
 }
 
-static bool have_audio(const vpi_ready *pk, const char *language, uint32_t channels, size_t input)
+static bool have_audio(const vpi_ready *pk, const vpi_ready_audio *one, const char *language)
 {
-    for (size_t i = 0; i < pk->audio_count; i++) {
-        const vpi_ready_audio *a = &pk->audio[i];
-        if (a->input != input && a->setup.channels == channels && vpi_streq(a->setup.language, language))
+    for (const vpi_ready_audio *a = pk->audio; a < one; a++) {
+        if (a->input != one->input && a->setup.codec == one->setup.codec &&
+            a->setup.channels == one->setup.channels && vpi_streq(a->setup.language, language))
             return true;
     }
     return false;
@@ -111,29 +106,18 @@ static bool have_audio(const vpi_ready *pk, const char *language, uint32_t chann
 static vp_status add_audio(vpi_ready *pk, size_t input, const vpi_track *t, const uint8_t *config,
                            size_t size, vp_error *err)
 {
-    vpi_asc asc;
     vpi_ready_audio *a = &pk->audio[pk->audio_count];
     const char *language = t->language[0] ? t->language : "und";
-    VPI_TRY(vpi_asc_parse(config, size, &asc, err));
-    uint32_t channels = asc.channels ? asc.channels : t->channels;
-    if (have_audio(pk, language, channels, input)) return VP_OK;
-    pk->audio_count++;
     a->input = input;
     a->stream = t->id;
     a->tb = t->tb;
-    a->frame_samples = asc.frame_samples ? asc.frame_samples : 1024;
-    if (asc.core_object_type == 2) vpi_aac_silence(asc.channel_config, a->silence, &a->silence_size);
     vpi_buf_add(&a->config, config, size);
-    if (vpi_buf_failed(&a->config)) return vpi_fail_nomem(err);
-    VPI_TRY(vpi_codecs_aac(config, size, a->codecs, err));
-    a->setup = (vpi_track_setup){ .kind = VPI_KIND_AUDIO,
-                                  .codec = VPI_CODEC_AAC,
-                                  .timescale = asc.sample_rate,
-                                  .config = a->config.data,
-                                  .config_size = a->config.size,
-                                  .sample_rate = asc.sample_rate,
-                                  .channels = channels,
-                                  .kbps = t->bit_rate / 1000 };
+    vp_status st = vpi_buf_failed(&a->config) ? vpi_fail_nomem(err) : vpi_ready_audio_setup(a, t, err);
+    if (st < 0 || have_audio(pk, a, language)) {
+        vpi_ready_audio_dispose(a);
+        return st;
+    }
+    pk->audio_count++;
     audio_names(pk, a, language);
     a->is_default = pk->audio_count == 1;
     return VP_OK;
@@ -147,6 +131,9 @@ typedef struct picture_order {
     uint64_t count;
     int64_t min_gap;
     uint32_t reorder;
+    int64_t key;    /* time of the last key */
+    bool leading;   /* no picture after it in decode order was shown after it yet */
+    bool first_key; /* it is the first one */
 } picture_order;
 
 static void order_add(picture_order *o, int64_t pts)
@@ -198,7 +185,21 @@ static void find_rate(vpi_ready_video *v, picture_order *o)
     }
 }
 
-/* One picture of the walk through a track: what comes before the first IDR picture cannot be shown. */
+/*
+ * Pictures that are decoded after a key and shown before it may need what was before the key (RASL pictures of HEVC,
+ * open GOPs): nothing can be cut there. After the first key they cannot be shown at all, and are left out.
+ * True: the picture is one of those.
+ */
+static bool leads(vpi_ready_video *v, picture_order *o, int64_t pts)
+{
+    if (pts > o->key) o->leading = false;
+    if (!o->leading || pts >= o->key) return false;
+    if (o->first_key) return true;
+    if (v->key_count && v->keys[v->key_count - 1] == o->key - v->first) v->key_count--;
+    return false;
+}
+
+/* One picture of the walk through a track: what comes before the first key cannot be shown. */
 static vp_status add_picture(vpi_ready_video *v, picture_order *o, int64_t pts, int64_t duration, bool key,
                              vp_error *err)
 {
@@ -210,12 +211,32 @@ static vp_status add_picture(vpi_ready_video *v, picture_order *o, int64_t pts, 
     }
     if (pts < v->first - (INT64_MAX >> 2) || pts > v->first + (INT64_MAX >> 2))
         return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "a picture at tick %lld", (long long)pts);
+    if (!key && leads(v, o, pts)) return VP_OK;
+    if (key) {
+        o->first_key = !o->count;
+        o->key = pts;
+        o->leading = true;
+    }
     order_add(o, pts);
     v->end = VPI_MAX(v->end, pts + VPI_MAX(duration, 1) - v->first);
     if (!key) return VP_OK;
     if (!VPI_GROW(v->keys, v->key_count, v->key_cap)) return vpi_fail_nomem(err);
     v->keys[v->key_count++] = pts - v->first;
     return VP_OK;
+}
+
+bool vpi_ready_is_key(const vpi_ready_video *v, int64_t at)
+{
+    size_t low = 0, high = v->key_count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (v->keys[mid] == at) return true;
+        if (v->keys[mid] < at)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return false;
 }
 
 static vp_status end_pictures(const vpi_ready *pk, vpi_ready_video *v, picture_order *o, vp_error *err)
@@ -241,7 +262,14 @@ static vp_status walk_table(vpi_ready *pk, vpi_ready_video *v, bool look, vp_err
         st = vpi_movie_next(cursor, &s, err);
         if (st != VP_OK) break;
         bool key = s.sync;
-        if (key && (look || !o.count)) st = vpi_ready_idr_at(in, &s, &key, err);
+        if (key && (look || !o.count)) {
+            vpi_point point;
+            bool sets = false;
+            st = vpi_ready_point_at(in, v->setup.codec, &s, &point, &sets, err);
+            key = point != VPI_POINT_NONE;
+            /* they are to be taken out, or to be refused where they change: the other reader does both */
+            if (st >= 0 && sets) st = vpi_fail(err, VP_E_UNSUPPORTED, NULL, "parameter sets within samples");
+        }
         if (st >= 0) st = add_picture(v, &o, s.pts, s.duration, key, err);
     }
     vpi_movie_cursor_free(cursor);
@@ -266,7 +294,7 @@ static vp_status walk_packets(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
         vpi_ready_packet p;
         st = vpi_ready_next(reader, &p, err);
         if (st != VP_OK) break;
-        bool idr = vpi_ready_is_idr(p.data, p.size);
+        bool idr = vpi_ready_point(v->setup.codec, p.data, p.size) != VPI_POINT_NONE;
         if ((o.count || idr) && !p.has_pts)
             st = vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: pictures without times",
                           input_name(pk, v->input));
@@ -282,11 +310,11 @@ static vp_status walk_packets(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
 
 /* ---- all inputs ---- */
 
-static void warn_dropped(vpi_ready *pk, size_t input, const vpi_track *t, const char *why)
+void vpi_ready_warn_dropped(vpi_ready *pk, size_t input, int32_t stream, const char *codec, const char *why)
 {
     char text[300];
-    snprintf(text, sizeof(text), "%.120s: track %d (%s) is left out: %s", input_name(pk, input), (int)t->id,
-             t->codec_name, why);
+    snprintf(text, sizeof(text), "%.120s: track %d (%s) is left out: %s", input_name(pk, input), (int)stream,
+             codec, why);
     vpi_emit_warning(&pk->job->emitter, "TRACK_DROPPED", VP_TIME_UNKNOWN, text);
 }
 
@@ -320,17 +348,17 @@ static vp_status add_track(file_scan *f, const vpi_track *t, vp_error *err)
     size_t size = 0;
 
     if (t->attached_picture || (t->kind == VPI_KIND_VIDEO && has_video(f))) {
-        warn_dropped(pk, f->input, t, "not the first picture track");
+        vpi_ready_warn_dropped(pk, f->input, t->id, t->codec_name, "not the first picture track");
         return VP_OK;
     }
     if (t->kind == VPI_KIND_VIDEO) {
-        if (t->codec != VPI_CODEC_H264) return unsupported(pk, f->input, "video", t->codec_name, err);
+        VPI_TRY(check_codec(pk, f->input, t, err));
         VPI_TRY(config_of(f, t->id, &config, &size, err));
         return add_video(pk, f->input, t, config, size, err);
     }
     if (t->kind == VPI_KIND_AUDIO && pk->audio_count < VPI_READY_AUDIO_MAX) {
         f->has_audio = true;
-        if (t->codec != VPI_CODEC_AAC) return unsupported(pk, f->input, "audio", t->codec_name, err);
+        VPI_TRY(check_codec(pk, f->input, t, err));
         VPI_TRY(config_of(f, t->id, &config, &size, err));
         size_t before = pk->audio_count;
         vp_status st = add_audio(pk, f->input, t, config, size, err);
@@ -454,5 +482,6 @@ vp_status vpi_ready_scan(vpi_ready *pk, vp_error *err)
     pk->audio = vpi_calloc(VPI_READY_AUDIO_MAX, sizeof(*pk->audio));
     if (!pk->inputs || !pk->video || !pk->audio) return vpi_fail_nomem(err);
     for (size_t i = 0; i < n; i++) VPI_TRY(scan_input(pk, i, err));
+    vpi_ready_settle_audio(pk);
     return VP_OK;
 }

@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "io/quick.h"
-#include "package_int.h"
+#include "package_codec.h"
 
 /*
  * Segments of one track of a package job. Samples stay in the reader's buffers until their fragment is
@@ -100,11 +100,13 @@ typedef struct audio_reader {
     const vpi_ready_audio *a;
     vpi_ready_reader *reader;
     vpi_ready_packet next;
+    uint32_t samples; /* of next */
     bool ended;
-    uint64_t read;  /* frames given out */
-    uint64_t lead;  /* frames of silence before the first of the file */
-    int64_t offset; /* samples from title time 0 to frame 0; less than a frame */
-    bool placed;
+    uint64_t read;     /* frames given out */
+    uint64_t lead;     /* frames of silence before the first of the file */
+    uint64_t dropped;  /* frames of priming */
+    int64_t at;        /* samples from title time 0 to the next frame */
+    bool placed;       /* at is known */
 } audio_reader;
 
 static vp_status audio_open(audio_reader *r, vp_error *err)
@@ -119,22 +121,34 @@ static void audio_close(audio_reader *r)
     r->reader = vpi_ready_close(r->reader);
 }
 
-static int64_t audio_samples(const vpi_ready_audio *a, int64_t pts)
-{
-    return vpi_rescale(pts - a->origin, a->tb.num * a->setup.sample_rate, a->tb.den, VPI_NEAREST);
-}
-
 static vp_status no_silence(const audio_reader *r, const char *what, vp_error *err)
 {
     return vpi_fail(err, VP_E_DATA, "INPUT_TRUNCATED", "%s: sound %s the picture", r->a->name, what);
+}
+
+/*
+ * Samples from title time 0 to a packet. The first one of Opus lies before it by the pre-skip: where the container's
+ * clock says about that, it is that.
+ */
+static int64_t audio_samples(const audio_reader *r, int64_t pts)
+{
+    const vpi_ready_audio *a = r->a;
+    int64_t rate = a->setup.sample_rate;
+    int64_t at = vpi_rescale(pts - a->origin, a->tb.num * rate, a->tb.den, VPI_NEAREST);
+    int64_t tick = vpi_rescale(1, a->tb.num * rate, a->tb.den, VPI_CEIL), off = at + (int64_t)a->pre_skip;
+    bool first = a->pre_skip && r->dropped == 0 && a->origin == 0;
+    return first && off >= -tick && off <= tick ? -(int64_t)a->pre_skip : at;
 }
 
 /* Sound that begins `at` samples late gets silence before it, in whole frames. */
 static vp_status audio_place(audio_reader *r, int64_t at, vp_error *err)
 {
     int64_t frame = (int64_t)r->a->frame_samples;
+    r->placed = true;
+    r->at = at;
+    if (at < (int64_t)r->samples) return VP_OK;
     r->lead = (uint64_t)(at / frame);
-    r->offset = at % frame;
+    r->at = at % frame;
     if (r->lead && (!r->a->silence_size || at / r->a->setup.sample_rate >= LATE_MAX_S))
         return no_silence(r, "begins long after", err);
     return VP_OK;
@@ -143,36 +157,51 @@ static vp_status audio_place(audio_reader *r, int64_t at, vp_error *err)
 /* Next packet of content; what ends before title time 0 (priming) is dropped, so is a frame that straddles it. */
 static vp_status audio_fetch(audio_reader *r, vp_error *err)
 {
+    int64_t at = 0;
     while (!r->ended && !r->next.data) {
         vp_status st = vpi_ready_next(r->reader, &r->next, err);
         if (st < 0) return st;
         r->ended = st == VP_END;
-        if (r->ended || r->placed) break;
-        int64_t at = r->next.has_pts ? audio_samples(r->a, r->next.pts) : 0;
-        if (at < 0) {
-            vpi_ready_drop(r->reader, &r->next);
-            continue;
-        }
-        r->placed = true;
-        return audio_place(r, at, err);
+        if (r->ended) break;
+        r->samples = vpi_ready_frame(r->a, r->next.data, r->next.size);
+        if (!r->samples)
+            return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: frame %llu is damaged", r->a->name,
+                            (unsigned long long)(r->dropped + r->read + 1));
+        if (r->placed) break;
+        /* frames of priming follow each other: their own lengths are more exact than the container's clock */
+        if (r->dropped == 0 || !r->a->pre_skip) at = r->next.has_pts ? audio_samples(r, r->next.pts) : 0;
+        if (at >= 0) return audio_place(r, at, err);
+        at += r->samples;
+        r->dropped++;
+        vpi_ready_drop(r->reader, &r->next);
     }
     return VP_OK;
 }
 
-/* Time of frame n: frames follow each other without gaps whatever the container's clock rounds to. */
-static int64_t frame_time(const audio_reader *r, uint64_t n)
+/* Samples of the frame that comes next, whatever it is. */
+static uint32_t audio_length(const audio_reader *r)
 {
-    return r->offset + (int64_t)(n * r->a->frame_samples);
+    return r->lead || r->ended ? r->a->frame_samples : r->samples;
 }
 
-/* Takes the frame out of the reader, or gives silence when the file has ended. */
-static vp_status audio_take(audio_reader *r, vpi_ready_packet *to, vpi_sample *sample, uint64_t missing,
+/*
+ * Does the next frame belong before a border (samples from title time 0)? It does when it begins before the end of
+ * the title, and when its middle lies before another border: the frame that begins nearest to it comes first there.
+ */
+static bool audio_before(const audio_reader *r, int64_t border, bool last)
+{
+    return last ? r->at < border : 2 * r->at + (int64_t)audio_length(r) <= 2 * border;
+}
+
+/* Takes the frame out of the reader, or gives silence when the file has ended before the border. */
+static vp_status audio_take(audio_reader *r, vpi_ready_packet *to, vpi_sample *sample, int64_t border,
                             vp_error *err)
 {
     const vpi_ready_audio *a = r->a;
-    VPI_TRY(audio_fetch(r, err));
-    sample->pts = frame_time(r, r->read++);
+    sample->pts = r->at;
     sample->sync = true;
+    r->at += audio_length(r);
+    r->read++;
     if (!r->lead && !r->ended) {
         *to = r->next;
         r->next = (vpi_ready_packet){ 0 };
@@ -182,23 +211,26 @@ static vp_status audio_take(audio_reader *r, vpi_ready_packet *to, vpi_sample *s
     }
     if (r->lead)
         r->lead--;
-    else if (!a->silence_size || missing > SILENCE_MAX || !r->placed)
+    else if (!a->silence_size || !r->placed ||
+             border - sample->pts > (int64_t)SILENCE_MAX * (int64_t)a->frame_samples)
         return no_silence(r, "ends before", err);
     sample->data = a->silence;
     sample->size = a->silence_size;
     return VP_OK;
 }
 
-/* Frames before segment n: the border nearest to the first video track's cut; all that begin before the end. */
-static vp_status audio_border(audio_reader *r, size_t segment, uint64_t *frames, vp_error *err)
+/* Samples from title time 0 to the first video track's cut before segment n. */
+static int64_t audio_border(const audio_reader *r, size_t segment)
 {
     const vpi_ready_video *v = &r->pk->video[0];
-    bool last = segment >= r->pk->segments;
-    int64_t at = v->cuts[last ? r->pk->segments : segment] * v->tb.num;
-    VPI_TRY(audio_fetch(r, err)); /* where frame 0 lies */
-    at = vpi_rescale(at, r->a->setup.sample_rate, v->tb.den, VPI_NEAREST) - r->offset;
-    *frames = (uint64_t)vpi_rescale(VPI_MAX(at, 0), 1, r->a->frame_samples, last ? VPI_CEIL : VPI_NEAREST);
-    return VP_OK;
+    return vpi_rescale(v->cuts[segment] * v->tb.num, r->a->setup.sample_rate, v->tb.den, VPI_NEAREST);
+}
+
+/* What cannot be made silent may end up to a frame early. */
+static bool audio_over(const audio_reader *r, int64_t border)
+{
+    return r->ended && !r->lead && r->placed && !r->a->silence_size &&
+           border - r->at <= (int64_t)r->a->frame_samples;
 }
 
 typedef struct audio_segment {
@@ -221,39 +253,53 @@ static void audio_free(audio_reader *r, audio_segment *s)
     vpi_free(s->samples);
 }
 
-/* The frames from here to the border behind segment `number`, as one segment. */
-static vp_status audio_fill(audio_reader *r, audio_segment *s, size_t number, vp_error *err)
+/* One more frame into the segment. */
+static vp_status audio_add(audio_reader *r, audio_segment *s, int64_t border, vp_error *err)
 {
-    uint64_t first = r->read, last;
-    VPI_TRY(audio_border(r, number + 1, &last, err));
-    audio_clear(r, s);
-    while (r->read < last) {
-        VPI_TRY(vpi_cancel_check(r->pk->job->stop, err));
-        if (!VPI_GROW(s->packets, s->count, s->packet_cap) || !VPI_GROW(s->samples, s->count, s->sample_cap))
-            return vpi_fail_nomem(err);
-        s->packets[s->count] = (vpi_ready_packet){ 0 };
-        s->samples[s->count] = (vpi_sample){ 0 };
-        s->count++;
-        VPI_TRY(audio_take(r, &s->packets[s->count - 1], &s->samples[s->count - 1], last - r->read, err));
-    }
+    VPI_TRY(vpi_cancel_check(r->pk->job->stop, err));
+    if (!VPI_GROW(s->packets, s->count, s->packet_cap) || !VPI_GROW(s->samples, s->count, s->sample_cap))
+        return vpi_fail_nomem(err);
+    s->packets[s->count] = (vpi_ready_packet){ 0 };
+    s->samples[s->count] = (vpi_sample){ 0 };
+    s->count++;
+    return audio_take(r, &s->packets[s->count - 1], &s->samples[s->count - 1], border, err);
+}
+
+/* The segment of the frames that were added since it was cleared. */
+static void audio_finish(const audio_reader *r, audio_segment *s, size_t number)
+{
     s->in = (vpi_segment_in){ .setup = &r->a->setup,
                               .samples = s->samples,
                               .count = s->count,
                               .fragments = one_fragment,
                               .fragment_count = 1,
-                              .start = (uint64_t)frame_time(r, first),
-                              .end = (uint64_t)frame_time(r, last),
+                              .start = s->count ? (uint64_t)s->samples[0].pts : (uint64_t)r->at,
+                              .end = (uint64_t)r->at,
                               .first_fragment = number,
-                              .first_sample = first };
+                              .first_sample = r->read - s->count };
+}
+
+/* The frames from here to the border behind segment `number`, as one segment. */
+static vp_status audio_fill(audio_reader *r, audio_segment *s, size_t number, vp_error *err)
+{
+    int64_t border = audio_border(r, number + 1);
+    bool last = number + 1 >= r->pk->segments;
+    audio_clear(r, s);
+    for (;;) {
+        VPI_TRY(audio_fetch(r, err));
+        if (!audio_before(r, border, last) || (last && audio_over(r, border))) break;
+        VPI_TRY(audio_add(r, s, border, err));
+    }
+    if (!s->count) return no_silence(r, "ends before", err);
+    audio_finish(r, s, number);
     return VP_OK;
 }
 
-/* Frames of a title of sound alone: all there are; borders from the segment length. */
-static uint64_t alone_border(const vpi_ready *pk, const vpi_ready_audio *a, size_t number)
+/* Border behind a segment of a title of sound alone, by the segment length. */
+static int64_t alone_border(const vpi_ready *pk, const vpi_ready_audio *a, size_t number)
 {
-    uint64_t samples =
-        (uint64_t)(number + 1) * pk->job->settings.transcode.segment_ms * a->setup.sample_rate / 1000;
-    return (samples + a->frame_samples / 2) / a->frame_samples;
+    return (int64_t)((uint64_t)(number + 1) * pk->job->settings.transcode.segment_ms * a->setup.sample_rate /
+                     1000);
 }
 
 static vp_status begin_part(vpi_ready *pk, const char *name, vp_object **part, vp_error *err);
@@ -287,36 +333,26 @@ static vp_status audio_all(vpi_ready *pk, vpi_ready_audio *a, audio_reader *r, a
         return VP_OK;
     }
     for (size_t n = 0;; n++) {
-        uint64_t border = alone_border(pk, a, n), first = r->read;
-        size_t kept = 0;
+        int64_t border = alone_border(pk, a, n);
+        audio_clear(r, s);
         VPI_TRY(audio_fetch(r, err));
         if (r->ended) break;
-        /* read until the border or the end, whichever comes first */
-        audio_clear(r, s);
-        while (r->read < border && !r->ended) {
-            if (!VPI_GROW(s->packets, kept, s->packet_cap) || !VPI_GROW(s->samples, kept, s->sample_cap))
-                return vpi_fail_nomem(err);
-            s->packets[kept] = (vpi_ready_packet){ 0 };
-            s->samples[kept] = (vpi_sample){ 0 };
-            s->count = kept + 1;
-            VPI_TRY(audio_take(r, &s->packets[kept], &s->samples[kept], 1, err));
-            kept++;
+        /* until the border or the end, whichever comes first */
+        while (!r->ended && (!s->count || audio_before(r, border, false))) {
+            VPI_TRY(audio_add(r, s, border, err));
             VPI_TRY(audio_fetch(r, err));
-            VPI_TRY(vpi_cancel_check(pk->job->stop, err));
         }
-        s->in = (vpi_segment_in){ .setup = &a->setup,
-                                  .samples = s->samples,
-                                  .count = kept,
-                                  .fragments = one_fragment,
-                                  .fragment_count = 1,
-                                  .start = (uint64_t)frame_time(r, first),
-                                  .end = (uint64_t)frame_time(r, r->read),
-                                  .first_fragment = n,
-                                  .first_sample = first };
+        audio_finish(r, s, n);
         VPI_TRY(audio_put(pk, a, s, n, part, err));
     }
     pk->segments = a->cmaf.segment_count + a->packed.segment_count;
     return pk->segments ? VP_OK : vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: no sound", a->name);
+}
+
+/* Of priming that was dropped nothing is left to skip (Encapsulation of Opus in ISOBMFF 4.3.2). */
+static void audio_settle(vpi_ready_audio *a, const audio_reader *r)
+{
+    if (a->setup.codec == VPI_CODEC_OPUS && r->dropped && a->config.size >= 4) a->config.data[2] = a->config.data[3] = 0;
 }
 
 vp_status vpi_ready_write_audio(vpi_ready *pk, vpi_ready_audio *a, vp_error *err)
@@ -327,6 +363,7 @@ vp_status vpi_ready_write_audio(vpi_ready *pk, vpi_ready_audio *a, vp_error *err
     vp_status st = audio_open(&r, err);
     if (st >= 0 && pk->single_file) st = begin_part(pk, a->name, &part, err);
     if (st >= 0) st = audio_all(pk, a, &r, &s, part, err);
+    if (st >= 0) audio_settle(a, &r);
     audio_free(&r, &s);
     audio_close(&r);
     if (st < 0)
@@ -358,6 +395,7 @@ typedef struct video_writer {
     audio_reader audio;
     audio_segment sound;
     bool muxed;
+    bool leading; /* no picture was shown after the first one yet */
 } video_writer;
 
 static void video_clear(video_writer *w)
@@ -468,12 +506,17 @@ static vp_status video_close_segment(video_writer *w, vp_error *err)
     return VP_OK;
 }
 
-/* Takes *p over, but on failure. */
+/* Takes *p over, unless it fails or leaves the picture out. */
 static vp_status take_picture(video_writer *w, vpi_ready_packet *p, vp_error *err)
 {
     vpi_ready_video *v = w->v;
     int64_t pts = p->pts - v->first, us = vpi_ready_us(v, pts);
-    bool idr = p->key && vpi_ready_is_idr(p->data, p->size);
+    vpi_point point = p->key ? vpi_ready_point(v->setup.codec, p->data, p->size) : VPI_POINT_NONE;
+    /* H.264 has no pictures before its IDR, in whatever order they come */
+    bool idr = point != VPI_POINT_NONE && (v->setup.codec != VPI_CODEC_HEVC || vpi_ready_is_key(v, pts));
+    bool sync = idr || point == VPI_POINT_CLEAN;
+    if (pts > 0) w->leading = false;
+    if (w->leading && pts < 0) return VP_OK; /* see leads() of the scan */
     bool cut = idr && w->segment + 1 < w->pk->segments && pts == v->cuts[w->segment + 1];
     if (cut) VPI_TRY(video_close_segment(w, err));
     bool gop = idr && us - w->fragment_us + 2000 >= (int64_t)w->pk->job->settings.transcode.gop_ms * 1000;
@@ -487,7 +530,7 @@ static vp_status take_picture(video_writer *w, vpi_ready_packet *p, vp_error *er
         !VPI_GROW(w->samples, w->count, w->sample_cap))
         return vpi_fail_nomem(err);
     w->packets[w->count] = *p;
-    w->samples[w->count++] = (vpi_sample){ .pts = pts, .sync = idr, .data = p->data, .size = p->size };
+    w->samples[w->count++] = (vpi_sample){ .pts = pts, .sync = sync, .data = p->data, .size = p->size };
     *p = (vpi_ready_packet){ 0 };
     return VP_OK;
 }
@@ -501,7 +544,8 @@ static vp_status video_all(video_writer *w, vp_error *err)
         vp_status st = vpi_ready_next(w->reader, &p, err);
         if (st < 0) return st;
         if (st == VP_END) break;
-        begun = begun || (p.has_pts && p.pts == w->v->first && vpi_ready_is_idr(p.data, p.size));
+        begun = begun || (p.has_pts && p.pts == w->v->first &&
+                          vpi_ready_point(w->v->setup.codec, p.data, p.size) != VPI_POINT_NONE);
         if (begun && !p.has_pts)
             st = vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: a picture without a time", w->v->name);
         if (begun && st >= 0) st = take_picture(w, &p, err);
@@ -515,7 +559,7 @@ static vp_status video_all(video_writer *w, vp_error *err)
 
 vp_status vpi_ready_write_video(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
 {
-    video_writer w = { .pk = pk, .v = v, .muxed = pk->mux_audio };
+    video_writer w = { .pk = pk, .v = v, .muxed = pk->mux_audio, .leading = true };
     vp_status st = vpi_ready_open(&pk->inputs[v->input], v->stream, &w.reader, err);
     if (st >= 0 && w.muxed) {
         w.audio = (audio_reader){ .pk = pk, .a = &pk->audio[0] };

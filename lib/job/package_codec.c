@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "package_codec.h"
+
+#define REORDER_MAX 16u
+#define UNSPECIFIED 2 /* ISO/IEC 23091-2 */
+
+/* ---- video ---- */
+
+static bool is_told(unsigned primaries, unsigned transfer, unsigned matrix)
+{
+    return primaries != UNSPECIFIED || transfer != UNSPECIFIED || matrix != UNSPECIFIED;
+}
+
+/* Colour by the container, where the bitstream does not tell. */
+static void container_colour(vpi_track_setup *s, const vpi_track *t)
+{
+    if (!t->cicp_primaries || !t->cicp_transfer) return;
+    if (!is_told(t->cicp_primaries, t->cicp_transfer, t->cicp_matrix)) return;
+    s->primaries = t->cicp_primaries;
+    s->transfer = t->cicp_transfer;
+    s->matrix = t->cicp_matrix;
+}
+
+static vp_status check_lengths(unsigned length_size, vp_error *err)
+{
+    if (length_size == 4) return VP_OK;
+    return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "NAL lengths of %u bytes", length_size);
+}
+
+static vp_status h264_setup(vpi_ready_video *v, vp_error *err)
+{
+    vpi_track_setup *s = &v->setup;
+    vpi_avcc avcc;
+    vpi_h264_sps sps;
+
+    VPI_TRY(vpi_avcc_parse(v->config.data, v->config.size, &avcc, err));
+    VPI_TRY(check_lengths(avcc.sps_count ? avcc.length_size : 0, err));
+    VPI_TRY(vpi_h264_sps_parse(&avcc.sps[0], &sps, err));
+    s->width = sps.width;
+    s->height = sps.height;
+    s->full_range = sps.full_range;
+    if (sps.has_vui && sps.primaries != UNSPECIFIED) {
+        s->primaries = sps.primaries;
+        s->transfer = sps.transfer;
+        s->matrix = sps.matrix;
+    }
+    v->reorder = sps.has_reorder ? VPI_MIN(sps.max_reorder_frames, REORDER_MAX) : 0;
+    return vpi_codecs_avc(v->config.data, v->config.size, v->codecs, err);
+}
+
+static vp_status hevc_setup(vpi_ready_video *v, const vpi_track *t, vp_error *err)
+{
+    vpi_track_setup *s = &v->setup;
+    vpi_hevc_ptl ptl;
+    uint8_t length_size;
+
+    VPI_TRY(vpi_hvcc_parse(v->config.data, v->config.size, &ptl, &length_size, err));
+    VPI_TRY(check_lengths(length_size, err));
+    if (!ptl.width)
+        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "HEVC without parameter sets in its hvcC");
+    vpi_hvcc_complete(v->config.data, v->config.size);
+    s->width = ptl.width;
+    s->height = ptl.height;
+    s->full_range = ptl.full_range;
+    container_colour(s, t);
+    if (ptl.has_colour && is_told(ptl.primaries, ptl.transfer, ptl.matrix)) {
+        s->primaries = ptl.primaries;
+        s->transfer = ptl.transfer;
+        s->matrix = ptl.matrix;
+    }
+    v->reorder = VPI_MIN(ptl.reorder, REORDER_MAX);
+    return vpi_codecs_hevc(v->config.data, v->config.size, v->codecs, err);
+}
+
+static vp_status av1_setup(vpi_ready_video *v, const vpi_track *t, vp_error *err)
+{
+    vpi_track_setup *s = &v->setup;
+    vpi_av1_colour c;
+
+    VPI_TRY(vpi_codecs_av1(v->config.data, v->config.size, v->codecs, err));
+    VPI_TRY(vpi_av1_colour_parse(v->config.data + 4, v->config.size - 4, &c, err));
+    s->width = t->width;
+    s->height = t->height;
+    container_colour(s, t);
+    if (!c.found) return VP_OK;
+    s->width = c.width;
+    s->height = c.height;
+    s->full_range = c.full_range;
+    if (c.described && is_told(c.primaries, c.transfer, c.matrix)) {
+        s->primaries = c.primaries;
+        s->transfer = c.transfer;
+        s->matrix = c.matrix;
+    }
+    return VP_OK;
+}
+
+static vp_status vp9_setup(vpi_ready_video *v, const vpi_track *t, vp_error *err)
+{
+    vpi_track_setup *s = &v->setup;
+    const uint8_t *p = v->config.data;
+
+    VPI_TRY(vpi_codecs_vp9(p, v->config.size, v->codecs, err));
+    s->width = t->width;
+    s->height = t->height;
+    s->full_range = p[2] & 1;
+    container_colour(s, t);
+    if (is_told(p[3], p[4], p[5]) && p[3] && p[4]) {
+        s->primaries = p[3];
+        s->transfer = p[4];
+        s->matrix = p[5];
+    }
+    return VP_OK;
+}
+
+/* Timescale of the output: the source's ticks are kept, so that every time stays exact. */
+static vp_status set_timescale(vpi_track_setup *s, vpi_rational tb, vp_error *err)
+{
+    if (tb.num != 1 || tb.den > INT32_MAX)
+        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "a time base of %lld/%lld",
+                        (long long)tb.num, (long long)tb.den);
+    s->timescale = (uint32_t)tb.den;
+    return VP_OK;
+}
+
+vp_status vpi_ready_video_setup(vpi_ready_video *v, const vpi_track *t, vp_error *err)
+{
+    vp_status st;
+
+    v->setup = (vpi_track_setup){ .kind = VPI_KIND_VIDEO,
+                                  .codec = t->codec,
+                                  .config = v->config.data,
+                                  .config_size = v->config.size,
+                                  .language = "und" };
+    v->fps = t->frame_rate; /* the scan looks where it is not known */
+    switch (t->codec) {
+    case VPI_CODEC_H264:
+        st = h264_setup(v, err);
+        break;
+    case VPI_CODEC_HEVC:
+        st = hevc_setup(v, t, err);
+        break;
+    case VPI_CODEC_AV1:
+        st = av1_setup(v, t, err);
+        break;
+    case VPI_CODEC_VP9:
+        st = vp9_setup(v, t, err);
+        break;
+    default:
+        st = vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "%s cannot be packaged", t->codec_name);
+        break;
+    }
+    return st < 0 ? st : set_timescale(&v->setup, v->tb, err);
+}
+
+/* ---- audio ---- */
+
+static vp_status aac_setup(vpi_ready_audio *a, const vpi_track *t, vpi_sound *sound, vp_error *err)
+{
+    vpi_asc asc;
+
+    VPI_TRY(vpi_asc_parse(a->config.data, a->config.size, &asc, err));
+    *sound = (vpi_sound){ .sample_rate = asc.sample_rate,
+                          .channels = asc.channels ? asc.channels : t->channels,
+                          .frame_samples = asc.frame_samples ? asc.frame_samples : 1024 };
+    if (asc.core_object_type == 2) vpi_aac_silence(asc.channel_config, a->silence, &a->silence_size);
+    return vpi_codecs_aac(a->config.data, a->config.size, a->codecs, err);
+}
+
+/* One CELT frame of 20 ms without a coded sample (RFC 6716 4.3: the silence flag), mono: any stream may hold it. */
+static void opus_silence(vpi_ready_audio *a, const vpi_sound *sound)
+{
+    static const uint8_t frame[] = { 0xF8, 0xFF, 0xFE };
+
+    if (sound->family != 0) return; /* several streams in a packet */
+    memcpy(a->silence, frame, sizeof(frame));
+    a->silence_size = sizeof(frame);
+}
+
+vp_status vpi_ready_audio_setup(vpi_ready_audio *a, const vpi_track *t, vp_error *err)
+{
+    const uint8_t *config = a->config.data;
+    size_t size = a->config.size;
+    vpi_sound sound = { 0 };
+
+    a->silence_size = 0;
+    switch (t->codec) {
+    case VPI_CODEC_AAC:
+        VPI_TRY(aac_setup(a, t, &sound, err));
+        break;
+    case VPI_CODEC_AC3:
+        VPI_TRY(vpi_dac3_parse(config, size, &sound, err));
+        vpi_strlcpy(a->codecs, "ac-3", sizeof(a->codecs));
+        break;
+    case VPI_CODEC_EAC3:
+        VPI_TRY(vpi_dec3_parse(config, size, &sound, err));
+        vpi_strlcpy(a->codecs, "ec-3", sizeof(a->codecs));
+        break;
+    case VPI_CODEC_OPUS:
+        VPI_TRY(vpi_dops_parse(config, size, &sound, err));
+        vpi_strlcpy(a->codecs, "Opus", sizeof(a->codecs));
+        opus_silence(a, &sound);
+        break;
+    case VPI_CODEC_FLAC:
+        VPI_TRY(vpi_dfla_parse(config, size, &sound, err));
+        vpi_strlcpy(a->codecs, "fLaC", sizeof(a->codecs));
+        break;
+    default:
+        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "%s cannot be packaged", t->codec_name);
+    }
+    if (!sound.sample_rate) sound.sample_rate = t->sample_rate;
+    if (!sound.sample_rate || !sound.channels)
+        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s of %u Hz and %u channels", t->codec_name,
+                        (unsigned)sound.sample_rate, (unsigned)sound.channels);
+    a->frame_samples = sound.frame_samples;
+    a->pre_skip = sound.pre_skip;
+    a->setup = (vpi_track_setup){ .kind = VPI_KIND_AUDIO,
+                                  .codec = t->codec,
+                                  .timescale = sound.sample_rate,
+                                  .config = config,
+                                  .config_size = size,
+                                  .sample_rate = sound.sample_rate,
+                                  .channels = sound.channels,
+                                  .kbps = t->bit_rate / 1000 };
+    return VP_OK;
+}
+
+uint32_t vpi_ready_frame(const vpi_ready_audio *a, const uint8_t *data, size_t size)
+{
+    switch (a->setup.codec) {
+    case VPI_CODEC_OPUS:
+        return vpi_opus_samples(data, size);
+    case VPI_CODEC_FLAC:
+        return vpi_flac_samples(data, size);
+    case VPI_CODEC_AC3:
+    case VPI_CODEC_EAC3:
+        return vpi_ac3_samples(data, size);
+    default:
+        return a->frame_samples;
+    }
+}
+
+const char *vpi_ready_family(vpi_codec codec)
+{
+    switch (codec) {
+    case VPI_CODEC_AC3:
+        return "ac-3";
+    case VPI_CODEC_EAC3:
+        return "ec-3";
+    case VPI_CODEC_OPUS:
+        return "opus";
+    case VPI_CODEC_FLAC:
+        return "flac";
+    default:
+        return "aac";
+    }
+}
