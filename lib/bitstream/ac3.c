@@ -171,11 +171,11 @@ uint32_t vpi_ac3_samples(const uint8_t *data, size_t size)
 
 vp_status vpi_dac3_write(const uint8_t *data, size_t size, vpi_buf *out, vp_error *err)
 {
+    uint8_t config[5];
     vpi_ac3 a;
     VPI_TRY(vpi_ac3_parse(data, size, &a, err));
     if (a.eac3 || a.bsid > 8) return VPI_CORRUPT(err, "AC-3: bsid %u", (unsigned)a.bsid);
-    vpi_buf_be24(out, (uint32_t)a.fscod << 22 | (uint32_t)a.bsid << 17 | (uint32_t)a.bsmod << 14 |
-                          (uint32_t)a.acmod << 11 | (uint32_t)(a.lfe & 1) << 10 | (uint32_t)a.bit_rate_code << 5);
+    vpi_buf_add(out, config, vpi_ac3_config(&a, config));
     return VP_OK;
 }
 

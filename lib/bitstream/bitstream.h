@@ -285,6 +285,8 @@ typedef struct vpi_ac3 {
 vp_status vpi_ac3_parse(const void *data, size_t size, vpi_ac3 *out, vp_error *err);
 /* Samples of the whole frames of substream 0 in data: what a sample of 'ac-3' or 'ec-3' lasts. 0: damaged. */
 uint32_t vpi_ac3_samples(const uint8_t *data, size_t size);
+/* Payload of dac3 (3 bytes), or of dec3 (5) for one independent substream, from a header alone (F.4, F.6): its size. */
+size_t vpi_ac3_config(const vpi_ac3 *ac3, uint8_t out[5]);
 /* Payload of dac3, dec3 (annex F) from the frames of one sample. */
 vp_status vpi_dac3_write(const uint8_t *data, size_t size, struct vpi_buf *out, vp_error *err);
 vp_status vpi_dec3_write(const uint8_t *data, size_t size, struct vpi_buf *out, vp_error *err);

@@ -11,19 +11,22 @@
 #else
 #define PROFILE_LC FF_PROFILE_AAC_LOW /* before libavcodec 60.31 */
 #endif
-#define MAX_KBPS 576u /* ISO/IEC 14496-3: 6144 bits a channel and frame, at 48 kHz and two channels */
+#define MAX_CHANNEL_KBPS 288u /* ISO/IEC 14496-3: 6144 bits a channel and frame, at 48 kHz */
 
 static vp_status check_options(uint32_t sample_rate, uint32_t channels, uint32_t kbps, vp_error *err)
 {
     if (sample_rate != 44100 && sample_rate != 48000) {
         return vpi_fail(err, VP_E_ARG, NULL, "AAC at %u Hz", sample_rate);
     }
-    if (channels != VPI_STEREO) return vpi_fail(err, VP_E_ARG, NULL, "AAC of %u channels", channels);
-    if (!kbps || kbps > MAX_KBPS) return vpi_fail(err, VP_E_ARG, NULL, "AAC of %u kbit/s", kbps);
+    if (channels != VPI_STEREO && channels != VPI_SURROUND)
+        return vpi_fail(err, VP_E_ARG, NULL, "AAC of %u channels", channels);
+    if (!kbps || kbps > MAX_CHANNEL_KBPS * channels)
+        return vpi_fail(err, VP_E_ARG, NULL, "AAC of %u kbit/s", kbps);
     return VP_OK;
 }
 
-static vp_status open_encoder(vpi_aac *aac, uint32_t sample_rate, uint32_t kbps, vp_error *err)
+static vp_status open_encoder(vpi_aac *aac, uint32_t sample_rate, uint32_t channels, uint32_t kbps,
+                              vp_error *err)
 {
     const AVCodec *codec = avcodec_find_encoder_by_name("aac");
     AVCodecContext *c;
@@ -37,7 +40,7 @@ static vp_status open_encoder(vpi_aac *aac, uint32_t sample_rate, uint32_t kbps,
     aac->frame = av_frame_alloc();
     aac->packet = av_packet_alloc();
     if (!c || !aac->frame || !aac->packet) return vpi_fail_nomem(err);
-    av_channel_layout_default(&c->ch_layout, VPI_STEREO);
+    vpi_mix_layout(channels, &c->ch_layout);
     c->sample_rate = (int)sample_rate;
     c->sample_fmt = AV_SAMPLE_FMT_FLTP;
     c->time_base = (AVRational){ 1, (int)sample_rate };
@@ -66,7 +69,7 @@ vp_status vpi_aac_open(vpi_aac *aac, uint32_t sample_rate, uint32_t channels, ui
 
     *aac = (vpi_aac){ 0 };
     VPI_TRY(check_options(sample_rate, channels, kbps, err));
-    st = open_encoder(aac, sample_rate, kbps, err);
+    st = open_encoder(aac, sample_rate, channels, kbps, err);
     if (st < 0) vpi_aac_close(aac);
     return st;
 }
@@ -78,7 +81,7 @@ void vpi_aac_close(vpi_aac *aac)
     av_packet_free(&aac->packet);
 }
 
-vp_status vpi_aac_room(vpi_aac *aac, float *planes[VPI_STEREO], vp_error *err)
+vp_status vpi_aac_room(vpi_aac *aac, float *planes[VPI_SURROUND], vp_error *err)
 {
     AVFrame *f = aac->frame;
     int r, i;
@@ -91,7 +94,7 @@ vp_status vpi_aac_room(vpi_aac *aac, float *planes[VPI_STEREO], vp_error *err)
     r = av_channel_layout_copy(&f->ch_layout, &aac->context->ch_layout);
     if (r >= 0) r = av_frame_get_buffer(f, 0);
     if (r < 0) return vpi_libav_error(err, r, "encode");
-    for (i = 0; i < VPI_STEREO; i++) planes[i] = (float *)(void *)f->extended_data[i];
+    for (i = 0; i < f->ch_layout.nb_channels; i++) planes[i] = (float *)(void *)f->extended_data[i];
     return VP_OK;
 }
 

@@ -85,7 +85,7 @@ vp_status vpi_audio_open(vp_context *context, vp_source *source, const vpi_audio
         goto done;
     }
     VPI_GO(vpi_aac_open(&a->aac, a->o.sample_rate, a->o.channels, a->o.kbps, err));
-    VPI_GO(vpi_mix_init(&a->mix, a->o.sample_rate, err));
+    VPI_GO(vpi_mix_init(&a->mix, a->o.sample_rate, a->o.channels, err));
     VPI_GO(vpi_demux_open(context, source, NULL, cancel, &a->demux, err));
     track = vpi_demux_track(a->demux, a->o.stream);
     if (!track || track->kind != VPI_KIND_AUDIO) {
@@ -285,15 +285,15 @@ static vp_status more(vpi_audio *a, vp_error *err)
     return vpi_mix_flush(&a->mix, err);
 }
 
-static void silence(float *const planes[VPI_STEREO], int at, int count)
+static void silence(const vpi_audio *a, float *const planes[VPI_SURROUND], int at, int count)
 {
-    int i;
+    uint32_t i;
 
-    for (i = 0; i < VPI_STEREO; i++) memset(planes[i] + at, 0, (size_t)count * sizeof(float));
+    for (i = 0; i < a->o.channels; i++) memset(planes[i] + at, 0, (size_t)count * sizeof(float));
 }
 
 /* The next 1024 samples of the title; nothing but silence after its end. */
-static vp_status fill(vpi_audio *a, float *const planes[VPI_STEREO], int at, vp_error *err)
+static vp_status fill(vpi_audio *a, float *const planes[VPI_SURROUND], int at, vp_error *err)
 {
     vp_status st;
     int n;
@@ -307,14 +307,14 @@ static vp_status fill(vpi_audio *a, float *const planes[VPI_STEREO], int at, vp_
             a->content += VPI_MIN(left, (uint64_t)n);
         } else if (a->silence > 0) {
             n = (int)VPI_MIN(a->silence, (uint64_t)(VPI_AAC_SAMPLES - at));
-            silence(planes, at, n);
+            silence(a, planes, at, n);
             a->silence -= (uint64_t)n;
         } else {
             st = more(a, err);
             if (st < 0) return st;
             if (st == VP_OK) continue;
             n = VPI_AAC_SAMPLES - at;
-            silence(planes, at, n);
+            silence(a, planes, at, n);
         }
         at += n;
         a->sent += (uint64_t)n;
@@ -324,13 +324,13 @@ static vp_status fill(vpi_audio *a, float *const planes[VPI_STEREO], int at, vp_
 
 static vp_status encode_more(vpi_audio *a, vp_error *err)
 {
-    float *planes[VPI_STEREO];
+    float *planes[VPI_SURROUND];
     int lead = (int)a->aac.lead;
     vp_status st;
 
     VPI_TRY(vpi_aac_room(&a->aac, planes, err));
     a->aac.lead = 0;
-    silence(planes, 0, lead);
+    silence(a, planes, 0, lead);
     VPI_TRY(fill(a, planes, lead, err));
     vpi_cpu_enter(a->context);
     st = vpi_aac_send(&a->aac, err);

@@ -2,6 +2,7 @@
 #include "media/audio_int.h"
 
 #include <libavutil/audio_fifo.h>
+#include <libavutil/mathematics.h>
 #include <libavutil/opt.h>
 #include <libswresample/swresample.h>
 
@@ -13,11 +14,19 @@
 /* Samples that one call may give: a slice of the caller, resampled from the lowest rate. */
 #define OUT_MAX (1 << 22)
 
-vp_status vpi_mix_init(vpi_mix *mix, uint32_t rate, vp_error *err)
+/* The order that AAC has for six channels: rear speakers are called back there, whatever the source calls them. */
+void vpi_mix_layout(uint32_t channels, AVChannelLayout *layout)
+{
+    *layout = channels == VPI_SURROUND ? (AVChannelLayout)AV_CHANNEL_LAYOUT_5POINT1_BACK
+                                       : (AVChannelLayout)AV_CHANNEL_LAYOUT_STEREO;
+}
+
+vp_status vpi_mix_init(vpi_mix *mix, uint32_t rate, uint32_t channels, vp_error *err)
 {
     *mix = (vpi_mix){ 0 };
     mix->rate = (int)rate;
-    mix->fifo = av_audio_fifo_alloc(AV_SAMPLE_FMT_FLTP, VPI_STEREO, VPI_AAC_SAMPLES * 4);
+    mix->channels = (int)channels;
+    mix->fifo = av_audio_fifo_alloc(AV_SAMPLE_FMT_FLTP, mix->channels, VPI_AAC_SAMPLES * 4);
     return mix->fifo ? VP_OK : vpi_fail_nomem(err);
 }
 
@@ -29,7 +38,7 @@ void vpi_mix_dispose(vpi_mix *mix)
     if (mix->fifo) av_audio_fifo_free(mix->fifo);
     mix->fifo = NULL;
     av_channel_layout_uninit(&mix->in_layout);
-    for (i = 0; i < VPI_STEREO; i++) {
+    for (i = 0; i < VPI_SURROUND; i++) {
         vpi_free(mix->planes[i]);
         mix->planes[i] = NULL;
     }
@@ -39,11 +48,12 @@ void vpi_mix_dispose(vpi_mix *mix)
 
 static vp_status new_swr(vpi_mix *mix, AVChannelLayout *layout, const AVFrame *frame, vp_error *err)
 {
-    AVChannelLayout stereo = AV_CHANNEL_LAYOUT_STEREO;
+    AVChannelLayout out;
     int r;
 
+    vpi_mix_layout((uint32_t)mix->channels, &out);
     swr_free(&mix->swr);
-    r = swr_alloc_set_opts2(&mix->swr, &stereo, AV_SAMPLE_FMT_FLTP, mix->rate, layout,
+    r = swr_alloc_set_opts2(&mix->swr, &out, AV_SAMPLE_FMT_FLTP, mix->rate, layout,
                             (enum AVSampleFormat)frame->format, frame->sample_rate, 0, NULL);
     /* Weights of the downmix add up to one: no clipping, and the centre stays as loud as the sides allow. */
     if (r >= 0) r = av_opt_set_double(mix->swr, "rematrix_maxval", 1.0, 0);
@@ -52,10 +62,10 @@ static vp_status new_swr(vpi_mix *mix, AVChannelLayout *layout, const AVFrame *f
 }
 
 /*
- * Weights where the library has none: mono goes to both sides at full level (not 3 dB down), Ambisonics give
- * their omnidirectional first channel, what has no known layout its channels left and right in turn.
+ * Weights of a stereo mix where the library has none: mono goes to both sides at full level (not 3 dB down),
+ * Ambisonics give their omnidirectional first channel, what has no known layout its channels left and right in turn.
  */
-static bool own_weights(const AVChannelLayout *layout, double *weights)
+static bool stereo_weights(const AVChannelLayout *layout, double *weights)
 {
     int n = layout->nb_channels, i;
     bool mono = n == 1 || layout->order == AV_CHANNEL_ORDER_AMBISONIC;
@@ -70,12 +80,35 @@ static bool own_weights(const AVChannelLayout *layout, double *weights)
     return true;
 }
 
+/*
+ * The same for 5.1. Of 7.1 each rear speaker takes the side and the back one of its side at -3 dB, and the front
+ * stays as it is: the library would turn all of it down by 5 dB.
+ */
+static bool surround_weights(const AVChannelLayout *layout, double *weights)
+{
+    static const AVChannelLayout wide = AV_CHANNEL_LAYOUT_7POINT1;
+    double front[VPI_STEREO * IN_CHANNELS_MAX] = { 0 };
+    int n = layout->nb_channels, i;
+
+    memset(weights, 0, sizeof(double) * VPI_SURROUND * (size_t)n);
+    if (layout->order == AV_CHANNEL_ORDER_NATIVE) {
+        if (av_channel_layout_compare(layout, &wide) != 0) return false;
+        for (i = 0; i < 4; i++) weights[i * n + i] = 1;
+        for (i = 4; i < VPI_SURROUND; i++) weights[i * n + i] = weights[i * n + i + 2] = M_SQRT1_2;
+        return true;
+    }
+    if (!stereo_weights(layout, front)) return false;
+    memcpy(weights, front, sizeof(double) * VPI_STEREO * (size_t)n);
+    return true;
+}
+
 static int start_swr(vpi_mix *mix, const AVChannelLayout *layout)
 {
-    double weights[VPI_STEREO * IN_CHANNELS_MAX];
-    int r = 0;
+    double weights[VPI_SURROUND * IN_CHANNELS_MAX];
+    bool own =
+        mix->channels == VPI_SURROUND ? surround_weights(layout, weights) : stereo_weights(layout, weights);
+    int r = own ? swr_set_matrix(mix->swr, weights, layout->nb_channels) : 0;
 
-    if (own_weights(layout, weights)) r = swr_set_matrix(mix->swr, weights, layout->nb_channels);
     return r < 0 ? r : swr_init(mix->swr);
 }
 
@@ -140,7 +173,7 @@ static vp_status make_room(vpi_mix *mix, int samples, vp_error *err)
     if (samples > OUT_MAX) {
         return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "%d samples of sound at once", samples);
     }
-    for (i = 0; i < VPI_STEREO; i++) {
+    for (i = 0; i < mix->channels; i++) {
         float *more = vpi_realloc(mix->planes[i], (size_t)samples, sizeof(float));
 
         if (!more) return vpi_fail_nomem(err);
@@ -153,21 +186,21 @@ static vp_status make_room(vpi_mix *mix, int samples, vp_error *err)
 /* count 0: lets out the rest. */
 static vp_status convert(vpi_mix *mix, const uint8_t **data, int count, vp_error *err)
 {
-    float *out[VPI_STEREO];
-    void *queue[VPI_STEREO];
+    float *out[VPI_SURROUND];
+    void *queue[VPI_SURROUND];
     int most, n, cut, i;
 
     if (!mix->swr) return VP_OK;
     most = swr_get_out_samples(mix->swr, count);
     if (most < 0) return vpi_libav_error(err, most, "resample");
     VPI_TRY(make_room(mix, most + VPI_AAC_SAMPLES, err));
-    for (i = 0; i < VPI_STEREO; i++) out[i] = mix->planes[i];
+    for (i = 0; i < mix->channels; i++) out[i] = mix->planes[i];
     n = swr_convert(mix->swr, (uint8_t **)(void *)out, mix->room, data, count);
     if (n < 0) return vpi_libav_error(err, n, "resample");
     cut = (int)VPI_MIN(mix->cut, (uint64_t)n);
     mix->cut -= (uint64_t)cut;
     if (n == cut) return VP_OK;
-    for (i = 0; i < VPI_STEREO; i++) queue[i] = mix->planes[i] + cut;
+    for (i = 0; i < mix->channels; i++) queue[i] = mix->planes[i] + cut;
     if (av_audio_fifo_write(mix->fifo, queue, n - cut) < n - cut) return vpi_fail_nomem(err);
     mix->added += (uint64_t)(n - cut);
     return VP_OK;
@@ -216,11 +249,11 @@ int vpi_mix_size(const vpi_mix *mix)
     return av_audio_fifo_size(mix->fifo);
 }
 
-void vpi_mix_read(vpi_mix *mix, float *const planes[VPI_STEREO], int at, int count)
+void vpi_mix_read(vpi_mix *mix, float *const planes[VPI_SURROUND], int at, int count)
 {
-    void *to[VPI_STEREO];
+    void *to[VPI_SURROUND];
     int i;
 
-    for (i = 0; i < VPI_STEREO; i++) to[i] = planes[i] + at;
+    for (i = 0; i < mix->channels; i++) to[i] = planes[i] + at;
     av_audio_fifo_read(mix->fifo, to, count);
 }

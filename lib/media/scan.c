@@ -2,11 +2,13 @@
 #include "media/reader_int.h"
 
 #include "base/hash.h"
+#include "bitstream/bitstream.h"
 #include "io/quick.h"
 #include "media/repair_int.h"
 
 #define EDGE_BYTES 65536u /* of head and tail in the fingerprint */
 #define PROGRESS_BYTES (1u << 20)
+#define AC3_SAMPLES 1536u
 /* A file that holds less than it declares is cut, where more is missing than writers are wrong by: 2 %,
  * and a tenth of a short one, between these. */
 #define SHORT_MIN_US 200000
@@ -88,6 +90,25 @@ static void tell(scan *s, bool end)
     s->progress(s->progress_user, done, s->media->m.size);
 }
 
+/* Can the frames be passed through as they are? */
+static void look_at_ac3(vpi_track *t, const vpi_packet *p)
+{
+    vpi_ac3 first, a;
+
+    if ((t->codec != VPI_CODEC_AC3 && t->codec != VPI_CODEC_EAC3) || t->ac3_mixed || p->discard) return;
+    t->ac3_mixed = vpi_ac3_parse(p->data, p->size, &a, NULL) != VP_OK || a.frame_bytes != p->size ||
+                   a.samples != AC3_SAMPLES;
+    if (!t->ac3_mixed && !t->ac3_size) {
+        t->ac3_size = VPI_MIN(p->size, sizeof(t->ac3_head));
+        memcpy(t->ac3_head, p->data, t->ac3_size);
+    } else if (!t->ac3_mixed) {
+        t->ac3_mixed = vpi_ac3_parse(t->ac3_head, t->ac3_size, &first, NULL) != VP_OK ||
+                       a.eac3 != first.eac3 || a.sample_rate != first.sample_rate || a.acmod != first.acmod ||
+                       a.lfe != first.lfe || a.bsid != first.bsid || a.bsmod != first.bsmod;
+    }
+    if (t->ac3_mixed) t->ac3_size = 0;
+}
+
 static vp_status read_all(scan *s, vp_error *err)
 {
     vpi_packet p = { 0 };
@@ -99,6 +120,7 @@ static vp_status read_all(scan *s, vp_error *err)
         hash_packet(s, &p);
         s->packets[p.stream]++;
         s->bytes[p.stream] += p.size;
+        look_at_ac3(&s->media->m.tracks[p.stream], &p);
         if (!repair(s, &p) || (s->stats[p.stream] && !vpi_report_count(s->demux, s->stats[p.stream], &p))) {
             st = vpi_fail_nomem(err);
             break;

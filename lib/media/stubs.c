@@ -353,3 +353,43 @@ vp_status vpi_audio_asc(uint32_t sample_rate, uint32_t channels, uint32_t kbps, 
     *size = 0;
     return disabled(err);
 }
+
+vp_status vpi_audio_copy_open(vp_context *context, vp_source *source, const vpi_audio_copy_options *options,
+                              vp_cancel *cancel, vpi_audio_copy **out, vp_error *err)
+{
+    (void)context;
+    (void)source;
+    (void)options;
+    (void)cancel;
+    *out = NULL;
+    return disabled(err);
+}
+
+vpi_audio_copy *vpi_audio_copy_close(vpi_audio_copy *copy)
+{
+    (void)copy;
+    return NULL;
+}
+
+vp_status vpi_audio_copy_next(vpi_audio_copy *copy, const uint8_t **data, size_t *size, vp_error *err)
+{
+    (void)copy;
+    *data = NULL;
+    *size = 0;
+    return disabled(err);
+}
+
+uint64_t vpi_audio_copy_refused(const vpi_audio_copy *copy)
+{
+    (void)copy;
+    return 0;
+}
+
+vp_status vpi_ac3_silence(bool eac3, uint32_t sample_rate, uint32_t bit_rate, vpi_buf *out, vp_error *err)
+{
+    (void)eac3;
+    (void)sample_rate;
+    (void)bit_rate;
+    (void)out;
+    return disabled(err);
+}

@@ -71,6 +71,13 @@ typedef struct vpi_track {
     uint32_t sample_rate, channels;
     char layout[32];
     uint32_t skip_samples; /* decoder priming at the start, samples */
+    /*
+     * AC-3 and E-AC-3, full scan only: the head of the first frame when every packet is one frame of 1536 samples
+     * with the same parameters, else ac3_size is 0.
+     */
+    uint8_t ac3_head[64];
+    size_t ac3_size;
+    bool ac3_mixed;
 } vpi_track;
 
 /* From this byte of the file on its clock is ahead of the title's by `shift`, in 1/90000 s. */

@@ -24,7 +24,8 @@ vp_plan *vp_plan_unref(vp_plan *plan)
         vpi_buf_dispose(&plan->rungs[i].init);
     }
     for (size_t i = 0; i < plan->audio_count; i++) {
-        vpi_buf_dispose(&plan->audio[i].asc);
+        vpi_buf_dispose(&plan->audio[i].config);
+        vpi_buf_dispose(&plan->audio[i].silence);
         vpi_buf_dispose(&plan->audio[i].init);
     }
     vpi_free(plan->rungs);
@@ -193,10 +194,10 @@ void vpi_plan_audio_setup(const vp_plan *plan, size_t audio, vpi_track_setup *se
 {
     const vpi_plan_audio *a = &plan->audio[audio];
     *setup = (vpi_track_setup){ .kind = VPI_KIND_AUDIO,
-                                .codec = VPI_CODEC_AAC,
+                                .codec = a->codec,
                                 .timescale = a->audio.sample_rate,
-                                .config = a->asc.data,
-                                .config_size = a->asc.size,
+                                .config = a->config.data,
+                                .config_size = a->config.size,
                                 .sample_rate = a->audio.sample_rate,
                                 .channels = a->audio.channels,
                                 .kbps = a->audio.kbps };
@@ -205,8 +206,14 @@ void vpi_plan_audio_setup(const vp_plan *plan, size_t audio, vpi_track_setup *se
 
 uint64_t vpi_plan_audio_border(const vp_plan *plan, size_t audio, uint64_t segment)
 {
-    const vpi_audio_options *a = &plan->audio[audio].audio;
-    return vpi_grid_audio(&plan->grid, segment, a->sample_rate, VPI_AAC_FRAME, a->frames);
+    const vpi_plan_audio *a = &plan->audio[audio];
+    const vpi_audio_options *o = &a->audio;
+    if (!a->phase) return vpi_grid_audio(&plan->grid, segment, o->sample_rate, a->frame_samples, o->frames);
+    if (!segment) return 0;
+    if (segment >= vpi_grid_segments(&plan->grid)) return o->frames;
+    int64_t start = (int64_t)vpi_grid_start(&plan->grid, segment);
+    int64_t samples = vpi_rescale(start, o->sample_rate, plan->grid.timescale, VPI_NEAREST) - a->phase;
+    return VPI_MIN((uint64_t)vpi_rescale(VPI_MAX(samples, 0), 1, a->frame_samples, VPI_NEAREST), o->frames);
 }
 
 bool vpi_plan_key(const vp_plan *plan, const char *kind, const char *name, const char *file, char key[1024])
@@ -248,7 +255,7 @@ vp_status vpi_plan_audio_track(const vp_plan *plan, size_t audio, int32_t contai
     t->kind = VP_TRACK_AUDIO;
     t->container = container;
     t->name = vpi_strdup(a->name);
-    t->group = vpi_strdup("stereo");
+    t->group = vpi_strdup(a->group);
     t->codecs = vpi_strdup(a->codecs);
     t->language = vpi_strdup(a->language);
     t->label = vpi_strdup(a->label);

@@ -21,7 +21,10 @@
 
 #define VPI_AAC_FRAME 1024u
 #define VPI_PLAN_RUNGS 32u
-#define VPI_PLAN_AUDIO 64u
+#define VPI_PLAN_TRACKS 64u /* of sound, that are kept */
+#define VPI_PLAN_AUDIO (2u * VPI_PLAN_TRACKS)
+#define VPI_PLAN_STEREO "stereo" /* names of audio groups */
+#define VPI_PLAN_SURROUND "surround"
 #define VPI_PLAN_SPANS 100000u
 
 /*
@@ -54,12 +57,19 @@ typedef struct vpi_plan_rung {
 
 typedef struct vpi_plan_audio {
     char name[64]; /* "en-stereo" */
+    char group[16];
     char language[36];
     char label[96];
     char codecs[VPI_CODECS_TEXT];
     bool is_default;
     vpi_audio_options audio;
-    vpi_buf asc, init;
+    /*
+     * VPI_CODEC_AAC is encoded here. AC3 and EAC3 are the source's own frames: frame n begins at sample phase + n *
+     * frame_samples of the title, and silence stands in where the source has none.
+     */
+    vpi_codec codec;
+    uint32_t frame_samples, phase;
+    vpi_buf config, init, silence;
 } vpi_plan_audio;
 
 typedef struct vpi_plan_span {
@@ -97,6 +107,19 @@ int64_t vpi_plan_last_pts(const vpi_plan_video *v, int64_t point);
 vp_status vpi_plan_timeline(vp_plan *plan, const vpi_track *video, const vpi_track *const *audio,
                             size_t count, const vp_transcode_options *options, vp_error *err);
 
+/* ---- plan_audio.c ---- */
+
+/* The tracks that the choice keeps ("all", "none", "en,fr"), at most VPI_PLAN_TRACKS of them. */
+size_t vpi_plan_choose_audio(const vpi_media *m, const char *choice, const vpi_track *to[VPI_PLAN_TRACKS]);
+/*
+ * The audio groups: stereo of every track, then surround of those that have it. of[n] becomes the source of rendition
+ * n; it holds VPI_PLAN_AUDIO. Needs plan->ts.
+ */
+vp_status vpi_plan_add_audio(vp_plan *plan, const vpi_track *const *tracks, size_t count, uint32_t kbps,
+                             const vpi_track **of, vp_error *err);
+/* What follows from the timeline: the grid of frames that are passed through; init segments. */
+vp_status vpi_plan_finish_audio(vp_plan *plan, const vpi_track *const *of, vp_error *err);
+
 /* ---- plan_json.c ---- */
 
 /* The plan's own fields without hash, version, build: what the hash is made of, with build when asked. */
@@ -129,7 +152,7 @@ vp_status vpi_task_video(vpi_task_env *env, vp_error *err);
 /* Setup for the segment writers. Views into the plan. */
 void vpi_plan_rung_setup(const vp_plan *plan, size_t rung, vpi_track_setup *setup);
 void vpi_plan_audio_setup(const vp_plan *plan, size_t audio, vpi_track_setup *setup);
-/* AAC frames before segment n. */
+/* Frames before segment n. */
 uint64_t vpi_plan_audio_border(const vp_plan *plan, size_t audio, uint64_t segment);
 /* "<prefix>/<kind>/<name>/<file>" into key; false when too long. */
 bool vpi_plan_key(const vp_plan *plan, const char *kind, const char *name, const char *file, char key[1024]);

@@ -78,17 +78,26 @@ static bool write_rung(json_t *list, const vpi_plan_rung *r)
     return append(list, o, ok);
 }
 
+static const char *codec_word(vpi_codec codec)
+{
+    return codec == VPI_CODEC_AC3 ? "ac3" : codec == VPI_CODEC_EAC3 ? "eac3" : "aac";
+}
+
 static bool write_audio(json_t *list, const vpi_plan_audio *a)
 {
     json_t *o = json_object();
-    bool ok = vpi_json_set_str(o, "name", a->name) && vpi_json_set_str(o, "language", a->language) &&
-              vpi_json_set_str(o, "label", a->label) && vpi_json_set_bool(o, "default", a->is_default) &&
+    bool ok = vpi_json_set_str(o, "name", a->name) && vpi_json_set_str(o, "group", a->group) &&
+              vpi_json_set_str(o, "codec", codec_word(a->codec)) &&
+              vpi_json_set_str(o, "language", a->language) && vpi_json_set_str(o, "label", a->label) &&
+              vpi_json_set_bool(o, "default", a->is_default) &&
               vpi_json_set_i64(o, "stream", a->audio.stream) &&
               vpi_json_set_u64(o, "sample_rate", a->audio.sample_rate) &&
               vpi_json_set_u64(o, "channels", a->audio.channels) &&
               vpi_json_set_u64(o, "kbps", a->audio.kbps) && vpi_json_set_i64(o, "origin", a->audio.origin) &&
               vpi_json_set_u64s(o, "frames", a->audio.frames) && vpi_json_set_str(o, "codecs", a->codecs) &&
-              set_hex(o, "asc", &a->asc) && set_hex(o, "init", &a->init);
+              set_hex(o, "config", &a->config) && set_hex(o, "init", &a->init);
+    if (ok && a->codec != VPI_CODEC_AAC)
+        ok = vpi_json_set_u64(o, "phase", a->phase) && set_hex(o, "silence", &a->silence);
     return append(list, o, ok);
 }
 
@@ -423,14 +432,31 @@ static vp_status read_rung(vp_plan *p, const json_t *o, vpi_plan_rung *r, vp_err
     return VP_OK;
 }
 
+static vp_status read_audio_codec(const json_t *o, const char *w, vpi_plan_audio *a, vp_error *err)
+{
+    char word[8];
+    VPI_TRY(get_text(o, w, "codec", word, sizeof(word), err));
+    a->codec = vpi_streq(word, "ac3")    ? VPI_CODEC_AC3
+               : vpi_streq(word, "eac3") ? VPI_CODEC_EAC3
+                                         : VPI_CODEC_AAC;
+    a->frame_samples = a->codec == VPI_CODEC_AAC ? VPI_AAC_FRAME : VPI_AC3_FRAME;
+    if (!vpi_streq(word, codec_word(a->codec))) return refuse(err, w, "codec: not known");
+    if (a->codec == VPI_CODEC_AAC) return VP_OK;
+    VPI_TRY(vpi_json_u32(o, w, "phase", true, VPI_AC3_FRAME - 1, &a->phase, err));
+    return get_hex(o, w, "silence", &a->silence, err);
+}
+
 static vp_status read_audio(const json_t *o, vpi_plan_audio *a, vp_error *err)
 {
-    static const char *const fields[] = { "name",        "language", "label", "default", "stream",
-                                          "sample_rate", "channels", "kbps",  "origin",  "frames",
-                                          "codecs",      "asc",      "init",  NULL };
+    static const char *const fields[] = { "name",    "group",   "codec",       "language", "label",
+                                          "default", "stream",  "sample_rate", "channels", "kbps",
+                                          "origin",  "frames",  "codecs",      "config",   "init",
+                                          "phase",   "silence", NULL };
     const char *w = "plan.audio";
     VPI_TRY(vpi_json_fields(o, w, fields, err));
+    VPI_TRY(read_audio_codec(o, w, a, err));
     VPI_TRY(get_text(o, w, "name", a->name, sizeof(a->name), err));
+    VPI_TRY(get_text(o, w, "group", a->group, sizeof(a->group), err));
     VPI_TRY(get_text(o, w, "language", a->language, sizeof(a->language), err));
     VPI_TRY(get_text(o, w, "label", a->label, sizeof(a->label), err));
     VPI_TRY(vpi_json_bool(o, w, "default", true, &a->is_default, err));
@@ -441,10 +467,11 @@ static vp_status read_audio(const json_t *o, vpi_plan_audio *a, vp_error *err)
     VPI_TRY(vpi_json_i64(o, w, "origin", true, &a->audio.origin, err));
     VPI_TRY(vpi_json_u64(o, w, "frames", true, (uint64_t)1 << 40, &a->audio.frames, err));
     VPI_TRY(get_text(o, w, "codecs", a->codecs, sizeof(a->codecs), err));
-    VPI_TRY(get_hex(o, w, "asc", &a->asc, err));
+    VPI_TRY(get_hex(o, w, "config", &a->config, err));
     VPI_TRY(get_hex(o, w, "init", &a->init, err));
     if (!vpi_key_valid(a->name) || strchr(a->name, '/')) return refuse(err, w, "name: not a folder name");
     if (a->audio.sample_rate < 8000 || !a->audio.channels || !a->audio.frames) return refuse(err, w, "zero");
+    if (!a->group[0]) return refuse(err, w, "group: empty");
     return VP_OK;
 }
 

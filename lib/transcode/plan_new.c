@@ -66,78 +66,6 @@ static vp_status check_options(vp_transcode_options *o, vp_error *err)
     return VP_OK;
 }
 
-/* Is the language in a list of "en,fr"? A track matches by its whole tag or its primary part. */
-static bool language_listed(const char *list, const char *language)
-{
-    size_t primary = strcspn(language, "-");
-    for (const char *p = list; *p;) {
-        size_t n = strcspn(p, ",");
-        char tag[36];
-        char *word = vpi_strndup(p, n);
-        if (word) vpi_language_bcp47(word, tag);
-        bool hit = word &&
-                   (vpi_streq(tag, language) || (strlen(tag) == primary && !strncmp(tag, language, primary)));
-        vpi_free(word);
-        if (hit) return true;
-        p += n + (p[n] == ',');
-    }
-    return false;
-}
-
-static size_t choose_audio(const vpi_media *m, const char *choice, const vpi_track **to)
-{
-    size_t n = 0;
-    bool all = !choice || vpi_streq(choice, "all");
-    if (vpi_streq(choice, "none")) return 0;
-    for (size_t i = 0; n < VPI_PLAN_AUDIO; i++) {
-        const vpi_track *t = vpi_media_nth(m, VPI_KIND_AUDIO, i);
-        if (!t) break;
-        if (t->sample_rate && (all || language_listed(choice, t->language))) to[n++] = t;
-    }
-    return n;
-}
-
-static uint32_t publish_sample_rate(uint32_t rate)
-{
-    return rate == 44100 || rate == 22050 || rate == 11025 || rate == 88200 || rate == 176400 ? 44100 : 48000;
-}
-
-static vp_status add_audio(vp_plan *plan, const vpi_track *const *tracks, size_t count, uint32_t kbps,
-                           vp_error *err)
-{
-    size_t chosen = 0;
-    plan->audio = vpi_calloc(count ? count : 1, sizeof(*plan->audio));
-    if (!plan->audio) return vpi_fail_nomem(err);
-    plan->audio_count = count;
-    for (size_t i = count; i-- > 0;)
-        if (tracks[i]->is_default) chosen = i;
-    for (size_t i = 0; i < count; i++) {
-        vpi_plan_audio *a = &plan->audio[i];
-        uint8_t asc[16];
-        size_t size = 0, same = 1;
-        vpi_strlcpy(a->language, tracks[i]->language[0] ? tracks[i]->language : "und", sizeof(a->language));
-        for (size_t k = 0; k < i; k++) same += vpi_streq(plan->audio[k].language, a->language);
-        vpi_language_name(a->language, a->label, sizeof(a->label) - 8);
-        if (same > 1) {
-            char *end = a->label + strlen(a->label);
-            snprintf(end, sizeof(a->label) - (size_t)(end - a->label), " %zu", same);
-            snprintf(a->name, sizeof(a->name), "%s-stereo-%zu", a->language, same);
-        } else {
-            snprintf(a->name, sizeof(a->name), "%s-stereo", a->language);
-        }
-        a->is_default = i == chosen;
-        a->audio.stream = tracks[i]->id;
-        a->audio.sample_rate = publish_sample_rate(tracks[i]->sample_rate);
-        a->audio.channels = 2;
-        a->audio.kbps = kbps;
-        VPI_TRY(vpi_audio_asc(a->audio.sample_rate, 2, kbps, asc, &size, err));
-        vpi_buf_add(&a->asc, asc, size);
-        if (vpi_buf_failed(&a->asc)) return vpi_fail_nomem(err);
-        VPI_TRY(vpi_codecs_aac(asc, size, a->codecs, err));
-    }
-    return VP_OK;
-}
-
 /*
  * What packets of a transport stream add to a rung (PES header, access unit delimiter, half a packet of stuffing
  * with each picture, 4 bytes of 188) comes off its VBV, so that segments keep to maxrate in this form too.
@@ -332,8 +260,10 @@ static vp_status copy_timeline(vp_plan *plan, const vpi_media *m, const vpi_trac
 static vp_status fill(vp_context *context, vp_plan *plan, const vpi_media *m, const vp_ladder *ladder,
                       const vp_transcode_options *o, vp_error *err)
 {
-    const vpi_track *audio[VPI_PLAN_AUDIO], *video = vpi_media_nth(m, VPI_KIND_VIDEO, 0);
-    size_t count = choose_audio(m, o->audio, audio);
+    const vpi_track *kept[VPI_PLAN_TRACKS], *audio[VPI_PLAN_AUDIO];
+    const vpi_track *video = vpi_media_nth(m, VPI_KIND_VIDEO, 0);
+    size_t count = vpi_plan_choose_audio(m, o->audio, kept);
+    uint32_t kbps = o->audio_kbps ? o->audio_kbps : vp_ladder_audio_kbps(ladder);
     if (!video && !count)
         return vpi_fail(err, VP_E_DATA, "INPUT_NO_VIDEO_OR_AUDIO",
                         "nothing to publish is left of the source");
@@ -341,20 +271,16 @@ static vp_status fill(vp_context *context, vp_plan *plan, const vpi_media *m, co
     plan->ts = o->formats & VP_FORMAT_TS;
     plan->single_file = o->single_file;
     plan->has_video = video != NULL;
-    plan->mux_audio = plan->ts && video && count == 1;
     plan->source_size = m->size;
     hex32(m->fingerprint, plan->fingerprint);
     hex32(m->quick, plan->quick);
     plan->build = vpi_strdup(vp_build_info());
     if (!plan->build) return vpi_fail_nomem(err);
-    VPI_TRY(add_audio(plan, audio, count, o->audio_kbps ? o->audio_kbps : vp_ladder_audio_kbps(ladder), err));
+    VPI_TRY(vpi_plan_add_audio(plan, kept, count, kbps, audio, err));
+    plan->mux_audio = plan->ts && video && plan->audio_count == 1;
     VPI_TRY(copy_timeline(plan, m, video, err));
-    VPI_TRY(vpi_plan_timeline(plan, video, audio, count, o, err));
-    for (size_t i = 0; i < count; i++) {
-        vpi_track_setup setup;
-        vpi_plan_audio_setup(plan, i, &setup);
-        VPI_TRY(vpi_cmaf_init(&setup, NULL, &plan->audio[i].init, err));
-    }
+    VPI_TRY(vpi_plan_timeline(plan, video, audio, plan->audio_count, o, err));
+    VPI_TRY(vpi_plan_finish_audio(plan, audio, err));
     if (video) {
         plan->video.stream = video->id;
         plan->video.source_width = video->width;

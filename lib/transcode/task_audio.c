@@ -6,7 +6,8 @@
 #include "plan_int.h"
 
 /*
- * One audio track from start to end: decoded, encoded and cut at the frames nearest to the video's segment borders.
+ * One audio track from start to end: decoded and encoded, or passed through as it is, and cut at the frames nearest to
+ * the video's segment borders.
  * The frames go into CMAF segments (or the part of a single file), packed audio segments, and, when TS muxes them,
  * into the work store.
  */
@@ -14,7 +15,8 @@ typedef struct audio_run {
     vpi_task_env *env;
     const vpi_plan_audio *a;
     vpi_track_setup setup;
-    vpi_audio *audio;
+    vpi_audio *audio; /* one of the two */
+    vpi_audio_copy *copy;
     vpi_ptrack cmaf, packed;
     vp_object *part;
     vpi_frames_writer *kept;
@@ -51,6 +53,20 @@ static vp_status write_part(audio_run *run, vp_error *err)
     return vpi_cmaf_segment(&run->in, NULL, false, run->part, entry, err);
 }
 
+static uint64_t frame_start(const vpi_plan_audio *a, uint64_t frame)
+{
+    return a->phase + frame * a->frame_samples;
+}
+
+static vp_status next_frame(audio_run *run, const uint8_t **data, size_t *size, vp_error *err)
+{
+    VPI_TRY(vpi_cancel_check(run->env->cancel, err));
+    vp_status st = run->copy ? vpi_audio_copy_next(run->copy, data, size, err)
+                             : vpi_audio_next(run->audio, data, size, err);
+    if (st == VP_END) return vpi_fail(err, VP_E_INTERNAL, NULL, "audio ended before its last frame");
+    return st;
+}
+
 static vp_status fill_segment(audio_run *run, uint64_t first, uint64_t last, vp_error *err)
 {
     size_t n = 0;
@@ -58,12 +74,10 @@ static vp_status fill_segment(audio_run *run, uint64_t first, uint64_t last, vp_
     for (uint64_t frame = first; frame < last; frame++, n++) {
         const uint8_t *data = NULL;
         size_t size = 0;
-        VPI_TRY(vpi_cancel_check(run->env->cancel, err));
-        vp_status st = vpi_audio_next(run->audio, &data, &size, err);
-        if (st == VP_END) return vpi_fail(err, VP_E_INTERNAL, NULL, "audio ended before its last frame");
-        if (st < 0) return st;
+        VPI_TRY(next_frame(run, &data, &size, err));
         if (!VPI_GROW(run->samples, n, run->sample_cap)) return vpi_fail_nomem(err);
-        run->samples[n] = (vpi_sample){ .pts = (int64_t)(frame * VPI_AAC_FRAME), .sync = true, .size = size };
+        run->samples[n] =
+            (vpi_sample){ .pts = (int64_t)frame_start(run->a, frame), .sync = true, .size = size };
         vpi_buf_add(&run->data, data, size);
         if (vpi_buf_failed(&run->data)) return vpi_fail_nomem(err);
         if (run->kept) VPI_TRY(vpi_frames_add(run->kept, data, size, err));
@@ -75,8 +89,8 @@ static vp_status fill_segment(audio_run *run, uint64_t first, uint64_t last, vp_
     }
     run->in.samples = run->samples;
     run->in.count = n;
-    run->in.start = first * VPI_AAC_FRAME;
-    run->in.end = last * VPI_AAC_FRAME;
+    run->in.start = frame_start(run->a, first);
+    run->in.end = frame_start(run->a, last);
     run->in.first_sample = first;
     return VP_OK;
 }
@@ -99,12 +113,39 @@ static vp_status segment(audio_run *run, uint64_t number, vp_error *err)
     return VP_OK;
 }
 
+static vp_status open_copy(audio_run *run, vp_error *err)
+{
+    const vpi_plan_audio *a = run->a;
+    const vpi_audio_copy_options o = { .stream = a->audio.stream,
+                                       .sample_rate = a->audio.sample_rate,
+                                       .timeline = &run->env->plan->timeline,
+                                       .origin = a->audio.origin,
+                                       .phase = a->phase,
+                                       .frames = a->audio.frames,
+                                       .silence = a->silence.data,
+                                       .silence_size = a->silence.size };
+    return vpi_audio_copy_open(run->env->context, run->env->source, &o, run->env->cancel, &run->copy, err);
+}
+
+static vp_status open_audio(audio_run *run, vp_error *err)
+{
+    vpi_task_env *env = run->env;
+    const uint8_t *asc = NULL;
+    size_t size = 0;
+    vpi_audio_options options = run->a->audio;
+    options.timeline = &env->plan->timeline;
+    VPI_TRY(vpi_audio_open(env->context, env->source, &options, env->cancel, &run->audio, err));
+    vpi_audio_config(run->audio, &asc, &size);
+    if (size != run->a->config.size || memcmp(asc, run->a->config.data, size) != 0)
+        return vpi_fail(err, VP_E_CONFLICT, "BUILD_MISMATCH",
+                        "the encoder's configuration is not the planned one");
+    return VP_OK;
+}
+
 static vp_status run_open(audio_run *run, vp_error *err)
 {
     vpi_task_env *env = run->env;
     const vp_plan *plan = env->plan;
-    const uint8_t *asc = NULL;
-    size_t size = 0;
     char name[160];
     VPI_TRY(vpi_plan_audio_track(plan, env->index, VP_CONTAINER_CMAF, &run->cmaf, err));
     VPI_TRY(vpi_plan_audio_track(plan, env->index, VP_CONTAINER_PACKED, &run->packed, err));
@@ -113,13 +154,7 @@ static vp_status run_open(audio_run *run, vp_error *err)
     run->in.setup = &run->setup;
     run->in.fragments = one_fragment;
     run->in.fragment_count = 1;
-    vpi_audio_options options = run->a->audio;
-    options.timeline = &env->plan->timeline;
-    VPI_TRY(vpi_audio_open(env->context, env->source, &options, env->cancel, &run->audio, err));
-    vpi_audio_config(run->audio, &asc, &size);
-    if (size != run->a->asc.size || memcmp(asc, run->a->asc.data, size) != 0)
-        return vpi_fail(err, VP_E_CONFLICT, "BUILD_MISMATCH",
-                        "the encoder's configuration is not the planned one");
+    VPI_TRY(run->a->codec == VPI_CODEC_AAC ? open_audio(run, err) : open_copy(run, err));
     if (plan->single_file) VPI_TRY(vpi_task_part_begin(env, run->a->name, &run->part, err));
     if (!plan->mux_audio) return VP_OK;
     snprintf(name, sizeof(name), "audio/%s", run->a->name);
@@ -142,7 +177,8 @@ static vp_status run_end(audio_run *run, vp_error *err)
         }
     }
     if (part) VPI_TRY(vp_object_commit(part, NULL, NULL, err));
-    vpi_audio_stats(run->audio, &content, &env->concealed);
+    if (run->audio) vpi_audio_stats(run->audio, &content, &env->concealed);
+    if (run->copy) env->concealed = vpi_audio_copy_refused(run->copy);
     if (env->plan->cmaf) VPI_TRY(vpi_task_add_track(env, &run->cmaf, err));
     if (env->plan->ts && !env->plan->mux_audio) VPI_TRY(vpi_task_add_track(env, &run->packed, err));
     return VP_OK;
@@ -158,6 +194,7 @@ vp_status vpi_task_audio(vpi_task_env *env, vp_error *err)
     vp_object_abort(run.part);
     vpi_frames_discard(run.kept);
     vpi_audio_close(run.audio);
+    vpi_audio_copy_close(run.copy);
     vpi_ptrack_dispose(&run.cmaf);
     vpi_ptrack_dispose(&run.packed);
     vpi_buf_dispose(&run.data);
