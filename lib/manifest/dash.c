@@ -19,7 +19,7 @@ typedef struct set {
     size_t count;
     int32_t kind;
     vpi_addressing how;
-    bool main;
+    bool main, preferred;
 } set;
 
 typedef struct mpd {
@@ -74,7 +74,10 @@ static void add_set(mpd *m, size_t from)
     m->track_count += s->count;
 }
 
-/* Pictures are the main ones in every codec; of the sound it is the default track, else the first. */
+/*
+ * Pictures are the main ones in every codec; of the sound it is the default track, else the first. A default that is
+ * there in stereo and surround is main in both, and stereo, which comes first, is what to begin with.
+ */
 static void choose_main(mpd *m)
 {
     set *sound = NULL;
@@ -87,6 +90,8 @@ static void choose_main(mpd *m)
             s->main = true;
         } else if (!sound || (s->tracks[0]->is_default && !sound->tracks[0]->is_default)) {
             sound = s;
+        } else if (s->tracks[0]->is_default && strcmp(s->tracks[0]->group, sound->tracks[0]->group) != 0) {
+            s->main = sound->preferred = true;
         }
     }
     if (sound) sound->main = true;
@@ -320,6 +325,7 @@ static void add_set_text(vpi_xml *x, const mpd *m, size_t index)
     } else {
         vpi_xml_attr(x, "lang", first->language ? first->language : "und");
     }
+    if (s->preferred) vpi_xml_attr(x, "selectionPriority", "2");
     attr_alignment(x, s);
     if (video) add_colour(x, s);
     if (!video && first->label) {

@@ -303,6 +303,29 @@ static void test_strings(void **state)
     }
 }
 
+/* Bytes that other muxers write for such streams. */
+static void test_ac3_config(void **state)
+{
+    (void)state;
+    vpi_ac3 a = {
+        .sample_rate = 48000, .bit_rate = 384000, .bsid = 8, .acmod = 7, .lfe = 1, .bit_rate_code = 14
+    };
+    uint8_t dac3[3], dec3[5];
+    vpi_dac3_write(&a, dac3);
+    assert_memory_equal(dac3, "\x10\x3d\xc0", 3);
+    a.eac3 = true;
+    a.bsid = 16;
+    vpi_dec3_write(&a, dec3);
+    assert_memory_equal(dec3, "\x0c\x00\x20\x0f\x00", 5);
+    a.fscod = 1;
+    a.bsmod = 5;
+    a.acmod = 2;
+    a.lfe = 0;
+    a.bit_rate = 255871;
+    vpi_dec3_write(&a, dec3);
+    assert_memory_equal(dec3, "\x08\x00\x60\x54\x00", 5);
+}
+
 static void test_ac3(void **state)
 {
     (void)state;
@@ -395,9 +418,9 @@ static void test_torture(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_asc),     cmocka_unit_test(test_program_config), cmocka_unit_test(test_adts),
-        cmocka_unit_test(test_hevc),    cmocka_unit_test(test_strings),        cmocka_unit_test(test_ac3),
-        cmocka_unit_test(test_torture),
+        cmocka_unit_test(test_asc),        cmocka_unit_test(test_program_config), cmocka_unit_test(test_adts),
+        cmocka_unit_test(test_hevc),       cmocka_unit_test(test_strings),        cmocka_unit_test(test_ac3),
+        cmocka_unit_test(test_ac3_config), cmocka_unit_test(test_torture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -369,6 +369,32 @@ static void sets(void **state)
     vp_presentation_unref(p);
 }
 
+/* A default that is there in stereo and surround: main in both, stereo is what to begin with. */
+static void surround(void **state)
+{
+    vp_presentation *p = vpi_presentation_new();
+    char *text, *at;
+
+    (void)state;
+    add_video(p, "480p", 480, 854, 1400, false);
+    add_audio(p, "de-stereo", "de", "stereo", 2, 128, false);
+    add_audio(p, "en-stereo", "en", "stereo", 2, 128, false)->is_default = true;
+    add_audio(p, "de-5.1", "de", "surround", 6, 384, false);
+    add_audio(p, "en-5.1", "en", "surround", 6, 384, false)->is_default = true;
+    finish(p);
+    text = mpd_of(p);
+    assert_int_equal(count_of(text, "<AdaptationSet "), 5);
+    assert_int_equal(count_of(text, "value=\"main\""), 3);
+    assert_int_equal(count_of(text, "selectionPriority"), 1);
+    at = strstr(text, "selectionPriority=\"2\"");
+    assert_non_null(at);
+    assert_true(at < strstr(text, "id=\"en-stereo\"") && at > strstr(text, "id=\"de-stereo\""));
+    assert_true(strstr(strstr(text, "id=\"de-5.1\""), "value=\"main\"") > strstr(text, "id=\"de-5.1\""));
+    assert_int_equal(count_of(text, "ChannelConfiguration\" value=\"6\""), 2);
+    free(text);
+    vp_presentation_unref(p);
+}
+
 static void refusals(void **state)
 {
     vp_presentation *p = vpi_presentation_new();
@@ -457,8 +483,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(templates), cmocka_unit_test(single_file), cmocka_unit_test(lists),
         cmocka_unit_test(patterns),  cmocka_unit_test(sharing),     cmocka_unit_test(unequal_ends),
-        cmocka_unit_test(sets),      cmocka_unit_test(refusals),    cmocka_unit_test(bandwidth),
-        cmocka_unit_test(no_memory),
+        cmocka_unit_test(sets),      cmocka_unit_test(surround),    cmocka_unit_test(refusals),
+        cmocka_unit_test(bandwidth), cmocka_unit_test(no_memory),
     };
 
     return cmocka_run_group_tests(tests, prepare, clean);

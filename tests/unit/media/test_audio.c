@@ -441,7 +441,7 @@ static void test_refusals(void **state)
     bad.sample_rate = 22050;
     assert_fails(vpi_audio_open(context, source, &bad, NULL, &audio, &err), VP_E_ARG, "ARG");
     bad = o;
-    bad.channels = 6;
+    bad.channels = 3;
     assert_fails(vpi_audio_open(context, source, &bad, NULL, &audio, &err), VP_E_ARG, "ARG");
     bad = o;
     bad.stream = 7;

@@ -154,6 +154,116 @@ static void test_names(void **state)
     vp_plan_unref(plan);
 }
 
+/* The head of an AC-3 (bsid 8) or E-AC-3 frame of 384 kbit/s at 48 kHz, 5.1. */
+static void make_surround(vpi_track *t, bool eac3)
+{
+    static const uint8_t ac3[] = { 0x0b, 0x77, 0, 0, 0x1c, 0x40, 0xe1, 0, 0, 0, 0, 0 };
+    static const uint8_t second[] = { 0x0b, 0x77, 0x02, 0xff, 0x3f, 0x87, 0xc0, 0, 0, 0, 0, 0 };
+    t->codec = eac3 ? VPI_CODEC_EAC3 : VPI_CODEC_AC3;
+    t->sample_rate = 48000;
+    t->channels = 6;
+    vpi_strlcpy(t->layout, "5.1(side)", sizeof(t->layout));
+    memcpy(t->ac3_head, eac3 ? second : ac3, sizeof(ac3));
+    t->ac3_size = sizeof(ac3);
+}
+
+static vp_plan *plan_of(vp_media *media, const vp_transcode_options *o)
+{
+    vp_plan *plan = NULL;
+    vp_error err = VP_ERROR_INIT;
+    if (vp_plan_new(context, media, NULL, o, &plan, &err) != VP_OK)
+        fail_msg("%s %s", err.reason, err.message);
+    return plan;
+}
+
+static void assert_survives(const vp_plan *plan)
+{
+    vp_plan *again = NULL;
+    vp_bytes *text = json_of(plan), *second;
+    assert_int_equal(vp_plan_parse(vp_bytes_data(text), vp_bytes_size(text), &again, NULL), VP_OK);
+    second = json_of(again);
+    assert_int_equal(vp_bytes_size(text), vp_bytes_size(second));
+    assert_memory_equal(vp_bytes_data(text), vp_bytes_data(second), (size_t)vp_bytes_size(text));
+    vp_bytes_unref(text);
+    vp_bytes_unref(second);
+    vp_plan_unref(again);
+}
+
+/* Stereo of all tracks, then surround; names, labels, defaults; what is passed through and what is encoded. */
+static void test_surround(void **state)
+{
+    vp_transcode_options o = VP_TRANSCODE_OPTIONS_INIT;
+    vp_media *media = make_media(20, true, 3); /* en, en, fr */
+    vpi_track *t = media->m.tracks;
+    (void)state;
+    make_surround(&t[2], false);
+    t[2].is_default = true;
+    vp_plan *plan = plan_of(media, &o);
+    assert_int_equal(plan->audio_count, 4);
+    assert_string_equal(plan->audio[3].name, "en-5.1");
+    assert_string_equal(plan->audio[3].group, "surround");
+    assert_string_equal(plan->audio[3].label, "English 2"); /* as its stereo form */
+    assert_true(plan->audio[3].is_default && plan->audio[1].is_default && !plan->audio[0].is_default);
+    assert_int_equal(plan->audio[3].audio.stream, 2);
+    /* others of the group could not be AC-3 */
+    assert_int_equal(plan->audio[3].codec, VPI_CODEC_AAC);
+    assert_int_equal(plan->audio[3].audio.channels, 6);
+    assert_int_equal(plan->audio[3].audio.kbps, 384);
+    assert_string_equal(plan->audio[3].codecs, "mp4a.40.2");
+    assert_survives(plan);
+    vp_plan_unref(plan);
+
+    make_surround(&t[1], false);
+    make_surround(&t[3], false);
+    t[1].start = 441; /* 10 ms late: 480 samples */
+    plan = plan_of(media, &o);
+    assert_int_equal(plan->audio_count, 6);
+    for (size_t i = 3; i < 6; i++) {
+        assert_int_equal(plan->audio[i].codec, VPI_CODEC_AC3);
+        assert_string_equal(plan->audio[i].codecs, "ac-3");
+        assert_int_equal(plan->audio[i].audio.kbps, 384);
+        assert_int_equal(plan->audio[i].phase, i == 3 ? 480 : 0);
+        assert_int_equal(plan->audio[i].audio.frames, 625);
+        assert_true(plan->audio[i].silence.size > 1000);
+    }
+    assert_string_equal(plan->audio[4].name, "en-5.1-2");
+    assert_string_equal(plan->audio[5].name, "fr-5.1");
+    /* segments begin at the frame nearest to the picture's: 6 s are frame 187.5 less 480 samples */
+    assert_int_equal(vpi_plan_audio_border(plan, 3, 0), 0);
+    assert_int_equal(vpi_plan_audio_border(plan, 3, 1), 187);
+    assert_int_equal(vpi_plan_audio_border(plan, 4, 1), 188);
+    assert_int_equal(vpi_plan_audio_border(plan, 3, vpi_grid_segments(&plan->grid)), 625);
+    assert_survives(plan);
+    vp_plan_unref(plan);
+
+    o.formats = VP_FORMAT_TS; /* there AAC is the only codec */
+    plan = plan_of(media, &o);
+    assert_int_equal(plan->audio[3].codec, VPI_CODEC_AAC);
+    assert_false(plan->mux_audio);
+    vp_plan_unref(plan);
+    o.formats = VP_FORMAT_CMAF;
+    make_surround(&t[2], true); /* not one codec */
+    plan = plan_of(media, &o);
+    assert_int_equal(plan->audio[4].codec, VPI_CODEC_AAC);
+    vp_plan_unref(plan);
+    make_surround(&t[1], true);
+    make_surround(&t[3], true);
+    plan = plan_of(media, &o);
+    assert_int_equal(plan->audio[4].codec, VPI_CODEC_EAC3);
+    assert_string_equal(plan->audio[4].codecs, "ec-3");
+    assert_survives(plan);
+    vp_plan_unref(plan);
+    t[2].ac3_size = 0; /* the scan found frames that differ */
+    plan = plan_of(media, &o);
+    assert_int_equal(plan->audio[4].codec, VPI_CODEC_AAC);
+    vp_plan_unref(plan);
+    t[1].channels = t[2].channels = t[3].channels = 2;
+    plan = plan_of(media, &o);
+    assert_int_equal(plan->audio_count, 3);
+    vp_plan_unref(plan);
+    vp_media_unref(media);
+}
+
 /* Other settings are another request and another version; what does not decide bytes is in neither. */
 static void test_identity(void **state)
 {
@@ -261,7 +371,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_tasks),    cmocka_unit_test(test_names),
-        cmocka_unit_test(test_identity),   cmocka_unit_test(test_tampered), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_surround),   cmocka_unit_test(test_identity), cmocka_unit_test(test_tampered),
+        cmocka_unit_test(test_refusals),
     };
     if (!vpi_media_feature("h264")) {
         puts("skipped: built without media");
