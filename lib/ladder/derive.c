@@ -27,7 +27,8 @@ static const struct preset {
 bool vpi_ladder_picture(const vpi_media *m, uint32_t max_fps, vpi_picture *out)
 {
     const vpi_track *t = vpi_media_nth(m, VPI_KIND_VIDEO, 0);
-    vpi_rational cap = { max_fps ? max_fps : DEFAULT_MAX_FPS, 1 };
+    vpi_rational cap = { max_fps ? max_fps : DEFAULT_MAX_FPS, 1 }, published;
+    bool fields = false;
 
     if (!t || !t->display_width || !t->display_height) return false;
     out->width = t->display_width;
@@ -35,6 +36,8 @@ bool vpi_ladder_picture(const vpi_media *m, uint32_t max_fps, vpi_picture *out)
     out->frame_rate = t->frame_rate;
     if (out->frame_rate.num <= 0 || out->frame_rate.den <= 0)
         out->frame_rate = (vpi_rational){ DEFAULT_FPS, 1 };
+    published = vpi_track_publish_rate(t, (uint32_t)cap.num, &fields);
+    if (fields) out->frame_rate = published;
     if (vpi_rational_cmp(out->frame_rate, cap) > 0) out->frame_rate = cap;
     return true;
 }

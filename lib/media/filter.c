@@ -17,6 +17,10 @@
 /* Nominal peak that HDR is mapped down from, in units of the 100 cd/m2 that become white. */
 #define HDR_NPL 100
 #define HDR_PEAK 10
+/* bwdif refuses less. */
+#define DEINTERLACE_MIN_SIDE 3
+/* Pictures whose times are remembered: a deinterlacer holds back one. */
+#define TIMES 4u
 
 /* What a graph was built for. */
 typedef struct vpi_filter_input {
@@ -30,6 +34,13 @@ struct vpi_filter {
     bool known, pass; /* input is valid; it needs no graph */
     AVFilterGraph *graph;
     AVFilterContext *source, *sink;
+    bool closed;      /* the graph gets no more */
+    bool ended;       /* nor does the filter */
+    AVFrame *waiting; /* sent, not in the graph yet */
+    uint64_t sent;
+    struct {
+        int64_t pts, duration;
+    } times[TIMES]; /* of the last pictures sent, by their numbers */
 };
 
 /* Where a picture goes in the box, before it is turned. */
@@ -51,6 +62,7 @@ vp_status vpi_filter_new(const vpi_filter_options *options, vpi_filter **out, vp
 vpi_filter *vpi_filter_free(vpi_filter *f)
 {
     if (!f) return NULL;
+    av_frame_free(&f->waiting);
     avfilter_graph_free(&f->graph);
     vpi_free(f);
     return NULL;
@@ -178,6 +190,20 @@ static vpi_filter_place place(const vpi_filter *f, const vpi_filter_input *in)
 
 /* ---- the chain ---- */
 
+/* Fields are lines of their own times: before anything mixes lines. */
+static void add_deinterlacer(vpi_buf *b, const vpi_filter *f)
+{
+    vpi_buf_printf(b, "bwdif=mode=%s:parity=%s:deint=all,",
+                   f->o.deinterlace == VPI_DEINTERLACE_FIELDS ? "send_field" : "send_frame",
+                   f->o.bottom_first ? "bff" : "tff");
+}
+
+static bool deinterlaces(const vpi_filter *f, const vpi_filter_input *in)
+{
+    return f->o.deinterlace != VPI_DEINTERLACE_NONE && in->width >= DEINTERLACE_MIN_SIDE &&
+           in->height >= DEINTERLACE_MIN_SIDE;
+}
+
 /* Composed over black, which is what multiplying by alpha gives. */
 static void add_alpha(vpi_buf *b, const AVPixFmtDescriptor *desc)
 {
@@ -257,7 +283,14 @@ static vp_status describe_chain(const vpi_filter *f, const vpi_filter_input *in,
         return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "pictures of the format %s",
                         desc ? desc->name : "unknown");
     }
-    /* A deinterlacer would be the first step. */
+    if (deinterlaces(f, in)) {
+        if (!avfilter_get_by_name("bwdif")) {
+            return vpi_fail(
+                err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
+                "interlaced pictures need libavfilter with bwdif, which this build does not have");
+        }
+        add_deinterlacer(b, f);
+    }
     if (desc->flags & AV_PIX_FMT_FLAG_ALPHA) add_alpha(b, desc);
     if (in->transfer) {
         VPI_TRY(add_tone_map(b, in, &p, desc, err));
@@ -370,63 +403,147 @@ done:
 
 static bool passes(const vpi_filter *f, const vpi_filter_input *in)
 {
-    return in->format == AV_PIX_FMT_YUV420P && !in->range && !in->transfer && !f->o.rotation &&
-           !f->o.flipped && (uint32_t)in->width == f->o.width && (uint32_t)in->height == f->o.height &&
+    return !deinterlaces(f, in) && in->format == AV_PIX_FMT_YUV420P && !in->range && !in->transfer &&
+           !f->o.rotation && !f->o.flipped && (uint32_t)in->width == f->o.width &&
+           (uint32_t)in->height == f->o.height &&
            matrix_family(in->matrix) == matrix_family(f->o.colour.matrix);
 }
 
-static vp_status prepare(vpi_filter *f, const AVFrame *av, vp_error *err)
+static vp_status prepare(vpi_filter *f, const vpi_filter_input *in, vp_error *err)
 {
-    vpi_filter_input in = describe(f, av);
-
-    if (f->known && same_input(&in, &f->input)) return VP_OK;
     f->known = false;
-    f->pass = passes(f, &in);
-    if (f->pass) {
-        avfilter_graph_free(&f->graph);
-    } else {
-        VPI_TRY(build(f, &in, err));
-    }
-    f->input = in;
+    f->pass = passes(f, in);
+    f->closed = false;
+    avfilter_graph_free(&f->graph);
+    if (!f->pass) VPI_TRY(build(f, in, err));
+    f->input = *in;
     f->known = true;
     return VP_OK;
 }
 
-static vp_status run_graph(vpi_filter *f, AVFrame *in, AVFrame **out, vp_error *err)
+/* ---- pictures through it ---- */
+
+static uint64_t waiting_number(const vpi_filter *f)
+{
+    return f->sent - 1;
+}
+
+/* Takes av over. half: twice the number of the picture that it is made of, one more for its second field. */
+static void give(const vpi_filter *f, AVFrame *av, uint64_t half, vpi_filter_picture *out)
+{
+    uint64_t n = half / 2;
+
+    out->av = av;
+    out->number = n;
+    out->field = (uint32_t)(half % 2);
+    out->pts = f->times[n % TIMES].pts;
+    out->duration = f->times[n % TIMES].duration;
+    if (n + 1 < f->sent && f->times[(n + 1) % TIMES].pts > out->pts)
+        out->duration = f->times[(n + 1) % TIMES].pts - out->pts;
+}
+
+/* VP_AGAIN: the graph wants a picture; VP_END: it was closed and is empty now. */
+static vp_status pull(vpi_filter *f, vpi_filter_picture *out, vp_error *err)
 {
     AVFrame *av = av_frame_alloc();
+    int64_t half;
     int r;
 
     if (!av) return vpi_fail_nomem(err);
+    r = av_buffersink_get_frame(f->sink, av);
+    if (r >= 0) {
+        half = av_rescale_q(av->pts, av_buffersink_get_time_base(f->sink), (AVRational){ 1, 2 });
+        give(f, av, (uint64_t)VPI_CLAMP(half, (int64_t)0, (int64_t)(2 * f->sent) - 1), out);
+        return VP_OK;
+    }
+    av_frame_free(&av);
+    if (r == AVERROR(EAGAIN) && !f->closed) return VP_AGAIN;
+    return r == AVERROR_EOF ? VP_END : vpi_libav_error(err, r, "filter");
+}
+
+static vp_status close_graph(vpi_filter *f, vp_error *err)
+{
+    int r = av_buffersrc_add_frame(f->source, NULL);
+
+    f->closed = true;
+    return r < 0 ? vpi_libav_error(err, r, "filter") : VP_OK;
+}
+
+/* Newer libswscale scales the fields of flagged pictures apart. Here they are whole or become so. */
+static void as_progressive(AVFrame *in)
+{
+#if LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(58, 7, 100)
+    in->flags &= ~AV_FRAME_FLAG_INTERLACED;
+#else
+    in->interlaced_frame = 0;
+#endif
+}
+
+static vp_status push(vpi_filter *f, vp_error *err)
+{
+    AVFrame *in = f->waiting;
+    int r;
+
     in->sample_aspect_ratio = (AVRational){ 1, 1 };
-    in->pts = 0;
+    in->pts = (int64_t)waiting_number(f);
+    as_progressive(in);
 #if LIBAVFILTER_VERSION_INT >= AV_VERSION_INT(10, 0, 100)
     in->color_range = f->input.range ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
     in->colorspace = (enum AVColorSpace)f->input.matrix;
 #endif
     r = av_buffersrc_add_frame(f->source, in);
-    if (r >= 0) r = av_buffersink_get_frame(f->sink, av);
-    if (r < 0) {
-        av_frame_free(&av);
-        return r == AVERROR(EAGAIN) ? vpi_fail(err, VP_E_INTERNAL, NULL, "the filters hold a picture back")
-                                    : vpi_libav_error(err, r, "filter");
-    }
-    *out = av;
-    return VP_OK;
+    av_frame_free(&f->waiting);
+    return r < 0 ? vpi_libav_error(err, r, "filter") : VP_OK;
 }
 
-vp_status vpi_filter_apply(vpi_filter *f, AVFrame **in, AVFrame **out, vp_error *err)
+/* What waits goes into the graph. One of another kind first waits for the old graph to give out what it holds. */
+static vp_status advance(vpi_filter *f, vp_error *err)
+{
+    vpi_filter_input in = describe(f, f->waiting);
+
+    if (f->graph && !same_input(&in, &f->input)) return close_graph(f, err);
+    if (!f->known || !same_input(&in, &f->input)) VPI_TRY(prepare(f, &in, err));
+    return f->graph ? push(f, err) : VP_OK;
+}
+
+void vpi_filter_send(vpi_filter *f, AVFrame **in, int64_t pts, int64_t duration)
+{
+    av_frame_free(&f->waiting);
+    f->waiting = *in;
+    *in = NULL;
+    f->times[f->sent % TIMES].pts = pts;
+    f->times[f->sent % TIMES].duration = duration;
+    f->sent++;
+}
+
+void vpi_filter_end(vpi_filter *f)
+{
+    f->ended = true;
+}
+
+vp_status vpi_filter_receive(vpi_filter *f, vpi_filter_picture *out, vp_error *err)
 {
     vp_status st;
 
-    *out = NULL;
-    st = prepare(f, *in, err);
-    if (st == VP_OK && f->pass) {
-        *out = *in;
-        *in = NULL;
-        return VP_OK;
+    for (;;) {
+        st = f->graph ? pull(f, out, err) : VP_AGAIN;
+        if (st == VP_END) {
+            avfilter_graph_free(&f->graph);
+            f->known = false;
+        } else if (st != VP_AGAIN) {
+            return st;
+        }
+        if (f->waiting) {
+            VPI_TRY(advance(f, err));
+            if (f->waiting && !f->graph) {
+                give(f, f->waiting, 2 * waiting_number(f), out);
+                f->waiting = NULL;
+                return VP_OK;
+            }
+        } else if (f->ended && f->graph) {
+            VPI_TRY(close_graph(f, err));
+        } else {
+            return f->ended ? VP_END : VP_AGAIN;
+        }
     }
-    if (st == VP_OK) st = run_graph(f, *in, out, err);
-    av_frame_free(in);
-    return st;
 }

@@ -6,6 +6,8 @@
 /* From this size on untagged pictures are taken as BT.709, below as BT.601 (as players do). */
 #define HD_SHORT_SIDE 720u
 #define HD_LONG_SIDE 1280u
+/* Lines of the 625-line systems and of half of them: BT.601 has two sets of primaries. */
+#define LINES_625 576u
 
 static bool known_primaries(uint8_t v)
 {
@@ -35,6 +37,7 @@ void vpi_video_colour_for(const vpi_track *track, vpi_video_colour *out)
     uint32_t width = track->display_width ? track->display_width : track->width;
     uint32_t height = track->display_height ? track->display_height : track->height;
     bool hd = VPI_MIN(width, height) >= HD_SHORT_SIDE || VPI_MAX(width, height) >= HD_LONG_SIDE;
+    bool lines_625 = track->height == LINES_625 || track->height == LINES_625 / 2;
     vpi_video_colour c = { track->cicp_primaries, track->cicp_transfer, track->cicp_matrix };
     bool primaries = known_primaries(c.primaries), matrix = known_matrix(c.matrix);
 
@@ -46,6 +49,7 @@ void vpi_video_colour_for(const vpi_track *track, vpi_video_colour *out)
                    : primaries && c.primaries == AVCOL_PRI_BT2020 ? AVCOL_SPC_BT2020_NCL
                    : primaries && c.primaries == AVCOL_PRI_BT709  ? AVCOL_SPC_BT709
                    : hd                                           ? AVCOL_SPC_BT709
+                   : lines_625                                    ? AVCOL_SPC_BT470BG
                                                                   : AVCOL_SPC_SMPTE170M;
     }
     if (!primaries) {

@@ -20,6 +20,7 @@ vpi_frame *vpi_frame_wrap(AVFrame *av, int64_t pts, int64_t duration)
     frame->av = av;
     frame->pts = pts;
     frame->duration = duration;
+    frame->field = 0;
     return frame;
 }
 
@@ -45,6 +46,11 @@ int64_t vpi_frame_pts(const vpi_frame *frame)
 int64_t vpi_frame_duration(const vpi_frame *frame)
 {
     return frame->duration;
+}
+
+uint32_t vpi_frame_field(const vpi_frame *frame)
+{
+    return frame->field;
 }
 
 uint32_t vpi_frame_width(const vpi_frame *frame)

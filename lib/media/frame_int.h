@@ -17,6 +17,7 @@ struct vpi_frame {
     _Atomic uint32_t refs;
     AVFrame *av; /* AV_PIX_FMT_YUV420P, limited range; its pts is not used */
     int64_t pts, duration;
+    uint32_t field;
 };
 
 /* Takes av over, also on failure (then it is freed and NULL returned). */

@@ -189,6 +189,26 @@ static bool warn_text(vpi_media *m, const vpi_track *t)
                           "stream %d: subtitles (%s) are not carried over", t->id, t->codec_name);
 }
 
+static bool warn_picture(vpi_media *m, const vpi_track *t)
+{
+    bool ok = true;
+
+    if (t->interlaced)
+        ok = vpi_media_warn(m, "INTERLACED", VP_TIME_UNKNOWN, "stream %d is interlaced", t->id);
+    if (t->telecine) {
+        ok = vpi_media_warn(m, "TELECINE_SUSPECTED", VP_TIME_UNKNOWN,
+                            "stream %d: film with fields repeated (3:2 pulldown)", t->id) &&
+             ok;
+    }
+    if (strcmp(t->hdr, "pq") == 0 || strcmp(t->hdr, "hlg") == 0 || strcmp(t->hdr, "dolbyvision") == 0) {
+        ok = vpi_media_warn(m, "HDR_TONE_MAPPED", VP_TIME_UNKNOWN,
+                            "stream %d is HDR (%s): what is encoded of it is mapped to BT.709", t->id,
+                            t->hdr) &&
+             ok;
+    }
+    return ok;
+}
+
 static bool warn_streams(vpi_demux *d, vpi_media *m, const vpi_stats_result *results)
 {
     bool ok = true;
@@ -204,9 +224,7 @@ static bool warn_streams(vpi_demux *d, vpi_media *m, const vpi_stats_result *res
                                 "stream %d: closed captions in its pictures are not carried over", t->id) &&
                  ok;
         }
-        if (t->kind == VPI_KIND_VIDEO && !t->attached_picture && t->interlaced) {
-            ok = vpi_media_warn(m, "INTERLACED", VP_TIME_UNKNOWN, "stream %d is interlaced", t->id) && ok;
-        }
+        if (t->kind == VPI_KIND_VIDEO && !t->attached_picture) ok = warn_picture(m, t) && ok;
         if (t->kind == VPI_KIND_VIDEO && !t->attached_picture && t->variable == 1) {
             ok = vpi_media_warn(m, "VARIABLE_FRAME_RATE", VP_TIME_UNKNOWN,
                                 "stream %d has no constant frame rate: %lld/%lld on average", t->id,
@@ -319,22 +337,29 @@ static vp_status check_final(const vpi_media *m, const vpi_limits *limits, bool 
     return VP_OK;
 }
 
-vp_status vpi_report_finish(vpi_demux *d, vp_media *media, const vpi_limits *limits, bool exact,
-                            const vpi_stats_result *results, vp_error *err)
+bool vpi_report_seekable(vpi_demux *d, const vpi_media *m, const vpi_stats_result *results)
 {
-    const vpi_structure *structure = vpi_demux_structure(d);
-    vpi_media *m = &media->m;
-    bool ok = true, jumps = false, times = true;
+    bool jumps = false, times = true;
 
-    set_times(d, m);
-    VPI_TRY(check_final(m, limits, exact, results, err));
     for (size_t i = 0; i < m->track_count; i++) {
         if (!is_content(&m->tracks[i])) continue;
         jumps = jumps || results[i].jumps;
         times = times && m->tracks[i].has_times;
     }
-    m->seekable = times && !jumps && !m->timeline.count && !m->timeline.decode_times &&
-                  !vpi_formats_raw(vpi_demux_format(d)->iformat);
+    return times && !jumps && !m->timeline.count && !m->timeline.decode_times &&
+           !vpi_formats_raw(vpi_demux_format(d)->iformat);
+}
+
+vp_status vpi_report_finish(vpi_demux *d, vp_media *media, const vpi_limits *limits, bool exact,
+                            const vpi_stats_result *results, vp_error *err)
+{
+    const vpi_structure *structure = vpi_demux_structure(d);
+    vpi_media *m = &media->m;
+    bool ok = true;
+
+    set_times(d, m);
+    VPI_TRY(check_final(m, limits, exact, results, err));
+    m->seekable = vpi_report_seekable(d, m, results);
     if (structure->moov_at_end) {
         ok = vpi_media_warn(m, "MOOV_AT_END", VP_TIME_UNKNOWN, "the index is at the end of the file");
     }

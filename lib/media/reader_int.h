@@ -128,7 +128,19 @@ bool vpi_mp4_converts(const vpi_mp4 *m, vpi_codec codec);
 /* Changes the packet's data in place of the packet's own buffer. VP_AGAIN: it is part of a later sample. */
 vp_status vpi_mp4_convert(vpi_mp4 *m, const vpi_track *track, AVPacket *packet, vp_error *err);
 
+/* ---- look.c ---- */
+
+/*
+ * Looks at decoded pictures of a video track that the scan has filled, and settles interlaced, order, telecine and
+ * the frame rate of what is interlaced. What cannot be decoded is left as the container says.
+ */
+vp_status vpi_look(vp_context *context, vp_source *source, const vpi_media *media, vpi_track *track,
+                   vp_cancel *cancel, vp_error *err);
+
 /* ---- probe.c: what probe and scan share ---- */
+
+/* Are seeks exact: every track with times, no jumps, a format with an index or times? */
+bool vpi_report_seekable(vpi_demux *demux, const vpi_media *media, const vpi_stats_result *results);
 
 /* A vp_media with the tracks as opening found them. */
 vp_status vpi_report_new(vpi_demux *demux, vp_media **out, vp_error *err);

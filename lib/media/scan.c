@@ -15,6 +15,8 @@
 #define SHORT_MAX_US 1000000
 
 typedef struct scan {
+    vp_context *context;
+    vp_cancel *cancel;
     vpi_demux *demux;
     vp_source *source;
     vp_media *media;
@@ -216,6 +218,19 @@ static vp_status take_repairs(scan *s, vp_error *err)
     return vpi_fail_nomem(err);
 }
 
+/* At the picture that is published. */
+static vp_status look(scan *s, vp_error *err)
+{
+    vpi_media *m = &s->media->m;
+
+    m->seekable = vpi_report_seekable(s->demux, m, s->results);
+    for (size_t i = 0; i < s->count; i++) {
+        if (m->tracks[i].kind == VPI_KIND_VIDEO && !m->tracks[i].attached_picture)
+            return vpi_look(s->context, s->source, m, &m->tracks[i], s->cancel, err);
+    }
+    return VP_OK;
+}
+
 static vp_status run(scan *s, const vpi_limits *limits, vp_error *err)
 {
     vpi_media *m;
@@ -240,6 +255,7 @@ static vp_status run(scan *s, const vpi_limits *limits, vp_error *err)
     }
     VPI_TRY(check_length(s, err));
     VPI_TRY(check_empty(s, err));
+    VPI_TRY(look(s, err));
     VPI_TRY(vpi_report_finish(s->demux, s->media, limits, true, s->results, err));
     m->complete = 1;
     vpi_sha256_done(&s->sha, m->fingerprint);
@@ -252,7 +268,7 @@ vp_status vpi_scan(vp_context *context, vp_source *source, const vp_probe_option
                    void (*progress)(void *user, uint64_t done_bytes, uint64_t total_bytes),
                    void *progress_user, vp_media **out, vp_error *err)
 {
-    scan s = { .source = source, .progress = progress, .progress_user = progress_user };
+    scan s = { .context = context, .source = source, .progress = progress, .progress_user = progress_user };
     vp_cancel *child = NULL;
     vpi_limits limits;
     vp_status st;
@@ -261,6 +277,7 @@ vp_status vpi_scan(vp_context *context, vp_source *source, const vp_probe_option
     VPI_TRY(vpi_limits_from(options, &limits, err));
     VPI_TRY(vp_cancel_child(cancel, &child, err));
     if (limits.timeout_ms) vp_cancel_deadline(child, limits.timeout_ms);
+    s.cancel = child;
     VPI_GO(vpi_demux_open_limits(context, source, &limits, true, child, &s.demux, err));
     VPI_GO(run(&s, &limits, err));
     *out = s.media;

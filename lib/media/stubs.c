@@ -176,6 +176,12 @@ int64_t vpi_frame_duration(const vpi_frame *frame)
     return 0;
 }
 
+uint32_t vpi_frame_field(const vpi_frame *frame)
+{
+    (void)frame;
+    return 0;
+}
+
 uint32_t vpi_frame_width(const vpi_frame *frame)
 {
     (void)frame;

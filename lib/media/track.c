@@ -232,7 +232,10 @@ static void fill_video(vpi_track *t, const AVStream *stream)
     t->width = par->width > 0 ? (uint32_t)par->width : 0;
     t->height = par->height > 0 ? (uint32_t)par->height : 0;
     t->attached_picture = (stream->disposition & AV_DISPOSITION_ATTACHED_PIC) != 0;
-    t->interlaced = par->field_order != AV_FIELD_UNKNOWN && par->field_order != AV_FIELD_PROGRESSIVE;
+    /* Names are "coded first, shown first". */
+    if (par->field_order == AV_FIELD_TT || par->field_order == AV_FIELD_BT) t->order = VPI_SCAN_TOP_FIRST;
+    if (par->field_order == AV_FIELD_BB || par->field_order == AV_FIELD_TB) t->order = VPI_SCAN_BOTTOM_FIRST;
+    t->interlaced = t->order != VPI_SCAN_PROGRESSIVE;
     t->has_b_frames = par->video_delay > 0;
     t->variable = -1;
     t->frame_rate = (vpi_rational){ 0, 1 };

@@ -22,6 +22,8 @@ vpi_frame *vpi_frame_ref(vpi_frame *frame);
 vpi_frame *vpi_frame_unref(vpi_frame *frame);       /* NULL is allowed; returns NULL */
 int64_t vpi_frame_pts(const vpi_frame *frame);      /* ticks of the stream's tb, file timeline */
 int64_t vpi_frame_duration(const vpi_frame *frame); /* 0 unknown */
+/* 1: made of the second field of the picture at pts: it is shown half the duration later. */
+uint32_t vpi_frame_field(const vpi_frame *frame);
 uint32_t vpi_frame_width(const vpi_frame *frame);
 uint32_t vpi_frame_height(const vpi_frame *frame);
 
@@ -30,6 +32,12 @@ uint32_t vpi_frame_height(const vpi_frame *frame);
 typedef struct vpi_video_colour { /* what the encoder is told; ISO/IEC 23091-2 numbers, never 2 */
     uint8_t primaries, transfer, matrix;
 } vpi_video_colour;
+
+typedef enum vpi_deinterlace {
+    VPI_DEINTERLACE_NONE,
+    VPI_DEINTERLACE_FRAMES, /* one picture for each that is decoded */
+    VPI_DEINTERLACE_FIELDS  /* two: one for each field */
+} vpi_deinterlace;
 
 typedef struct vpi_video_reader_options {
     int32_t stream;
@@ -40,6 +48,8 @@ typedef struct vpi_video_reader_options {
     int64_t from; /* first presentation time wanted, ticks of the stream's tb; INT64_MIN: from the start */
     /* Fixed by the plan; 1 or more. Only with 1 are the pictures of damaged streams the same in every run. */
     uint32_t decoder_threads;
+    vpi_deinterlace deinterlace; /* of all pictures, whatever they say themselves */
+    bool bottom_first;           /* the field order that is taken for it */
 } vpi_video_reader_options;
 
 typedef struct vpi_video_reader vpi_video_reader;

@@ -70,6 +70,8 @@ static vp_status open_filter(vpi_video_reader *r, vp_error *err)
         .full_range = track->full_range == 1,
         .nominal_width = track->width,
         .nominal_height = track->height,
+        .deinterlace = r->o.deinterlace,
+        .bottom_first = r->o.bottom_first,
     };
 
     /* Without PQ or HLG tags it is profile 5, whose colours only its own metadata explain. */
@@ -245,7 +247,7 @@ static vp_status feed(vpi_video_reader *r, vp_error *err)
 }
 
 /* The next picture as the decoder gives it, with its time set; VP_END after the last. */
-static vp_status decode(vpi_video_reader *r, AVFrame **out, vp_error *err)
+vp_status vpi_video_reader_decode(vpi_video_reader *r, AVFrame **out, vp_error *err)
 {
     AVFrame *av = av_frame_alloc();
     unsigned failures = 0;
@@ -363,9 +365,9 @@ static vp_status enter(vpi_video_reader *r, int64_t target, int64_t *first, unsi
 }
 
 /*
- * Decodes up to the first picture behind `from`. pending[0]: the last one at or before it, pending[1]: that
- * first one. Pictures before `valid` may be broken: an open GOP's leading ones, whose references were not
- * read.
+ * Decodes up to the first picture behind `from`. pending[1]: the last one at or before it, pending[2]: that
+ * first one, pending[0]: the one before both. Pictures before `valid` may be broken: an open GOP's leading
+ * ones, whose references were not read.
  */
 static vp_status collect(vpi_video_reader *r, int64_t valid, vp_error *err)
 {
@@ -373,18 +375,25 @@ static vp_status collect(vpi_video_reader *r, int64_t valid, vp_error *err)
     vp_status st;
 
     for (;;) {
-        st = decode(r, &av, err);
+        st = vpi_video_reader_decode(r, &av, err);
         if (st != VP_OK) return st < 0 ? st : VP_OK;
         if (av->pts < valid) {
             av_frame_free(&av);
         } else if (av->pts <= r->o.from) {
             av_frame_free(&r->pending[0]);
-            r->pending[0] = av;
-        } else {
+            r->pending[0] = r->pending[1];
             r->pending[1] = av;
+        } else {
+            r->pending[2] = av;
             return VP_OK;
         }
     }
+}
+
+/* Is what was collected all that the first picture is made of? */
+static bool found_start(const vpi_video_reader *r)
+{
+    return r->pending[1] && (r->pending[0] || r->o.deinterlace == VPI_DEINTERLACE_NONE);
 }
 
 /* Where to seek next: before the access point that was found, and a step before the time wanted. */
@@ -416,7 +425,7 @@ static vp_status find_start(vpi_video_reader *r, vp_error *err)
             target = first - 1;
         } else {
             VPI_TRY(collect(r, first, err));
-            if (r->pending[0]) return VP_OK;
+            if (found_start(r)) return VP_OK;
             target = step_back(r, track, first, n++);
             preroll = 1;
         }
@@ -425,36 +434,67 @@ static vp_status find_start(vpi_video_reader *r, vp_error *err)
 
 /* ---- giving out ---- */
 
-static vp_status give(vpi_video_reader *r, AVFrame *av, vpi_frame **out, vp_error *err)
+vp_status vpi_video_reader_visit(vpi_video_reader *r, int64_t pts, vp_error *err)
 {
-    int64_t pts = av->pts, duration = frame_duration(av);
-    AVFrame *done = NULL;
-    vp_status st;
-
-    if (av->flags & AV_FRAME_FLAG_CORRUPT || av->decode_error_flags) r->concealed++;
-    vpi_cpu_enter(r->context);
-    st = vpi_filter_apply(r->filter, &av, &done, err);
-    vpi_cpu_leave(r->context);
-    if (st < 0) return st;
-    *out = vpi_frame_wrap(done, pts, duration);
-    return *out ? VP_OK : vpi_fail_nomem(err);
+    forget(r);
+    r->started = true;
+    return vpi_demux_seek(r->demux, r->o.stream, pts, err);
 }
 
-vp_status vpi_video_reader_next(vpi_video_reader *r, vpi_frame **out, vp_error *err)
+static vp_status start(vpi_video_reader *r, vp_error *err)
+{
+    VPI_TRY(find_start(r, err));
+    r->started = true;
+    if (r->o.deinterlace == VPI_DEINTERLACE_NONE) av_frame_free(&r->pending[0]);
+    r->skip = r->pending[0] ? 1 : 0;
+    return VP_OK;
+}
+
+/* The next picture into the filter. */
+static vp_status filter_next(vpi_video_reader *r, vp_error *err)
 {
     AVFrame *av = NULL;
+    bool early = r->pending[0] != NULL;
     vp_status st = VP_OK;
     size_t i;
 
-    *out = NULL;
-    if (!r->started) {
-        VPI_TRY(find_start(r, err));
-        r->started = true;
-    }
     for (i = 0; i < VPI_COUNT(r->pending) && !av; i++) {
         av = r->pending[i];
         r->pending[i] = NULL;
     }
-    if (!av) st = decode(r, &av, err);
-    return st == VP_OK ? give(r, av, out, err) : st;
+    if (!av) st = vpi_video_reader_decode(r, &av, err);
+    if (st < 0) return st;
+    if (st == VP_END) {
+        vpi_filter_end(r->filter);
+        return VP_OK;
+    }
+    if (!early && (av->flags & AV_FRAME_FLAG_CORRUPT || av->decode_error_flags)) r->concealed++;
+    vpi_filter_send(r->filter, &av, av->pts, frame_duration(av));
+    return VP_OK;
+}
+
+vp_status vpi_video_reader_next(vpi_video_reader *r, vpi_frame **out, vp_error *err)
+{
+    vpi_filter_picture p;
+    vp_status st;
+
+    *out = NULL;
+    if (!r->started) VPI_TRY(start(r, err));
+    for (;;) {
+        vpi_cpu_enter(r->context);
+        st = vpi_filter_receive(r->filter, &p, err);
+        vpi_cpu_leave(r->context);
+        if (st == VP_AGAIN) {
+            VPI_TRY(filter_next(r, err));
+        } else if (st != VP_OK) {
+            return st;
+        } else if (p.number < r->skip) {
+            av_frame_free(&p.av);
+        } else {
+            *out = vpi_frame_wrap(p.av, p.pts, p.duration);
+            if (!*out) return vpi_fail_nomem(err);
+            (*out)->field = p.field;
+            return VP_OK;
+        }
+    }
 }

@@ -22,8 +22,16 @@ struct vpi_video_reader {
     int64_t waiting[VPI_WAITING_MAX]; /* decoding times of packets whose pictures are still to come */
     size_t waiting_count;
     int64_t last_pts, last_duration;
-    AVFrame *pending[2]; /* decoded while the start was looked for */
+    AVFrame *pending[3]; /* decoded while the start was looked for; [0]: for the deinterlacer only */
+    uint64_t skip;       /* pictures at the start that are not given out */
     uint64_t concealed, refused;
 };
+
+/*
+ * For the scan, in place of vpi_video_reader_next: goes to a random access point at or before a time and gives
+ * decoded pictures from there, as they are; some of the first may be broken. VP_END after the last.
+ */
+vp_status vpi_video_reader_visit(vpi_video_reader *reader, int64_t pts, vp_error *err);
+vp_status vpi_video_reader_decode(vpi_video_reader *reader, AVFrame **out, vp_error *err);
 
 #endif

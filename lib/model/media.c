@@ -248,3 +248,16 @@ const char *vp_media_warning(const vp_media *media, uint32_t index, const char *
     if (time_us) *time_us = w ? w->time_us : VP_TIME_UNKNOWN;
     return w ? w->name : NULL;
 }
+
+vpi_rational vpi_track_publish_rate(const vpi_track *t, uint32_t max_fps, bool *fields)
+{
+    vpi_rational rate = t->frame_rate;
+    int64_t whole;
+
+    if (rate.num <= 0 || rate.den <= 0) rate = (vpi_rational){ 25, 1 };
+    *fields = t->order != VPI_SCAN_PROGRESSIVE && rate.num <= INT32_MAX / 2 &&
+              2 * rate.num <= rate.den * (int64_t)max_fps;
+    if (*fields) return vpi_reduce(2 * rate.num, rate.den);
+    whole = (rate.num + rate.den * max_fps - 1) / (rate.den * max_fps); /* ceil(rate / max) */
+    return whole > 1 ? vpi_reduce(rate.num, rate.den * whole) : vpi_reduce(rate.num, rate.den);
+}

@@ -29,6 +29,13 @@ typedef enum vpi_codec {
     VPI_CODEC_OTHER /* decodable, but not one that we package */
 } vpi_codec;
 
+/* How the lines of pictures belong together. */
+typedef enum vpi_scan_order {
+    VPI_SCAN_PROGRESSIVE,
+    VPI_SCAN_TOP_FIRST,
+    VPI_SCAN_BOTTOM_FIRST
+} vpi_scan_order;
+
 /* One stream. Times are in ticks of tb (seconds a tick = tb.num / tb.den) on the file's own timeline. */
 typedef struct vpi_track {
     int32_t id; /* stream number */
@@ -55,7 +62,10 @@ typedef struct vpi_track {
     uint32_t sar_num, sar_den;
     vpi_rational frame_rate; /* grid when cfr, average when not; 0/1 unknown */
     int32_t variable;        /* 1, 0, -1 unknown */
+    /* A probe repeats what the file says; a scan looked at pictures and decided, and then knows the order. */
     bool interlaced;
+    vpi_scan_order order;
+    bool telecine; /* film with its fields spread over more pictures; full scan only */
     bool has_b_frames;
     uint32_t bit_depth;
     char chroma[8], primaries[24], transfer[24], matrix[24], range[8], hdr[16];
@@ -129,6 +139,12 @@ bool vpi_media_warn(vpi_media *m, const char *name, int64_t time_us, const char 
 /* The n-th track of a kind (cover art does not count as video), NULL when there are fewer. */
 const vpi_track *vpi_media_nth(const vpi_media *m, vpi_kind kind, size_t n);
 size_t vpi_media_count(const vpi_media *m, vpi_kind kind);
+
+/*
+ * The constant rate, or the average, that a video track is published with: its own, or that of its fields where
+ * it is interlaced and that is within max_fps (fields is 1 then). Divided by whole numbers where it is higher.
+ */
+vpi_rational vpi_track_publish_rate(const vpi_track *track, uint32_t max_fps, bool *fields);
 
 /* "eng", "en-US", "fre", NULL -> BCP-47 ("en", "en-US", "fr", "und"); to holds 36 bytes. */
 void vpi_language_bcp47(const char *from, char to[36]);

@@ -111,6 +111,7 @@ static int64_t title_us(const vp_plan *plan, uint64_t ticks)
 #define US_AAC_FRAME 150
 #define PIPE_FRAMES 8
 #define DECODER_FRAMES 20
+#define FIELD_FRAMES 8
 
 static void video_estimate(const vp_plan *plan, vp_task_info *info)
 {
@@ -125,6 +126,9 @@ static void video_estimate(const vp_plan *plan, vp_task_info *info)
         info->memory_bytes +=
             vpi_h264enc_memory(e) + PIPE_FRAMES * vpi_frame_memory(e->width, e->height) + 2 * segment;
     }
+    /* the deinterlacer's three pictures and what it makes */
+    if (v->deinterlace != VPI_DEINTERLACE_NONE)
+        info->memory_bytes += FIELD_FRAMES * vpi_frame_memory(v->source_width, v->source_height);
     info->cpu_us = info->frames * (source * NS_DECODE_PIXEL + pixels * NS_ENCODE_PIXEL) / 1000;
     info->threads = (uint32_t)plan->rung_count;
 }

@@ -44,6 +44,8 @@ typedef struct vpi_plan_video {
     int32_t rotation, flipped;
     vpi_video_colour colour;
     uint32_t decoder_threads;
+    vpi_deinterlace deinterlace;
+    bool bottom_first;    /* field order */
     uint64_t content_end; /* grid points: where the last picture of the source ends; after it is held */
     uint64_t points;      /* grid points of the title: total / frame_ticks */
 } vpi_plan_video;
@@ -101,6 +103,8 @@ struct vp_plan {
 
 /* Grid points of a source time, nearest; may be negative before the title begins. */
 int64_t vpi_plan_point(const vpi_plan_video *v, int64_t pts);
+/* Where the second field of a picture is shown, never after the next picture. duration 0: not known. */
+int64_t vpi_plan_second_field(const vpi_plan_video *v, int64_t pts, int64_t duration);
 /* Largest source time that still belongs to grid point n. */
 int64_t vpi_plan_last_pts(const vpi_plan_video *v, int64_t point);
 /* Settles origin, grid, rate and total from what the scan found; audio: tracks kept, may be empty. */

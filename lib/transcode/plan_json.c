@@ -42,6 +42,8 @@ static bool put(json_t *o, const char *name, json_t *value, bool ok)
     return false;
 }
 
+static const char *const deinterlace_names[] = { "none", "frames", "fields" };
+
 static bool write_video(json_t *to, const vp_plan *p)
 {
     const vpi_plan_video *v = &p->video;
@@ -57,6 +59,8 @@ static bool write_video(json_t *to, const vp_plan *p)
         vpi_json_set_u64(o, "transfer", v->colour.transfer) &&
         vpi_json_set_u64(o, "matrix", v->colour.matrix) &&
         vpi_json_set_u64(o, "decoder_threads", v->decoder_threads) &&
+        vpi_json_set_str(o, "deinterlace", deinterlace_names[v->deinterlace]) &&
+        vpi_json_set_bool(o, "bottom_first", v->bottom_first) &&
         vpi_json_set_u64s(o, "content_end", v->content_end) && vpi_json_set_u64s(o, "points", v->points);
     return put(to, "video", o, ok);
 }
@@ -357,13 +361,41 @@ static vp_status read_timeline(vpi_timeline *t, const json_t *o, vp_error *err)
     return VP_OK;
 }
 
+static vp_status get_deinterlace(const json_t *o, const char *where, vpi_deinterlace *out, vp_error *err)
+{
+    char name[16];
+    VPI_TRY(get_text(o, where, "deinterlace", name, sizeof(name), err));
+    for (size_t i = 0; i < VPI_COUNT(deinterlace_names); i++) {
+        if (!vpi_streq(name, deinterlace_names[i])) continue;
+        *out = (vpi_deinterlace)i;
+        return VP_OK;
+    }
+    return refuse(err, "plan.video.deinterlace", "none, frames or fields");
+}
+
 static vp_status read_video(vp_plan *p, const json_t *o, vp_error *err)
 {
-    static const char *const fields[] = { "stream",       "timebase",      "origin",      "rate",
-                                          "fps",          "variable",      "frame_ticks", "min_gap",
-                                          "source_width", "source_height", "rotation",    "flipped",
-                                          "primaries",    "transfer",      "matrix",      "decoder_threads",
-                                          "content_end",  "points",        NULL };
+    static const char *const fields[] = { "stream",
+                                          "timebase",
+                                          "origin",
+                                          "rate",
+                                          "fps",
+                                          "variable",
+                                          "frame_ticks",
+                                          "min_gap",
+                                          "source_width",
+                                          "source_height",
+                                          "rotation",
+                                          "flipped",
+                                          "primaries",
+                                          "transfer",
+                                          "matrix",
+                                          "decoder_threads",
+                                          "deinterlace",
+                                          "bottom_first",
+                                          "content_end",
+                                          "points",
+                                          NULL };
     const char *w = "plan.video";
     vpi_plan_video *v = &p->video;
     VPI_TRY(vpi_json_fields(o, w, fields, err));
@@ -383,6 +415,8 @@ static vp_status read_video(vp_plan *p, const json_t *o, vp_error *err)
     VPI_TRY(get_u8(o, w, "transfer", &v->colour.transfer, err));
     VPI_TRY(get_u8(o, w, "matrix", &v->colour.matrix, err));
     VPI_TRY(vpi_json_u32(o, w, "decoder_threads", true, 16, &v->decoder_threads, err));
+    VPI_TRY(get_deinterlace(o, w, &v->deinterlace, err));
+    VPI_TRY(vpi_json_bool(o, w, "bottom_first", true, &v->bottom_first, err));
     VPI_TRY(vpi_json_u64(o, w, "content_end", true, TICKS_MAX, &v->content_end, err));
     VPI_TRY(vpi_json_u64(o, w, "points", true, TICKS_MAX, &v->points, err));
     if (!v->frame_ticks || !v->min_gap || !v->decoder_threads || v->rotation % 90 ||

@@ -73,7 +73,9 @@ static vp_status read_next(feeder *f, vp_error *err)
     f->ended = st == VP_END;
     if (f->ended) return VP_OK;
     int64_t pts = vpi_frame_pts(f->next), end = pts;
-    f->next_point = vpi_plan_point(f->v, pts);
+    f->next_point = vpi_frame_field(f->next)
+                        ? vpi_plan_second_field(f->v, pts, vpi_frame_duration(f->next))
+                        : vpi_plan_point(f->v, pts);
     /* a last picture that the file holds for long is not the sign of a cut file */
     if (!vpi_add_i64(pts, vpi_frame_duration(f->next), &end)) end = pts;
     f->last_point = VPI_MAX(f->last_point, VPI_MAX(f->next_point, vpi_plan_point(f->v, end) - 1));
@@ -170,7 +172,9 @@ static vp_status feed_all(feeder *f, vp_error *err)
                                    .colour = v->colour,
                                    .from = vpi_plan_last_pts(v, (int64_t)(f->span.start / v->frame_ticks)),
                                    .timeline = &env->plan->timeline,
-                                   .decoder_threads = v->decoder_threads };
+                                   .decoder_threads = v->decoder_threads,
+                                   .deinterlace = v->deinterlace,
+                                   .bottom_first = v->bottom_first };
     VPI_TRY(vpi_video_reader_open(env->context, env->source, &o, env->cancel, &f->reader, err));
     VPI_TRY(read_next(f, err));
     VPI_TRY(v->variable ? feed_variable(f, err) : feed_constant(f, err));

@@ -45,6 +45,17 @@ int64_t vpi_plan_last_pts(const vpi_plan_video *v, int64_t point)
     return clamp64(-floor_div(-num, den) - 1);
 }
 
+/* Of a variable rate: a field lasts half a picture, but a pause is not one of its field. */
+#define FIELD_LONGEST_TICKS (90000 / 40)
+
+int64_t vpi_plan_second_field(const vpi_plan_video *v, int64_t pts, int64_t duration)
+{
+    int64_t first = vpi_plan_point(v, pts), next = INT64_MAX, to;
+    if (duration > 0 && vpi_add_i64(pts, duration, &to)) next = vpi_plan_point(v, to);
+    if (!v->variable) return VPI_MIN(first + 1, next);
+    return first + VPI_MIN((next - first) / 2, (int64_t)FIELD_LONGEST_TICKS);
+}
+
 static int64_t track_us(const vpi_track *t, int64_t ticks)
 {
     return vpi_rescale(ticks, t->tb.num * 1000000, t->tb.den, VPI_NEAREST);
@@ -59,20 +70,16 @@ static void set_grid(vp_plan *plan, uint32_t timescale, uint64_t fragment, uint3
     plan->grid.total = VPI_MAX(total, 1u);
 }
 
-/* The rate that is published: the source's, halved (thirded ...) until it is within max_fps. */
-static vpi_rational publish_rate(const vpi_track *t, uint32_t max_fps)
-{
-    vpi_rational rate = t->frame_rate;
-    if (rate.num <= 0 || rate.den <= 0) rate = (vpi_rational){ 25, 1 };
-    int64_t whole = (rate.num + rate.den * max_fps - 1) / (rate.den * max_fps); /* ceil(rate / max) */
-    return whole > 1 ? vpi_reduce(rate.num, rate.den * whole) : vpi_reduce(rate.num, rate.den);
-}
-
 static void settle_rate(vp_plan *plan, const vpi_track *t, const vp_transcode_options *options,
                         uint32_t max_fps)
 {
     vpi_plan_video *v = &plan->video;
-    v->fps = publish_rate(t, max_fps);
+    bool fields = false;
+    v->fps = vpi_track_publish_rate(t, max_fps, &fields);
+    v->deinterlace = fields                             ? VPI_DEINTERLACE_FIELDS
+                     : t->order != VPI_SCAN_PROGRESSIVE ? VPI_DEINTERLACE_FRAMES
+                                                        : VPI_DEINTERLACE_NONE;
+    v->bottom_first = t->order == VPI_SCAN_BOTTOM_FIRST;
     /* below one picture in a GOP a grid of frames cannot carry the IDR grid: times are kept instead */
     v->variable = t->variable == 1 || v->fps.num * options->gop_ms < v->fps.den * 1000 ||
                   v->fps.num > INT32_MAX || v->fps.den > 1000000;

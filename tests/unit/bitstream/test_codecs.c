@@ -310,19 +310,19 @@ static void test_ac3_config(void **state)
     vpi_ac3 a = {
         .sample_rate = 48000, .bit_rate = 384000, .bsid = 8, .acmod = 7, .lfe = 1, .bit_rate_code = 14
     };
-    uint8_t dac3[3], dec3[5];
-    vpi_dac3_write(&a, dac3);
+    uint8_t dac3[5], dec3[5];
+    assert_int_equal(vpi_ac3_config(&a, dac3), 3);
     assert_memory_equal(dac3, "\x10\x3d\xc0", 3);
     a.eac3 = true;
     a.bsid = 16;
-    vpi_dec3_write(&a, dec3);
+    assert_int_equal(vpi_ac3_config(&a, dec3), 5);
     assert_memory_equal(dec3, "\x0c\x00\x20\x0f\x00", 5);
     a.fscod = 1;
     a.bsmod = 5;
     a.acmod = 2;
     a.lfe = 0;
     a.bit_rate = 255871;
-    vpi_dec3_write(&a, dec3);
+    assert_int_equal(vpi_ac3_config(&a, dec3), 5);
     assert_memory_equal(dec3, "\x08\x00\x60\x54\x00", 5);
 }
 
