@@ -170,7 +170,7 @@ vp_status vpi_av1c_write(const uint8_t *obus, size_t size, vpi_buf *out, vp_erro
     vpi_buf_u8(out, (unsigned)c.tier << 7 | (c.high_depth ? 0x40u : 0) | (c.twelve ? 0x20u : 0) |
                         (c.mono ? 0x10u : 0) | (c.subsampling_x ? 8u : 0) | (c.subsampling_y ? 4u : 0) |
                         (c.sample_position & 3u));
-    vpi_buf_u8(out, 0); /* no initial_presentation_delay */
+    vpi_buf_u8(out, 0);                         /* no initial_presentation_delay */
     vpi_buf_u8(out, VPI_OBU_SEQUENCE << 3 | 2); /* configOBUs have sizes */
     for (size_t left = obu.payload_size;; left >>= 7) {
         vpi_buf_u8(out, (unsigned)(left & 0x7f) | (left > 0x7f ? 0x80u : 0));

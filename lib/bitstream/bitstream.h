@@ -150,20 +150,20 @@ vp_status vpi_adts_parse(const void *data, size_t size, vpi_asc *out, size_t *he
 /* ---- HEVC (ITU-T H.265; ISO/IEC 14496-15 8) ---- */
 
 enum { /* NAL unit types, table 7-1 */
-    VPI_HEVC_RADL_N = 6,
-    VPI_HEVC_RASL_R = 9,
-    VPI_HEVC_BLA_W_LP = 16,
-    VPI_HEVC_IDR_W_RADL = 19,
-    VPI_HEVC_IDR_N_LP = 20,
-    VPI_HEVC_CRA = 21,
-    VPI_HEVC_VCL_LAST = 31,
-    VPI_HEVC_VPS = 32,
-    VPI_HEVC_SPS = 33,
-    VPI_HEVC_PPS = 34,
-    VPI_HEVC_AUD = 35,
-    VPI_HEVC_EOS = 36,
-    VPI_HEVC_EOB = 37,
-    VPI_HEVC_FILLER = 38
+       VPI_HEVC_RADL_N = 6,
+       VPI_HEVC_RASL_R = 9,
+       VPI_HEVC_BLA_W_LP = 16,
+       VPI_HEVC_IDR_W_RADL = 19,
+       VPI_HEVC_IDR_N_LP = 20,
+       VPI_HEVC_CRA = 21,
+       VPI_HEVC_VCL_LAST = 31,
+       VPI_HEVC_VPS = 32,
+       VPI_HEVC_SPS = 33,
+       VPI_HEVC_PPS = 34,
+       VPI_HEVC_AUD = 35,
+       VPI_HEVC_EOS = 36,
+       VPI_HEVC_EOB = 37,
+       VPI_HEVC_FILLER = 38
 };
 static inline unsigned vpi_hevc_type(const vpi_nal *nal)
 {
@@ -201,7 +201,13 @@ void vpi_hvcc_complete(uint8_t *data, size_t size);
 
 /* ---- AV1 (AV1 bitstream 5; AV1 codec ISO media file format binding) ---- */
 
-enum { VPI_OBU_SEQUENCE = 1, VPI_OBU_DELIMITER = 2, VPI_OBU_HEADER = 3, VPI_OBU_FRAME = 6, VPI_OBU_PADDING = 15 };
+enum {
+    VPI_OBU_SEQUENCE = 1,
+    VPI_OBU_DELIMITER = 2,
+    VPI_OBU_HEADER = 3,
+    VPI_OBU_FRAME = 6,
+    VPI_OBU_PADDING = 15
+};
 typedef struct vpi_obu {
     unsigned type;
     const uint8_t *data; /* header included */

@@ -102,9 +102,10 @@ static void skip_coding_tools(vpi_bits *b, unsigned sub_layers, vpi_hevc_ptl *ou
 /* E.2.1, as far as the colours. */
 static void read_vui(vpi_bits *b, vpi_hevc_ptl *out)
 {
-    static const uint8_t shapes[17][2] = { { 0, 0 },   { 1, 1 },   { 12, 11 }, { 10, 11 }, { 16, 11 }, { 40, 33 },
-                                           { 24, 11 }, { 20, 11 }, { 32, 11 }, { 80, 33 }, { 18, 11 }, { 15, 11 },
-                                           { 64, 33 }, { 160, 99 }, { 4, 3 },  { 3, 2 },   { 2, 1 } };
+    static const uint8_t shapes[17][2] = { { 0, 0 },   { 1, 1 },   { 12, 11 }, { 10, 11 },  { 16, 11 },
+                                           { 40, 33 }, { 24, 11 }, { 20, 11 }, { 32, 11 },  { 80, 33 },
+                                           { 18, 11 }, { 15, 11 }, { 64, 33 }, { 160, 99 }, { 4, 3 },
+                                           { 3, 2 },   { 2, 1 } };
     if (vpi_bits_read(b, 1)) {
         uint32_t shape = vpi_bits_read(b, 8);
         bool given = shape == 255;

@@ -70,7 +70,8 @@ static vp_status read_head(const uint8_t *p, size_t size, uint8_t *length_size, 
     return *length_size == 3 ? VPI_CORRUPT(err, "hvcC: lengths of 3 bytes") : VP_OK;
 }
 
-vp_status vpi_hvcc_parse(const void *data, size_t size, vpi_hevc_ptl *out, uint8_t *length_size, vp_error *err)
+vp_status vpi_hvcc_parse(const void *data, size_t size, vpi_hevc_ptl *out, uint8_t *length_size,
+                         vp_error *err)
 {
     const uint8_t *p = data;
     sps_search search = { .out = out, .status = VP_OK, .err = err };
@@ -102,7 +103,8 @@ vp_status vpi_hvcc_sets(const void *data, size_t size, vpi_hvcc *out, vp_error *
     out->count = 0;
     VPI_TRY(read_head(data, size, &out->length_size, err));
     VPI_TRY(each_unit(data, size, take_set, out, err));
-    return out->length_size ? VP_OK : VPI_CORRUPT(err, "hvcC: more than %u units", (unsigned)VPI_HVCC_MAX_SETS);
+    return out->length_size ? VP_OK
+                            : VPI_CORRUPT(err, "hvcC: more than %u units", (unsigned)VPI_HVCC_MAX_SETS);
 }
 
 void vpi_hvcc_complete(uint8_t *p, size_t size)
@@ -129,7 +131,8 @@ vp_status vpi_hvcc_write(const vpi_nal *sets, size_t count, vpi_buf *out, vp_err
     for (size_t i = 0; i < count; i++) {
         unsigned type = vpi_hevc_type(&sets[i]);
         if (type < VPI_HEVC_VPS || type > VPI_HEVC_PPS) continue;
-        if (sets[i].size > UINT16_MAX) return VPI_CORRUPT(err, "HEVC: parameter set of %zu bytes", sets[i].size);
+        if (sets[i].size > UINT16_MAX)
+            return VPI_CORRUPT(err, "HEVC: parameter set of %zu bytes", sets[i].size);
         if (type == VPI_HEVC_SPS && !sps) sps = &sets[i];
         counts[type - VPI_HEVC_VPS]++;
     }

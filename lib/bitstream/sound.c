@@ -9,7 +9,8 @@ vp_status vpi_dops_parse(const void *data, size_t size, vpi_sound *out, vp_error
 {
     const uint8_t *p = data;
     memset(out, 0, sizeof(*out));
-    if (size < 11 || p[0] != 0 || p[1] == 0 || (p[10] && size < 13u + p[1])) return VPI_CORRUPT(err, "broken dOps");
+    if (size < 11 || p[0] != 0 || p[1] == 0 || (p[10] && size < 13u + p[1]))
+        return VPI_CORRUPT(err, "broken dOps");
     *out = (vpi_sound){ .sample_rate = OPUS_RATE,
                         .channels = p[1],
                         .frame_samples = 960,
@@ -52,7 +53,8 @@ vp_status vpi_dfla_parse(const void *data, size_t size, vpi_sound *out, vp_error
     const uint8_t *p = data;
     vpi_bits b;
     memset(out, 0, sizeof(*out));
-    if (size < 4 + 34 || (p[0] & 0x7F) != 0 || p[1] || p[2] || p[3] != 34) return VPI_CORRUPT(err, "broken dfLa");
+    if (size < 4 + 34 || (p[0] & 0x7F) != 0 || p[1] || p[2] || p[3] != 34)
+        return VPI_CORRUPT(err, "broken dfLa");
     vpi_bits_init(&b, p + 4, 34);
     vpi_bits_skip(&b, 16);
     out->frame_samples = vpi_bits_read(&b, 16); /* the largest block */

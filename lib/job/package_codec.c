@@ -57,7 +57,8 @@ static vp_status hevc_setup(vpi_ready_video *v, const vpi_track *t, vp_error *er
     VPI_TRY(vpi_hvcc_parse(v->config.data, v->config.size, &ptl, &length_size, err));
     VPI_TRY(check_lengths(length_size, err));
     if (!ptl.width)
-        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "HEVC without parameter sets in its hvcC");
+        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
+                        "HEVC without parameter sets in its hvcC");
     vpi_hvcc_complete(v->config.data, v->config.size);
     s->width = ptl.width;
     s->height = ptl.height;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "package_int.h"
 
-/* Segment borders: IDR pictures, or what other codecs have in their place, that all renditions have at the same time. */
+/* Segment borders: IDR pictures, or what other codecs have instead, that all renditions have at the same time. */
 
 /* Times in different containers are equal within their coarser tick. */
 #define TAIL_MERGED_US 500000

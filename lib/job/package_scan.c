@@ -52,10 +52,10 @@ static vp_status check_codec(const vpi_ready *pk, size_t input, const vpi_track 
     vpi_error_key(err, name);
     if (packaged(t))
         return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
-                        "%s: %s codec %s is not put into transport streams: format cmaf has room for it", name,
-                        what, t->codec_name);
-    return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "%s: %s codec %s cannot be packaged", name, what,
-                    t->codec_name);
+                        "%s: %s codec %s is not put into transport streams: format cmaf has room for it",
+                        name, what, t->codec_name);
+    return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "%s: %s codec %s cannot be packaged", name,
+                    what, t->codec_name);
 }
 
 static vp_status add_video(vpi_ready *pk, size_t input, const vpi_track *t, const uint8_t *config,

@@ -102,11 +102,11 @@ typedef struct audio_reader {
     vpi_ready_packet next;
     uint32_t samples; /* of next */
     bool ended;
-    uint64_t read;     /* frames given out */
-    uint64_t lead;     /* frames of silence before the first of the file */
-    uint64_t dropped;  /* frames of priming */
-    int64_t at;        /* samples from title time 0 to the next frame */
-    bool placed;       /* at is known */
+    uint64_t read;    /* frames given out */
+    uint64_t lead;    /* frames of silence before the first of the file */
+    uint64_t dropped; /* frames of priming */
+    int64_t at;       /* samples from title time 0 to the next frame */
+    bool placed;      /* at is known */
 } audio_reader;
 
 static vp_status audio_open(audio_reader *r, vp_error *err)
@@ -352,7 +352,8 @@ static vp_status audio_all(vpi_ready *pk, vpi_ready_audio *a, audio_reader *r, a
 /* Of priming that was dropped nothing is left to skip (Encapsulation of Opus in ISOBMFF 4.3.2). */
 static void audio_settle(vpi_ready_audio *a, const audio_reader *r)
 {
-    if (a->setup.codec == VPI_CODEC_OPUS && r->dropped && a->config.size >= 4) a->config.data[2] = a->config.data[3] = 0;
+    if (a->setup.codec == VPI_CODEC_OPUS && r->dropped && a->config.size >= 4)
+        a->config.data[2] = a->config.data[3] = 0;
 }
 
 vp_status vpi_ready_write_audio(vpi_ready *pk, vpi_ready_audio *a, vp_error *err)

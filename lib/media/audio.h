@@ -58,8 +58,8 @@ vp_status vpi_audio_asc(uint32_t sample_rate, uint32_t channels, uint32_t kbps, 
 typedef struct vpi_audio_copy_options {
     int32_t stream;
     const vpi_timeline *timeline; /* NULL: the file's own times; borrowed until close */
-    uint32_t sample_rate; /* of the source, and out */
-    int64_t origin;       /* as above */
+    uint32_t sample_rate;         /* of the source, and out */
+    int64_t origin;               /* as above */
     /*
      * Frame n stands for samples [phase + 1536 n, phase + 1536 (n + 1)) of the title: the first frame that begins at
      * or after time 0 lies there exactly. phase is below 1536.

@@ -746,7 +746,8 @@ vp_status vpi_demux_config(vpi_demux *d, int32_t stream, const uint8_t **data, s
     m = &d->mp4[stream];
     st = vpi_mp4_config(m, t, d->ic->streams[stream], err);
     for (size_t i = d->queue_at; st == VP_AGAIN && i < d->queue_count; i++) {
-        if (d->queue[i]->stream_index == stream) st = vpi_mp4_config_packet(m, t, d->ic->streams[stream], d->queue[i], err);
+        if (d->queue[i]->stream_index == stream)
+            st = vpi_mp4_config_packet(m, t, d->ic->streams[stream], d->queue[i], err);
     }
     for (unsigned n = 0; st == VP_AGAIN; n++) {
         if (n >= QUEUE_MAX) {

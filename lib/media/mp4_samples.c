@@ -55,7 +55,8 @@ static vp_status avcc_of_annexb(vpi_mp4 *m, const uint8_t *data, size_t size, vp
 }
 
 /* The NAL unit at *at: length_size 0 is Annex B. */
-static bool next_nal(const uint8_t *data, size_t size, unsigned length_size, size_t *at, vpi_nal *nal, bool *bad)
+static bool next_nal(const uint8_t *data, size_t size, unsigned length_size, size_t *at, vpi_nal *nal,
+                     bool *bad)
 {
     *bad = false;
     if (!length_size) return vpi_annexb_next(data, size, at, nal);
@@ -110,8 +111,8 @@ static vp_status av1_config(vpi_mp4 *m, const uint8_t *extra, size_t size, vp_er
 }
 
 /* The container tells less than the key frame itself: profile, depth, subsampling and range come from there. */
-static vp_status vp9_config(vpi_mp4 *m, const vpi_track *track, const AVStream *stream, const AVPacket *packet,
-                            vp_error *err)
+static vp_status vp9_config(vpi_mp4 *m, const vpi_track *track, const AVStream *stream,
+                            const AVPacket *packet, vp_error *err)
 {
     vpi_rational rate = { stream->avg_frame_rate.num, stream->avg_frame_rate.den };
     uint8_t vpcc[8];
@@ -120,7 +121,8 @@ static vp_status vp9_config(vpi_mp4 *m, const vpi_track *track, const AVStream *
     if (vpi_vp9_parse(packet->data, (size_t)packet->size, &head, NULL) != VP_OK || !head.key) return VP_AGAIN;
     vpi_track_vpcc(track, stream, vpcc);
     vpcc[0] = head.profile;
-    if (stream->codecpar->level <= 0) vpcc[1] = (uint8_t)vpi_vp9_level((uint64_t)head.width * head.height, rate);
+    if (stream->codecpar->level <= 0)
+        vpcc[1] = (uint8_t)vpi_vp9_level((uint64_t)head.width * head.height, rate);
     vpcc[2] = (uint8_t)(head.bit_depth << 4 | (head.full_range ? 1 : 0));
     if (!head.subsampling_x)
         vpcc[2] |= 3 << 1;

@@ -253,8 +253,8 @@ static bool warn_times(vpi_media *m, bool exact, const vpi_stats_result *results
         }
         if (exact && t->kind == VPI_KIND_VIDEO && results[i].duplicates) {
             ok = vpi_media_warn(m, "TIMELINE_REPAIRED", VP_TIME_UNKNOWN,
-                                "stream %d: %llu pictures have the time of another; the later one is shown", t->id,
-                                (unsigned long long)results[i].duplicates) &&
+                                "stream %d: %llu pictures have the time of another; the later one is shown",
+                                t->id, (unsigned long long)results[i].duplicates) &&
                  ok;
         }
         if (t->kind == VPI_KIND_VIDEO && results[i].packets && !results[i].has_times) {

@@ -161,8 +161,9 @@ void vpi_track_vpcc(const vpi_track *t, const AVStream *stream, uint8_t out[8])
 
     memset(out, 0, 8);
     out[0] = (uint8_t)(par->profile >= 0 && par->profile <= 3 ? par->profile : 0);
-    out[1] = (uint8_t)(par->level > 0 && par->level < 100 ? (unsigned)par->level
-                                                          : vpi_vp9_level((uint64_t)t->width * t->height, rate));
+    out[1] =
+        (uint8_t)(par->level > 0 && par->level < 100 ? (unsigned)par->level
+                                                     : vpi_vp9_level((uint64_t)t->width * t->height, rate));
     out[2] = (uint8_t)((t->bit_depth ? t->bit_depth : 8) << 4 | chroma << 1 | (t->full_range == 1));
     out[3] = t->cicp_primaries;
     out[4] = t->cicp_transfer;

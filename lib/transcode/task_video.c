@@ -73,9 +73,8 @@ static vp_status read_next(feeder *f, vp_error *err)
     f->ended = st == VP_END;
     if (f->ended) return VP_OK;
     int64_t pts = vpi_frame_pts(f->next), end = pts;
-    f->next_point = vpi_frame_field(f->next)
-                        ? vpi_plan_second_field(f->v, pts, vpi_frame_duration(f->next))
-                        : vpi_plan_point(f->v, pts);
+    f->next_point = vpi_frame_field(f->next) ? vpi_plan_second_field(f->v, pts, vpi_frame_duration(f->next))
+                                             : vpi_plan_point(f->v, pts);
     /* a last picture that the file holds for long is not the sign of a cut file */
     if (!vpi_add_i64(pts, vpi_frame_duration(f->next), &end)) end = pts;
     f->last_point = VPI_MAX(f->last_point, VPI_MAX(f->next_point, vpi_plan_point(f->v, end) - 1));

@@ -53,7 +53,7 @@ static void test_sei(void **state)
 static void test_place(void **state)
 {
     /* avcC with lengths of 2 bytes: an AUD, then an SEI whose second message holds the captions */
-    static const uint8_t boxed[] = { 0,   2, 9, 0xF0, 0,    20, 6,    1,
+    static const uint8_t boxed[] = { 0,   2, 9, 0xF0, 0,    21, 6,    1,
                                      1,   0, 4, 14,   0xB5, 0,  0x31, GA94(0xFC, 0x94, 0x2C),
                                      0x80 };
     static const uint8_t late[] = { 0,  0,    1, 0x65, 0x88,
