@@ -306,6 +306,78 @@ static vp_status check_riff(vpi_window *w, vp_error *err)
     return VP_OK;
 }
 
+/* AIFF: one FORM chunk, its size big-endian. */
+static vp_status check_aiff(vpi_window *w, vp_error *err)
+{
+    const uint8_t *p;
+    uint64_t end;
+    size_t got;
+
+    VPI_TRY(vpi_window_read(w, 0, 8, &p, &got, err));
+    if (got < 8 || memcmp(p, "FORM", 4) != 0) return VP_OK;
+    end = 8 + (uint64_t)vpi_rd32(p + 4);
+    return end > w->size + RIFF_SLACK ? cut(end, w->size, err) : VP_OK;
+}
+
+/* Apple's Core Audio Format: chunks of 64-bit sizes; that of the data may be -1, "to the end". */
+static vp_status check_caf(vpi_window *w, vp_error *err)
+{
+    uint64_t at = 8, size, end;
+    const uint8_t *p;
+    size_t got;
+
+    for (unsigned n = 0; n < BOXES_OPEN && at < w->size; n++, at = end) {
+        VPI_TRY(vpi_window_read(w, at, 12, &p, &got, err));
+        if (got < 12) return VP_OK;
+        size = vpi_rd64(p + 4);
+        if (size >= INT64_MAX || !vpi_add_u64(at + 12, size, &end)) return VP_OK;
+        if (memcmp(p, "data", 4) == 0 && end > w->size) return cut(end, w->size, err);
+    }
+    return VP_OK;
+}
+
+/* Sub-blocks (GIF89a 15) up to their terminator; VP_END: the file ends inside. */
+static vp_status skip_blocks(vpi_window *w, uint64_t *at, vp_error *err)
+{
+    const uint8_t *p;
+    size_t got;
+
+    for (;;) {
+        VPI_TRY(vpi_window_read(w, *at, 1, &p, &got, err));
+        if (got < 1) return VP_END;
+        *at += 1 + (uint64_t)p[0];
+        if (p[0] == 0) return VP_OK;
+    }
+}
+
+/* GIF89a: pictures and extensions up to the trailer. One that ends between two of them without a trailer is let
+ * pass: some writers leave it out. */
+static vp_status check_gif(vpi_window *w, vp_error *err)
+{
+    uint64_t at = 13;
+    const uint8_t *p;
+    vp_status st;
+    size_t got;
+
+    VPI_TRY(vpi_window_read(w, 0, 13, &p, &got, err));
+    if (got < 13) return cut(13, w->size, err);
+    if (p[10] & 0x80) at += UINT64_C(3) << ((p[10] & 7) + 1);
+    while (at < w->size) {
+        VPI_TRY(vpi_window_read(w, at, 10, &p, &got, err));
+        if (p[0] == 0x21) {
+            at += 2;
+        } else if (p[0] == 0x2C) {
+            if (got < 10) return cut(at + 10, w->size, err);
+            at += 11 + (p[9] & 0x80 ? UINT64_C(3) << ((p[9] & 7) + 1) : 0); /* and the code size */
+        } else {
+            return VP_OK; /* trailer, or what only a decoder can judge */
+        }
+        st = skip_blocks(w, &at, err);
+        if (st != VP_OK) return st == VP_END ? cut(at + 1, w->size, err) : st;
+    }
+    return at > w->size ? cut(at, w->size, err) : VP_OK;
+}
+
 /* RFC 3533: a file ends with a whole page. */
 static vp_status check_ogg(vpi_window *w, vp_error *err)
 {
@@ -402,6 +474,9 @@ vp_status vpi_structure_check(vpi_window *w, const AVInputFormat *format, bool a
     if (strncmp(format->name, "mov", 3) == 0) return check_mp4(w, all, out, err);
     if (strncmp(format->name, "matroska", 8) == 0) return check_matroska(w, out, err);
     if (strcmp(format->name, "avi") == 0 || strcmp(format->name, "wav") == 0) return check_riff(w, err);
+    if (strcmp(format->name, "aiff") == 0) return check_aiff(w, err);
+    if (strcmp(format->name, "caf") == 0) return check_caf(w, err);
+    if (strcmp(format->name, "gif") == 0 && all) return check_gif(w, err);
     if (strcmp(format->name, "ogg") == 0) return check_ogg(w, err);
     if (strcmp(format->name, "asf") == 0) return check_asf(w, err);
     if (strcmp(format->name, "mpegts") == 0) return check_ts(w, err);

@@ -29,6 +29,7 @@ typedef struct scan {
     void (*progress)(void *user, uint64_t done, uint64_t total);
     void *progress_user;
     uint64_t told;
+    bool partial; /* the last packet is not whole */
 } scan;
 
 static vp_status hash_edges(scan *s, vp_error *err)
@@ -120,6 +121,7 @@ static vp_status read_all(scan *s, vp_error *err)
         st = vpi_demux_read(s->demux, &p, err);
         if (st != VP_OK) break;
         hash_packet(s, &p);
+        s->partial = p.corrupt;
         s->packets[p.stream]++;
         s->bytes[p.stream] += p.size;
         look_at_ac3(&s->media->m.tracks[p.stream], &p);
@@ -131,6 +133,15 @@ static vp_status read_all(scan *s, vp_error *err)
     }
     vpi_packet_dispose(&p);
     return st == VP_END ? VP_OK : st;
+}
+
+/* The file ends inside its last packet. Captures of broadcasts begin and end where somebody pressed a button. */
+static vp_status check_last(const scan *s, vp_error *err)
+{
+    const vpi_avio *io = vpi_demux_avio(s->demux);
+
+    if (!s->partial || vpi_demux_any_start(s->demux) || io->furthest < io->size) return VP_OK;
+    return vpi_fail(err, VP_E_DATA, "INPUT_TRUNCATED", "the file ends inside its last packet");
 }
 
 /*
@@ -237,6 +248,7 @@ static vp_status run(scan *s, const vpi_limits *limits, vp_error *err)
 
     VPI_TRY(prepare(s, err));
     VPI_TRY(read_all(s, err));
+    VPI_TRY(check_last(s, err));
     m = &s->media->m;
     m->full = true;
     for (size_t i = 0; i < s->count; i++) {

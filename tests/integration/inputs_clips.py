@@ -2,10 +2,9 @@
 """More clips for test_inputs.py, by the recipes of each row; they join those of clips.py."""
 import os
 import struct
-import subprocess
 import tempfile
 
-from clips import AAC, FF, X264, clip, lavfi, run, sync_sources, test_video, write
+from clips import AAC, X264, clip, lavfi, run, test_video, write
 
 RAMP = "color=white:s=160x90:r=30:d=%s,format=yuv420p,fade=in:st=0:d=%s"
 PCM = "-c:a pcm_s16le".split()
@@ -24,9 +23,9 @@ def join(to, parts):
 
 # ---- times ----
 
-@clip("ramp.mp4", "6 s whose mean luma rises evenly from black to white: luma tells the time")
+@clip("ramp.mp4", "6 s: mean luma rises evenly from black to white, the tone by 100 Hz each second: both tell the time")
 def _(to, dep):
-    run(lavfi(RAMP % (6, 6), "sine=1000:d=6:r=48000") + X264 + ["-crf", "10", "-g", "30"] + AAC, to)
+    run(lavfi(RAMP % (6, 6), "aevalsrc='0.4*sin(2*PI*(400+100*floor(t))*t)':d=6:s=48000") + X264 + ["-crf", "10", "-g", "30"] + AAC, to)
 
 
 for _name, _offsets in (("sync_jump.ts", ("0", "5000")), ("sync_restart.ts", ("5000", "0"))):
@@ -35,14 +34,19 @@ for _name, _offsets in (("sync_jump.ts", ("0", "5000")), ("sync_restart.ts", ("5
         join(to, [["-i", dep("sync4.ts"), "-c", "copy", "-output_ts_offset", o] for o in offsets])
 
 
-@clip("sync_wrap.ts", "SYNC whose 33-bit times wrap after about a second")
+@clip("sync_wrap.ts", "SYNC with B-frames whose 33-bit times wrap after about a second")
 def _(to, dep):
-    run(["-i", dep("sync4.mp4"), "-c", "copy", "-output_ts_offset", "95441.3"], to)
+    run(["-i", dep("sync4.ts"), "-c", "copy", "-output_ts_offset", "95441.3"], to)
 
 
 @clip("no_pts.ts", "every tenth picture has no time")
 def _(to, dep):
     run(["-i", dep("base.mp4"), "-c", "copy", "-bsf:v", "setts=pts='if(eq(mod(N,10),5),NOPTS,PTS)'"], to)
+
+
+@clip("b_frames.avi", "MPEG-4 with B-frames in AVI, which has no presentation times")
+def _(to, dep):
+    run(["-i", dep("base.mp4"), "-c:v", "mpeg4", "-bf", "2", "-c:a", "libmp3lame"], to)
 
 
 @clip("no_rate.hevc", "raw HEVC without timing information")
@@ -56,8 +60,7 @@ def patch_edits(to, source, entries):
     data = bytearray(open(source, "rb").read())
     movie = u32(data, find(data, b"mvhd") + 16)
     at = find(data, b"moov") - 4
-    # What the table grows by has to fit before mdat: the clips have their moov at the end, and the file ends there.
-    n = 0
+    # Tables may grow: the moov of these clips stands at the end.
     for _ in range(2):
         at = data.index(b"elst", at) - 4
         media = u32(data, data.index(b"mdhd", at) + 16)
@@ -71,7 +74,6 @@ def patch_edits(to, source, entries):
             struct.pack_into(">I", data, p, u32(data, p) + grow)
         data[at:at + size] = new
         at += len(new)
-        n += 1
     write(to, bytes(data))
 
 
@@ -288,6 +290,20 @@ def _(to, dep):
             to)
 
 
+@clip("private.ts", "a stream of private data")
+def _(to, dep):
+    with tempfile.TemporaryDirectory() as tmp:
+        data = os.path.join(tmp, "x.bin")
+        write(data, bytes(range(256)) * 4)
+        run(["-i", dep("base.mp4"), "-f", "data", "-i", data, "-map", "0", "-map", "1", "-c", "copy"], to)
+
+
+@clip("dropped.mkv", "a second audio track in a codec that is not on the list (RealAudio 1.0)")
+def _(to, dep):
+    run(["-i", dep("base.mp4"), "-map", "0", "-map", "0:a", "-c", "copy", "-c:a:1", "real_144", "-ar:a:1", "8000", "-ac:a:1",
+         "1"], to)
+
+
 def captions(field, pairs):
     """SEI of ATSC A/53 part 4 6.2.3: cc_data of one picture. field 0: CEA-608, 3: CEA-708."""
     cc = b"".join(bytes((0xFC | field, a, b)) for a, b in pairs)
@@ -333,7 +349,7 @@ def with_captions(data, field):
     return bytes(out + data[last:])
 
 
-def caption_clip(name, field, base_args, wrap):
+def caption_clip(name, field):
     @clip(name, "CEA-%d captions in SEI" % (608 if field == 0 else 708))
     def _(to, dep):
         with tempfile.TemporaryDirectory() as tmp:
@@ -341,12 +357,12 @@ def caption_clip(name, field, base_args, wrap):
             run(["-i", dep("base.mp4"), "-map", "0:v", "-c", "copy", "-bsf:v", "h264_mp4toannexb"], raw)
             data = open(raw, "rb").read()
             write(raw, with_captions(data, field))
-            run(["-r", "30", "-i", raw, "-i", dep("base.mp4"), "-map", "0:v", "-map", "1:a", "-c", "copy"] + wrap, to)
+            run(["-r", "30", "-i", raw, "-i", dep("base.mp4"), "-map", "0:v", "-map", "1:a", "-c", "copy"], to)
 
 
-caption_clip("captions608.ts", 0, None, [])
-caption_clip("captions608.mp4", 0, None, [])
-caption_clip("captions708.mp4", 3, None, [])
+caption_clip("captions608.ts", 0)
+caption_clip("captions608.mp4", 0)
+caption_clip("captions708.mp4", 3)
 
 SRT = "1\n00:00:00,200 --> 00:00:01,500\nHello\n"
 
@@ -381,12 +397,23 @@ def _(to, dep):
     write(to, bytes(65536))
 
 
-for _name, _source in (("cut.webm", "sync4.webm"), ("cut_frag.mp4", "frag.mp4"), ("cut.avi", "base.avi"),
-                       ("cut.mov", "faststart.mp4")):
-    @clip(_name, "%s cut at 60 %%" % _source)
-    def _(to, dep, source=_source):
+for _name, _source, _share in (("cut.webm", "sync4.webm", 60), ("cut_frag.mp4", "frag.mp4", 60), ("cut.avi", "base.avi", 60),
+                               ("cut_end.mp4", "faststart.mp4", 97), ("cut_end.mkv", "base.mkv", 97),
+                               ("cut.flv", "base.flv", 97), ("cut.wav", "tone.wav", 97), ("cut.aiff", "tone.aiff", 97),
+                               ("cut.caf", "tone.caf", 97), ("cut.ogg", "tone.ogg", 97), ("cut.gif", "anim.gif", 97),
+                               ("cut.wmv", "base.wmv", 97), ("cut.mxf", "base.mxf", 97)):
+    @clip(_name, "%s cut at %d %%" % (_source, _share))
+    def _(to, dep, source=_source, share=_share):
         data = open(dep(source), "rb").read()
-        write(to, data[:len(data) * 6 // 10])
+        write(to, data[:len(data) * share // 100])
+
+
+for _name, _args in (("base.flv", "-c copy"), ("tone.wav", "-vn"), ("tone.aiff", "-vn"), ("tone.caf", "-vn -c:a pcm_s16le"),
+                     ("tone.ogg", "-vn -c:a libopus"), ("base.wmv", "-c:v wmv2 -c:a wmav2"),
+                     ("base.mxf", "-c:v mpeg2video -c:a pcm_s16le -ar 48000")):
+    @clip(_name, "base.mp4 as " + _name.rpartition(".")[2])
+    def _(to, dep, args=_args):
+        run(["-i", dep("base.mp4")] + args.split(), to)
 
 
 @clip("frag.mp4", "MP4 in fragments")
@@ -399,10 +426,9 @@ def _(to, dep):
     run(["-i", dep("base.mp4"), "-c:v", "mpeg4", "-c:a", "libmp3lame"], to)
 
 
-for _name, _drop in (("scratched.mp4", "eq(mod(n\\,60)\\,45)"),):
-    @clip(_name, "one picture in sixty damaged")
-    def _(to, dep, drop=_drop):
-        run(["-i", dep("motion.mp4"), "-c", "copy", "-bsf:v", "noise=amount=if(eq(mod(n\\,60)\\,45)\\,20\\,0)"], to)
+@clip("scratched.mp4", "one picture in sixty damaged")
+def _(to, dep):
+    run(["-i", dep("motion.mp4"), "-c", "copy", "-bsf:v", "noise=amount=if(eq(mod(n\\,60)\\,45)\\,20\\,0)"], to)
 
 
 @clip("ruined.mp4", "most pictures damaged")
@@ -410,12 +436,10 @@ def _(to, dep):
     run(["-i", dep("motion.mp4"), "-c", "copy", "-bsf:v", "noise=amount=15"], to)
 
 
-@clip("wide.mkv", "a header that declares 30000x20000")
+@clip("wide.mp4", "a sample entry that declares 30000x20000")
 def _(to, dep):
-    data = bytearray(open(dep("base.mkv"), "rb").read())
-    # PixelWidth 0xB0 and PixelHeight 0xBA of two bytes each hold 128 and 72 in one: the sizes are those of x264.
-    at = data.index(b"\xb0\x81\x80\xba\x81\x48")
-    data[at:at + 6] = b"\xb0\x82\x75\x30\xba\x81"[:6]
+    data = bytearray(open(dep("base.mp4"), "rb").read())
+    struct.pack_into(">HH", data, find(data, b"avc1\0\0\0\0\0\0") + 28, 30000, 20000)
     write(to, bytes(data))
 
 
@@ -442,6 +466,3 @@ def _(to, dep):
         if ((data[at + 1] & 31) << 8 | data[at + 2]) in (0x100, 0x101):
             data[at + 3] |= 0x80
     write(to, bytes(data))
-
-
-_ = (FF, subprocess, sync_sources)

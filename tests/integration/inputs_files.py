@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import inputs
-from inputs import case, equal, names_of, tone
+from inputs import case, equal, tone
 from clips import HOSTILE, make
 from titles import BIN, CLIPS, FAST, check, clip, picture_times, joined, videos
 
@@ -40,7 +40,18 @@ refusals("I29", [("no_moov.mp4", "MP4 cut before its moov", "INPUT_NO_MOOV")])
 refusals("I30", [("cut.mkv", "Matroska cut at 60 %", "INPUT_TRUNCATED"), ("cut.webm", "WebM cut at 60 %", "INPUT_TRUNCATED"),
                  ("cut_faststart.mp4", "MP4 with moov in front, cut at 60 %", "INPUT_TRUNCATED"),
                  ("cut_frag.mp4", "fragmented MP4 cut at 60 %", "INPUT_TRUNCATED"),
-                 ("cut.avi", "AVI cut at 60 %", "INPUT_TRUNCATED")])
+                 ("cut.avi", "AVI cut at 60 %", "INPUT_TRUNCATED")]
+         + [(name, "%s cut at 97 %%" % what, "INPUT_TRUNCATED") for name, what in (
+             ("cut_end.mp4", "MP4"), ("cut_end.mkv", "Matroska"), ("cut.flv", "FLV"), ("cut.wav", "WAV"),
+             ("cut.aiff", "AIFF"), ("cut.caf", "CAF"), ("cut.ogg", "Ogg"), ("cut.gif", "GIF"), ("cut.wmv", "ASF"),
+             ("cut.mxf", "MXF"))])
+
+
+for _name in ("base.flv", "base.wmv", "base.mxf", "base.avi", "tone.wav", "tone.aiff", "tone.caf", "tone.ogg", "anim.gif"):
+    @case("I30", "%s whole" % _name.rpartition(".")[2].upper(), "accepted")
+    def _(t, name=_name):
+        equal(t.probe(clip(name))["complete"], True, "complete")
+        return "complete"
 
 
 @case("I31", "one picture in sixty damaged", "concealed and counted")
@@ -59,6 +70,7 @@ def _(t):
 
 
 refusals("I38", [("bomb.gif", "35 bytes that declare 16000x16000", "INPUT_LIMIT"),
+                 ("wide.mp4", "an MP4 that declares 30000x20000", "INPUT_LIMIT"),
                  ("streams.mkv", "71 streams", "INPUT_LIMIT"), ("weeks.mp4", "100 hours", "INPUT_LIMIT")])
 
 
@@ -109,5 +121,3 @@ for _key, _name in HOSTILE.items():
 
 refusals("I41", [("encrypted.mp4", "CENC", "INPUT_ENCRYPTED"), ("cbcs.mp4", "cbcs", "INPUT_ENCRYPTED"),
                  ("scrambled.ts", "scrambled TS", "INPUT_ENCRYPTED")])
-
-_ = names_of

@@ -3,10 +3,9 @@
 import inputs
 from inputs import case, close, continuous, entries, equal, rgb
 from test_publish import shape, upright
-from titles import clip, picture_times, videos
+from titles import clip, ffmpeg, videos
 
 inputs.group[0] = "picture"
-SMALL = [("72p", 72, 400)]
 
 
 def looks(t, width, height):
@@ -91,9 +90,8 @@ def _(t):
 
 def combs(path):
     """Share of pixels where a line differs from both its neighbours, which agree: fields of two times woven."""
-    import titles
     w, h = (entries(path, "stream=width,height", "v:0")[0][k] for k in ("width", "height"))
-    data = titles.ffmpeg(["-i", path, "-map", "0:v:0", "-vsync", "passthrough", "-pix_fmt", "gray", "-f", "rawvideo", "-"],
+    data = ffmpeg(["-i", path, "-map", "0:v:0", "-vsync", "passthrough", "-pix_fmt", "gray", "-f", "rawvideo", "-"],
                          text=False)
     bad = 0
     for f in range(0, len(data) // (w * h) * w * h, w * h * 5):
@@ -232,6 +230,3 @@ for _name in ("pixfmt.ts", "depth.ts"):
         away = sum(abs(a - b) for p, q in zip(one, two) for a, b in zip(p, q)) / len(one) / 3
         assert away < 9, "colours change by %.1f" % away     # the same pictures, but for one
         return "120 pictures, same colours in both parts"
-
-
-_ = picture_times

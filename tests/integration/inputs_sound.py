@@ -31,7 +31,7 @@ def _(t):
     t.publish(clip("cover_video.mp4"))
     t.pictures(60)
     tone(t.sound(), 1000, 0.3, 1.7)
-    return "60 pictures, the tone"
+    return "all pictures, the tone"
 
 
 @case("I19", "audio only", "variants without RESOLUTION")
@@ -148,7 +148,7 @@ def _(t):
     t.publish(clip("timecode.mov"))
     t.pictures(60)
     tone(t.sound(), 1000, 0.3, 1.7)
-    return "tmcd under other, 60 pictures and the tone"
+    return "tmcd under other, all pictures and the tone"
 
 
 @case("I33", "a font attached", "listed, left out")
@@ -157,7 +157,24 @@ def _(t):
     equal([o.get("codec") for o in p["other"]], ["ttf"], "other")
     t.publish(clip("attachment.mkv"))
     t.pictures(60)
-    return "ttf under other, 60 pictures"
+    return "ttf under other, all pictures"
+
+
+@case("I33", "private data in TS", "listed, left out")
+def _(t):
+    p = t.probe(clip("private.ts"))
+    equal([o.get("codec") for o in p["other"]], ["bin_data"], "other")
+    t.publish(clip("private.ts"))
+    t.pictures(60)
+    return "bin_data under other, all pictures"
+
+
+@case("I33", "a second audio track in a codec that is not accepted", "left out with a warning")
+def _(t):
+    t.publish(clip("dropped.mkv"), warns=["TRACK_DROPPED"])
+    equal(len(audios(t.c)), 1, "audio tracks")
+    tone(t.sound(), 1000, 0.3, 1.7)
+    return "TRACK_DROPPED, the first track's tone"
 
 
 def captions_dropped(t, name):

@@ -119,6 +119,18 @@ def _(t):
     return "60 pictures at 25 fps, TIMELINE_REPAIRED"
 
 
+@case("I05", "AVI with B-frames, no presentation times", "all pictures, in order")
+def _(t):
+    t.publish(clip("b_frames.avi"))
+    at = t.times()
+    assert 59 <= len(at) <= 62, "%d pictures" % len(at)
+    continuous(at, 0.034)
+    away = [difference(picture(t.video, 32, 18, at=x), picture(clip("base.mp4"), 32, 18, at=x)) for x in (0, 0.5, 1, 1.5)]
+    assert max(away) < 14, "pictures differ by %s" % away
+    tone(t.sound(), 1000, 0.2, 1.8)
+    return "the pictures at their times, the tone"
+
+
 @case("I06", "33-bit times wrap after 1 s", "one timeline, in sync")
 def _(t):
     t.publish(clip("sync_wrap.ts"))
@@ -170,6 +182,13 @@ def ramp_times(t):
     return [(at, (y - low) / (high - low) * 6) for at, y in t.lumas()]
 
 
+def ramp_tones(t, *want):
+    """Seconds of ramp.mp4 that are heard at (title time, second)."""
+    s = t.sound()
+    for at, second in want:
+        close(s.pitch(at - 0.15, at + 0.15), 400 + 100 * second, 12, "pitch at %.1f s" % at)
+
+
 @case("I09", "an edit list that plays 2.5 to 4.5 s", "nothing outside is published")
 def _(t):
     t.publish(clip("trim.mp4"))
@@ -179,7 +198,8 @@ def _(t):
     assert all(2.4 <= x <= 4.6 for _, x in shown), "pictures of %.2f to %.2f s" % (shown[0][1], shown[-1][1])
     for at, x in shown:
         close(x - at, 2.5, 0.1, "source time less title time")
-    return "2 s, pictures of 2.5 to 4.5 s only"
+    ramp_tones(t, (0.25, 2), (1.0, 3), (1.75, 4))
+    return "2 s, pictures and tones of 2.5 to 4.5 s only"
 
 
 @case("I09", "two edits: 1 to 2 s, then 4 to 5 s", "nothing outside is published")
@@ -189,7 +209,8 @@ def _(t):
     outside = [x for _, x in shown if not (0.9 <= x <= 2.1 or 3.9 <= x <= 5.1)]
     assert not outside, "%d pictures outside, the first of %.2f s" % (len(outside), outside[0])
     t.lasts(2, 0.1)
-    return "2 s, pictures of both ranges only"
+    ramp_tones(t, (0.2, 1), (0.8, 1), (1.2, 4), (1.8, 4))
+    return "2 s, pictures and tones of both ranges only"
 
 
 @case("I09", "an edit at half speed", "EDIT_LIST_APPROXIMATED")

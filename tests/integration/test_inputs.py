@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Every kind of input that goes wrong in production (rows I01-I42): made by its recipe, published, the result measured.
 
-    test_inputs.py [--update] GROUP...     groups: times picture tracks files; none: all
+    test_inputs.py [--update] GROUP...     groups: times picture tracks files codecs; none: all
 
 What was seen goes into a table, BUILD/artefacts/inputs.md, and must be what INPUTS.md beside this file says; --update
 writes INPUTS.md anew. A case of inputs_gaps.py is known not to hold yet: it fails here once it does.
@@ -19,6 +19,7 @@ import inputs_times  # noqa: E402,F401
 import inputs_picture  # noqa: E402,F401
 import inputs_sound  # noqa: E402,F401
 import inputs_files  # noqa: E402,F401
+import inputs_codecs  # noqa: E402,F401
 from inputs_gaps import GAPS  # noqa: E402
 from titles import ARTEFACTS, HERE, Cases, Skip  # noqa: E402
 
@@ -60,7 +61,7 @@ def read(path):
     if not os.path.exists(path):
         return []
     with open(path, encoding="utf-8") as f:
-        return [x for x in f if re.match(r"\| I\d\d ", x)]
+        return [x for x in f if re.match(r"\| (I\d\d|codec) ", x)]
 
 
 def merge(path, lines):
