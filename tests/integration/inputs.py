@@ -149,8 +149,9 @@ def lumas(path, options=()):
 
 def rgb(path, at=0, size=(16, 9)):
     """[(r, g, b)] of the first picture at or after a time, as BT.709 or whatever the file's tags say, scaled."""
-    data = ffmpeg(["-i", path, "-map", "0:v:0", "-vf", "select=gte(t\\,%s),scale=%d:%d:flags=area:in_range=auto,format=rgb24"
-                   % (at, *size), "-frames:v", "1", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"], text=False)
+    pick = "select=gte(t\\,%s),scale=%d:%d:flags=area:in_range=auto,format=rgb24" % (at, *size)
+    data = ffmpeg(["-i", path, "-map", "0:v:0", "-vf", pick, "-frames:v", "1", "-pix_fmt", "rgb24", "-f",
+                   "rawvideo", "-"], text=False)
     assert len(data) == size[0] * size[1] * 3, "no picture at %s" % at
     return [tuple(data[n:n + 3]) for n in range(0, len(data), 3)]
 

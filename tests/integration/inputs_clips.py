@@ -25,7 +25,8 @@ def join(to, parts):
 
 @clip("ramp.mp4", "6 s: mean luma rises evenly from black to white, the tone by 100 Hz each second: both tell the time")
 def _(to, dep):
-    run(lavfi(RAMP % (6, 6), "aevalsrc='0.4*sin(2*PI*(400+100*floor(t))*t)':d=6:s=48000") + X264 + ["-crf", "10", "-g", "30"] + AAC, to)
+    run(lavfi(RAMP % (6, 6), "aevalsrc='0.4*sin(2*PI*(400+100*floor(t))*t)':d=6:s=48000") + X264
+        + ["-crf", "10", "-g", "30"] + AAC, to)
 
 
 for _name, _offsets in (("sync_jump.ts", ("0", "5000")), ("sync_restart.ts", ("5000", "0"))):
@@ -160,17 +161,17 @@ def _(to, dep):
 
 def moving(rate):
     # A ramp of luma runs through the picture, 2 pixels a field at 50: combs where fields of two times are woven.
-    return lavfi("color=black:s=160x96:r=%d:d=2,format=gray,geq=lum='if(lt(mod(X+160-N*%d,160),80),40,200)',format=yuv420p"
-                 % (rate, 100 // rate * 2))
+    bars = "geq=lum='if(lt(mod(X+160-N*%d,160),80),40,200)'" % (100 // rate * 2)
+    return lavfi("color=black:s=160x96:r=%d:d=2,format=gray,%s,format=yuv420p" % (rate, bars))
 
 
 for _name, _trc in (("hlg.mp4", "arib-std-b67"), ("pq.mp4", "smpte2084")):
     @clip(_name, "10-bit grey steps, BT.2020, " + _trc)
     def _(to, dep, trc=_trc):
         run(lavfi("color=black:s=160x90:r=25:d=1,format=yuv420p10le,geq=lum='64+876*floor(X/10)/16':cb=512:cr=512")
-            + "-c:v libx265 -preset ultrafast -crf 8 -tag:v hvc1 -pix_fmt yuv420p10le -color_primaries bt2020 -color_trc".split()
-            + [trc, "-colorspace", "bt2020nc", "-x265-params", "log-level=none:pools=1:colorprim=bt2020:transfer=%s:"
-               "colormatrix=bt2020nc" % trc], to)
+            + "-c:v libx265 -preset ultrafast -crf 8 -tag:v hvc1 -pix_fmt yuv420p10le -color_primaries bt2020".split()
+            + ["-color_trc", trc, "-colorspace", "bt2020nc", "-x265-params",
+               "log-level=none:pools=1:colorprim=bt2020:transfer=%s:colormatrix=bt2020nc" % trc], to)
 
 
 @clip("alpha.mov", "qtrle: red at half, and white under an alpha of 0 in the right half")
@@ -229,7 +230,7 @@ def _(to, dep):
     with tempfile.TemporaryDirectory() as tmp:
         art, mp3 = os.path.join(tmp, "a.webp"), os.path.join(tmp, "a.mp3")
         run(lavfi(test_video("64x64", "1", "1")) + ["-frames:v", "1", "-c:v", "libwebp"], art)
-        run(lavfi(None, "sine=440:d=4:r=48000") + ["-c:a", "libmp3lame", "-id3v2_version", "0", "-write_xing", "0"], mp3)
+        run(lavfi(None, "sine=440:d=4:r=48000") + "-c:a libmp3lame -id3v2_version 0 -write_xing 0".split(), mp3)
         body = b"\0image/webp\0\x03\0" + open(art, "rb").read()
         frame = b"APIC" + struct.pack(">IH", len(body), 0) + body
         size = bytes((len(frame) >> s) & 0x7F for s in (21, 14, 7, 0))
@@ -241,7 +242,7 @@ def _(to, dep):
     with tempfile.TemporaryDirectory() as tmp:
         png = os.path.join(tmp, "c.png")
         run(lavfi(test_video("64x64", "1", "1")) + ["-frames:v", "1"], png)
-        run(["-i", png, "-i", dep("base.mp4"), "-map", "0", "-map", "1", "-c", "copy", "-disposition:v:0", "attached_pic"], to)
+        run(["-i", png, "-i", dep("base.mp4")] + "-map 0 -map 1 -c copy -disposition:v:0 attached_pic".split(), to)
 
 
 @clip("three_tracks.mp4", "English, French, English")
@@ -249,8 +250,8 @@ def _(to, dep):
     args = lavfi(test_video(d="2"))
     for hz in (440, 880, 660):
         args += lavfi(None, "sine=%d:d=2:r=48000" % hz)
-    run(args + ["-map", "0", "-map", "1", "-map", "2", "-map", "3", "-metadata:s:a:0", "language=eng", "-metadata:s:a:1",
-                "language=fre", "-metadata:s:a:2", "language=eng"] + X264 + AAC, to)
+    run(args + "-map 0 -map 1 -map 2 -map 3 -metadata:s:a:0 language=eng -metadata:s:a:1 language=fre".split()
+        + ["-metadata:s:a:2", "language=eng"] + X264 + AAC, to)
 
 
 for _name, _layout, _n in (("centre51.mp4", "5.1", 6), ("centre71.mp4", "7.1", 8)):
@@ -266,8 +267,8 @@ def _(to, dep):
     with tempfile.TemporaryDirectory() as tmp:
         pcm = os.path.join(tmp, "a.raw")
         run(lavfi(None, "aevalsrc='0|0|0.5*sin(2*PI*440*t)|0|0|0':c=5.1:d=2:s=48000") + ["-f", "s16le"], pcm)
-        run(lavfi(test_video()) + ["-f", "s16le", "-ar", "48000", "-ac", "6", "-i", pcm, "-map", "0", "-map", "1"] + X264
-            + PCM, to)
+        run(lavfi(test_video()) + "-f s16le -ar 48000 -ac 6 -i".split() + [pcm, "-map", "0", "-map", "1"]
+            + X264 + PCM, to)
 
 
 @clip("rate_change.ts", "500 Hz, 44.1 kHz mono, from the middle on 48 kHz stereo")
@@ -286,8 +287,8 @@ def _(to, dep):
     with tempfile.TemporaryDirectory() as tmp:
         font = os.path.join(tmp, "x.ttf")
         write(font, b"\0\1\0\0" + bytes(60))
-        run(["-i", dep("base.mp4"), "-c", "copy", "-attach", font, "-metadata:s:t", "mimetype=application/x-truetype-font"],
-            to)
+        run(["-i", dep("base.mp4"), "-c", "copy", "-attach", font, "-metadata:s:t",
+             "mimetype=application/x-truetype-font"], to)
 
 
 @clip("private.ts", "a stream of private data")
@@ -300,8 +301,7 @@ def _(to, dep):
 
 @clip("dropped.mkv", "a second audio track in a codec that is not on the list (RealAudio 1.0)")
 def _(to, dep):
-    run(["-i", dep("base.mp4"), "-map", "0", "-map", "0:a", "-c", "copy", "-c:a:1", "real_144", "-ar:a:1", "8000", "-ac:a:1",
-         "1"], to)
+    run(["-i", dep("base.mp4")] + "-map 0 -map 0:a -c copy -c:a:1 real_144 -ar:a:1 8000 -ac:a:1 1".split(), to)
 
 
 def captions(field, pairs):
@@ -373,17 +373,17 @@ for _name, _codec in (("mov_text.mp4", "mov_text"), ("srt.mkv", "srt"), ("ass.mk
         with tempfile.TemporaryDirectory() as tmp:
             srt = os.path.join(tmp, "x.srt")
             write(srt, SRT.encode())
-            run(["-i", dep("base.mp4"), "-i", srt, "-map", "0", "-map", "1", "-c", "copy", "-c:s", codec, "-metadata:s:s:0",
-                 "language=ger"], to)
+            run(["-i", dep("base.mp4"), "-i", srt, "-map", "0", "-map", "1", "-c", "copy", "-c:s", codec,
+                 "-metadata:s:s:0", "language=ger"], to)
 
 
 @clip("pgs.mkv", "subtitles as bitmaps")
 def _(to, dep):
     def segment(time, kind, body):
         return b"PG" + struct.pack(">IIBH", time, 0, kind, len(body)) + body
-    shows = b"".join(
-        segment(t, 0x16, struct.pack(">HHBHBBBB", 128, 72, 0x10, n, 0x80 if n == 0 else 0, 0, 0, 0)) + segment(t, 0x80, b"")
-        for n, t in enumerate((18000, 90000)))
+    def show(n):
+        return struct.pack(">HHBHBBBB", 128, 72, 0x10, n, 0x80 if n == 0 else 0, 0, 0, 0)
+    shows = b"".join(segment(t, 0x16, show(n)) + segment(t, 0x80, b"") for n, t in enumerate((18000, 90000)))
     with tempfile.TemporaryDirectory() as tmp:
         sup = os.path.join(tmp, "x.sup")
         write(sup, shows)
@@ -397,8 +397,9 @@ def _(to, dep):
     write(to, bytes(65536))
 
 
-for _name, _source, _share in (("cut.webm", "sync4.webm", 60), ("cut_frag.mp4", "frag.mp4", 60), ("cut.avi", "base.avi", 60),
-                               ("cut_end.mp4", "faststart.mp4", 97), ("cut_end.mkv", "base.mkv", 97),
+for _name, _source, _share in (("cut.webm", "sync4.webm", 60), ("cut_frag.mp4", "frag.mp4", 60),
+                               ("cut.avi", "base.avi", 60), ("cut_end.mp4", "faststart.mp4", 97),
+                               ("cut_end.mkv", "base.mkv", 97),
                                ("cut.flv", "base.flv", 97), ("cut.wav", "tone.wav", 97), ("cut.aiff", "tone.aiff", 97),
                                ("cut.caf", "tone.caf", 97), ("cut.ogg", "tone.ogg", 97), ("cut.gif", "anim.gif", 97),
                                ("cut.wmv", "base.wmv", 97), ("cut.mxf", "base.mxf", 97)):
@@ -408,8 +409,9 @@ for _name, _source, _share in (("cut.webm", "sync4.webm", 60), ("cut_frag.mp4", 
         write(to, data[:len(data) * share // 100])
 
 
-for _name, _args in (("base.flv", "-c copy"), ("tone.wav", "-vn"), ("tone.aiff", "-vn"), ("tone.caf", "-vn -c:a pcm_s16le"),
-                     ("tone.ogg", "-vn -c:a libopus"), ("base.wmv", "-c:v wmv2 -c:a wmav2"),
+for _name, _args in (("base.flv", "-c copy"), ("tone.wav", "-vn"), ("tone.aiff", "-vn"),
+                     ("tone.caf", "-vn -c:a pcm_s16le"), ("tone.ogg", "-vn -c:a libopus"),
+                     ("base.wmv", "-c:v wmv2 -c:a wmav2"),
                      ("base.mxf", "-c:v mpeg2video -c:a pcm_s16le -ar 48000")):
     @clip(_name, "base.mp4 as " + _name.rpartition(".")[2])
     def _(to, dep, args=_args):

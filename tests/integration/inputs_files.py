@@ -37,7 +37,8 @@ def _(t):
 
 
 refusals("I29", [("no_moov.mp4", "MP4 cut before its moov", "INPUT_NO_MOOV")])
-refusals("I30", [("cut.mkv", "Matroska cut at 60 %", "INPUT_TRUNCATED"), ("cut.webm", "WebM cut at 60 %", "INPUT_TRUNCATED"),
+refusals("I30", [("cut.mkv", "Matroska cut at 60 %", "INPUT_TRUNCATED"),
+                 ("cut.webm", "WebM cut at 60 %", "INPUT_TRUNCATED"),
                  ("cut_faststart.mp4", "MP4 with moov in front, cut at 60 %", "INPUT_TRUNCATED"),
                  ("cut_frag.mp4", "fragmented MP4 cut at 60 %", "INPUT_TRUNCATED"),
                  ("cut.avi", "AVI cut at 60 %", "INPUT_TRUNCATED")]
@@ -47,7 +48,8 @@ refusals("I30", [("cut.mkv", "Matroska cut at 60 %", "INPUT_TRUNCATED"), ("cut.w
              ("cut.mxf", "MXF"))])
 
 
-for _name in ("base.flv", "base.wmv", "base.mxf", "base.avi", "tone.wav", "tone.aiff", "tone.caf", "tone.ogg", "anim.gif"):
+for _name in ("base.flv", "base.wmv", "base.mxf", "base.avi", "tone.wav", "tone.aiff", "tone.caf", "tone.ogg",
+              "anim.gif"):
     @case("I30", "%s whole" % _name.rpartition(".")[2].upper(), "accepted")
     def _(t, name=_name):
         equal(t.probe(clip(name))["complete"], True, "complete")

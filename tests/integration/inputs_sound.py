@@ -192,8 +192,7 @@ def captions_dropped(t, name):
 
 
 def ffmpeg_sei(path):
-    return ffmpeg(["-i", path, "-map", "0:v:0", "-c", "copy", "-bsf:v", "h264_mp4toannexb", "-f", "h264", "-"], text=False
-                  ).decode("latin-1")
+    return ffmpeg(["-i", path, "-map", "0:v:0", "-c", "copy", "-bsf:v", "h264_mp4toannexb", "-f", "h264", "-"])
 
 
 for _name, _what in (("captions608.ts", "CEA-608 in TS"), ("captions608.mp4", "CEA-608 in MP4"),

@@ -21,7 +21,7 @@ import inputs_sound  # noqa: E402,F401
 import inputs_files  # noqa: E402,F401
 import inputs_codecs  # noqa: E402,F401
 from inputs_gaps import GAPS  # noqa: E402
-from titles import ARTEFACTS, HERE, Cases, Skip  # noqa: E402
+from titles import ARTEFACTS, HERE, SRC, Cases, Skip  # noqa: E402
 
 TABLE = os.path.join(HERE, "INPUTS.md")
 ROWS = ["I%02d" % n for n in range(1, 43)]
@@ -43,7 +43,8 @@ def run_case(cases, row, what, expected, fn, lines):
             seen["gap"] = "%s" % error
             print("   gap: %s; seen: %s" % (GAPS[row, what], seen["gap"][:300]))
             return
-        assert (row, what) not in GAPS, "a gap that is none any more: take it out of inputs_gaps.py (%s)" % GAPS[row, what]
+        assert (row, what) not in GAPS, "a gap that is none any more: take it out of inputs_gaps.py (%s)" \
+            % GAPS[row, what]
 
     before = len(cases.failed), len(cases.skipped)
     cases.run(name, body)
@@ -98,6 +99,26 @@ def complete(_):
     assert not stale, "gaps of no case: %s" % stale
 
 
+def documented(_):
+    """docs/inputs.md and docs/reasons.md name every warning of the library and every reason to refuse a file."""
+    found = set()
+    for folder, _, files in os.walk(os.path.join(SRC, "lib")):
+        if os.path.basename(folder) == "verify":
+            continue    # its warnings are rules
+        for name in files:
+            if name.endswith(".c"):
+                with open(os.path.join(folder, name), encoding="utf-8") as f:
+                    text = f.read()
+                found |= set(re.findall(r'(?:vpi_media_warn|vpi_emit_warning|warn)\([^"();]*"([A-Z][A-Z0-9_]+)"', text))
+                found |= set(re.findall(r'"(INPUT_[A-Z_]+|NOT_A_VIDEO|CODEC_UNSUPPORTED)"', text))
+    assert len(found) > 15, "only %s" % sorted(found)
+    for name in ("inputs.md", "reasons.md"):
+        with open(os.path.join(SRC, "docs", name), encoding="utf-8") as f:
+            text = f.read()
+        missing = sorted(x for x in found if not re.search(r"\b%s\b" % x, text))
+        assert not missing, "docs/%s does not explain %s" % (name, missing)
+
+
 def main():
     names = [x for x in sys.argv[1:] if x != "--update" and not re.match(r"I\d\d", x)] or list(inputs.GROUPS)
     only = [x for x in sys.argv[1:] if re.match(r"I\d\d", x)]
@@ -110,6 +131,7 @@ def main():
         if only and not cases.ran:
             continue
         cases.run("every row has a case", complete)
+        cases.run("every name is explained", documented)
         merge(os.path.join(ARTEFACTS, "inputs.md"), lines)
         if "--update" in sys.argv:
             merge(TABLE, [x for x in lines if "| FAILED |" not in x])
