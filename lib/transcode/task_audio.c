@@ -5,6 +5,10 @@
 #include "frames_int.h"
 #include "plan_int.h"
 
+/* Lost share of a track's frames from which on the input is refused, in percent, and the least number. */
+#define DAMAGE_PERCENT 10
+#define DAMAGE_LEAST 25
+
 /*
  * One audio track from start to end: decoded and encoded, or passed through as it is, and cut at the frames nearest to
  * the video's segment borders.
@@ -161,12 +165,24 @@ static vp_status run_open(audio_run *run, vp_error *err)
     return vpi_frames_create(env->work, name, &run->kept, err);
 }
 
+/* Where so much of the sound is lost nobody should take the title for a good one. */
+static vp_status check_damage(audio_run *run, vp_error *err)
+{
+    uint64_t content = 0, *lost = &run->env->concealed;
+    if (run->copy) *lost = vpi_audio_copy_refused(run->copy);
+    if (!run->audio) return VP_OK;
+    vpi_audio_stats(run->audio, &content, lost);
+    if (*lost < DAMAGE_LEAST || *lost * 100 <= (content / VPI_AAC_FRAME + *lost) * DAMAGE_PERCENT)
+        return VP_OK;
+    return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%llu frames of sound are damaged, %llu are not",
+                    (unsigned long long)*lost, (unsigned long long)(content / VPI_AAC_FRAME));
+}
+
 static vp_status run_end(audio_run *run, vp_error *err)
 {
     vpi_task_env *env = run->env;
     vp_object *part = run->part;
     vpi_frames_writer *kept = run->kept;
-    uint64_t content = 0;
     run->part = NULL;
     run->kept = NULL;
     if (kept) {
@@ -177,8 +193,6 @@ static vp_status run_end(audio_run *run, vp_error *err)
         }
     }
     if (part) VPI_TRY(vp_object_commit(part, NULL, NULL, err));
-    if (run->audio) vpi_audio_stats(run->audio, &content, &env->concealed);
-    if (run->copy) env->concealed = vpi_audio_copy_refused(run->copy);
     if (env->plan->cmaf) VPI_TRY(vpi_task_add_track(env, &run->cmaf, err));
     if (env->plan->ts && !env->plan->mux_audio) VPI_TRY(vpi_task_add_track(env, &run->packed, err));
     return VP_OK;
@@ -190,6 +204,7 @@ vp_status vpi_task_audio(vpi_task_env *env, vp_error *err)
     uint64_t segments = vpi_grid_segments(&env->plan->grid);
     vp_status st = run_open(&run, err);
     for (uint64_t n = 0; st >= 0 && n < segments; n++) st = segment(&run, n, err);
+    if (st >= 0) st = check_damage(&run, err);
     if (st >= 0) st = run_end(&run, err);
     vp_object_abort(run.part);
     vpi_frames_discard(run.kept);

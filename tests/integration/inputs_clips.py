@@ -438,6 +438,16 @@ def _(to, dep):
     run(["-i", dep("motion.mp4"), "-c", "copy", "-bsf:v", "noise=amount=15"], to)
 
 
+@clip("sound_scratched.mp4", "one frame of sound in forty damaged")
+def _(to, dep):
+    run(["-i", dep("motion.mp4"), "-c", "copy", "-bsf:a", "noise=amount=if(eq(mod(n\\,40)\\,20)\\,8\\,0)"], to)
+
+
+@clip("sound_ruined.mp4", "all of the sound damaged")
+def _(to, dep):
+    run(["-i", dep("motion.mp4"), "-c", "copy", "-bsf:a", "noise=amount=6"], to)
+
+
 @clip("wide.mp4", "a sample entry that declares 30000x20000")
 def _(to, dep):
     data = bytearray(open(dep("base.mp4"), "rb").read())

@@ -71,6 +71,24 @@ def _(t):
     return t.refused(clip("ruined.mp4"), "INPUT_CORRUPT", publish_only=True)
 
 
+@case("I31", "one frame of sound in forty damaged", "concealed and counted")
+def _(t):
+    t.publish(clip("sound_scratched.mp4"), warns=["FRAMES_CONCEALED"])
+    equal(len(t.times()), 300, "pictures")
+    t.lasts(12)
+    s = t.sound()
+    # Damage begins at the 21st frame, and what is concealed keeps its place.
+    tone(s, 300, 0.05, 0.4)
+    for at in (2.6, 6.0, 9.4):
+        assert s.level(at, at + 0.3) > -35, "no sound at %.1f s" % at
+    return "300 pictures, sound of full length, FRAMES_CONCEALED"
+
+
+@case("I31", "all of the sound damaged", "INPUT_CORRUPT")
+def _(t):
+    return t.refused(clip("sound_ruined.mp4"), "INPUT_CORRUPT", publish_only=True)
+
+
 refusals("I38", [("bomb.gif", "35 bytes that declare 16000x16000", "INPUT_LIMIT"),
                  ("wide.mp4", "an MP4 that declares 30000x20000", "INPUT_LIMIT"),
                  ("streams.mkv", "71 streams", "INPUT_LIMIT"), ("weeks.mp4", "100 hours", "INPUT_LIMIT")])
