@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Every kind of input that goes wrong in production (rows I01-I42): made by its recipe, published, the result measured.
 
-    test_inputs.py [--update] GROUP...     groups: times picture tracks files codecs; none: all
+    test_inputs.py [--update] GROUP...     groups: times picture tracks files codecs more-codecs; none: all
 
 What was seen goes into a table, BUILD/artefacts/inputs.md, and must be what INPUTS.md beside this file says; --update
 writes INPUTS.md anew. A case of inputs_gaps.py is known not to hold yet: it fails here once it does.
