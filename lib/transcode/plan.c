@@ -160,7 +160,7 @@ vp_status vp_plan_get_task(const vp_plan *plan, uint32_t index, vp_task_info *in
     if (index < plan->audio_count) {
         full.kind = VP_TASK_AUDIO;
         full.frames = plan->audio[index].audio.frames;
-        full.cpu_us = full.frames * US_AAC_FRAME;
+        full.cpu_us = full.frames * US_AAC_FRAME * plan->audio[index].audio.channels / 2;
         full.memory_bytes = (uint64_t)8 << 20;
         full.end_us = title_us(plan, plan->grid.total);
     } else {

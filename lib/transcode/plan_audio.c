@@ -59,8 +59,8 @@ static bool has_surround(const vpi_track *t)
 
 static bool passable(const vpi_track *t, vpi_ac3 *ac3)
 {
-    return t->ac3_size && vpi_ac3_parse(t->ac3_head, t->ac3_size, ac3, NULL) == VP_OK && ac3->acmod == 7 &&
-           ac3->lfe && ac3->sample_rate == t->sample_rate;
+    return has_surround(t) && t->ac3_size && vpi_ac3_parse(t->ac3_head, t->ac3_size, ac3, NULL) == VP_OK &&
+           ac3->acmod == 7 && ac3->lfe && ac3->sample_rate == t->sample_rate;
 }
 
 /*

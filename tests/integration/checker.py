@@ -229,6 +229,11 @@ class Checker:
             seen.add(pair)
             if v.get("track"):
                 self.variant(master, v)
+        sounds = [x for x in master.media if x.get("track") and x["track"].kind == "audio"]
+        counts = {x["track"].channels for x in sounds}
+        for x in sounds:
+            ck.check(len(counts) <= 1 or "CHANNELS" in x["a"], "P16", x["where"], "no CHANNELS, and there are %s"
+                     % sorted(counts))
         ck.check(not videos or master.iframes or videos[0].container == "packed", "P29", master.key,
                  "no I-frame playlists")
         for item in master.iframes:
@@ -419,6 +424,11 @@ class Checker:
         elif r.sampling:
             ck.check(r.sampling == str(t.sample_rate), "P13", r.where, "audioSamplingRate %s, media %d"
                      % (r.sampling, t.sample_rate))
+        if t.kind == "audio":
+            # ISO/IEC 23091-3, usual layouts: the count up to 5.1, then 6.1 is 11 and 7.1 is 12.
+            want = {7: 11, 8: 12}.get(t.channels, t.channels)
+            ck.check(r.channels in (None, str(want)), "P13", r.where, "AudioChannelConfiguration %s of %d channels"
+                     % (r.channels, t.channels))
         if r.sidx:
             self.sidx(r, t)
         else:

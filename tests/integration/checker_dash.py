@@ -161,6 +161,8 @@ class Mpd:
         rep.rate, rep.sampling = get("frameRate"), get("audioSamplingRate")
         rep.max_width, rep.max_height = int(a.get("maxWidth") or 0), int(a.get("maxHeight") or 0)
         rep.lang = a.get("lang")
+        rep.channels = next((c.get("value") for n in (r, a) for c in n.findall(NS + "AudioChannelConfiguration")
+                             if c.get("schemeIdUri") == "urn:mpeg:mpegB:cicp:ChannelConfiguration"), None)
         rep.segments, rep.sidx = [], None
         found = {}
         for mode in ("SegmentTemplate", "SegmentBase", "SegmentList"):

@@ -466,6 +466,59 @@ def codec_string(init):
     return {"ac-3": "ac-3", "ec-3": "ec-3", "Opus": "Opus", "fLaC": "fLaC"}.get(entry, entry)
 
 
+# ---- AC-3 and E-AC-3 (ETSI TS 102 366) ----
+
+AC3_KBPS = [32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640]
+AC3_RATES = [48000, 44100, 32000]
+AC3_CHANNELS = [2, 1, 2, 3, 3, 4, 4, 5]     # by acmod, without LFE
+
+
+def ac3_config(kind, c):
+    """What dac3 (F.4) or dec3 (F.6) says: (rate, bsid, acmod, lfe), dependent substreams."""
+    if kind == "dac3":
+        v = int.from_bytes(c[:3], "big")
+        if len(c) != 3:
+            raise Broken("dac3 of %d bytes" % len(c))
+        fscod, bsid, acmod, lfe, more = v >> 22, v >> 17 & 31, v >> 11 & 7, v >> 10 & 1, 0
+    else:
+        if len(c) < 5:
+            raise Broken("dec3 of %d bytes" % len(c))
+        v = int.from_bytes(c[2:5], "big")
+        fscod, bsid, acmod, lfe, more = v >> 22, v >> 17 & 31, v >> 9 & 7, v >> 8 & 1, v >> 1 & 15
+    if fscod > 2:
+        raise Broken("%s: fscod 3" % kind)
+    return (AC3_RATES[fscod], bsid, acmod, lfe), more
+
+
+def ac3_frames(data):
+    """The sync frames of a sample: (rate, bsid, acmod, lfe), samples, is dependent."""
+    out, at = [], 0
+    while at < len(data):
+        f = data[at:at + 8]
+        if len(f) < 8 or f[:2] != b"\x0b\x77":
+            raise Broken("no AC-3 frame at byte %d of a sample" % at)
+        bsid, dependent = f[5] >> 3, False
+        if bsid <= 8:
+            fscod, code = f[4] >> 6, f[4] & 63
+            if fscod == 3 or code // 2 >= len(AC3_KBPS):
+                raise Broken("AC-3: rate or frame size code")
+            kbps, acmod, samples = AC3_KBPS[code // 2], f[6] >> 5, 1536
+            size = {0: kbps * 4, 1: (kbps * 320 // 147 + (code & 1)) * 2, 2: kbps * 6}[fscod]
+            bit = 3 + 2 * bool(acmod & 1 and acmod != 1) + 2 * bool(acmod & 4) + 2 * (acmod == 2)
+            lfe = int.from_bytes(f[6:8], "big") >> (15 - bit) & 1
+        else:
+            fscod = f[4] >> 6
+            if fscod == 3:
+                raise Broken("E-AC-3 at half a rate")
+            dependent, size = f[2] >> 6 == 1, (((f[2] & 7) << 8 | f[3]) + 1) * 2
+            samples, acmod, lfe = 256 * [1, 2, 3, 6][f[4] >> 4 & 3], f[4] >> 1 & 7, f[4] & 1
+        if at + size > len(data):
+            raise Broken("AC-3 frame of %d bytes reaches past its sample" % size)
+        out.append(((AC3_RATES[fscod], bsid, acmod, lfe), samples, dependent))
+        at += size
+    return out
+
+
 def parse_fragment(moof, mdat, trex):
     """One moof + mdat: decode time, samples (duration, size, flags, cts), versions; what cmfc demands is kept."""
     out = {"moof": [b.kind for b in moof.children()], "trafs": len(moof.all("traf")), "at": moof.at,

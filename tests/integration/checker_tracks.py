@@ -30,6 +30,7 @@ class Track:
         self.last_frame = None
         self.audio = None           # in muxed TS: a Track of the audio
         self.sample_rate = self.channels = 0
+        self.ac3 = None             # what dac3 or dec3 says
         self.rates = set()
         self.sets = []              # parameter sets, for decoding alone
 
@@ -191,6 +192,11 @@ class Loader:
             t.sample_rate, t.channels = a.get("ext_rate", a["rate"]), a["channels"]
             ck.check(i["rate"] in (a["rate"], a.get("ext_rate")), "P13", where, "sample entry %d Hz, ASC %d Hz"
                      % (i["rate"], a["rate"]))
+        elif i.get("config_box") in ("dac3", "dec3"):
+            t.ac3, more = m.ac3_config(i["config_box"], i["config"])
+            t.sample_rate, t.channels = t.ac3[0], m.AC3_CHANNELS[t.ac3[2]] + t.ac3[3] if not more else i["channels"]
+            ck.check((i["rate"], i["channels"]) == (t.sample_rate, t.channels), "P13", where, "sample entry %d Hz and %d "
+                     "channels, %s %d and %d" % (i["rate"], i["channels"], i["config_box"], t.sample_rate, t.channels))
         elif t.kind == "audio":
             t.sample_rate, t.channels = i["rate"], i["channels"]
 
@@ -224,6 +230,8 @@ class Loader:
                     ck.check(last_dts is None or dts > last_dts, "P09", where, "decode times do not rise")
                     if t.kind == "video":
                         self._picture(t, data[at:at + size], k, flags, where)
+                    elif t.ac3 and i["entry"] != "enca":
+                        self._ac3(t, data[at:at + size], duration, where)
                     last_dts, dts, at = dts, dts + duration, at + size
                     durations[duration] = durations.get(duration, 0) + 1
                     t.last_frame = Fraction(duration, scale)
@@ -265,6 +273,15 @@ class Loader:
                  % (f["data_offset"], head))
         total = sum(s[1] for s in f["samples"])
         ck.check(total == f["mdat_data"], "CMAF", where, "samples have %d bytes, mdat %d" % (total, f["mdat_data"]))
+
+    def _ac3(self, t, data, duration, where):
+        """A sample is six blocks of each substream (TS 102 366 F.3, F.5), as dac3 or dec3 say."""
+        frames = m.ac3_frames(data)
+        own = [f for f in frames if not f[2]]
+        self.ck.check(sum(f[1] for f in own) == duration == 1536, "P05", where, "AC-3 sample of %d ticks with %d samples"
+                      % (duration, sum(f[1] for f in own)))
+        self.ck.check({f[0] for f in own} == {t.ac3}, "P13", where, "AC-3 frames %s, the configuration says %s"
+                      % ({f[0] for f in own}, t.ac3))
 
     def _picture(self, t, data, index, flags, where):
         ck = self.ck
