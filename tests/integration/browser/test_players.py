@@ -26,7 +26,7 @@ from titles import ARTEFACTS, BUILD, FULL, Cases, check, clip, difference, good,
 SECONDS, RATE = 14, 2.5
 RUNGS = [("360p", 360, 700), ("180p", 180, 250), ("90p", 90, 100)]
 SHOTS = os.path.join(ARTEFACTS, "players")
-FORMS = {"both": ["--format", "both", "--player"], "single": ["--single-file"], "audio": []}
+FORMS = {"both": ["--format", "both", "--player"], "single": ["--single-file"], "audio": [], "surround": []}
 #        name: (player, kind in harness.js, title, manifest)
 CASES = {"hls.js-fmp4": ("hls.js", "hls", "both", "master.m3u8"),
          "hls.js-ts": ("hls.js", "hls", "both", "master-ts.m3u8"),
@@ -36,13 +36,26 @@ CASES = {"hls.js-fmp4": ("hls.js", "hls", "both", "master.m3u8"),
          "shaka-hls-ts": ("shaka", "shaka", "both", "master-ts.m3u8"),
          "shaka-dash-single": ("shaka", "shaka", "single", "manifest.mpd"),
          "dash.js": ("dash.js", "dash", "both", "manifest.mpd"),
-         "dash.js-single": ("dash.js", "dash", "single", "manifest.mpd")}
+         "dash.js-single": ("dash.js", "dash", "single", "manifest.mpd"),
+         # AC-3, which Chromium does not play, beside stereo
+         "hls.js-surround": ("hls.js", "hls", "surround", "master.m3u8"),
+         "shaka-surround": ("shaka", "shaka", "surround", "master.m3u8"),
+         "dash.js-surround": ("dash.js", "dash", "surround", "manifest.mpd")}
 
 
 @define("players.mp4", "what the players play: seconds burnt in, colour bars, a tone")
 def _(to, dep):
     make_clip(lavfi("testsrc=s=640x360:r=25:d=%d" % SECONDS, "sine=440:d=%d:r=48000" % SECONDS) + X264 + ["-g", "50"]
               + AAC + ["-ac", "2"], to)
+
+
+@define("players51.mkv", "the same with AC-3 5.1")
+def _(to, dep):
+    make_clip(["-i", dep("players.mp4"), "-map", "0:v", "-map", "0:a", "-c:v", "copy", "-c:a", "ac3", "-b:a", "384k", "-af",
+               "pan=5.1|FC=FL"], to)
+
+
+SOURCES = {"audio": "audio_only.m4a", "surround": "players51.mkv"}
 
 
 class Title:
@@ -54,7 +67,7 @@ class Title:
     def get(self, form):
         if form not in self.made:
             out = os.path.join(self.folder, form)
-            source = clip("players.mp4") if form != "audio" else clip("audio_only.m4a")
+            source = clip(SOURCES.get(form, "players.mp4"))
             good("publish", source, out, *FORMS[form], "--preset", "veryfast",
                  *([] if form == "audio" else ["--ladder", ladder(self.folder, *RUNGS)]))
             check(out, decode=False)
