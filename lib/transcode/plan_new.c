@@ -5,6 +5,7 @@
 #include "base/context.h"
 #include "base/hash.h"
 #include "bitstream/bitstream.h"
+#include "model/level.h"
 #include "plan_int.h"
 
 /* Length of a span by the title's length (DESIGN section 1): an eighth, within these. */
@@ -18,6 +19,7 @@
 #define DEFAULT_LOOKAHEAD 15
 #define TS_PICTURE_BYTES 125 /* of packets and headers around a picture */
 #define DECODER_THREADS 1
+#define LEVEL_REFS 4 /* as lib/ladder has it */
 
 void vp_transcode_options_init(vp_transcode_options *options, size_t size)
 {
@@ -80,6 +82,17 @@ static void leave_room_for_ts(const vpi_plan_video *v, vpi_h264enc_options *e)
     e->bufsize_kbit = (uint32_t)((uint64_t)e->bufsize_kbit * e->maxrate_kbps / before);
 }
 
+/* A ladder does not always know the rate that is published: its level is raised where it cannot hold that (I37). */
+static uint32_t fitting_level(const vp_rung *r, vpi_rational fps)
+{
+    bool high = vpi_streq(r->profile, "high");
+    unsigned least =
+        vpi_model_h264_level(r->width, r->height, fps, r->maxrate_kbps, r->bufsize_kbit, 1, high);
+    unsigned good =
+        vpi_model_h264_level(r->width, r->height, fps, r->maxrate_kbps, r->bufsize_kbit, LEVEL_REFS, high);
+    return r->level >= least ? r->level : VPI_MAX(good, least);
+}
+
 static void rung_encoder(const vp_plan *plan, const vp_rung *r, const vp_transcode_options *o,
                          vpi_h264enc_options *e)
 {
@@ -104,7 +117,7 @@ static void rung_encoder(const vp_plan *plan, const vp_rung *r, const vp_transco
     e->maxrate_kbps = r->maxrate_kbps;
     e->bufsize_kbit = r->bufsize_kbit;
     if (o->formats & VP_FORMAT_TS && e->maxrate_kbps) leave_room_for_ts(v, e);
-    e->level_idc = r->level;
+    e->level_idc = fitting_level(r, v->fps);
     vpi_strlcpy(e->profile, r->profile, sizeof(e->profile));
     e->colour = v->colour;
 }

