@@ -26,6 +26,7 @@
 #define VPI_PLAN_STEREO "stereo" /* names of audio groups */
 #define VPI_PLAN_SURROUND "surround"
 #define VPI_PLAN_SPANS 100000u
+#define VPI_PLAN_DIVIDE 1000u
 
 /*
  * Title time 0 is `origin` seconds on the file's timeline. Output times are counted on a grid of `rate` a second:
@@ -37,6 +38,8 @@ typedef struct vpi_plan_video {
     vpi_rational origin; /* seconds */
     vpi_rational rate;   /* grid points a second */
     uint32_t frame_ticks;
+    uint32_t
+        divide; /* constant: pictures of the source that one stands for: the one at its own time is shown */
     bool variable;
     uint32_t min_gap; /* variable: least distance of two pictures, ticks */
     vpi_rational fps; /* told to encoders and manifests: the grid's, or the average */
@@ -101,7 +104,7 @@ struct vp_plan {
 
 /* ---- timeline.c ---- */
 
-/* Grid points of a source time, nearest; may be negative before the title begins. */
+/* Grid point that a source time is shown from; off by less than half a source picture. May be negative before 0. */
 int64_t vpi_plan_point(const vpi_plan_video *v, int64_t pts);
 /* Where the second field of a picture is shown, never after the next picture. duration 0: not known. */
 int64_t vpi_plan_second_field(const vpi_plan_video *v, int64_t pts, int64_t duration);

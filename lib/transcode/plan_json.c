@@ -52,7 +52,8 @@ static bool write_video(json_t *to, const vp_plan *p)
         vpi_json_set_i64(o, "stream", v->stream) && set_ratio(o, "timebase", v->tb) &&
         set_ratio(o, "origin", v->origin) && set_ratio(o, "rate", v->rate) && set_ratio(o, "fps", v->fps) &&
         vpi_json_set_bool(o, "variable", v->variable) && vpi_json_set_u64(o, "frame_ticks", v->frame_ticks) &&
-        vpi_json_set_u64(o, "min_gap", v->min_gap) && vpi_json_set_u64(o, "source_width", v->source_width) &&
+        vpi_json_set_u64(o, "divide", v->divide) && vpi_json_set_u64(o, "min_gap", v->min_gap) &&
+        vpi_json_set_u64(o, "source_width", v->source_width) &&
         vpi_json_set_u64(o, "source_height", v->source_height) &&
         vpi_json_set_i64(o, "rotation", v->rotation) && vpi_json_set_i64(o, "flipped", v->flipped) &&
         vpi_json_set_u64(o, "primaries", v->colour.primaries) &&
@@ -406,6 +407,7 @@ static vp_status read_video(vp_plan *p, const json_t *o, vp_error *err)
     VPI_TRY(get_ratio(o, w, "fps", true, &v->fps, err));
     VPI_TRY(vpi_json_bool(o, w, "variable", true, &v->variable, err));
     VPI_TRY(vpi_json_u32(o, w, "frame_ticks", true, SCALE_MAX, &v->frame_ticks, err));
+    VPI_TRY(vpi_json_u32(o, w, "divide", true, VPI_PLAN_DIVIDE, &v->divide, err));
     VPI_TRY(vpi_json_u32(o, w, "min_gap", true, SCALE_MAX, &v->min_gap, err));
     VPI_TRY(vpi_json_u32(o, w, "source_width", true, 65536, &v->source_width, err));
     VPI_TRY(vpi_json_u32(o, w, "source_height", true, 65536, &v->source_height, err));

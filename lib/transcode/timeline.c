@@ -30,18 +30,24 @@ static i128 point_num(const vpi_plan_video *v, int64_t pts, i128 *den)
     return ((i128)pts * v->tb.num * v->origin.den - (i128)v->origin.num * v->tb.den) * v->rate.num;
 }
 
+/* Halves of a source picture in a grid point: times are off by less than one of them. */
+static i128 halves(const vpi_plan_video *v)
+{
+    return 2 * (i128)VPI_MAX(v->divide, 1u);
+}
+
 int64_t vpi_plan_point(const vpi_plan_video *v, int64_t pts)
 {
-    i128 den, num = point_num(v, pts, &den);
-    return clamp64(floor_div(2 * num + den, 2 * den));
+    i128 den, num = point_num(v, pts, &den), h = halves(v);
+    return clamp64(floor_div(h * num + (h - 1) * den, h * den));
 }
 
 int64_t vpi_plan_last_pts(const vpi_plan_video *v, int64_t point)
 {
-    /* pts * tb - origin < (point + 1/2) / rate  <=>  pts < num / den */
-    i128 den = (i128)2 * v->rate.num * v->origin.den * v->tb.num;
-    i128 num = (((i128)2 * point + 1) * v->rate.den * v->origin.den + (i128)v->origin.num * 2 * v->rate.num) *
-               v->tb.den;
+    /* pts * tb - origin < (point + 1 / h) / rate  <=>  pts < num / den */
+    i128 h = halves(v), den = h * v->rate.num * v->origin.den * v->tb.num;
+    i128 num =
+        ((h * point + 1) * v->rate.den * v->origin.den + (i128)v->origin.num * h * v->rate.num) * v->tb.den;
     return clamp64(-floor_div(-num, den) - 1);
 }
 
@@ -70,6 +76,14 @@ static void set_grid(vp_plan *plan, uint32_t timescale, uint64_t fragment, uint3
     plan->grid.total = VPI_MAX(total, 1u);
 }
 
+/* How many pictures of the source a published one stands for. */
+static uint32_t divided(const vpi_track *t, vpi_rational fps)
+{
+    if (t->frame_rate.num <= 0 || t->frame_rate.den <= 0) return 1;
+    int64_t n = vpi_rescale(t->frame_rate.num, fps.den, t->frame_rate.den * fps.num, VPI_NEAREST);
+    return (uint32_t)VPI_CLAMP(n, 1, VPI_PLAN_DIVIDE);
+}
+
 static void settle_rate(vp_plan *plan, const vpi_track *t, const vp_transcode_options *options,
                         uint32_t max_fps)
 {
@@ -96,6 +110,7 @@ static void settle_rate(vp_plan *plan, const vpi_track *t, const vp_transcode_op
         return;
     }
     v->rate = v->fps;
+    v->divide = fields ? 1 : divided(t, v->fps);
     if (90000 * v->fps.den % v->fps.num == 0) {
         plan->grid.timescale = 90000;
         v->frame_ticks = (uint32_t)(90000 * v->fps.den / v->fps.num);

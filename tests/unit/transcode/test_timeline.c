@@ -171,6 +171,7 @@ static void test_inverse(void **state)
         v.rate = seed & 64    ? (vpi_rational){ 30000, 1001 }
                  : seed & 128 ? (vpi_rational){ 90000, 1 }
                               : (vpi_rational){ 25, 2 };
+        v.divide = seed % 7;
         v.origin = vpi_reduce((int64_t)(seed >> 8) - 8000000, 90000);
         seed = seed * 1664525u + 1013904223u;
         int64_t n = (int64_t)(seed % 5000000);
@@ -180,11 +181,89 @@ static void test_inverse(void **state)
     }
 }
 
+/* The rate of interlaced pictures: their fields', or their own where that is too much. */
+static void test_fields(void **state)
+{
+    static const struct {
+        int64_t num, den;
+        uint32_t most;
+        vpi_scan_order order;
+        int64_t fps_num, fps_den;
+        vpi_deinterlace mode;
+        bool bottom;
+    } rows[] = {
+        { 25, 1, 60, VPI_SCAN_TOP_FIRST, 50, 1, VPI_DEINTERLACE_FIELDS, false },
+        { 25, 1, 50, VPI_SCAN_TOP_FIRST, 50, 1, VPI_DEINTERLACE_FIELDS, false },
+        { 25, 1, 49, VPI_SCAN_TOP_FIRST, 25, 1, VPI_DEINTERLACE_FRAMES, false },
+        { 25, 1, 30, VPI_SCAN_BOTTOM_FIRST, 25, 1, VPI_DEINTERLACE_FRAMES, true },
+        { 25, 1, 20, VPI_SCAN_BOTTOM_FIRST, 25, 2, VPI_DEINTERLACE_FRAMES, true },
+        { 30000, 1001, 60, VPI_SCAN_BOTTOM_FIRST, 60000, 1001, VPI_DEINTERLACE_FIELDS, true },
+        { 25, 1, 60, VPI_SCAN_PROGRESSIVE, 25, 1, VPI_DEINTERLACE_NONE, false },
+    };
+    (void)state;
+    for (size_t i = 0; i < VPI_COUNT(rows); i++) {
+        for (int variable = 0; variable < 2; variable++) {
+            fixture f;
+            make(&f, rows[i].num, rows[i].den, 90000, 20, 0);
+            f.options.max_fps = rows[i].most;
+            f.video.order = rows[i].order;
+            f.video.variable = variable;
+            settle(&f);
+            assert_int_equal(f.plan.video.fps.num, rows[i].fps_num);
+            assert_int_equal(f.plan.video.fps.den, rows[i].fps_den);
+            assert_int_equal(f.plan.video.deinterlace, rows[i].mode);
+            assert_int_equal(f.plan.video.bottom_first, rows[i].bottom);
+            assert_int_equal(f.plan.video.variable, variable);
+        }
+    }
+}
+
+/* The second field lies halfway to the next picture, and never behind it. */
+static void test_second_field(void **state)
+{
+    fixture f;
+    (void)state;
+    make(&f, 25, 1, 25, 20, 0); /* a clock of whole pictures */
+    f.video.order = VPI_SCAN_TOP_FIRST;
+    settle(&f);
+    assert_int_equal(vpi_plan_point(&f.plan.video, 7), 14);
+    assert_int_equal(vpi_plan_second_field(&f.plan.video, 7, 1), 15);
+    assert_int_equal(vpi_plan_second_field(&f.plan.video, 7, 5), 15); /* pictures missing behind it */
+    assert_int_equal(vpi_plan_second_field(&f.plan.video, 7, 0), 15);
+    make(&f, 25, 1, 1000, 20, 0);
+    f.video.order = VPI_SCAN_TOP_FIRST;
+    settle(&f);
+    assert_int_equal(vpi_plan_second_field(&f.plan.video, 40, 3),
+                     2); /* the next one takes this one's place */
+    f.video.variable = 1;
+    settle(&f);
+    assert_int_equal(vpi_plan_second_field(&f.plan.video, 40, 40), 5400);
+    assert_int_equal(vpi_plan_second_field(&f.plan.video, 40, 4000), 3600 + 2250);
+    assert_int_equal(vpi_plan_second_field(&f.plan.video, 40, 0), 3600 + 2250);
+}
+
+/* Of pictures four times too dense those at the grid's own times are shown. */
+static void test_divided(void **state)
+{
+    fixture f;
+    (void)state;
+    make(&f, 240, 1, 240, 20, 0);
+    settle(&f);
+    assert_int_equal(f.plan.video.divide, 4);
+    assert_int_equal(f.plan.video.points, 1200);
+    for (int64_t n = 0; n < 100; n++) {
+        assert_int_equal(vpi_plan_point(&f.plan.video, 4 * n), n);
+        assert_int_equal(vpi_plan_point(&f.plan.video, 4 * n + 1), n + 1);
+        assert_int_equal(vpi_plan_last_pts(&f.plan.video, n), 4 * n);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rates), cmocka_unit_test(test_variable),   cmocka_unit_test(test_origin),
-        cmocka_unit_test(test_end),   cmocka_unit_test(test_audio_only), cmocka_unit_test(test_inverse),
+        cmocka_unit_test(test_rates),  cmocka_unit_test(test_variable),     cmocka_unit_test(test_origin),
+        cmocka_unit_test(test_end),    cmocka_unit_test(test_audio_only),   cmocka_unit_test(test_inverse),
+        cmocka_unit_test(test_fields), cmocka_unit_test(test_second_field), cmocka_unit_test(test_divided),
     };
     return cmocka_run_group_tests_name("transcode/timeline", tests, NULL, NULL);
 }
