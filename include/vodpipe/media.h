@@ -44,7 +44,7 @@ typedef struct vp_video_info {
     uint32_t sar_num, sar_den;               /* sample aspect ratio, 1:1 when unknown */
     uint32_t frame_rate_num, frame_rate_den; /* of the true grid, or the average when variable; 0/1 unknown */
     int32_t variable_frame_rate;             /* 1, 0; -1 not known */
-    int32_t interlaced;                      /* 1, 0 */
+    int32_t interlaced;                      /* 1, 0: what the file says; with full what its pictures are */
     uint64_t frames;                         /* 0 when not known */
     uint32_t bit_depth;
     int32_t attached_picture;                  /* 1: cover art, never the picture of the title */
