@@ -376,27 +376,12 @@ static vp_status get_deinterlace(const json_t *o, const char *where, vpi_deinter
 
 static vp_status read_video(vp_plan *p, const json_t *o, vp_error *err)
 {
-    static const char *const fields[] = { "stream",
-                                          "timebase",
-                                          "origin",
-                                          "rate",
-                                          "fps",
-                                          "variable",
-                                          "frame_ticks",
-                                          "min_gap",
-                                          "source_width",
-                                          "source_height",
-                                          "rotation",
-                                          "flipped",
-                                          "primaries",
-                                          "transfer",
-                                          "matrix",
-                                          "decoder_threads",
-                                          "deinterlace",
-                                          "bottom_first",
-                                          "content_end",
-                                          "points",
-                                          NULL };
+    static const char *const fields[] = {
+        "stream",   "timebase", "origin",       "rate",         "fps",         "variable",  "frame_ticks",
+        "divide",   "min_gap",  "source_width", "rotation",     "flipped",     "primaries", "source_height",
+        "transfer", "matrix",   "deinterlace",  "bottom_first", "content_end", "points",    "decoder_threads",
+        NULL
+    };
     const char *w = "plan.video";
     vpi_plan_video *v = &p->video;
     VPI_TRY(vpi_json_fields(o, w, fields, err));
@@ -421,7 +406,7 @@ static vp_status read_video(vp_plan *p, const json_t *o, vp_error *err)
     VPI_TRY(vpi_json_bool(o, w, "bottom_first", true, &v->bottom_first, err));
     VPI_TRY(vpi_json_u64(o, w, "content_end", true, TICKS_MAX, &v->content_end, err));
     VPI_TRY(vpi_json_u64(o, w, "points", true, TICKS_MAX, &v->points, err));
-    if (!v->frame_ticks || !v->min_gap || !v->decoder_threads || v->rotation % 90 ||
+    if (!v->frame_ticks || !v->divide || !v->min_gap || !v->decoder_threads || v->rotation % 90 ||
         p->grid.total % v->frame_ticks || p->grid.total / v->frame_ticks != v->points ||
         v->fps.num > INT32_MAX || v->fps.den > INT32_MAX || v->tb.num > INT32_MAX || v->tb.den > INT32_MAX ||
         v->rate.num > INT32_MAX || v->rate.den > INT32_MAX)

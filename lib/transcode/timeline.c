@@ -94,6 +94,7 @@ static void settle_rate(vp_plan *plan, const vpi_track *t, const vp_transcode_op
                      : t->order != VPI_SCAN_PROGRESSIVE ? VPI_DEINTERLACE_FRAMES
                                                         : VPI_DEINTERLACE_NONE;
     v->bottom_first = t->order == VPI_SCAN_BOTTOM_FIRST;
+    v->divide = 1;
     /* below one picture in a GOP a grid of frames cannot carry the IDR grid: times are kept instead */
     v->variable = t->variable == 1 || v->fps.num * options->gop_ms < v->fps.den * 1000 ||
                   v->fps.num > INT32_MAX || v->fps.den > 1000000;
@@ -110,7 +111,7 @@ static void settle_rate(vp_plan *plan, const vpi_track *t, const vp_transcode_op
         return;
     }
     v->rate = v->fps;
-    v->divide = fields ? 1 : divided(t, v->fps);
+    if (!fields) v->divide = divided(t, v->fps);
     if (90000 * v->fps.den % v->fps.num == 0) {
         plan->grid.timescale = 90000;
         v->frame_ticks = (uint32_t)(90000 * v->fps.den / v->fps.num);
