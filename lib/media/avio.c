@@ -3,6 +3,29 @@
 
 #include <libavutil/mem.h>
 
+/*
+ * A compressed movie header (QuickTime's cmov) says by itself how much memory it wants, also inside of another one,
+ * and libavformat gives it: a file of a few bytes takes 2 GB. Nobody has written them for decades. Looked for in all
+ * that is read, because libavformat finds boxes in places where nobody else does.
+ */
+static bool has_packed_header(vpi_avio *a, const uint8_t *data, size_t size)
+{
+    static const char mark[] = "dcomzlib"; /* the type of the box and all that it holds */
+    const size_t n = sizeof(mark) - 1;
+    uint8_t seam[2 * sizeof(a->last)];
+    size_t before = a->last_at == a->position ? n - 1 : 0, after = VPI_MIN(size, n - 1);
+    bool found;
+
+    memcpy(seam, a->last, before);
+    memcpy(seam + before, data, after);
+    found = memmem(data, size, mark, n) || memmem(seam, before + after, mark, n);
+    if (size >= n) {
+        memcpy(a->last, data + size - (n - 1), n - 1);
+        a->last_at = a->position + size;
+    }
+    return found;
+}
+
 static int read_packet(void *opaque, uint8_t *buffer, int size)
 {
     vpi_avio *a = opaque;
@@ -25,6 +48,10 @@ static int read_packet(void *opaque, uint8_t *buffer, int size)
     if (got < (size_t)size && got < a->size - a->position) {
         vpi_fail(&a->error, VP_E_DATA, "INPUT_TRUNCATED", "the source ended at byte %llu of %llu",
                  (unsigned long long)(a->position + got), (unsigned long long)a->size);
+        return AVERROR_EXTERNAL;
+    }
+    if (a->refuse_packed && has_packed_header(a, buffer, got)) {
+        vpi_fail(&a->error, VP_E_UNSUPPORTED, "INPUT_FORBIDDEN_FORMAT", "the movie header is compressed");
         return AVERROR_EXTERNAL;
     }
     a->position += got;

@@ -9,6 +9,7 @@
 
 #define BAD_READS_MAX 64u    /* failed reads in a row that a demuxer may take to find its way again */
 #define QUEUE_MAX 1024u      /* packets looked at ahead of the reader */
+#define STREAMS_OPEN 5000    /* above it libav* says ENOMEM, below it we say what is wrong */
 #define SETTLE_PACKETS 2000u /* looked at to see all streams of a file without a list of them */
 #define SETTLE_BYTES (1u << 20)
 #define SEEK_PACKETS 100000u               /* looked at for a random access point */
@@ -25,6 +26,8 @@ struct vpi_demux {
     AVFormatContext *ic;
     bool refused_open; /* the demuxer wanted another file */
     bool read_any;
+    unsigned
+        late_streams; /* so many are there once a first look has come to the end of the file; 0: it was enough */
     vpi_track *tracks;
     char **dropped;
     bool *wanted;
@@ -217,7 +220,7 @@ static vp_status new_input(vpi_demux *d, vp_error *err)
     ic->interrupt_callback.opaque = d->cancel;
     ic->probesize = (int64_t)VPI_CLAMP(d->limits.probe_bytes, (uint64_t)2048, (uint64_t)INT32_MAX);
     ic->max_analyze_duration = ANALYZE_US;
-    ic->max_streams = VPI_STREAMS_MAX;
+    ic->max_streams = STREAMS_OPEN;
     ic->max_probe_packets = 2500;
     ic->format_whitelist = av_strdup(d->format->name);
     ic->protocol_whitelist = av_strdup("none");
@@ -252,15 +255,20 @@ static vp_status check_mpeg(const vpi_demux *d, const AVPacket *p, vp_error *err
 static vp_status settle_streams(vpi_demux *d, vp_error *err)
 {
     int64_t start = avio_tell(d->io.context), bytes = 0;
+    uint64_t limit = d->late_streams ? d->limits.probe_bytes : SETTLE_BYTES;
     AVPacket *packet;
     vp_status st = VP_OK;
     int r = 0;
 
-    if (!(d->ic->ctx_flags & AVFMTCTX_NOHEADER) || strcmp(d->format->name, "mpegts") == 0) return VP_OK;
-    if (strcmp(d->format->name, "mpeg") != 0 && strcmp(d->format->name, "flv") != 0) return VP_OK;
+    if (!d->late_streams && !(d->ic->ctx_flags & AVFMTCTX_NOHEADER)) return VP_OK;
+    if (!d->late_streams && strcmp(d->format->name, "mpeg") != 0 && strcmp(d->format->name, "flv") != 0)
+        return VP_OK;
     packet = av_packet_alloc();
     if (!packet) return vpi_fail_nomem(err);
-    for (unsigned n = 0; n < SETTLE_PACKETS && bytes < (int64_t)SETTLE_BYTES; n++) {
+    for (unsigned n = 0; (n < SETTLE_PACKETS || d->late_streams) && bytes < (int64_t)limit; n++) {
+        if (d->late_streams && d->ic->nb_streams >= d->late_streams) break;
+        st = vpi_cancel_check(d->cancel, err);
+        if (st < 0) break;
         r = av_read_frame(d->ic, packet);
         if (r < 0) break;
         bytes += packet->size;
@@ -291,10 +299,29 @@ static vp_status find_streams(vpi_demux *d, vp_error *err)
     if (r >= 0) r = avformat_find_stream_info(d->ic, options);
     for (unsigned i = 0; i < n; i++) av_dict_free(&options[i]);
     vpi_free(options);
+    if (r == AVERROR_EOF && d->ic->nb_streams == 0 && vpi_avio_failed(&d->io, NULL) == VP_OK)
+        return vpi_fail(err, VP_E_DATA, "INPUT_NO_VIDEO_OR_AUDIO", "no stream was found in the file");
     return r < 0 ? libav_failed(d, r, "open", err) : vpi_avio_failed(&d->io, err);
 }
 
-static vp_status open_input(vpi_demux *d, vp_error *err)
+/*
+ * A sound whose PID the PMT names only later in the file: libavformat sees it when it looks at the end for the
+ * duration, and knows no more of it than that.
+ */
+static bool appeared_late(const vpi_demux *d)
+{
+    if (strcmp(d->format->name, "mpegts") != 0) return false;
+    for (unsigned i = 0; i < d->ic->nb_streams; i++) {
+        const AVCodecParameters *par = d->ic->streams[i]->codecpar;
+
+        if (par->codec_type == AVMEDIA_TYPE_AUDIO && par->sample_rate == 0 &&
+            vpi_libav_decoder(par->codec_id))
+            return true;
+    }
+    return false;
+}
+
+static vp_status open_once(vpi_demux *d, vp_error *err)
 {
     AVDictionary *options = NULL;
     int r = 0;
@@ -304,6 +331,7 @@ static vp_status open_input(vpi_demux *d, vp_error *err)
         r = av_dict_set(&options, "enable_drefs", "0", 0);
         if (r >= 0) r = av_dict_set(&options, "use_absolute_path", "0", 0);
     }
+    d->io.refuse_packed = strncmp(d->format->name, "mov", 3) == 0;
     if (r >= 0) r = avformat_open_input(&d->ic, "", d->format, &options);
     av_dict_free(&options);
     if (r < 0) return libav_failed(d, r, "open", err);
@@ -316,6 +344,18 @@ static vp_status open_input(vpi_demux *d, vp_error *err)
     d->io.beyond = false;
     d->read_any = false;
     return VP_OK;
+}
+
+static vp_status open_input(vpi_demux *d, vp_error *err)
+{
+    VPI_TRY(open_once(d, err));
+    if (d->late_streams || !appeared_late(d)) return VP_OK;
+    /* Once more, reading on until they are all there before libavformat looks at each. */
+    d->late_streams = d->ic->nb_streams;
+    avformat_close_input(&d->ic);
+    if (avio_seek(d->io.context, 0, SEEK_SET) < 0)
+        return vpi_fail(err, VP_E_IO, NULL, "no way back to byte 0");
+    return open_once(d, err);
 }
 
 /* ---- tracks ---- */

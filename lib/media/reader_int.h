@@ -20,7 +20,10 @@ typedef struct vpi_avio {
     vp_cancel *cancel;
     uint64_t size, position, furthest; /* furthest byte that was read */
     bool beyond;                       /* libav* wanted bytes after the end of the source */
-    vp_error error;                    /* first failure of the source or the cancel; libav* makes it an EOF */
+    bool refuse_packed;                /* fail at a compressed movie header */
+    uint8_t last[16];                  /* end of the read before, which ended at last_at */
+    uint64_t last_at;
+    vp_error error; /* first failure of the source or the cancel; libav* makes it an EOF */
     AVIOContext *context;
 } vpi_avio;
 

@@ -25,6 +25,10 @@ vp_status vpi_marker_check(vp_sink *sink, const char *folder, const char *reques
     vp_status st = vp_sink_get(sink, key, MARKER_MAX, &text, err);
     if (st != VP_OK) return st;
     st = vpi_json_parse(vp_bytes_data(text), (size_t)vp_bytes_size(text), key, &json, NULL);
+    if (st == VP_E_NOMEM) { /* not a word about the marker */
+        vp_bytes_unref(text);
+        return vpi_fail_nomem(err);
+    }
     bool same = st >= 0 && vpi_streq(json_string_value(json_object_get(json, "request")), request);
     json_decref(json);
     vp_bytes_unref(text);

@@ -42,6 +42,7 @@ p:cmocka:1.1.5 libcmocka-dev
 c:g++ g++
 c:ffmpeg ffmpeg
 c:ffprobe ffmpeg
+c:strace strace
 c:xmllint libxml2-utils
 y:pytest python3-pytest
 y:ensurepip python3-venv
