@@ -35,6 +35,8 @@ static const option_def defs[] = {
     { "full", CMD_PROBE, KIND_FLAG, AT(full), NULL, 0, 0,
       "read the whole file: frames, keyframes, is it whole" },
     { "decode", CMD_VERIFY, KIND_FLAG, AT(decode), NULL, 0, 0, "also decode every segment alone" },
+    { "source", CMD_VERIFY, KIND_TEXT, AT(source), "INPUT", 0, 0,
+      "with --decode: compare pictures, sync and loudness with what it was made of" },
     { "format", CMD_TITLE, KIND_WORD, AT(format), "cmaf|ts|both", 0, 0,
       "segments: fMP4 for HLS and DASH (default), MPEG-TS for HLS, or both" },
     { "ladder", CMD_ENCODE, KIND_TEXT, AT(ladder), "auto|LIST|FILE", 0, 0,
@@ -247,7 +249,7 @@ static bool check_together(const cli_options *o)
     for (int i = 0; i < o->arg_count; i++)
         if (!check_path(o, o->args[i])) return false;
     if ((o->work && !check_path(o, o->work)) || (o->input && !check_path(o, o->input)) ||
-        (o->output && !check_path(o, o->output)))
+        (o->output && !check_path(o, o->output)) || (o->source && !check_path(o, o->source)))
         return false;
     if ((o->command_bit & (CMD_PLAN | CMD_RUN | CMD_FINISH)) && !o->work)
         return usage_error(o, "--work is needed") == EXIT_DONE;

@@ -22,12 +22,16 @@ int cmd_verify(const cli_options *o)
     vp_verify_options v = VP_VERIFY_OPTIONS_INIT;
     vp_context *context = NULL;
     vp_sink *sink = NULL;
+    vp_source *source = NULL;
     vp_report *report = NULL;
     vp_bytes *json = NULL;
     int status = EXIT_DONE;
+    if (o->source && !o->decode) return usage_error(o, "--source: needs --decode");
     v.decode = o->decode;
     vp_status st = context_open(o, &context, &err);
     if (st >= 0) st = vp_sink_directory(context, o->args[0], &sink, &err);
+    if (st >= 0 && o->source) st = vp_source_file(context, o->source, &source, &err);
+    v.source = source;
     if (st >= 0) st = vp_verify(context, sink, &v, cli_cancel, &report, &err);
     if (report && !o->json) print_report(report);
     if (report && o->json) {
@@ -43,6 +47,7 @@ int cmd_verify(const cli_options *o)
     if (st < 0) status = fail(o, st, &err);
     vp_bytes_unref(json);
     vp_report_unref(report);
+    vp_source_unref(source);
     vp_sink_unref(sink);
     vp_context_unref(context);
     return status;

@@ -16,7 +16,7 @@ extern "C" {
 
 typedef struct vp_verify_options {
     uint32_t struct_size;
-    uint32_t decode; /* 1: also decode every segment alone (needs media) */
+    uint32_t decode; /* 1: also decode every segment, alone, and compare what comes out (needs media) */
     /*
      * What should be there, for a title that is not yet published; its manifests are not read. NULL: read
      * presentation.json, the manifests and everything they name from the sink.
@@ -24,10 +24,16 @@ typedef struct vp_verify_options {
     const vp_presentation *presentation;
     uint32_t read_objects; /* with presentation: 1 reads segments back where the sink has open, 0 only stat */
     uint32_t reserved;
+    /*
+     * With decode: what the title was made of, borrowed for the call. Numbers of pictures, sync and loudness are
+     * compared with it; it is read once for its packets, once for the pictures of its first minute, and once for
+     * each audio track. NULL: not compared.
+     */
+    vp_source *source;
 } vp_verify_options;
 #define VP_VERIFY_OPTIONS_INIT                                                                               \
     {                                                                                                        \
-        (uint32_t)sizeof(vp_verify_options), 0, NULL, 0, 0                                                   \
+        (uint32_t)sizeof(vp_verify_options), 0, NULL, 0, 0, NULL                                             \
     }
 VP_API void vp_verify_options_init(vp_verify_options *options, size_t size);
 

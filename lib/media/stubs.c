@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "media/audio.h"
 #include "media/demux.h"
+#include "media/measure.h"
 #include "media/video.h"
 
 static vp_status disabled(vp_error *err)
@@ -398,4 +399,58 @@ vp_status vpi_ac3_silence(bool eac3, uint32_t sample_rate, uint32_t bit_rate, vp
     (void)bit_rate;
     (void)out;
     return disabled(err);
+}
+
+/* ---- looking and listening ---- */
+
+vp_status vpi_measure_pictures(vp_context *context, vp_source *source, int32_t stream, bool first_only,
+                               vp_cancel *cancel, vpi_look_fn fn, void *user, uint64_t *refused,
+                               vp_error *err)
+{
+    (void)context;
+    (void)source;
+    (void)stream;
+    (void)first_only;
+    (void)cancel;
+    (void)fn;
+    (void)user;
+    *refused = 0;
+    return disabled(err);
+}
+
+vp_status vpi_ear_new(vp_context *context, vp_cancel *cancel, vpi_heard_fn fn, void *user, vpi_ear **out,
+                      vp_error *err)
+{
+    (void)context;
+    (void)cancel;
+    (void)fn;
+    (void)user;
+    *out = NULL;
+    return disabled(err);
+}
+
+vpi_ear *vpi_ear_free(vpi_ear *ear)
+{
+    (void)ear;
+    return NULL;
+}
+
+vp_status vpi_ear_add(vpi_ear *ear, vp_source *source, int32_t stream, vp_error *err)
+{
+    (void)ear;
+    (void)source;
+    (void)stream;
+    return disabled(err);
+}
+
+vp_status vpi_ear_end(vpi_ear *ear, vp_error *err)
+{
+    (void)ear;
+    return disabled(err);
+}
+
+uint64_t vpi_ear_refused(const vpi_ear *ear)
+{
+    (void)ear;
+    return 0;
 }

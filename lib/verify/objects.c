@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Every object of the presentation: is it there, is it whole, what is in it. One segment at a time. */
 #include "base/hash.h"
-#include "verify/verify_int.h"
+#include "verify/sound_int.h"
 
 #define BLOCK ((size_t)1 << 20)
 
@@ -204,9 +204,10 @@ static vp_status check_segment(reader *r, vpi_media_state *s, const vpi_segment 
     return v->decode ? vpi_verify_decode(v, s, r->buf.data, r->buf.size, err) : VP_OK;
 }
 
-static vp_status read_track(vpi_verifier *v, const vpi_ptrack *t, vp_error *err)
+static vp_status read_track(vpi_verifier *v, const vpi_ptrack *t, struct vpi_track_media *media,
+                            vp_error *err)
 {
-    vpi_media_state s = { .t = t };
+    vpi_media_state s = { .t = t, .media = media };
     reader r = { .v = v };
     vp_status st = VP_OK;
     char where[1024];
@@ -221,6 +222,7 @@ static vp_status read_track(vpi_verifier *v, const vpi_ptrack *t, vp_error *err)
     st = VP_OK;
     for (size_t i = 0; i < t->segment_count; i++) VPI_GO(check_segment(&r, &s, &t->segments[i], err));
     vpi_verify_rate(v, &s, vpi_track_where(t, where));
+    if (v->decode) st = vpi_verify_decoded(v, &s, where, err);
 done:
     vpi_media_state_dispose(&s);
     vp_source_unref(r.source);
@@ -237,7 +239,7 @@ vp_status vpi_verify_objects(vpi_verifier *v, vp_error *err)
         if (!v->sane[i]) continue;
         VPI_TRY(exist_all(v, t, &all, err));
         /* What is missing is named already; the structure of the rest is read all the same. */
-        if (v->read) VPI_TRY(read_track(v, t, err));
+        if (v->read) VPI_TRY(read_track(v, t, v->media ? &v->media[i] : NULL, err));
     }
     return VP_OK;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* MPEG-TS segments (ISO/IEC 13818-1 2.4.3, 2.4.4; RFC 8216 3.2): packets, counters, tables, clock. */
+#include "media/measure.h"
 #include "verify/ts_int.h"
 
 enum { PACKET = 188, SYNC = 0x47, NULL_PID = 0x1FFF, LAST_TABLE_PID = 0x1F };
@@ -9,6 +10,7 @@ enum { STREAM_H264 = 0x1B, STREAM_HEVC = 0x24, STREAM_ADTS = 0x0F };
 
 void vpi_media_state_dispose(vpi_media_state *s)
 {
+    vpi_ear_free(s->ear);
     vpi_buf_dispose(&s->init_bytes);
     vpi_free(s->times);
     if (s->ts) {
@@ -29,9 +31,14 @@ int64_t vpi_ts_unwrap(uint64_t value, bool has_near, int64_t near)
     return (int64_t)value + (d >= 0 ? d / turn : -((-d + turn - 1) / turn)) * turn;
 }
 
+int64_t vpi_ts_due_of(const vpi_ptrack *t, uint64_t ticks)
+{
+    return VPI_MPEG_TS_BASE + vpi_rescale((int64_t)ticks, VPI_MPEG_TS_CLOCK, t->timescale, VPI_NEAREST);
+}
+
 int64_t vpi_ts_due(const vpi_media_state *s, uint64_t ticks)
 {
-    return VPI_MPEG_TS_BASE + vpi_rescale((int64_t)ticks, VPI_MPEG_TS_CLOCK, s->t->timescale, VPI_NEAREST);
+    return vpi_ts_due_of(s->t, ticks);
 }
 
 static bool broken(vpi_verifier *v, const vpi_media_state *s, uint64_t n, const char *what)

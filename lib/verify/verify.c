@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "verify/verify_int.h"
+#include "verify/sound_int.h"
 
 #define PRESENTATION_KEY "presentation.json"
 
@@ -17,6 +17,8 @@ static vp_status check_arguments(vpi_verifier *v, const vp_verify_options *o, vp
     v->can_stat = has & VP_SINK_HAS_STAT;
     v->can_open = has & VP_SINK_HAS_OPEN;
     v->decode = o->decode != 0;
+    v->source = o->source;
+    if (v->source && !v->decode) return vpi_fail(err, VP_E_ARG, NULL, "source without decode");
     if (o->presentation) {
         v->presentation = o->presentation;
         v->read = v->can_open && (o->read_objects || o->decode);
@@ -71,10 +73,15 @@ static vp_status run(vpi_verifier *v, bool published, vp_error *err)
     v->p = &v->presentation->p;
     v->sane = vpi_calloc(v->p->track_count ? v->p->track_count : 1, sizeof(*v->sane));
     if (!v->sane) return vpi_fail_nomem(err);
+    if (v->decode) {
+        v->media = vpi_calloc(v->p->track_count ? v->p->track_count : 1, sizeof(*v->media));
+        if (!v->media) return vpi_fail_nomem(err);
+    }
     VPI_TRY(vpi_verify_presentation(v, err));
     VPI_TRY(vpi_cancel_check(v->cancel, err));
     if (published) VPI_TRY(vpi_verify_manifests(v, err));
     VPI_TRY(vpi_verify_objects(v, err));
+    if (v->decode && v->read) VPI_TRY(vpi_verify_sync(v, err));
     return vpi_verify_report_status(v->report, err);
 }
 
@@ -117,6 +124,8 @@ vp_status vp_verify(vp_context *context, vp_sink *sink, const vp_verify_options 
     } else {
         vpi_error_op(err, "verify");
     }
+    for (size_t i = 0; v.media && i < v.p->track_count; i++) vpi_track_media_dispose(&v.media[i]);
+    vpi_free(v.media);
     vpi_free(v.sane);
     vp_bytes_unref(v.json);
     vp_presentation_unref(own);

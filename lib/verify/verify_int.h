@@ -30,7 +30,9 @@ typedef struct vpi_verifier {
     bool *sane; /* of each track: its numbers can be reckoned with */
     bool can_stat, can_open;
     bool read, decode;
-    vp_bytes *json; /* presentation.json of a published title */
+    vp_source *source;             /* that the title was made of; NULL: not given */
+    struct vpi_track_media *media; /* of each track, with decode */
+    vp_bytes *json;                /* presentation.json of a published title */
 } vpi_verifier;
 
 /* ---- report ---- */
@@ -104,6 +106,10 @@ typedef struct vpi_media_state {
     int64_t *times; /* presentation times of a fragment */
     size_t time_cap;
 
+    /* decoding */
+    struct vpi_track_media *media;
+    struct vpi_ear *ear;
+
     /* TS and packed audio; times in 90 kHz, unwrapped */
     struct vpi_ts_state *ts;
     bool has_audio_time;
@@ -127,6 +133,10 @@ void vpi_verify_adts(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, s
 /* Decodes the segment just checked: s->frames pictures, none damaged. */
 vp_status vpi_verify_decode(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size,
                             vp_error *err);
+/* The same for the track, once all its segments are. */
+vp_status vpi_verify_decoded(vpi_verifier *v, vpi_media_state *s, const char *where, vp_error *err);
+/* Time of ticks of a TS track in the stream: 90 kHz with the base. */
+int64_t vpi_ts_due_of(const vpi_ptrack *t, uint64_t ticks);
 /* Codec strings of a list ("avc1.64001f,mp4a.40.2"): does it hold one? */
 bool vpi_codecs_hold(const char *list, const char *one);
 /* A picture of a CMAF track that lasts so many ticks. */

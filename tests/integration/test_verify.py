@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Damages good titles, each in one place, and demands that `vodpipe verify` finds it and names the fitting rule.
 
-    test_verify.py good|bytes|texts|decode ...     groups of cases (default: all)
+    test_verify.py good|bytes|texts|decode|source ...     groups of cases (default: all)
 """
 import json
 import os
@@ -16,7 +16,6 @@ sys.dont_write_bytecode = True
 from checker_media import crc32c  # noqa: E402
 from titles import Cases, FF, Skip, ladder, publish, tool  # noqa: E402
 
-TITLES = ("cmaf", "ts", "single", "packed", "rotated")
 PREFIX = "v1"
 V, SMALL, A = "v1/video/180p/", "v1/video/96p/", "v1/audio/en-stereo/"
 T = "v1/ts/180p/"
@@ -545,6 +544,68 @@ def _(t):
     t.sub(MASTER, 'NAME="French"', 'NAME="Francais"')
 
 
+# ---- cases: what only decoding shows ----
+
+def garble(at, n, behind=b"mdat"):
+    """Other bytes, but none that end a NAL unit."""
+    def change(data):
+        out = bytearray(data)
+        start = out.index(behind) + at
+        for i in range(start, min(start + n, len(out))):
+            out[i] = (out[i] ^ 0x5a) | 0x10
+        return bytes(out)
+    return change
+
+
+edits("decode", "cmaf",
+      ("slices of a segment", "P04", V + "00002.m4s", garble(200, 600)),
+      ("an IDR picture", "P29", SMALL + "00003.m4s", garble(60, 400)),
+      ("frames of sound", "P04", A + "00002.m4s", garble(100, 4000)))
+edits("decode", "single", ("slices in a single file", "P04", V + "media.mp4", garble(300, 600)))
+
+
+@case("decode", "slices of a transport stream", "ts", "P04")
+def _(t):
+    def change(data):
+        out = bytearray(data)
+        for n in range(188 * 40, 188 * 44, 188):
+            if (out[n + 1] & 31) << 8 | out[n + 2] == 0x100:
+                for i in range(n + 40, n + 188):
+                    out[i] = (out[i] ^ 0x5a) | 0x10
+        return bytes(out)
+    t.edit(T + "00001.ts", change)
+
+
+# Sources that the title was not made of: (name, rule or None, title, options of ffmpeg; {} is the true source).
+SOURCES = (
+    ("the source itself", None, "ts", None),
+    ("the source with two languages", None, "cmaf", None),
+    ("copied in another container", None, "ts", ["-i", "{}", "-map", "0", "-c", "copy", "x.mkv"]),
+    ("sound 100 ms later", "SYNC", "ts",
+     ["-i", "{}", "-itsoffset", "0.1", "-i", "{}", "-map", "0:v", "-map", "1:a", "-c", "copy", "x.mp4"]),
+    ("sound one AAC priming later", "SYNC", "single",
+     ["-i", "{}", "-itsoffset", "0.0213", "-i", "{}", "-map", "0:v", "-map", "1:a", "-c", "copy", "x.mkv"]),
+    ("picture 120 ms later", "SYNC", "single",
+     ["-itsoffset", "0.12", "-i", "{}", "-i", "{}", "-map", "0:v", "-map", "1:a", "-c", "copy", "x.mp4"]),
+    ("4 dB louder", "LOUDNESS", "ts", ["-i", "{}", "-c:v", "copy", "-af", "volume=4dB", "-c:a", "aac", "x.mp4"]),
+    ("half a second shorter", "FRAMES", "ts", ["-i", "{}", "-t", "4.5", "-c", "copy", "x.mp4"]),
+    ("a second longer", "FRAMES", "single",
+     ["-stream_loop", "1", "-i", "{}", "-t", "6", "-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "x.mp4"]))
+
+
+def against(folder, title, source, rule, options):
+    if options:
+        run = subprocess.run(FF[:1] + ["ffmpeg", "-v", "error", "-nostdin", "-y", "-threads", "1"] +
+                             [o.replace("{}", source) for o in options[:-1]] + [os.path.join(folder, options[-1])],
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if run.returncode:
+            raise Skip("ffmpeg: %s" % run.stdout.decode("utf-8", "replace")[-200:])
+        source = os.path.join(folder, options[-1])
+    r, rules, lines = verify(title, "--decode", "--source", source)
+    assert r.code == (1 if rule else 0), "exit %d: %s" % (r.code, "; ".join(lines[:4]))
+    assert rules == ({rule} if rule else set()), "; ".join(lines[:4])
+
+
 # ---- running ----
 
 def verify(root, *options):
@@ -571,7 +632,7 @@ def damaged(folder, title, rules, spoil, options):
 
 
 def main():
-    groups = sys.argv[1:] or ["good", *CASES]
+    groups = sys.argv[1:] or ["good", *CASES, "source"]
     cases = Cases("verify")
     made = {}
     folder = os.path.join(os.environ.get("TMPDIR", "/tmp"), "vodpipe-verify-%d" % os.getpid())
@@ -586,6 +647,8 @@ def main():
                 if title in made:
                     cases.run("%s: %s" % (title, name), damaged, made[title][0], rules, spoil,
                               ["--decode"] if group == "decode" else [])
+        for name, rule, title, options in SOURCES if "source" in groups and made else ():
+            cases.run("%s against %s" % (title, name), against, *made[title], rule, options)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return cases.end()
