@@ -133,14 +133,12 @@ static vp_status decode_range(vpi_verifier *v, const vpi_media_state *s, const u
     vp_source *source = NULL;
     vpi_buf b = { 0 };
     uint64_t refused = 0;
-    uint8_t *rest;
     vp_status st;
 
     vpi_buf_add(&b, s->init_bytes.data, s->init_bytes.size);
     vpi_buf_add(&b, data + f->offset, (size_t)f->idr_bytes);
     if (s->t->container == VP_CONTAINER_CMAF) {
-        rest = vpi_buf_space(&b, (size_t)(f->bytes - f->idr_bytes));
-        if (rest) memset(rest, 0, (size_t)(f->bytes - f->idr_bytes));
+        vpi_buf_space(&b, (size_t)(f->bytes - f->idr_bytes)); /* zeros */
     } else if (s->t->container == VP_CONTAINER_TS) {
         add_null_packets(&b);
     }
@@ -208,7 +206,7 @@ vp_status vpi_verify_decoded(vpi_verifier *v, vpi_media_state *s, const char *wh
     vpi_track_media *m = s->media;
     vp_error cause = VP_ERROR_INIT;
     const vpi_sound *h = &m->sound;
-    double length, heard, frame;
+    double length, heard, frame, slack;
     vp_status st;
 
     if (!s->ear) return VP_OK;
@@ -219,15 +217,22 @@ vp_status vpi_verify_decoded(vpi_verifier *v, vpi_media_state *s, const char *wh
     length = vpi_time_seconds(vpi_track_end(s->t)) - vpi_time_seconds(vpi_track_start(s->t));
     heard = (double)h->samples / h->sample_rate;
     frame = VPI_MAX(vpi_time_seconds(vpi_track_frame(s->t)), 2048.0 / h->sample_rate);
-    vpi_check(v, heard - length <= frame && length - heard <= frame, "P11", where,
+    /* Other decoders than AAC's begin each segment with a pre-roll that they keep to themselves. */
+    slack = strncmp(s->t->codecs, "mp4a", 4) == 0 || s->t->kind == VP_TRACK_VIDEO
+                ? frame
+                : frame * (double)s->t->segment_count;
+    vpi_check(v, heard - length <= slack && length - heard <= slack, "P11", where,
               "%.4f s of sound decode, the track lasts %.4f s", heard, length);
     if (h->has_first) {
         vpi_check(v, (double)llabs(h->first_us) <= frame * 1e6, "P06", where,
                   "the first sample decodes at %.4f s", (double)h->first_us / 1e6);
     }
     if (s->t->kind == VP_TRACK_AUDIO && s->t->sample_rate > 0) {
-        vpi_check(v, h->sample_rate == s->t->sample_rate && h->channels == s->t->channels, "P13", where,
-                  "decodes to %u Hz and %u channels", h->sample_rate, h->channels);
+        /* SBR and PS that only the decoder finds give twice of what is stated. */
+        vpi_check(v,
+                  (h->sample_rate == s->t->sample_rate || h->sample_rate == 2 * s->t->sample_rate) &&
+                      (h->channels == s->t->channels || (h->channels == 2 && s->t->channels == 1)),
+                  "P13", where, "decodes to %u Hz and %u channels", h->sample_rate, h->channels);
     }
     return VP_OK;
 }

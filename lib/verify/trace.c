@@ -13,7 +13,8 @@
 #define TURNS 8u        /* ways to lay a square on a square */
 #define LAG_PICTURES 15 /* looked for to both sides */
 #define STEP_US 20000
-#define STILL 0.35 /* mean difference, of 255, that says nothing */
+#define STILL 0.35      /* mean difference, of 255, that says nothing */
+#define APART_US 120000 /* other lags that far away have to fit worse */
 #define CELLS (VPI_LOOK_SIDE * VPI_LOOK_SIDE)
 
 /* ---- sound ---- */
@@ -210,32 +211,25 @@ static double difference(const vpi_picture_trace *a, const vpi_picture_trace *b,
 
 bool vpi_picture_lag(const vpi_picture_trace *a, const vpi_picture_trace *b, int64_t *us)
 {
-    double best = 255, d[2 * LAG_PICTURES + 1], apart, found = 0, other = 255;
+    double best = 255, apart, found = 0, other = 255, d;
     unsigned turn = 0;
-    int at = 0, step;
+    int at = 0;
 
     *us = 0;
     if (a->count < 10 || b->count < 10) return false;
     for (unsigned t = 0; t < TURNS; t++) {
-        double x = difference(a, b, t, 0, &apart);
-
-        for (step = -2; step <= 2; step++)
-            x = VPI_MIN(x, difference(a, b, t, (int64_t)step * 5 * STEP_US, &apart));
-        if (x < best) {
-            best = x;
+        for (int step = -LAG_PICTURES; step <= LAG_PICTURES; step++) {
+            d = difference(a, b, t, (int64_t)step * STEP_US, &apart);
+            if (d >= best - 1e-9) continue;
+            best = d;
             turn = t;
+            at = step;
+            found = apart;
         }
     }
-    best = 255;
-    for (step = -LAG_PICTURES; step <= LAG_PICTURES; step++) {
-        d[step + LAG_PICTURES] = difference(a, b, turn, (int64_t)step * STEP_US, &apart);
-        if (d[step + LAG_PICTURES] >= best - 1e-9) continue;
-        best = d[step + LAG_PICTURES];
-        at = step;
-        found = apart;
-    }
-    for (step = -LAG_PICTURES; step <= LAG_PICTURES; step++) {
-        if (abs(step - at) * STEP_US > 120000) other = VPI_MIN(other, d[step + LAG_PICTURES]);
+    for (int step = -LAG_PICTURES; step <= LAG_PICTURES; step++) {
+        if (abs(step - at) * STEP_US <= APART_US) continue;
+        other = VPI_MIN(other, difference(a, b, turn, (int64_t)step * STEP_US, &apart));
     }
     *us = (int64_t)found;
     return other > best + STILL && other > best * 1.3;
