@@ -61,7 +61,7 @@ static const row rows[] = {
     ROW(vp_package_options, &package_macro, 32),
     ROW(vp_track_config, NULL, 56),
     ROW(vp_sample, NULL, 40),
-    ROW(vp_verify_options, &verify_macro, 24),
+    ROW(vp_verify_options, &verify_macro, 32),
     ROW(vp_transcode_options, &transcode_macro, 64),
     ROW(vp_task_info, NULL, 64),
     ROW(vp_task_options, &task_macro, 40),
