@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* HEVC, AV1 and VP9 configurations, whatever the bytes are. */
+#include "fuzz.h"
+
+#include "bitstream/bitstream.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    uint8_t *d = fuzz_exact(data, size), length;
+    char codecs[VPI_CODECS_SIZE];
+    vp_error err = VP_ERROR_INIT;
+    vpi_nal nal = { d, size };
+    vpi_hevc_ptl ptl;
+    vp_status st = vpi_hvcc_parse(d, size, &ptl, &length, &err);
+
+    FUZZ_REFUSAL(st, err);
+    if (st == VP_OK) FUZZ_CHECK(length >= 1 && length <= 4);
+    st = vpi_hevc_sps_parse(&nal, &ptl, &err);
+    FUZZ_REFUSAL(st, err);
+    st = vpi_codecs_hevc(d, size, codecs, &err);
+    FUZZ_REFUSAL(st, err);
+    st = vpi_codecs_av1(d, size, codecs, &err);
+    FUZZ_REFUSAL(st, err);
+    st = vpi_codecs_vp9(d, size, codecs, &err);
+    FUZZ_REFUSAL(st, err);
+    free(d);
+    return 0;
+}

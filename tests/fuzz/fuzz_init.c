@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Init segments of one track, down to the codec's configuration. */
+#include "fuzz.h"
+
+#include "bmff/bmff.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    uint8_t *d = fuzz_exact(data, size);
+    vp_error err = VP_ERROR_INIT;
+    vpi_init_info info;
+    vp_status st = vpi_init_parse(d, size, &info, &err);
+
+    FUZZ_REFUSAL(st, err);
+    if (st == VP_OK && info.codec_config) {
+        FUZZ_CHECK(info.codec_config >= d && info.codec_config + info.codec_config_size <= d + size);
+    }
+    free(d);
+    return 0;
+}
