@@ -46,7 +46,7 @@ static inline void vpi_drop(vpi_cursor *c, size_t bytes)
     if (c->left < bytes) {
         c->failed = true;
         c->left = 0;
-    } else {
+    } else if (bytes) { /* p is NULL where a box could not be opened */
         c->p += bytes;
         c->left -= bytes;
     }

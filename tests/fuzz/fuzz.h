@@ -21,9 +21,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
         }                                                                                                    \
     } while (0)
 
-/* A refusal says why; a success says nothing of it. Needs base.h before. */
-#define FUZZ_REFUSAL(st_, err_) \
-    FUZZ_CHECK((st_) >= 0 || ((err_).status == (st_) && (err_).reason[0] && (err_).message[0]))
+/*
+ * A refusal says why. Empties the error for the next call: a first cause is never overwritten. Needs base.h
+ * before.
+ */
+#define FUZZ_REFUSAL(st_, err_)                                                                              \
+    do {                                                                                                     \
+        FUZZ_CHECK((st_) >= 0 || ((err_).status == (st_) && (err_).reason[0] && (err_).message[0]));         \
+        vp_error_init(&(err_));                                                                              \
+    } while (0)
 
 /*
  * A parser must also not look behind its bytes: an allocation of exactly the right size lets AddressSanitizer

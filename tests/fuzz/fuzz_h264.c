@@ -25,7 +25,8 @@ static void read_sps(sets *s, const vpi_nal *nal)
     FUZZ_REFUSAL(st, err);
     if (s->sps_count < SETS) s->sps_nal[s->sps_count++] = *nal;
     if (st < 0) return;
-    FUZZ_CHECK(sps.id < 32 && sps.width > 0 && sps.height > 0 && sps.mb_width <= 4096 && sps.mb_height <= 4096);
+    FUZZ_CHECK(sps.id < 32 && sps.width > 0 && sps.height > 0 && sps.mb_width <= 4096 &&
+               sps.mb_height <= 4096);
     FUZZ_CHECK(sps.width <= sps.mb_width * 16 && sps.height <= sps.mb_height * 16);
     s->sps[sps.id] = sps;
     s->has_sps[sps.id] = true;

@@ -14,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     vpi_language_bcp47(text, tag);
     FUZZ_CHECK(tag[0] && memchr(tag, 0, sizeof(tag)));
     for (const char *c = tag; *c; c++) {
-        FUZZ_CHECK((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || *c == '-');
+        FUZZ_CHECK((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
+                   *c == '-');
     }
     vpi_language_bcp47(tag, again);
     FUZZ_CHECK(strcmp(tag, again) == 0);

@@ -34,14 +34,17 @@ static void walk(const vpi_movie_file *file, const vpi_movie_track *track)
     FUZZ_REFUSAL(st, err);
     if (st < 0) return;
     for (; n < SAMPLES && (st = vpi_movie_next(cursor, &s, &err)) == VP_OK; n++) {
-        FUZZ_CHECK(n < track->samples && s.size > 0 && s.offset <= file->size && s.size <= file->size - s.offset);
+        FUZZ_CHECK(n < track->samples && s.size > 0 && s.offset <= file->size &&
+                   s.size <= file->size - s.offset);
         FUZZ_CHECK(n == 0 || s.dts >= last);
         last = s.dts;
         if (n == 0) first = s;
     }
     FUZZ_REFUSAL(st, err);
     vpi_movie_rewind(cursor);
-    if (n > 0) FUZZ_CHECK(vpi_movie_next(cursor, &s, NULL) == VP_OK && s.offset == first.offset && s.pts == first.pts);
+    if (n > 0)
+        FUZZ_CHECK(vpi_movie_next(cursor, &s, NULL) == VP_OK && s.offset == first.offset &&
+                   s.pts == first.pts);
     vpi_movie_cursor_free(cursor);
 }
 

@@ -22,7 +22,8 @@ static int run_file(const char *path)
     FILE *f = fopen(path, "rb");
     uint8_t *data = NULL;
     long size = 0;
-    int bad = !f || fseek(f, 0, SEEK_END) || (size = ftell(f)) < 0 || size > INPUT_MAX || fseek(f, 0, SEEK_SET);
+    int bad =
+        !f || fseek(f, 0, SEEK_END) || (size = ftell(f)) < 0 || size > INPUT_MAX || fseek(f, 0, SEEK_SET);
 
     if (!bad) data = malloc(size ? (size_t)size : 1);
     bad = bad || !data || fread(data, 1, (size_t)size, f) != (size_t)size;
