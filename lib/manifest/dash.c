@@ -75,25 +75,27 @@ static void add_set(mpd *m, size_t from)
 }
 
 /*
- * Pictures are the main ones in every codec; of the sound it is the default track, else the first. A default that is
- * there in stereo and surround is main in both, and stereo, which comes first, is what to begin with.
+ * One set of each kind is the main one (DASH-IF): the first codec of the pictures; of the sound the default track, else
+ * the first. A default that is there in stereo and surround is main in both, and stereo, which comes first, is what to
+ * begin with.
  */
 static void choose_main(mpd *m)
 {
-    set *sound = NULL;
+    set *sound = NULL, *picture = NULL;
     size_t i;
 
     for (i = 0; i < m->set_count; i++) {
         set *s = &m->sets[i];
 
         if (s->kind == VP_TRACK_VIDEO) {
-            s->main = true;
+            if (!picture) picture = s;
         } else if (!sound || (s->tracks[0]->is_default && !sound->tracks[0]->is_default)) {
             sound = s;
         } else if (s->tracks[0]->is_default && strcmp(s->tracks[0]->group, sound->tracks[0]->group) != 0) {
             s->main = sound->preferred = true;
         }
     }
+    if (picture) picture->main = true;
     if (sound) sound->main = true;
 }
 

@@ -5,7 +5,6 @@
 #include "verify/verify_int.h"
 
 #define NON_SYNC 0x10000u /* sample_is_non_sync_sample (14496-12 8.8.3.1) */
-enum { HEVC_IDR_W_RADL = 19, HEVC_IDR_N_LP = 20, HEVC_VPS = 32, HEVC_PPS = 34 };
 
 /* One fragment being looked at. */
 typedef struct piece {
@@ -25,19 +24,23 @@ static unsigned default_of(unsigned own, unsigned trex)
 static void check_picture(vpi_verifier *v, const vpi_media_state *s, const uint8_t *data, size_t size,
                           size_t number, bool sync)
 {
-    bool idr = false, sets = false, bad = false;
+    bool idr = false, point = false, sets = false, bad = false;
     size_t at = 0;
     vpi_nal nal;
 
     while (vpi_avcc_next(data, size, s->nal_length, &at, &nal, &bad)) {
-        unsigned type = s->hevc ? (nal.size ? nal.data[0] >> 1 & 63u : 0) : vpi_h264_type(&nal);
+        unsigned type = s->hevc ? vpi_hevc_type(&nal) : vpi_h264_type(&nal);
 
-        idr |= s->hevc ? type == HEVC_IDR_W_RADL || type == HEVC_IDR_N_LP : type == VPI_H264_IDR;
-        sets |= s->hevc ? type >= HEVC_VPS && type <= HEVC_PPS : type == VPI_H264_SPS || type == VPI_H264_PPS;
+        idr |= s->hevc ? type == VPI_HEVC_IDR_W_RADL || type == VPI_HEVC_IDR_N_LP : type == VPI_H264_IDR;
+        sets |= s->hevc ? type >= VPI_HEVC_VPS && type <= VPI_HEVC_PPS
+                        : type == VPI_H264_SPS || type == VPI_H264_PPS;
+        /* CRA and BLA pictures begin a closed GOP where no picture is shown before them: check_times. */
+        point |= s->hevc && type >= VPI_HEVC_BLA_W_LP && type <= VPI_HEVC_CRA;
     }
+    point |= idr;
     vpi_check(v, !bad, "STRUCTURE", s->where, "a NAL unit reaches past sample %zu", number + 1);
-    if (number == 0) vpi_check(v, idr, "P04", s->where, "a fragment does not begin with an IDR picture");
-    vpi_check(v, idr == sync, "P04", s->where,
+    if (number == 0) vpi_check(v, point, "P04", s->where, "a fragment does not begin with an IDR picture");
+    vpi_check(v, sync ? point : !idr, "P04", s->where,
               "sample %zu of a fragment: sync flag and picture type disagree", number + 1);
     vpi_check(v, !sets, "P13", s->where, "parameter sets inside a sample of avc1 or hvc1");
 }

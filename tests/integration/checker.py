@@ -303,6 +303,13 @@ class Checker:
                      % (a["RESOLUTION"][0], t.width, t.height))
         if "FRAME-RATE" in a:
             self.frame_rate(t, Fraction(a["FRAME-RATE"][0]), where)
+        # Apple 9.16: on all variants unless all are SDR.
+        ranges = [{16: "PQ", 18: "HLG"}.get((x["track"].init or {}).get("colr", (0,) * 4)[2], "SDR")
+                  for x in master.variants if x.get("track")]
+        want = {16: "PQ", 18: "HLG"}.get((t.init or {}).get("colr", (0,) * 4)[2], "SDR") if set(ranges) != {"SDR"} else None
+        said = a.get("VIDEO-RANGE", (None,))[0]
+        ck.check(said == want or (want is None and said == "SDR"), "P13", where, "VIDEO-RANGE %s, the media are %s"
+                 % (said, want))
 
     def frame_rate(self, t, said, where, exact=False):
         """Of a steady track the rate itself; of one with variable rate something between its mean and its fastest."""

@@ -456,11 +456,9 @@ def codec_string(init):
         text = "%s.%s%d.%X.%s%d" % (entry, space, c[1] & 31, compat, "H" if c[1] & 32 else "L", c[12])
         rest = c[6:12].rstrip(b"\0")
         return text + "".join(".%X" % x for x in rest)
-    if kind == "av1C":
-        depth = (12 if c[2] & 0x20 else 10) if c[2] & 0x40 else 8
-        return "av01.%d.%02d%s.%02d" % (c[1] >> 5, c[1] & 31, "H" if c[2] & 0x80 else "M", depth)
-    if kind == "vpcC":
-        return "vp09.%02d.%02d.%02d" % (c[0], c[1], c[2] >> 4)
+    if kind in ("av1C", "vpcC"):
+        import checker_codecs
+        return checker_codecs.av1_string(c) if kind == "av1C" else checker_codecs.vp9_string(c)
     if kind == "esds":
         return "mp4a.40.%d" % asc(c)["aot"]
     return {"ac-3": "ac-3", "ec-3": "ec-3", "Opus": "Opus", "fLaC": "fLaC"}.get(entry, entry)

@@ -4,6 +4,7 @@
 import os
 from fractions import Fraction
 
+import checker_codecs as codecs
 import checker_media as m
 from checker_media import Broken
 
@@ -33,6 +34,7 @@ class Track:
         self.ac3 = None             # what dac3 or dec3 says
         self.rates = set()
         self.sets = []              # parameter sets, for decoding alone
+        self.last_sync = False      # HEVC: the last picture to begin at is a sync sample
 
     @property
     def start(self):
@@ -165,7 +167,8 @@ class Loader:
 
     def _config(self, t, where):
         ck, i = self.ck, t.init
-        t.length_size, t.codec = 4, {"avcC": "h264", "hvcC": "hevc"}.get(i.get("config_box"))
+        t.length_size, t.codec = 4, {"avcC": "h264", "hvcC": "hevc", "av1C": "av1", "vpcC": "vp9"}.get(
+            i.get("config_box"))
         if t.kind == "video":
             t.width, t.height = i["width"], i["height"]
             par = i.get("pasp", (1, 1))
@@ -187,6 +190,17 @@ class Loader:
                          % (i.get("colr"), colour))
         elif t.codec == "hevc":
             t.length_size, t.sets = m.hvcc_sets(i["config"])
+            self._hevc_config(t, where)
+        elif t.codec == "av1":
+            found = [p for kind, p in codecs.obus(i["config"][4:]) if kind == 1]
+            if ck.check(len(found) == 1, "P04", where, "av1C holds %d sequence headers" % len(found)):
+                s = codecs.av1_sequence(found[0])
+                c = i["config"]
+                ck.check((c[0], c[1], c[2] >> 7) == (0x81, s["profile"] << 5 | s["level"], s["tier"]), "P13", where,
+                         "av1C %s, its sequence header %s" % (c[:4].hex(), s))
+                self._picture_config(t, s, where)
+        elif t.codec == "vp9":
+            t.vpcc = i["config"]
         elif i.get("config_box") == "esds":
             a = m.asc(i["config"])
             t.sample_rate, t.channels = a.get("ext_rate", a["rate"]), a["channels"]
@@ -198,7 +212,35 @@ class Loader:
             ck.check((i["rate"], i["channels"]) == (t.sample_rate, t.channels), "P13", where, "sample entry %d Hz and %d "
                      "channels, %s %d and %d" % (i["rate"], i["channels"], i["config_box"], t.sample_rate, t.channels))
         elif t.kind == "audio":
-            t.sample_rate, t.channels = i["rate"], i["channels"]
+            t.sample_rate, t.channels = codecs.sound_config(i["config_box"], i["config"])
+            rate = t.sample_rate
+            while rate > 65535:
+                rate //= 2
+            ck.check((i["rate"], i["channels"]) == (rate, t.channels), "P13", where,
+                     "sample entry %d Hz, %d channels; its configuration %d Hz, %d channels"
+                     % (i["rate"], i["channels"], t.sample_rate, t.channels))
+            ck.check(i["timescale"] == t.sample_rate, "P13", where, "timescale %d of %d Hz" % (i["timescale"], t.sample_rate))
+
+    def _picture_config(self, t, head, where):
+        """Size and colour that the bitstream tells, against the sample entry."""
+        i = t.init
+        self.ck.check((head["width"], head["height"]) == (t.width, t.height), "P13", where,
+                      "the bitstream says %dx%d, the sample entry %dx%d" % (head["width"], head["height"], t.width, t.height))
+        colour = head.get("colour", codecs.UNTOLD)
+        self.ck.check(colour == codecs.UNTOLD or i.get("colr", ())[1:] == colour, "CMAF", where,
+                      "colr %s, the bitstream %s" % (i.get("colr"), colour))
+
+    def _hevc_config(self, t, where):
+        ck, arrays = self.ck, codecs.hvcc_arrays(t.init["config"])
+        ck.check(t.init["entry"] in ("hvc1", "encv"), "P13", where, "sample entry " + t.init["entry"])
+        ck.check({32, 33, 34} <= {kind for kind, _, sets in arrays if sets}, "P04", where, "hvcC without parameter sets")
+        ck.check(all(whole for kind, whole, _ in arrays if kind in (32, 33, 34)), "P13", where,
+                 "hvc1 with arrays that are not complete")
+        for s in (x for kind, _, sets in arrays if kind == 33 for x in sets):
+            head = codecs.hevc_sps(s)
+            ck.check(head["ptl"] == t.init["config"][1:13], "P13", where, "hvcC header %s, SPS %s"
+                     % (t.init["config"][1:13].hex(), head["ptl"].hex()))
+            self._picture_config(t, head, where)
 
     def _cmaf(self, t):
         self._init(t)
@@ -232,6 +274,10 @@ class Loader:
                         self._picture(t, data[at:at + size], k, flags, where)
                     elif t.ac3 and i["entry"] != "enca":
                         self._ac3(t, data[at:at + size], duration, where)
+                    elif i.get("config_box") in codecs.SAMPLES and i["entry"] != "enca":
+                        true = codecs.SAMPLES[i["config_box"]](data[at:at + size])
+                        ck.check(true == duration, "P05", where, "sample %d lasts %d, its frame %d" % (k + 1, duration, true))
+                        ck.check(not flags & 0x10000, "P04", where, "sound that is no sync sample")
                     last_dts, dts, at = dts, dts + duration, at + size
                     durations[duration] = durations.get(duration, 0) + 1
                     t.last_frame = Fraction(duration, scale)
@@ -255,7 +301,7 @@ class Loader:
         t.frame = Fraction(usual, scale)
         t.rates = {Fraction(scale, d) for d in durations}
         t.timescale = scale
-        if t.kind == "audio":
+        if t.kind == "audio" and i.get("config_box") not in ("dOps", "dfLa"):  # theirs vary, and were looked at
             odd = sum(n for d, n in durations.items() if d != usual)
             ck.check(odd <= 1, "P05", t.key, "audio frames of different lengths: %s" % durations)
 
@@ -288,14 +334,49 @@ class Loader:
         if t.codec is None or t.init["entry"] == "encv":
             ck.check(index or not flags & 0x10000, "P03", where, "does not begin with a sync sample")
             return
+        if t.codec in ("av1", "vp9"):
+            self._other_picture(t, data, index, flags, where)
+            return
         types = [m.nal_type(t.codec, n) for n in m.length_prefixed(data, t.length_size)]
-        idr = m.is_idr(t.codec, types)
+        point, idr = codecs.hevc_point(types) if t.codec == "hevc" else (m.is_idr(t.codec, types),) * 2
+        sync = not flags & 0x10000
         if index == 0:
-            ck.check(idr, "P04", where, "does not begin with an IDR picture (NAL types %s)" % types[:6])
-        ck.check(idr == (not flags & 0x10000), "P04", where, "sample %d: sync flag and NAL types %s disagree"
+            ck.check(point, "P04", where, "does not begin with an IDR picture (NAL types %s)" % types[:6])
+        ck.check(point if sync else not idr, "P04", where, "sample %d: sync flag and NAL types %s disagree"
                  % (index + 1, types[:6]))
+        if t.codec == "hevc":
+            # RASL pictures may need what is before their CRA: never behind one that says that decoding begins there.
+            ck.check(point or not {8, 9} & set(types) or not t.last_sync, "P04", where,
+                     "sample %d: RASL picture behind a sync sample" % (index + 1))
+            if point:
+                t.last_sync = sync
         sets = {7, 8} if t.codec == "h264" else {32, 33, 34}
         ck.check(not sets & set(types), "P13", where, "parameter sets inside samples of %s" % t.init["entry"])
+
+    def _other_picture(self, t, data, index, flags, where):
+        ck, sync = self.ck, not flags & 0x10000
+        if t.codec == "av1":
+            found = codecs.obus(data)
+            point = codecs.av1_sync(found)
+            ck.check(not any(kind == 2 for kind, _ in found), "CMAF", where, "sample %d: temporal delimiter" % (index + 1))
+            for kind, payload in found:
+                if kind == 1:
+                    a, b = codecs.av1_sequence(payload), codecs.av1_sequence(codecs.obus(t.init["config"][4:])[0][1])
+                    ck.check(a == b, "P13", where, "sample %d: another sequence header than av1C" % (index + 1))
+        else:
+            frames = [codecs.vp9_head(f) for f in codecs.vp9_frames(data)]
+            head, point = frames[0], frames[0]["key"]
+            ck.check([f["show"] for f in frames] == [0] * (len(frames) - 1) + [1], "CMAF", where,
+                     "sample %d: %d frames, shown %s" % (index + 1, len(frames), [f["show"] for f in frames]))
+            if point:
+                c, (x, y) = t.vpcc, head["sub"]
+                told = (head["profile"], head["depth"], head["full"], 3 if not x else 1 if y else 2)
+                ck.check((c[0], c[2] >> 4, c[2] & 1, max(c[2] >> 1 & 7, 1)) == told, "P13", where, "vpcC %s, the frame %s"
+                         % (c.hex(), told))
+                self._picture_config(t, head, where)
+        if index == 0:
+            ck.check(point, "P04", where, "does not begin with a key frame")
+        ck.check(point == sync, "P04", where, "sample %d: sync flag %d, key frame %d" % (index + 1, sync, point))
 
     # ---- MPEG-TS ----
 
