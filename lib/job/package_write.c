@@ -322,6 +322,48 @@ static vp_status audio_put(vpi_ready *pk, vpi_ready_audio *a, audio_segment *s, 
     return write_segment(&job, err);
 }
 
+/* The first `count` of the frames that are held as a segment; the others stay. */
+static vp_status alone_put(vpi_ready *pk, vpi_ready_audio *a, audio_reader *r, audio_segment *s, size_t count,
+                           size_t number, vp_object *part, vp_error *err)
+{
+    size_t left = s->count - count;
+    s->in = (vpi_segment_in){ .setup = &a->setup,
+                              .samples = s->samples,
+                              .count = count,
+                              .fragments = one_fragment,
+                              .fragment_count = 1,
+                              .start = (uint64_t)s->samples[0].pts,
+                              .end = (uint64_t)(left ? s->samples[count].pts : r->at),
+                              .first_fragment = number,
+                              .first_sample = r->read - s->count };
+    VPI_TRY(audio_put(pk, a, s, number, part, err));
+    for (size_t i = 0; i < count; i++) vpi_ready_drop(r->reader, &s->packets[i]);
+    memmove(s->packets, s->packets + count, left * sizeof(*s->packets));
+    memmove(s->samples, s->samples + count, left * sizeof(*s->samples));
+    s->count = left;
+    return VP_OK;
+}
+
+/* Sound without a picture: all there is, borders by the segment length; an end of under 0.5 s is no segment. */
+static vp_status audio_alone(vpi_ready *pk, vpi_ready_audio *a, audio_reader *r, audio_segment *s,
+                             vp_object *part, vp_error *err)
+{
+    int64_t tail = (int64_t)a->setup.sample_rate / 2;
+    size_t number = 0, count = 0; /* frames of the segment; more than those are held */
+    int64_t border = alone_border(pk, a, number);
+    for (;;) {
+        VPI_TRY(audio_fetch(r, err));
+        if (r->ended) break;
+        if (count == s->count && (!count || audio_before(r, border, false))) count++;
+        VPI_TRY(audio_add(r, s, border, err));
+        if (count == s->count || r->at - s->samples[count].pts < tail) continue;
+        VPI_TRY(alone_put(pk, a, r, s, count, number++, part, err));
+        border = alone_border(pk, a, number);
+        count = s->count; /* of half a second: no border lies within */
+    }
+    return s->count ? alone_put(pk, a, r, s, s->count, number, part, err) : VP_OK;
+}
+
 static vp_status audio_all(vpi_ready *pk, vpi_ready_audio *a, audio_reader *r, audio_segment *s,
                            vp_object *part, vp_error *err)
 {
@@ -332,19 +374,7 @@ static vp_status audio_all(vpi_ready *pk, vpi_ready_audio *a, audio_reader *r, a
         }
         return VP_OK;
     }
-    for (size_t n = 0;; n++) {
-        int64_t border = alone_border(pk, a, n);
-        audio_clear(r, s);
-        VPI_TRY(audio_fetch(r, err));
-        if (r->ended) break;
-        /* until the border or the end, whichever comes first */
-        while (!r->ended && (!s->count || audio_before(r, border, false))) {
-            VPI_TRY(audio_add(r, s, border, err));
-            VPI_TRY(audio_fetch(r, err));
-        }
-        audio_finish(r, s, n);
-        VPI_TRY(audio_put(pk, a, s, n, part, err));
-    }
+    VPI_TRY(audio_alone(pk, a, r, s, part, err));
     pk->segments = a->cmaf.segment_count + a->packed.segment_count;
     return pk->segments ? VP_OK : vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: no sound", a->name);
 }

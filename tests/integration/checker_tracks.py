@@ -299,6 +299,8 @@ class Loader:
             t.segments.append(s)
         usual = max(durations, key=lambda d: durations[d])
         t.frame = Fraction(usual, scale)
+        if i.get("config_box") in ("dOps", "dfLa"):
+            t.frame = Fraction(max(durations), scale)
         t.rates = {Fraction(scale, d) for d in durations}
         t.timescale = scale
         if t.kind == "audio" and i.get("config_box") not in ("dOps", "dfLa"):  # theirs vary, and were looked at
