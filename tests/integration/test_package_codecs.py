@@ -87,8 +87,6 @@ def source(video, audio, ext="mp4", size="160x90"):
         @define(copied, "the same in " + ext)
         def _(to, dep):
             only = ["-an"] if ext in ("ivf", "obu", "hevc") else []
-            # Matroska's CodecDelay is time before 0: moved there once more, sound and picture would be apart.
-            only += ["-avoid_negative_ts", "disabled"] if ext == "mkv" else []
             make_clip(["-i", dep(base)] + only + ["-c", "copy", "-strict", "-2"], to)
     return clip(copied)
 
@@ -103,15 +101,26 @@ def same_pictures(c, folder, path):
     return t
 
 
-def same_sound(c, folder, reference, exact, slack):
-    """The packaged track at its own times against the sound of the reference, slack: samples that a clock rounds by."""
+def skew(path):
+    """Seconds from the first picture to the first packet of sound, as the file says."""
+    first = []
+    for kind in "av":
+        run = subprocess.run(["ffprobe", "-v", "error", "-select_streams", kind, "-show_entries", "packet=pts_time", "-of",
+                              "csv=p=0", "-read_intervals", "%+0.5", path], stdout=subprocess.PIPE, text=True, check=True)
+        first.append(min(float(x) for x in run.stdout.replace(",", "").split()))
+    return first[0] - first[1]
+
+
+def same_sound(c, folder, reference, exact, slack, moved=0):
+    """The packaged track at its own times against the sound of the reference; slack: samples that a clock rounds by,
+    moved: samples by which the file itself has its sound earlier than the reference."""
     t = audios(c, "cmaf")[0]
     want, got = Sound(reference), Sound(joined(c, t, folder))
     start = round(t.start * 48000)
     # Decoders need a while to be where they would be, had they heard what was before.
     begin = 0 if exact else 48000
     best = None
-    for lag in sorted(range(-slack, slack + 1), key=abs):
+    for lag in sorted(range(moved - slack, moved + slack + 1), key=lambda x: abs(x - moved)):
         a = want.channels[0][start + begin + lag:]
         b = got.channels[0][begin:]
         n = min(len(a), len(b))
@@ -121,7 +130,7 @@ def same_sound(c, folder, reference, exact, slack):
         if worst <= (0 if exact else 40):
             break
     assert best[0] <= (0 if exact else 40), "sound differs by up to %d of 32768, %d samples away at best" % best
-    assert abs(len(got.channels[0]) + start - len(want.channels[0])) <= 48000 * max(t.frame, t.last_frame) + 1, "length"
+    assert abs(len(got.channels[0]) + start + moved - len(want.channels[0])) <= 48000 * max(t.frame, t.last_frame) + 1, "length"
     return t
 
 
@@ -188,7 +197,9 @@ def sound(folder, name, ext, slack):
     good("package", path, out, *CUTS)
     c = check(out, decode=FULL)
     same_pictures(c, folder, path)
-    t = same_sound(c, folder, reference, name.startswith("flac"), slack)
+    # FFmpeg 5.1 writes Opus into Matroska with its CodecDelay counted twice: such a file does have early sound.
+    moved = round((skew(reference) - skew(path)) * 48000) if name.startswith("opus") and ext == "mkv" else 0
+    t = same_sound(c, folder, reference, name.startswith("flac"), slack, moved)
     family = FAMILY[name.split("_")[0]]
     assert t.codecs[0].split(".")[0] == family, t.codecs
     assert len(t.segments) == 3, "%d segments" % len(t.segments)

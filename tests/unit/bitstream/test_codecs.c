@@ -2,6 +2,7 @@
 /* AAC, HEVC, AV1, VP9 and AC-3 configurations from byte vectors, and codec strings. */
 #include "unit/bitstream/tools.h"
 
+#include "base/buf.h"
 #include "bitstream/bitstream.h"
 
 /* Made by libx265 and libaom through ffmpeg 5.1. */
@@ -373,6 +374,153 @@ static void test_ac3(void **state)
     }
 }
 
+/* hvcC from parameter sets in any order, and back. */
+static void test_hvcc_write(void **state)
+{
+    (void)state;
+    blob sps = exact_hex(HEVC_SPS), vps = exact_hex("40010c01"), pps = exact_hex("4401c172");
+    vpi_nal sets[] = { { pps.data, pps.size }, { sps.data, sps.size }, { vps.data, vps.size } };
+    vpi_buf b = { 0 };
+    vpi_hvcc hvcc;
+    vpi_hevc_ptl p;
+    uint8_t length_size;
+    assert_int_equal(vpi_hvcc_write(sets, 2, &b, NULL), VP_AGAIN);
+    assert_int_equal(b.size, 0);
+    assert_int_equal(vpi_hvcc_write(sets, 3, &b, NULL), VP_OK);
+    assert_int_equal(vpi_hvcc_parse(b.data, b.size, &p, &length_size, NULL), VP_OK);
+    assert_int_equal(length_size, 4);
+    assert_int_equal(p.width, 320);
+    assert_int_equal(p.height, 180);
+    assert_int_equal(p.bit_depth, 8);
+    assert_int_equal(vpi_hvcc_sets(b.data, b.size, &hvcc, NULL), VP_OK);
+    assert_int_equal(hvcc.count, 3);
+    assert_int_equal(vpi_hevc_type(&hvcc.sets[0]), VPI_HEVC_VPS);
+    assert_int_equal(vpi_hevc_type(&hvcc.sets[2]), VPI_HEVC_PPS);
+    assert_memory_equal(hvcc.sets[1].data, sps.data, sps.size);
+    assert_int_equal(b.data[23], 0x80 | VPI_HEVC_VPS);
+    b.data[23] &= 0x7f;
+    vpi_hvcc_complete(b.data, b.size);
+    assert_int_equal(b.data[23], 0x80 | VPI_HEVC_VPS);
+    vpi_buf_dispose(&b);
+    free(sps.data);
+    free(vps.data);
+    free(pps.data);
+}
+
+static void test_av1_vp9(void **state)
+{
+    (void)state;
+    blob c = exact_hex(AV1C_PLAIN);
+    vpi_buf b = { 0 };
+    vpi_vp9 v;
+    /* the same record from a sample that begins with a temporal delimiter */
+    vpi_buf_add(&b, "\x12\x00", 2);
+    vpi_buf_add(&b, c.data + 4, c.size - 4);
+    vpi_buf again = { 0 };
+    assert_int_equal(vpi_av1c_write(b.data, 2, &again, NULL), VP_AGAIN);
+    assert_int_equal(vpi_av1c_write(b.data, b.size, &again, NULL), VP_OK);
+    assert_int_equal(again.size, c.size);
+    assert_memory_equal(again.data, c.data, c.size);
+    assert_false(vpi_av1_sync(b.data, b.size)); /* no frame */
+    vpi_buf_add(&b, "\x32\x7f\x10", 3);         /* a frame that goes on behind what is there: key, shown */
+    assert_true(vpi_av1_sync(b.data, b.size));
+    b.data[b.size - 1] = 0x30; /* an inter frame */
+    assert_false(vpi_av1_sync(b.data, b.size));
+    vpi_buf_dispose(&b);
+    vpi_buf_dispose(&again);
+    free(c.data);
+    static const uint8_t key[] = { 0x82, 0x49, 0x83, 0x42, 0x20, 0x13, 0xf0, 0x0b, 0x34 };
+    assert_int_equal(vpi_vp9_parse(key, sizeof(key), &v, NULL), VP_OK);
+    assert_true(v.key && v.show && v.subsampling_x && v.subsampling_y);
+    assert_int_equal(v.width, 320);
+    assert_int_equal(v.height, 180);
+    assert_int_equal(v.bit_depth, 8);
+    assert_int_equal(vpi_vp9_parse(key, 3, &v, NULL), VP_E_DATA);
+    assert_int_equal(vpi_vp9_level(1920 * 1080, (vpi_rational){ 30, 1 }), 40);
+    assert_int_equal(vpi_vp9_level(1920 * 1080, (vpi_rational){ 60, 1 }), 41);
+    assert_int_equal(vpi_vp9_level(1920 * 1080, (vpi_rational){ 0, 1 }), 40);
+}
+
+static void test_sound(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *hex;
+        uint32_t opus, flac;
+    } rows[] = {
+        { "fcfffe", 960, 0 },
+        { "00", 480, 0 },
+        { "18", 2880, 0 },
+        { "1b03", 0, 0 },
+        { "e3 0c", 120 * 12, 0 },
+        { "0302", 960, 0 },
+        { "fff8c90800 00", 0, 4096 },
+        { "fff8690800 31", 0, 50 },
+        { "fff8790800 03e700", 0, 1000 },
+        { "fff8090800 00", 0, 0 },
+        { "", 0, 0 },
+    };
+    for (size_t i = 0; i < VPI_COUNT(rows); i++) {
+        blob b = exact_hex(rows[i].hex);
+        if (rows[i].opus || !rows[i].flac) {
+            bool flac = b.size && b.data[0] == 0xff;
+            if (!flac) assert_int_equal(vpi_opus_samples(b.data, b.size), rows[i].opus);
+        }
+        assert_int_equal(vpi_flac_samples(b.data, b.size), rows[i].flac);
+        free(b.data);
+    }
+    blob d = exact_hex("00 02 0138 0000bb80 0000 00");
+    vpi_sound s;
+    assert_int_equal(vpi_dops_parse(d.data, d.size, &s, NULL), VP_OK);
+    assert_int_equal(s.pre_skip, 312);
+    assert_int_equal(s.channels, 2);
+    assert_int_equal(vpi_dops_parse(d.data, d.size - 1, &s, NULL), VP_E_DATA);
+    free(d.data);
+    d = exact_hex("80000022 1000 1000 000000 000000 0bb802f0 00000000 00000000000000000000000000000000");
+    assert_int_equal(vpi_dfla_parse(d.data, d.size, &s, NULL), VP_OK);
+    assert_int_equal(s.sample_rate, 48000);
+    assert_int_equal(s.channels, 2);
+    assert_int_equal(s.frame_samples, 4096);
+    free(d.data);
+}
+
+/* 7.1: an independent 5.1 substream and a dependent one with the rear pair. */
+static void test_dec3(void **state)
+{
+    (void)state;
+    uint8_t frames[64] = { 0x0b, 0x77, 0x00, 0x0f, 0x3f, 0x86 };
+    vpi_sound s;
+    vpi_buf b = { 0 };
+    bit_writer w = { .bits = 0 };
+    put(&w, 16, 0x0b77);
+    put(&w, 2, 1); /* dependent */
+    put(&w, 3, 0);
+    put(&w, 11, 15);
+    put(&w, 4, 3); /* 48 kHz, six blocks */
+    put(&w, 3, 2);
+    put(&w, 1, 0);
+    put(&w, 5, 16);
+    put(&w, 5, 0);
+    put(&w, 1, 0);
+    put(&w, 1, 1);
+    put(&w, 16, 1 << 9); /* Lrs/Rrs */
+    put(&w, 8, 0);
+    memcpy(frames + 32, w.data, (w.bits + 7) / 8);
+    assert_int_equal(vpi_ac3_samples(frames, 64), 1536);
+    assert_int_equal(vpi_dec3_write(frames, 64, &b, NULL), VP_OK);
+    assert_int_equal(b.size, 2 + 4);
+    assert_int_equal(vpi_dec3_parse(b.data, b.size, &s, NULL), VP_OK);
+    assert_int_equal(s.channels, 8);
+    assert_int_equal(s.sample_rate, 48000);
+    assert_int_equal(vpi_dec3_write(frames, 63, &b, NULL), VP_E_DATA);
+    vpi_buf_clear(&b);
+    assert_int_equal(vpi_dec3_write(frames, 32, &b, NULL), VP_OK);
+    assert_int_equal(b.size, 2 + 3);
+    assert_int_equal(vpi_dec3_parse(b.data, b.size, &s, NULL), VP_OK);
+    assert_int_equal(s.channels, 6);
+    vpi_buf_dispose(&b);
+}
+
 static void parse_anything(const uint8_t *data, size_t size)
 {
     static const codecs_fn fns[] = { vpi_codecs_avc, vpi_codecs_hevc, vpi_codecs_av1, vpi_codecs_vp9,
@@ -390,6 +538,25 @@ static void parse_anything(const uint8_t *data, size_t size)
     vpi_hevc_sps_parse(&nal, &ptl, NULL);
     vpi_adts_parse(data, size, &asc, &header, &frame, NULL);
     vpi_ac3_parse(data, size, &ac3, NULL);
+    vpi_buf b = { 0 };
+    vpi_hvcc hvcc;
+    vpi_vp9 vp9;
+    vpi_sound sound;
+    vpi_hvcc_sets(data, size, &hvcc, NULL);
+    vpi_hvcc_write(&nal, 1, &b, NULL);
+    vpi_av1c_write(data, size, &b, NULL);
+    vpi_av1_sync(data, size);
+    vpi_vp9_parse(data, size, &vp9, NULL);
+    vpi_opus_samples(data, size);
+    vpi_flac_samples(data, size);
+    vpi_ac3_samples(data, size);
+    vpi_dac3_write(data, size, &b, NULL);
+    vpi_dec3_write(data, size, &b, NULL);
+    vpi_dops_parse(data, size, &sound, NULL);
+    vpi_dfla_parse(data, size, &sound, NULL);
+    vpi_dac3_parse(data, size, &sound, NULL);
+    vpi_dec3_parse(data, size, &sound, NULL);
+    vpi_buf_dispose(&b);
 }
 
 static void test_torture(void **state)
@@ -418,8 +585,11 @@ static void test_torture(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_asc),        cmocka_unit_test(test_program_config), cmocka_unit_test(test_adts),
-        cmocka_unit_test(test_hevc),       cmocka_unit_test(test_strings),        cmocka_unit_test(test_ac3),
+        cmocka_unit_test(test_asc),        cmocka_unit_test(test_program_config),
+        cmocka_unit_test(test_adts),       cmocka_unit_test(test_hevc),
+        cmocka_unit_test(test_strings),    cmocka_unit_test(test_ac3),
+        cmocka_unit_test(test_hvcc_write), cmocka_unit_test(test_av1_vp9),
+        cmocka_unit_test(test_sound),      cmocka_unit_test(test_dec3),
         cmocka_unit_test(test_ac3_config), cmocka_unit_test(test_torture),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
