@@ -83,6 +83,6 @@ uint32_t vpi_flac_samples(const uint8_t *data, size_t size)
     if (code <= 5) return 576u << (code - 2);
     if (code >= 8) return 256u << (code - 8);
     size_t at = 4 + (size_t)number;
-    if (size < at + 2) return 0;
+    if (size < at + (code == 6 ? 1 : 2)) return 0;
     return code == 6 ? data[at] + 1u : ((uint32_t)data[at] << 8 | data[at + 1]) + 1u;
 }
