@@ -205,7 +205,7 @@ vp_status vpi_verify_decoded(vpi_verifier *v, vpi_media_state *s, const char *wh
 {
     vpi_track_media *m = s->media;
     vp_error cause = VP_ERROR_INIT;
-    const vpi_sound *h = &m->sound;
+    const vpi_heard_sound *h = &m->sound;
     double length, heard, frame, slack;
     vp_status st;
 

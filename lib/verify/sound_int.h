@@ -31,7 +31,7 @@ typedef struct vpi_picture_trace {
     size_t count;
 } vpi_picture_trace;
 
-typedef struct vpi_sound {
+typedef struct vpi_heard_sound {
     vpi_loudness *loudness;
     vpi_sound_trace *trace; /* NULL: not wanted */
     int64_t zero_us;        /* of the stream's times that title time 0 is at */
@@ -42,10 +42,10 @@ typedef struct vpi_sound {
     uint64_t samples;
     uint32_t sample_rate, channels;
     bool changes; /* sample rate or channels changed */
-} vpi_sound;
+} vpi_heard_sound;
 /* trace: also keep one. */
-vp_status vpi_sound_init(vpi_sound *s, bool trace, vp_error *err);
-void vpi_sound_dispose(vpi_sound *s);                                         /* accepts a zeroed one */
+vp_status vpi_sound_init(vpi_heard_sound *s, bool trace, vp_error *err);
+void vpi_sound_dispose(vpi_heard_sound *s);                                         /* accepts a zeroed one */
 vp_status vpi_sound_hear(void *sound, const vpi_heard *heard, vp_error *err); /* vpi_heard_fn */
 
 /* Adds a picture at a title time; false when the trace is full, or past its minute. */
@@ -65,7 +65,7 @@ typedef struct vpi_track_media {
     uint64_t pictures;
     int64_t first_us, last_us; /* pictures, title time */
     vpi_picture_trace *looks;
-    vpi_sound sound;
+    vpi_heard_sound sound;
 } vpi_track_media;
 void vpi_track_media_dispose(vpi_track_media *m);
 

@@ -37,7 +37,7 @@ static void check_counts(vpi_verifier *v, size_t first, size_t n, const char *wh
 static void check_together(vpi_verifier *v, const vpi_ptrack *video, const vpi_track_media *pictures,
                            const vpi_track_media *sound, const char *where)
 {
-    const vpi_sound *h = &sound->sound;
+    const vpi_heard_sound *h = &sound->sound;
     double slack, end, samples;
 
     if (!sound->has_sound || !h->has_first || h->samples == 0) return;
@@ -188,7 +188,7 @@ static int32_t stream_of(const original *o, size_t index)
     return -1;
 }
 
-static void check_sync(original *o, const vpi_ptrack *t, const vpi_sound *ours, const vpi_sound *theirs,
+static void check_sync(original *o, const vpi_ptrack *t, const vpi_heard_sound *ours, const vpi_heard_sound *theirs,
                        const char *where)
 {
     int64_t lag, other = o->picture_lag_us, slack = SYNC_US;
@@ -217,9 +217,9 @@ static void check_sync(original *o, const vpi_ptrack *t, const vpi_sound *ours, 
 static vp_status compare_sound(original *o, size_t index, vp_error *err)
 {
     vpi_verifier *v = o->v;
-    const vpi_sound *ours = &v->media[index].sound;
+    const vpi_heard_sound *ours = &v->media[index].sound;
     int32_t stream = stream_of(o, index);
-    vpi_sound theirs = { 0 };
+    vpi_heard_sound theirs = { 0 };
     vpi_ear *ear = NULL;
     char where[1024];
     double a, b;

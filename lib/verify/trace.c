@@ -19,7 +19,7 @@
 
 /* ---- sound ---- */
 
-vp_status vpi_sound_init(vpi_sound *s, bool trace, vp_error *err)
+vp_status vpi_sound_init(vpi_heard_sound *s, bool trace, vp_error *err)
 {
     memset(s, 0, sizeof(*s));
     s->loudness = vpi_loudness_new();
@@ -29,14 +29,14 @@ vp_status vpi_sound_init(vpi_sound *s, bool trace, vp_error *err)
     return vpi_fail_nomem(err);
 }
 
-void vpi_sound_dispose(vpi_sound *s)
+void vpi_sound_dispose(vpi_heard_sound *s)
 {
     vpi_loudness_free(s->loudness);
     vpi_free(s->trace);
     memset(s, 0, sizeof(*s));
 }
 
-static void trace_sound(vpi_sound *s, const vpi_heard *h)
+static void trace_sound(vpi_heard_sound *s, const vpi_heard *h)
 {
     uint32_t used = VPI_MIN(h->channels, VPI_SOUND_CHANNELS_MAX);
     double step = 1000.0 / h->sample_rate, ms = s->exact_us / 1000;
@@ -54,7 +54,7 @@ static void trace_sound(vpi_sound *s, const vpi_heard *h)
 
 vp_status vpi_sound_hear(void *sound, const vpi_heard *h, vp_error *err)
 {
-    vpi_sound *s = sound;
+    vpi_heard_sound *s = sound;
 
     (void)err;
     if (h->sample_rate == 0 || h->channels == 0) return VP_OK;
