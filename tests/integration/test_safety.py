@@ -349,7 +349,10 @@ def bomb_samples(folder):
         data = change(data, [b"moov", b"trak", b"mdia", b"minf", b"stbl", kind], lambda _, b=body: b)
     path = os.path.join(folder, "samples.mp4")
     write(path, data)
-    refused(folder, path, "INPUT_LIMIT", "INPUT_CORRUPT", "INPUT_TRUNCATED")
+    bounded("probe", path)
+    equal(bounded("probe", "--full", path), (1, "INPUT_CORRUPT"))
+    equal(bounded("package", path, os.path.join(folder, "out")), (1, "INPUT_CORRUPT"))
+    equal(sorted(os.listdir(folder)), ["samples.mp4"])
 
 
 def bomb_compressed(folder):

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/fault.h"
 #include "job/job_int.h"
 
 static void expect_json(const vp_event *e, const char *want)
@@ -197,9 +198,48 @@ static void test_host_stops(void **state)
     vp_cancel_unref(stop);
 }
 
+/* The end of a job comes through whatever is lacking; other events may be lost, which the reader is told once. */
+static void test_no_memory(void **state)
+{
+    vp_queue *q = NULL;
+    vp_bytes *line = NULL;
+    vpi_emitter e;
+    vp_event event;
+
+    (void)state;
+    assert_int_equal(vp_queue_new(&q, NULL), VP_OK);
+    vpi_emitter_init(&e, q, NULL, NULL, 5);
+    vpi_alloc_fail_at = 1;
+    assert_false(vpi_emitter_reserve(&e));
+    assert_true(vpi_emitter_reserve(&e));
+    vpi_alloc_fail_at = 1;
+    vpi_emit_stage(&e, VP_STAGE_SCAN);
+    assert_int_equal(vpi_alloc_fail_at, 0);
+    vpi_alloc_fail_at = 1;
+    vp_event_init(&event, sizeof(event));
+    event.kind = VP_EVENT_DONE;
+    vpi_emit(&e, &event);
+    assert_int_equal(vpi_alloc_fail_at, 1); /* asked for none */
+    vpi_alloc_fail_at = 0;
+    assert_int_equal(vp_queue_next(q, 0, &event, NULL), VP_E_NOMEM);
+    assert_true(readable(q));
+    /* As JSON it needs memory: the event stays until there is some. */
+    vpi_alloc_fail_at = 1;
+    assert_int_equal(vp_queue_next_json(q, 0, NULL, &line, NULL), VP_E_NOMEM);
+    assert_null(line);
+    assert_true(readable(q));
+    assert_int_equal(vp_queue_next_json(q, 0, NULL, &line, NULL), VP_OK);
+    assert_non_null(strstr(vp_bytes_data(line), "done"));
+    vp_bytes_unref(line);
+    assert_int_equal(vp_queue_next(q, 0, &event, NULL), VP_AGAIN);
+    vpi_emitter_dispose(&e);
+    vp_queue_unref(q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_json), cmocka_unit_test(test_queue),
-                                        cmocka_unit_test(test_threads), cmocka_unit_test(test_host_stops) };
+                                        cmocka_unit_test(test_threads), cmocka_unit_test(test_host_stops),
+                                        cmocka_unit_test(test_no_memory) };
     return cmocka_run_group_tests_name("job/events", tests, NULL, NULL);
 }
