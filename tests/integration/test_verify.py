@@ -70,6 +70,15 @@ SOURCES = (
       "x.mp4"]))
 
 
+def usage(_, title, source):
+    r = tool("verify", title, "--source", source)
+    assert r.code == 2 and "--decode" in r.err, "exit %d: %s" % (r.code, r.err)
+    r = tool("verify", title, "--decode", "--source", title + "/none.mp4")
+    assert r.code == 1 and r.reason == "IO_ERROR", "exit %d: %s" % (r.code, r.err)
+    r = tool("verify", title, "--decode", "--source", os.path.join(title, "presentation.json"))
+    assert r.code == 1 and r.reason.startswith("INPUT_"), "exit %d: %s" % (r.code, r.err)
+
+
 def against(folder, title, source, rule, options):
     if options:
         run = subprocess.run(FF[:1] + ["ffmpeg", "-v", "error", "-nostdin", "-y", "-threads", "1"] +
@@ -124,6 +133,8 @@ def main():
                 if title in made:
                     cases.run("%s: %s" % (title, name), damaged, made[title][0], rules, spoil,
                               ["--decode"] if group == "decode" else [])
+        if "source" in groups and made:
+            cases.run("usage of --source", usage, *made["ts"])
         for name, rule, title, options in SOURCES if "source" in groups and made else ():
             cases.run("%s against %s" % (title, name), against, *made[title], rule, options)
     finally:
