@@ -45,7 +45,7 @@ typedef struct vpi_heard_sound {
 } vpi_heard_sound;
 /* trace: also keep one. */
 vp_status vpi_sound_init(vpi_heard_sound *s, bool trace, vp_error *err);
-void vpi_sound_dispose(vpi_heard_sound *s);                                         /* accepts a zeroed one */
+void vpi_sound_dispose(vpi_heard_sound *s);                                   /* accepts a zeroed one */
 vp_status vpi_sound_hear(void *sound, const vpi_heard *heard, vp_error *err); /* vpi_heard_fn */
 
 /* Adds a picture at a title time; false when the trace is full, or past its minute. */

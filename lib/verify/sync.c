@@ -188,8 +188,8 @@ static int32_t stream_of(const original *o, size_t index)
     return -1;
 }
 
-static void check_sync(original *o, const vpi_ptrack *t, const vpi_heard_sound *ours, const vpi_heard_sound *theirs,
-                       const char *where)
+static void check_sync(original *o, const vpi_ptrack *t, const vpi_heard_sound *ours,
+                       const vpi_heard_sound *theirs, const char *where)
 {
     int64_t lag, other = o->picture_lag_us, slack = SYNC_US;
 
