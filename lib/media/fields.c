@@ -20,6 +20,9 @@
  * less than this share of combed ones, where that share of all that move is seen to be whole (PsF).
  */
 #define COMBED_PLAIN 30u
+#define COMBED_SMALL                                                                                         \
+    60u /* no camera gives fields of so few lines, and patterns in them look combed at times */
+#define SMALL_ROWS 144u
 #define COMBED_FLAGGED 8u
 #define WHOLE_FLAGGED 70u
 /* The common field order outnumbers the other by this. */
@@ -54,6 +57,7 @@ vpi_fields *vpi_fields_new(uint32_t width, uint32_t height)
     if (!f) return NULL;
     f->width = width;
     f->height = height;
+    f->r.rows = height;
     for (int i = 0; i < 3; i++) {
         f->planes[i] = vpi_calloc(height, width);
         ok = ok && f->planes[i];
@@ -209,6 +213,7 @@ vpi_scan_order vpi_fields_decide(const vpi_fields_result *r, vpi_scan_order decl
     uint32_t many = VPI_MAX(r->top, r->bottom), few = VPI_MIN(r->top, r->bottom);
     vpi_scan_order flag = declared, seen = r->top >= r->bottom ? VPI_SCAN_TOP_FIRST : VPI_SCAN_BOTTOM_FIRST;
     bool sure = many >= few * ORDER_SURE;
+    uint32_t least;
 
     if (flagged * 2 > r->flagged_whole)
         flag = r->flagged_top >= r->flagged_bottom ? VPI_SCAN_TOP_FIRST : VPI_SCAN_BOTTOM_FIRST;
@@ -218,7 +223,8 @@ vpi_scan_order vpi_fields_decide(const vpi_fields_result *r, vpi_scan_order decl
             return VPI_SCAN_PROGRESSIVE;
         return sure ? seen : flag;
     }
-    return sure && combed * 100 >= all * COMBED_PLAIN ? seen : VPI_SCAN_PROGRESSIVE;
+    least = r->rows < SMALL_ROWS ? COMBED_SMALL : COMBED_PLAIN;
+    return sure && combed * 100 >= all * least ? seen : VPI_SCAN_PROGRESSIVE;
 }
 
 bool vpi_fields_telecine(const vpi_fields_result *r)

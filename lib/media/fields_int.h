@@ -18,6 +18,7 @@
 typedef struct vpi_fields vpi_fields;
 
 typedef struct vpi_fields_result {
+    uint32_t rows;                      /* of the pictures */
     uint32_t pictures, moving;          /* looked at, with both neighbours; of these, that move */
     uint32_t top, bottom, whole;        /* seen to be top first, bottom first, progressive */
     uint32_t telecine_runs, other_runs; /* runs that were long enough and moved */

@@ -2,6 +2,4 @@
 """Cases of test_inputs.py that are known not to hold yet: (row, input) -> what happens instead. A case that begins to
 hold fails the test until its line is taken out here (and INPUTS.md is written anew)."""
 
-GAPS = {
-    ("I32", "128x72, then 96x128"): "taken for interlaced, as ffmpeg's idet takes it: 60 pictures a second",
-}
+GAPS = {}

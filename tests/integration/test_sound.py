@@ -89,7 +89,7 @@ def _(to, dep):
     make_clip(args + maps + X264 + ["-c:a", "flac"], to)
 
 
-@define("unknown51.mkv", "six channels of PCM without a layout, a tone in each (I22)")
+@define("tones_unknown51.mkv", "six channels of PCM without a layout, a tone in each (I22)")
 def _(to, dep):
     with tempfile.TemporaryDirectory() as tmp:
         raw = os.path.join(tmp, "raw")
@@ -465,7 +465,7 @@ def tracks(cases):
     cases.run("two of them chosen", chosen)
 
     def unknown(folder):
-        t = Title(folder, clip("unknown51.mkv"))
+        t = Title(folder, clip("tones_unknown51.mkv"))
         same(t.names(), ["und-stereo", "und-5.1"], "renditions")
         mixed(t.sound("und-stereo"))
         positions(t.sound("und-5.1", 6))
