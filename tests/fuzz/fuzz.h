@@ -12,6 +12,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Inputs that the parser took: a corpus in which there is none would prove little (replay.c asks). */
+__attribute__((weak)) unsigned long fuzz_accepted;
+#define FUZZ_ACCEPTED(condition) (fuzz_accepted += (condition) ? 1 : 0)
+
 /* What must hold for any input; a breach is a crash for the fuzzer. */
 #define FUZZ_CHECK(condition)                                                                                \
     do {                                                                                                     \

@@ -16,12 +16,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     FUZZ_REFUSAL(st, err);
     if (st == VP_OK) FUZZ_CHECK(length >= 1 && length <= 4);
     st = vpi_hevc_sps_parse(&nal, &ptl, &err);
+    FUZZ_ACCEPTED(st == VP_OK);
     FUZZ_REFUSAL(st, err);
     st = vpi_codecs_hevc(d, size, codecs, &err);
+    FUZZ_ACCEPTED(st == VP_OK);
     FUZZ_REFUSAL(st, err);
     st = vpi_codecs_av1(d, size, codecs, &err);
+    FUZZ_ACCEPTED(st == VP_OK);
     FUZZ_REFUSAL(st, err);
     st = vpi_codecs_vp9(d, size, codecs, &err);
+    FUZZ_ACCEPTED(st == VP_OK);
     FUZZ_REFUSAL(st, err);
     free(d);
     return 0;

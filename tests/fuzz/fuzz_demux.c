@@ -30,6 +30,7 @@ static void read_all(vpi_demux *demux)
 
         st = vpi_demux_read(demux, &packet, &err);
         FUZZ_REFUSAL(st, err);
+        FUZZ_ACCEPTED(st == VP_OK);
         if (st == VP_OK) {
             FUZZ_CHECK(packet.stream >= 0 && (size_t)packet.stream < vpi_demux_stream_count(demux));
             FUZZ_CHECK(packet.data || packet.size == 0);

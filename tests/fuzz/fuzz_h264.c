@@ -59,6 +59,7 @@ static void read_slice(const sets *s, const vpi_nal *nal)
     if (st < 0 || !s->has_pps[id] || !s->has_sps[s->pps[id].sps_id]) return;
     st = vpi_h264_slice_parse(nal, &s->sps[s->pps[id].sps_id], &s->pps[id], &slice, &err);
     FUZZ_REFUSAL(st, err);
+    FUZZ_ACCEPTED(st == VP_OK);
     if (st == VP_OK) {
         FUZZ_CHECK(slice.header_bits <= nal->size * 8 && slice.header_bytes_escaped <= nal->size);
         FUZZ_CHECK(slice.header_bytes_escaped * 8 >= slice.header_bits);

@@ -12,6 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     vp_status st = vpi_init_parse(d, size, &info, &err);
 
     FUZZ_REFUSAL(st, err);
+    FUZZ_ACCEPTED(st == VP_OK && info.codec_config);
     if (st == VP_OK && info.codec_config) {
         FUZZ_CHECK(info.codec_config >= d && info.codec_config + info.codec_config_size <= d + size);
     }

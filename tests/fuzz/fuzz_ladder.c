@@ -29,6 +29,7 @@ static void document(const uint8_t *d, size_t size, const vp_media *media)
     vp_status st = vp_ladder_parse(d, size, media, &ladder, &err);
 
     FUZZ_REFUSAL(st, err);
+    FUZZ_ACCEPTED(st == VP_OK);
     if (st == VP_OK) {
         FUZZ_CHECK(vp_ladder_json(ladder, &one, NULL) == VP_OK);
         FUZZ_CHECK(vp_ladder_parse(vp_bytes_data(one), vp_bytes_size(one), NULL, &again, NULL) == VP_OK);

@@ -41,6 +41,7 @@ static void walk(const vpi_movie_file *file, const vpi_movie_track *track)
         if (n == 0) first = s;
     }
     FUZZ_REFUSAL(st, err);
+    FUZZ_ACCEPTED(st == VP_END && n > 0);
     vpi_movie_rewind(cursor);
     if (n > 0)
         FUZZ_CHECK(vpi_movie_next(cursor, &s, NULL) == VP_OK && s.offset == first.offset &&

@@ -41,6 +41,7 @@ static void write_samples(vp_packager *packager, uint32_t track, const uint8_t *
         st = vp_packager_write(packager, track, &s, &err);
     }
     if (st == VP_OK) st = vp_packager_finish(packager, &p, &err);
+    FUZZ_ACCEPTED(st == VP_OK && p);
     if (st < 0) FUZZ_CHECK(err.status == st && err.reason[0] && st != -13 /* INTERNAL */);
     vp_presentation_unref(p);
 }

@@ -51,6 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         FUZZ_CHECK(vp_bytes_size(one) == vp_bytes_size(two) &&
                    memcmp(vp_bytes_data(one), vp_bytes_data(two), vp_bytes_size(one)) == 0);
         manifests(p);
+        FUZZ_ACCEPTED(true);
     }
     vp_bytes_unref(one);
     vp_bytes_unref(two);

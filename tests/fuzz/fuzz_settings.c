@@ -18,6 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     o.settings_json = text;
     st = vpi_settings_load(&s, &o, &err);
     FUZZ_REFUSAL(st, err);
+    FUZZ_ACCEPTED(st == VP_OK);
     if (st == VP_OK) FUZZ_CHECK(s.transcode.segment_ms <= 60000 && s.transcode.max_fps <= 240);
     vpi_settings_dispose(&s);
     free(text);

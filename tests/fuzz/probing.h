@@ -55,6 +55,7 @@ static inline void fuzz_probe(const uint8_t *data, size_t size, uint32_t full)
     FUZZ_REFUSAL(st, err);
     FUZZ_CHECK((st == VP_OK) == (media != NULL));
     FUZZ_CHECK(st != VP_E_INTERNAL && st != VP_E_STATE && st != VP_E_ARG);
+    FUZZ_ACCEPTED(media != NULL);
     if (media) fuzz_answers(media);
     vp_media_unref(media);
     vp_source_unref(source);

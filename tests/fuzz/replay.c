@@ -92,7 +92,7 @@ int main(int argc, char **argv)
 
     LLVMFuzzerTestOneInput(nothing, 0);
     for (int i = 1; i < argc; i++) bad |= run(argv[i]);
-    printf("%lu inputs\n", count);
-    /* A test without inputs proves nothing. */
-    return bad || (argc > 1 && count == 0);
+    printf("%lu inputs, accepted %lu times\n", count, fuzz_accepted);
+    /* A test without good inputs proves nothing. */
+    return bad || count == 0 || fuzz_accepted == 0;
 }
