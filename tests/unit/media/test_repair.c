@@ -39,8 +39,9 @@ static int64_t one_at(feed *f, int32_t stream, int64_t time, int64_t position)
                                   .position = position };
     int64_t shift = 0;
     assert_true(vpi_repairer_see(f->r, &p, &shift));
-    f->seen[stream] = time - shift;
-    return time - shift;
+    /* wild times may wrap here; the library's own stay in range */
+    f->seen[stream] = (int64_t)((uint64_t)time - (uint64_t)shift);
+    return f->seen[stream];
 }
 
 /* So many ticks of both tracks, interleaved, from each track's own time. */
