@@ -107,8 +107,8 @@ def with_edits(source, to, edits):
         f.write(data)
 
 
-EDITS = {"edit_cut.mp4": [(1.4, 2, 1)], "edit_two.mp4": [(0.5, 2, 1), (3.5, 2, 1)],
-         "edit_back.mp4": [(3.5, 2, 1), (0.5, 2, 1)], "edit_speed.mp4": [(0.5, 2, 1), (3.5, 1, 2)]}
+EDITS = {"sync_edit_cut.mp4": [(1.4, 2, 1)], "sync_edit_two.mp4": [(0.5, 2, 1), (3.5, 2, 1)],
+         "sync_edit_back.mp4": [(3.5, 2, 1), (0.5, 2, 1)], "sync_edit_speed.mp4": [(0.5, 2, 1), (3.5, 1, 2)]}
 for _name in EDITS:
     @define(_name, "edits %s" % EDITS[_name])
     def _(to, dep, name=_name):
@@ -228,9 +228,9 @@ def main():
     run("I05 AVI", whole, "decode_times.avi", 4)
     run("I06 wrap", whole, "clock_wrap.ts", 4)
     run("I09 first picture", first_picture, "numbers_cut.mp4", 1.4)
-    run("I09 cut", edits, "edit_cut.mp4", 2, "MOOV_AT_END", 20)
+    run("I09 cut", edits, "sync_edit_cut.mp4", 2, "MOOV_AT_END", 20)
     # libavformat moves the sound of later edits to whole frames: up to 21.3 ms, which the warning says.
-    for name, seconds in (("edit_two.mp4", 4), ("edit_back.mp4", 4), ("edit_speed.mp4", 3)):
+    for name, seconds in (("sync_edit_two.mp4", 4), ("sync_edit_back.mp4", 4), ("sync_edit_speed.mp4", 3)):
         run("I09 " + name, edits, name, seconds, "EDIT_LIST_APPROXIMATED", 21.4)
     return cases.end()
 
