@@ -297,10 +297,10 @@ vp_status vpi_rung_start(vpi_span_run *span, size_t index, vpi_rung_run **out, v
     return VP_OK;
 }
 
-vp_status vpi_rung_feed(vpi_rung_run *run, vpi_frame *frame, int64_t pts, bool idr)
+vp_status vpi_rung_feed(vpi_rung_run *run, vpi_frame *frame, int64_t pts, bool idr, vp_error *err)
 {
     vpi_feed *feed = vpi_calloc(1, sizeof(*feed));
-    if (!feed) return VP_E_NOMEM;
+    if (!feed) return vpi_fail_nomem(err);
     feed->frame = vpi_frame_ref(frame);
     feed->pts = pts;
     feed->idr = idr;

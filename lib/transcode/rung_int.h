@@ -33,8 +33,8 @@ void vpi_feed_drop(void *feed);
 
 typedef struct vpi_rung_run vpi_rung_run;
 vp_status vpi_rung_start(vpi_span_run *span, size_t index, vpi_rung_run **out, vp_error *err);
-/* Takes its own reference of frame. CANCELED when the span has failed. */
-vp_status vpi_rung_feed(vpi_rung_run *run, vpi_frame *frame, int64_t pts, bool idr);
+/* Takes its own reference of frame. CANCELED when the span has failed; err is left to what made it fail. */
+vp_status vpi_rung_feed(vpi_rung_run *run, vpi_frame *frame, int64_t pts, bool idr, vp_error *err);
 void vpi_rung_close(vpi_rung_run *run); /* no more pictures */
 void vpi_rung_abort(vpi_rung_run *run);
 /* Waits for all threads of the span, then frees its rungs. */

@@ -58,7 +58,7 @@ static vp_status emit(feeder *f, vpi_frame *frame, uint64_t ticks, vp_error *err
     f->fragment += idr;
     if (f->sized_for != frame) VPI_TRY(scale_all(f, frame, err));
     for (size_t i = 0; i < f->span.rung_count; i++)
-        VPI_TRY(vpi_rung_feed(f->span.rungs[i], f->sized[i], (int64_t)ticks, idr));
+        VPI_TRY(vpi_rung_feed(f->span.rungs[i], f->sized[i], (int64_t)ticks, idr, err));
     f->fed++;
     if (o->progress && f->fed % 8 == 0) o->progress(o->progress_user, VPI_MIN(f->fed, f->total), f->total);
     return VP_OK;

@@ -334,7 +334,7 @@ static bool one_round(const flow *f, world *w, const world *model, long n, bool 
 static long next_round(long n)
 {
     if (full_run()) return n + 1;
-    return n < 50 ? n + 1 : n + n / 12;
+    return n < 50 ? n + 1 : n + n / 15 + n % 7;
 }
 
 static void try_flow(const flow *f)
