@@ -76,6 +76,12 @@ void vpi_ptrack_dispose(vpi_ptrack *t);
 void vpi_presentation_dispose(vpi_presentation *p);
 
 /*
+ * Longest run that rates are measured over, in segments or I frames: a title of millions of them, each of a tick,
+ * would take hours. 1.5 target durations of a good one hold a few hundred at most.
+ */
+#define VPI_RATE_RUN 1000u
+
+/*
  * Sums and rates once all segments are in: bandwidth is the peak by RFC 8216 4.1 (largest bits per second
  * over any run of contiguous segments whose total duration is 0.5 to 1.5 times the target duration; the
  * largest single segment where no run fits), average_bandwidth the mean, both rounded up; both include the

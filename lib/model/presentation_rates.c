@@ -62,7 +62,7 @@ static void runs_from(walk w, u128 target_ticks, run *best)
 {
     uint64_t bytes = 0, ticks = 0, b, d;
 
-    while (next(&w, &b, &d)) {
+    for (unsigned n = 0; n < VPI_RATE_RUN && next(&w, &b, &d); n++) {
         bytes += b;
         ticks += d;
         if ((u128)ticks * 2 > target_ticks * 3) return;

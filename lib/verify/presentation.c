@@ -189,7 +189,7 @@ static void measure(const vpi_ptrack *t, uint32_t target, double *peak, double *
         if (t->segments[i].ticks > 0) {
             single = VPI_MAX(single, (double)t->segments[i].bytes * BITS / seconds(t, t->segments[i].ticks));
         }
-        for (size_t k = i; k < t->segment_count; k++) {
+        for (size_t k = i; k < t->segment_count && k - i < VPI_RATE_RUN; k++) {
             double span;
 
             bytes += t->segments[k].bytes;

@@ -221,11 +221,37 @@ static void refusals(void **state)
     vp_presentation_unref(p);
 }
 
+/* All of these lie within one target duration: runs of any length would take the square of their number. */
+static void many_short(void **state)
+{
+    vp_presentation *p = vpi_presentation_new();
+    vpi_ptrack *t = add_track(&p->p, "720p", VP_TRACK_VIDEO, 1000000);
+    uint64_t peak, average;
+    vpi_fragment *f;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < 200000; i++) {
+        vpi_segment *s = add_segment(t, 1, 1);
+
+        f = vpi_segment_add_fragment(s);
+        assert_non_null(f);
+        *f = (vpi_fragment){ 0, 1, 1, 1 };
+    }
+    assert_int_equal(vpi_presentation_finish(&p->p, NULL), VP_OK);
+    assert_int_equal(t->bandwidth, 8000000);
+    vpi_ptrack_iframe_rates(t, 1, &peak, &average);
+    assert_int_equal(peak, 8000000);
+    assert_int_equal(average, 8000000);
+    vp_presentation_unref(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_lists),  cmocka_unit_test(known_case), cmocka_unit_test(target_rule),
         cmocka_unit_test(common_target), cmocka_unit_test(iframes),    cmocka_unit_test(refusals),
+        cmocka_unit_test(many_short),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
