@@ -31,7 +31,7 @@ typedef struct cli_options {
     uint32_t command_bit;
     bool help;
     bool json, full, decode, single_file, player, prune, force;
-    const char *format, *ladder, *vcodec, *preset, *rate, *audio, *prefix; /* NULL: not given */
+    const char *format, *ladder, *vcodec, *preset, *rate, *audio, *prefix, *timeline; /* NULL: not given */
     const char *work, *task, *input, *output, *progress, *source;
     uint32_t segment_ms, gop_ms, crf_milli, audio_kbps, max_fps, jobs, memory_mb; /* 0: not given */
     char **args; /* what is no option, in order */

@@ -55,6 +55,8 @@ static const option_def defs[] = {
     { "audio", CMD_ENCODE, KIND_TEXT, AT(audio), "all|none|LANG,...", 0, 0,
       "which audio tracks are kept (all)" },
     { "max-fps", CMD_ENCODE, KIND_COUNT, AT(max_fps), "N", 1, 240, "faster pictures are left out (60)" },
+    { "timeline", CMD_ENCODE, KIND_WORD, AT(timeline), "repair|fail", 0, 0,
+      "a source whose clock jumps or is missing: repaired with a warning (default), or refused" },
     { "prefix", CMD_TITLE, KIND_TEXT, AT(prefix), "auto|NAME|none", 0, 0, "folder of this version's files" },
     { "prune", CMD_TITLE | CMD_FINISH, KIND_FLAG, AT(prune), NULL, 0, 0,
       "remove versions that no manifest names" },

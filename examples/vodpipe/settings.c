@@ -117,6 +117,7 @@ static char *settings_json(const settings *s, const cli_options *o)
     add_count(json, "audio_bitrate", o->audio_kbps);
     add_text(json, "audio", o->audio);
     add_count(json, "max_fps", o->max_fps);
+    add_text(json, "timeline", o->timeline);
     add_text(json, "prefix", o->prefix);
     add_flag(json, "player", o->player);
     add_flag(json, "prune", o->prune);
@@ -143,6 +144,7 @@ static void fill_transcode(vp_transcode_options *t, const cli_options *o)
     t->preset = o->preset;
     t->audio = o->audio;
     t->prefix = o->prefix;
+    if (o->timeline) t->timeline = !strcmp(o->timeline, "fail") ? VP_TIMELINE_FAIL : VP_TIMELINE_REPAIR;
 }
 
 /* JSON holds UTF-8 only, and json_string() would leave the field out. */

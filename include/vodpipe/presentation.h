@@ -53,7 +53,8 @@ typedef struct vp_track_info {
     uint64_t duration_ticks;
     uint32_t segment_count;
     int32_t is_default;
-    const char *init_key; /* NULL: none (TS, packed audio) */
+    const char *init_key;      /* NULL: none (TS, packed audio) */
+    uint32_t sar_num, sar_den; /* shape of a pixel, video; 1/1: square */
 } vp_track_info;
 
 typedef struct vp_segment_info {

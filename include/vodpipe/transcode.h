@@ -21,6 +21,11 @@ extern "C" {
 
 /* Rate control of the rungs. */
 enum { VP_RATE_ABR = 1, VP_RATE_CRF = 2 };
+/* Times of the source that jump, repeat or are missing. */
+enum {
+    VP_TIMELINE_REPAIR = 1, /* one rising timeline is made of them, with a warning TIMELINE_REPAIRED */
+    VP_TIMELINE_FAIL = 2    /* no plan is made: DATA INPUT_CORRUPT, the text says where */
+};
 
 typedef struct vp_transcode_options {
     uint32_t struct_size;
@@ -36,10 +41,12 @@ typedef struct vp_transcode_options {
     const char *preset;   /* x264's names; NULL or "auto": "veryfast" with trellis 1 */
     const char *audio;    /* NULL or "all": every track; else languages, "en,fr"; "none" */
     const char *prefix; /* NULL or "auto": a folder named by the version; "none": no folder; else its name */
+    uint32_t timeline;  /* VP_TIMELINE_*; 0: VP_TIMELINE_REPAIR */
+    uint32_t reserved;
 } vp_transcode_options;
 #define VP_TRANSCODE_OPTIONS_INIT                                                                            \
     {                                                                                                        \
-        (uint32_t)sizeof(vp_transcode_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL                  \
+        (uint32_t)sizeof(vp_transcode_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, 0            \
     }
 VP_API void vp_transcode_options_init(vp_transcode_options *options, size_t size);
 
@@ -51,7 +58,8 @@ VP_API vp_plan *vp_plan_unref(vp_plan *plan);
 /*
  * Makes a plan on the calling thread from a full probe (vp_probe_options.full = 1; ARG otherwise) of a source.
  * ladder NULL: derived with defaults. Reads nothing. Errors: ARG, NOMEM, STATE, VERSION,
- * UNSUPPORTED FEATURE_DISABLED, DATA INPUT_NO_VIDEO_OR_AUDIO (nothing is left after the choice of audio).
+ * UNSUPPORTED FEATURE_DISABLED, DATA INPUT_NO_VIDEO_OR_AUDIO (nothing is left after the choice of audio),
+ * DATA INPUT_CORRUPT (with VP_TIMELINE_FAIL).
  */
 VP_API vp_status vp_plan_new(vp_context *context, const vp_media *media, const vp_ladder *ladder,
                              const vp_transcode_options *options, vp_plan **out, vp_error *err);

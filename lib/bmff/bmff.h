@@ -92,6 +92,7 @@ typedef struct vpi_init_info { /* one track's init segment */
     uint32_t sample_entry;            /* 'avc1', 'mp4a', 'encv' ... */
     uint16_t width, height;           /* of the sample entry */
     uint32_t tkhd_width, tkhd_height; /* 16.16 */
+    bool turned;                      /* tkhd's matrix turns or mirrors the picture */
     uint16_t channels;
     uint32_t sample_rate;
     /*

@@ -47,13 +47,15 @@ vp_status vpi_mvhd_parse(const vpi_box *box, vpi_init_info *out, vp_error *err)
 vp_status vpi_tkhd_parse(const vpi_box *box, vpi_init_info *out, vp_error *err)
 {
     uint8_t version;
-    uint32_t flags;
+    uint32_t flags, matrix[9];
     vpi_cursor c = vpi_cursor_open(box, &version, &flags);
     vpi_drop(&c, version ? 16 : 8);
     out->track_id = vpi_take32(&c);
     vpi_drop(&c, 4);
     out->tkhd_duration = take_duration(&c, version);
-    vpi_drop(&c, 8 + 2 + 2 + 2 + 2 + 36); /* to the matrix, inclusive */
+    vpi_drop(&c, 8 + 2 + 2 + 2 + 2);
+    for (unsigned i = 0; i < VPI_COUNT(matrix); i++) matrix[i] = vpi_take32(&c);
+    out->turned = matrix[1] || matrix[3] || matrix[0] >> 31 || matrix[4] >> 31;
     out->tkhd_width = vpi_take32(&c);
     out->tkhd_height = vpi_take32(&c);
     if (c.failed || version > 1 || out->track_id == 0) return VPI_CORRUPT(err, "broken 'tkhd'");

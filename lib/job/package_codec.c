@@ -2,7 +2,8 @@
 #include "package_codec.h"
 
 #define REORDER_MAX 16u
-#define UNSPECIFIED 2 /* ISO/IEC 23091-2 */
+#define SHAPE_MAX 65535 /* of a pixel: what H.264 and HEVC can say */
+#define UNSPECIFIED 2   /* ISO/IEC 23091-2 */
 
 /* ---- video ---- */
 
@@ -21,24 +22,36 @@ static void container_colour(vpi_track_setup *s, const vpi_track *t)
     s->matrix = t->cicp_matrix;
 }
 
-static vp_status check_lengths(unsigned length_size, vp_error *err)
+/* The container's pasp, which players take first, else what the bitstream says. */
+static void set_shape(vpi_track_setup *s, const vpi_track *t, uint32_t sar_num, uint32_t sar_den)
 {
-    if (length_size == 4) return VP_OK;
-    return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "NAL lengths of %u bytes", length_size);
+    vpi_rational shape = { 0, 1 };
+
+    if (t->sar_num && t->sar_den)
+        shape = vpi_reduce(t->sar_num, t->sar_den);
+    else if (sar_num && sar_den)
+        shape = vpi_reduce(sar_num, sar_den);
+    if (shape.num == shape.den || shape.num > SHAPE_MAX || shape.den > SHAPE_MAX || !shape.num) return;
+    s->sar_num = (uint32_t)shape.num;
+    s->sar_den = (uint32_t)shape.den;
 }
 
-static vp_status h264_setup(vpi_ready_video *v, vp_error *err)
+static vp_status h264_setup(vpi_ready_video *v, const vpi_track *t, vp_error *err)
 {
     vpi_track_setup *s = &v->setup;
     vpi_avcc avcc;
     vpi_h264_sps sps;
 
     VPI_TRY(vpi_avcc_parse(v->config.data, v->config.size, &avcc, err));
-    VPI_TRY(check_lengths(avcc.sps_count ? avcc.length_size : 0, err));
+    if (!avcc.sps_count)
+        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
+                        "H.264 without parameter sets in its avcC");
     VPI_TRY(vpi_h264_sps_parse(&avcc.sps[0], &sps, err));
     s->width = sps.width;
     s->height = sps.height;
     s->full_range = sps.full_range;
+    set_shape(s, t, sps.sar_num, sps.sar_den);
+    v->nal_length = avcc.length_size;
     if (sps.has_vui && sps.primaries != UNSPECIFIED) {
         s->primaries = sps.primaries;
         s->transfer = sps.transfer;
@@ -52,10 +65,8 @@ static vp_status hevc_setup(vpi_ready_video *v, const vpi_track *t, vp_error *er
 {
     vpi_track_setup *s = &v->setup;
     vpi_hevc_ptl ptl;
-    uint8_t length_size;
 
-    VPI_TRY(vpi_hvcc_parse(v->config.data, v->config.size, &ptl, &length_size, err));
-    VPI_TRY(check_lengths(length_size, err));
+    VPI_TRY(vpi_hvcc_parse(v->config.data, v->config.size, &ptl, &v->nal_length, err));
     if (!ptl.width)
         return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
                         "HEVC without parameter sets in its hvcC");
@@ -63,6 +74,7 @@ static vp_status hevc_setup(vpi_ready_video *v, const vpi_track *t, vp_error *er
     s->width = ptl.width;
     s->height = ptl.height;
     s->full_range = ptl.full_range;
+    set_shape(s, t, ptl.sar_num, ptl.sar_den);
     container_colour(s, t);
     if (ptl.has_colour && is_told(ptl.primaries, ptl.transfer, ptl.matrix)) {
         s->primaries = ptl.primaries;
@@ -82,6 +94,7 @@ static vp_status av1_setup(vpi_ready_video *v, const vpi_track *t, vp_error *err
     VPI_TRY(vpi_av1_colour_parse(v->config.data + 4, v->config.size - 4, &c, err));
     s->width = t->width;
     s->height = t->height;
+    set_shape(s, t, 0, 0);
     container_colour(s, t);
     if (!c.found) return VP_OK;
     s->width = c.width;
@@ -104,6 +117,7 @@ static vp_status vp9_setup(vpi_ready_video *v, const vpi_track *t, vp_error *err
     s->width = t->width;
     s->height = t->height;
     s->full_range = p[2] & 1;
+    set_shape(s, t, 0, 0);
     container_colour(s, t);
     if (is_told(p[3], p[4], p[5]) && p[3] && p[4]) {
         s->primaries = p[3];
@@ -127,6 +141,10 @@ vp_status vpi_ready_video_setup(vpi_ready_video *v, const vpi_track *t, vp_error
 {
     vp_status st;
 
+    /* Many players of segments show such pictures as they are coded. */
+    if (t->rotation || t->flipped)
+        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
+                        "a picture that the container turns or mirrors: it has to be transcoded (publish)");
     v->setup = (vpi_track_setup){ .kind = VPI_KIND_VIDEO,
                                   .codec = t->codec,
                                   .config = v->config.data,
@@ -135,7 +153,7 @@ vp_status vpi_ready_video_setup(vpi_ready_video *v, const vpi_track *t, vp_error
     v->fps = t->frame_rate; /* the scan looks where it is not known */
     switch (t->codec) {
     case VPI_CODEC_H264:
-        st = h264_setup(v, err);
+        st = h264_setup(v, t, err);
         break;
     case VPI_CODEC_HEVC:
         st = hevc_setup(v, t, err);

@@ -124,7 +124,7 @@ static vp_status check_cuts(vpi_ready *pk, const vpi_ready_video *v, bool *right
         st = vpi_movie_next(cursor, &s, err);
         if (st != VP_OK) break;
         if (!s.sync || s.pts != v->cuts[found] + v->first) continue;
-        st = vpi_ready_point_at(in, v->setup.codec, &s, &point, &sets, err);
+        st = vpi_ready_point_at(in, v->setup.codec, v->nal_length, &s, &point, &sets, err);
         *right = point != VPI_POINT_NONE;
         found++;
     }

@@ -17,10 +17,11 @@ typedef struct vpi_ready_video {
     int32_t stream;
     char name[32], codecs[64];
     vpi_rational tb;
-    int64_t first;    /* presentation time of the first picture, file timeline */
-    int64_t end;      /* end of the last picture */
-    int64_t min_gap;  /* least distance of two pictures */
-    uint32_t reorder; /* pictures by which decoding is ahead of showing */
+    int64_t first;      /* presentation time of the first picture, file timeline */
+    int64_t end;        /* end of the last picture */
+    int64_t min_gap;    /* least distance of two pictures */
+    uint32_t reorder;   /* pictures by which decoding is ahead of showing */
+    uint8_t nal_length; /* bytes of a NAL unit's length: 1, 2 or 4; 0 for codecs without */
     vpi_rational fps;
     int64_t *keys; /* pictures at which a segment may begin, rising: no later one is shown before them */
     size_t key_count, key_cap;

@@ -93,6 +93,8 @@ static vp_status video_track(vpi_ready *pk, vpi_ready_video *v, int32_t containe
     t->container = container;
     t->width = v->setup.width;
     t->height = v->setup.height;
+    t->sar_num = v->setup.sar_num;
+    t->sar_den = v->setup.sar_den;
     t->frame_rate_num = (uint32_t)VPI_MIN(v->fps.num, (int64_t)INT32_MAX);
     t->frame_rate_den = (uint32_t)VPI_MIN(v->fps.den, (int64_t)INT32_MAX);
     t->primaries = v->setup.primaries;

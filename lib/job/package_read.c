@@ -81,7 +81,7 @@ static bool plain(const vpi_movie *m)
         if (!video && !audio) continue;
         videos += video;
         audios += audio;
-        if (t->descriptions != 1 || !t->samples || !t->info.codec_config) return false;
+        if (t->info.turned || t->descriptions != 1 || !t->samples || !t->info.codec_config) return false;
         const entry_codec *entry = find_entry(t->info.sample_entry);
         if (!entry || entry->kind != (video ? VPI_KIND_VIDEO : VPI_KIND_AUDIO)) return false;
     }
@@ -125,6 +125,8 @@ void vpi_ready_movie_track(const vpi_ready_input *in, size_t track, vpi_track *o
     out->width = info->width;
     out->height = info->height;
     out->sample_rate = info->sample_rate;
+    out->sar_num = info->has_pasp ? info->pasp_h : 0;
+    out->sar_den = info->has_pasp ? info->pasp_v : 0;
     if (!info->has_colr) return;
     out->cicp_primaries = (uint8_t)VPI_MIN(info->colr_primaries, 255);
     out->cicp_transfer = (uint8_t)VPI_MIN(info->colr_transfer, 255);
@@ -166,7 +168,7 @@ static bool has_nals(vpi_codec codec)
     return codec == VPI_CODEC_H264 || codec == VPI_CODEC_HEVC;
 }
 
-vpi_point vpi_ready_point(vpi_codec codec, const uint8_t *data, size_t size)
+vpi_point vpi_ready_point(vpi_codec codec, unsigned nal_length, const uint8_t *data, size_t size)
 {
     vpi_point point = VPI_POINT_NONE;
     bool bad = false, sets = false;
@@ -174,14 +176,14 @@ vpi_point vpi_ready_point(vpi_codec codec, const uint8_t *data, size_t size)
     vpi_nal nal;
 
     if (!has_nals(codec)) return head_point(codec, data, size);
-    while (vpi_avcc_next(data, size, 4, &at, &nal, &bad)) {
+    while (vpi_avcc_next(data, size, nal_length, &at, &nal, &bad)) {
         if (nal.size && nal_point(codec, nal.data[0], &point, &sets)) return point;
     }
     return VPI_POINT_NONE;
 }
 
-vp_status vpi_ready_point_at(const vpi_ready_input *in, vpi_codec codec, const vpi_movie_sample *sample,
-                             vpi_point *point, bool *sets, vp_error *err)
+vp_status vpi_ready_point_at(const vpi_ready_input *in, vpi_codec codec, unsigned nal_length,
+                             const vpi_movie_sample *sample, vpi_point *point, bool *sets, vp_error *err)
 {
     uint64_t at = sample->offset, end = sample->offset + sample->size;
 
@@ -194,13 +196,14 @@ vp_status vpi_ready_point_at(const vpi_ready_input *in, vpi_codec codec, const v
         *point = head_point(codec, head, n);
         return VP_OK;
     }
-    for (unsigned n = 0; n < NALS_MAX && end - at >= 5; n++) {
+    for (unsigned n = 0; n < NALS_MAX && end - at > nal_length; n++) {
         uint8_t head[5];
-        VPI_TRY(in->file.read(in->file.user, at, head, sizeof(head), err));
-        uint64_t size = (uint64_t)head[0] << 24 | (uint32_t)head[1] << 16 | (uint32_t)head[2] << 8 | head[3];
-        if (size && nal_point(codec, head[4], point, sets)) return VP_OK;
-        if (size + 4 > end - at) break;
-        at += size + 4;
+        uint64_t size = 0;
+        VPI_TRY(in->file.read(in->file.user, at, head, nal_length + 1, err));
+        for (unsigned i = 0; i < nal_length; i++) size = size << 8 | head[i];
+        if (size && nal_point(codec, head[nal_length], point, sets)) return VP_OK;
+        if (size + nal_length > end - at) break;
+        at += size + nal_length;
     }
     *point = VPI_POINT_NONE;
     return VP_OK;

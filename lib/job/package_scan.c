@@ -265,7 +265,7 @@ static vp_status walk_table(vpi_ready *pk, vpi_ready_video *v, bool look, vp_err
         if (key && (look || !o.count)) {
             vpi_point point;
             bool sets = false;
-            st = vpi_ready_point_at(in, v->setup.codec, &s, &point, &sets, err);
+            st = vpi_ready_point_at(in, v->setup.codec, v->nal_length, &s, &point, &sets, err);
             key = point != VPI_POINT_NONE;
             /* they are to be taken out, or to be refused where they change: the other reader does both */
             if (st >= 0 && sets) st = vpi_fail(err, VP_E_UNSUPPORTED, NULL, "parameter sets within samples");
@@ -294,7 +294,7 @@ static vp_status walk_packets(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
         vpi_ready_packet p;
         st = vpi_ready_next(reader, &p, err);
         if (st != VP_OK) break;
-        bool idr = vpi_ready_point(v->setup.codec, p.data, p.size) != VPI_POINT_NONE;
+        bool idr = vpi_ready_point(v->setup.codec, v->nal_length, p.data, p.size) != VPI_POINT_NONE;
         if ((o.count || idr) && !p.has_pts)
             st = vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: pictures without times",
                           input_name(pk, v->input));

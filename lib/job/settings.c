@@ -95,10 +95,10 @@ static vp_status get_ladder(vpi_settings *s, const json_t *o, vp_error *err)
 
 static vp_status check_fields(const json_t *o, vp_error *err)
 {
-    static const char *const fields[] = { "format",        "ladder", "segment", "gop",
-                                          "single_file",   "preset", "rate",    "crf",
-                                          "audio_bitrate", "audio",  "max_fps", "prefix",
-                                          "player",        "prune",  "force",   NULL };
+    static const char *const fields[] = { "format",   "ladder", "segment", "gop",           "single_file",
+                                          "preset",   "rate",   "crf",     "audio_bitrate", "audio",
+                                          "max_fps",  "prefix", "player",  "prune",         "force",
+                                          "timeline", NULL };
     const char *name;
     json_t *value;
     json_object_foreach ((json_t *)(uintptr_t)o, name, value) {
@@ -115,6 +115,8 @@ static vp_status load_json(vpi_settings *s, const json_t *o, vp_error *err)
     static const uint32_t format_bits[] = { VP_FORMAT_CMAF, VP_FORMAT_TS, VP_FORMAT_CMAF | VP_FORMAT_TS };
     static const char *const rates[] = { "abr", "crf", NULL };
     static const uint32_t rate_values[] = { VP_RATE_ABR, VP_RATE_CRF };
+    static const char *const timelines[] = { "repair", "fail", NULL };
+    static const uint32_t timeline_values[] = { VP_TIMELINE_REPAIR, VP_TIMELINE_FAIL };
     vp_transcode_options *t = &s->transcode;
     bool single = t->single_file != 0;
     VPI_TRY(check_fields(o, err));
@@ -129,6 +131,7 @@ static vp_status load_json(vpi_settings *s, const json_t *o, vp_error *err)
     VPI_TRY(get_u32(o, "audio_bitrate", 512, &t->audio_kbps, err));
     VPI_TRY(get_text(o, "audio", &s->audio, err));
     VPI_TRY(get_u32(o, "max_fps", 240, &t->max_fps, err));
+    VPI_TRY(get_word(o, "timeline", timelines, timeline_values, &t->timeline, err));
     VPI_TRY(get_text(o, "prefix", &s->prefix, err));
     VPI_TRY(get_bool(o, "player", &s->player, err));
     VPI_TRY(get_bool(o, "prune", &s->prune, err));

@@ -223,11 +223,11 @@ static void attr_frame_rate(vpi_xml *x, const char *name, const vpi_ptrack *t)
     }
 }
 
-/* par and the largest values of the set's pictures, whose pixels are square. */
+/* par and the largest values of the set's pictures. */
 static void attr_pictures(vpi_xml *x, const set *s)
 {
     const vpi_ptrack *largest = s->tracks[0], *fastest = s->tracks[0];
-    uint32_t width = 0, height = 0, d;
+    uint32_t width = 0, height = 0, shown, d;
     size_t i;
 
     for (i = 0; i < s->count; i++) {
@@ -242,8 +242,9 @@ static void attr_pictures(vpi_xml *x, const set *s)
         height = VPI_MAX(height, t->height);
     }
     if (!width || !height) return;
-    d = divisor(largest->width, largest->height);
-    if (d) vpi_xml_attrf(x, "par", "%u:%u", largest->width / d, largest->height / d);
+    shown = vpi_ptrack_shown_width(largest);
+    d = divisor(shown, largest->height);
+    if (d) vpi_xml_attrf(x, "par", "%u:%u", shown / d, largest->height / d);
     vpi_xml_attrf(x, "maxWidth", "%u", width);
     vpi_xml_attrf(x, "maxHeight", "%u", height);
     attr_frame_rate(x, "maxFrameRate", fastest);
@@ -297,7 +298,7 @@ static void add_representation(vpi_xml *x, const mpd *m, const set *s, const vpi
             vpi_xml_attrf(x, "height", "%u", t->height);
         }
         attr_frame_rate(x, "frameRate", t);
-        vpi_xml_attr(x, "sar", "1:1");
+        vpi_xml_attrf(x, "sar", "%u:%u", t->sar_num ? t->sar_num : 1, t->sar_den ? t->sar_den : 1);
     } else {
         if (t->sample_rate) vpi_xml_attrf(x, "audioSamplingRate", "%u", t->sample_rate);
         if (configuration) {

@@ -336,7 +336,8 @@ static void add_frame_rate(vpi_buf *b, const vpi_ptrack *t)
 
 static void add_picture(vpi_buf *b, const master *m, const vpi_ptrack *t)
 {
-    if (t->width && t->height) vpi_buf_printf(b, ",RESOLUTION=%ux%u", t->width, t->height);
+    /* RFC 8216 4.3.4.2: at which to display it. */
+    if (t->width && t->height) vpi_buf_printf(b, ",RESOLUTION=%ux%u", vpi_ptrack_shown_width(t), t->height);
     if (!m->hdr) return; /* not needed where all is SDR */
     vpi_buf_str(b, ",VIDEO-RANGE=");
     vpi_buf_str(b, t->transfer == TRANSFER_PQ ? "PQ" : t->transfer == TRANSFER_HLG ? "HLG" : "SDR");

@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "media/libav_int.h"
+#include "media/turn_int.h"
 
 /*
  * accurate_rnd and bitexact: the same bytes on every CPU. full_chroma: RGB gets its chroma from all pixels.
@@ -26,6 +27,7 @@
 typedef struct vpi_filter_input {
     int width, height, format, matrix, range, transfer, primaries, siting;
     int sar_num, sar_den;
+    vpi_turn turn;
 } vpi_filter_input;
 
 struct vpi_filter {
@@ -113,6 +115,7 @@ static vpi_filter_input describe(const vpi_filter *f, const AVFrame *av)
     in.siting = av->chroma_location;
     in.sar_num = av->sample_aspect_ratio.num;
     in.sar_den = av->sample_aspect_ratio.den;
+    in.turn = f->o.by_picture ? vpi_turn_of_frame(av) : (vpi_turn){ f->o.rotation, f->o.flipped };
     return in;
 }
 
@@ -121,7 +124,8 @@ static bool same_input(const vpi_filter_input *a, const vpi_filter_input *b)
     return a->width == b->width && a->height == b->height && a->format == b->format &&
            a->matrix == b->matrix && a->range == b->range && a->transfer == b->transfer &&
            a->primaries == b->primaries && a->siting == b->siting && a->sar_num == b->sar_num &&
-           a->sar_den == b->sar_den;
+           a->sar_den == b->sar_den && a->turn.rotation == b->turn.rotation &&
+           a->turn.flipped == b->turn.flipped;
 }
 
 /* Numbers of ISO/IEC 23091-2 with equal coefficients: 5 and 6; 9 and 10 for what libswscale can do. */
@@ -163,7 +167,7 @@ static uint32_t nearest_even(uint64_t num, uint64_t den)
 /* Fits the picture into the box; a picture within two pixels of filling it fills it. */
 static vpi_filter_place place(const vpi_filter *f, const vpi_filter_input *in)
 {
-    bool turned = f->o.rotation == 90 || f->o.rotation == 270;
+    bool turned = in->turn.rotation % 180 != 0;
     vpi_filter_place p = { 0 };
     uint64_t w = (uint64_t)in->width, h = (uint64_t)in->height;
 
@@ -171,7 +175,7 @@ static vpi_filter_place place(const vpi_filter *f, const vpi_filter_input *in)
     p.box_height = turned ? f->o.width : f->o.height;
     p.width = p.box_width;
     p.height = p.box_height;
-    if (w == f->o.nominal_width && h == f->o.nominal_height) return p;
+    if (w == f->o.nominal_width && h == f->o.nominal_height && turned == (f->o.rotation % 180 != 0)) return p;
     if (in->sar_num > 0 && in->sar_den > 0 && in->sar_num < INT16_MAX && in->sar_den < INT16_MAX) {
         w *= (uint64_t)in->sar_num;
         h *= (uint64_t)in->sar_den;
@@ -301,10 +305,10 @@ static vp_status describe_chain(const vpi_filter *f, const vpi_filter_input *in,
         vpi_buf_printf(b, ",pad=w=%u:h=%u:x=%u:y=%u:color=black", p.box_width, p.box_height, p.x, p.y);
     }
     /* Turned last: the small picture. */
-    if (f->o.flipped) vpi_buf_str(b, ",hflip");
-    if (f->o.rotation == 90) vpi_buf_str(b, ",transpose=dir=clock");
-    if (f->o.rotation == 180) vpi_buf_str(b, ",hflip,vflip");
-    if (f->o.rotation == 270) vpi_buf_str(b, ",transpose=dir=cclock");
+    if (in->turn.flipped) vpi_buf_str(b, ",hflip");
+    if (in->turn.rotation == 90) vpi_buf_str(b, ",transpose=dir=clock");
+    if (in->turn.rotation == 180) vpi_buf_str(b, ",hflip,vflip");
+    if (in->turn.rotation == 270) vpi_buf_str(b, ",transpose=dir=cclock");
     return VP_OK;
 }
 
@@ -404,7 +408,7 @@ done:
 static bool passes(const vpi_filter *f, const vpi_filter_input *in)
 {
     return !deinterlaces(f, in) && in->format == AV_PIX_FMT_YUV420P && !in->range && !in->transfer &&
-           !f->o.rotation && !f->o.flipped && (uint32_t)in->width == f->o.width &&
+           !in->turn.rotation && !in->turn.flipped && (uint32_t)in->width == f->o.width &&
            (uint32_t)in->height == f->o.height &&
            matrix_family(in->matrix) == matrix_family(f->o.colour.matrix);
 }

@@ -7,7 +7,8 @@
 
 /*
  * The scan's look at decoded pictures: a few at places all over the title, more where the first ones are
- * interlaced or say that they are. Bounded: PLACES_MAX * (MORE + SKIPPED_MAX) pictures.
+ * interlaced or say that they are. Bounded: PLACES_MAX * (MORE + SKIPPED_MAX) pictures. The first one also says
+ * whether pictures are turned, where the container does not.
  */
 
 #define PLACES_MAX 8
@@ -27,6 +28,7 @@ typedef struct look {
     uint32_t width, height, thin; /* of the first picture; columns left out */
     int64_t last;                 /* time of the last picture */
     bool any;
+    vpi_turn turn;               /* of the first picture of the title */
     uint32_t distances, doubled; /* of pictures following each other; those of two frames */
 } look;
 
@@ -169,6 +171,29 @@ static void decide(const look *l, vpi_track *t)
         *rate = vpi_reduce(rate->num, rate->den * 2);
 }
 
+static vp_status look_at_turn(look *l, vp_error *err)
+{
+    AVFrame *av = NULL;
+    vp_status st;
+
+    VPI_TRY(vpi_video_reader_visit(l->reader, INT64_MIN, err));
+    st = vpi_video_reader_decode(l->reader, &av, err);
+    if (st == VP_OK) l->turn = vpi_turn_of_frame(av);
+    av_frame_free(&av);
+    return st < 0 ? st : VP_OK;
+}
+
+static void decide_turn(const look *l, vpi_track *t)
+{
+    uint32_t width = t->display_width;
+
+    t->rotation = l->turn.rotation;
+    t->flipped = l->turn.flipped;
+    if (t->rotation % 180 == 0) return;
+    t->display_width = t->display_height;
+    t->display_height = width;
+}
+
 vp_status vpi_look(vp_context *context, vp_source *source, const vpi_media *media, vpi_track *track,
                    vp_cancel *cancel, vp_error *err)
 {
@@ -179,12 +204,17 @@ vp_status vpi_look(vp_context *context, vp_source *source, const vpi_media *medi
                                          .decoder_threads = 1,
                                          .from = INT64_MIN };
     look l = { .track = track };
+    bool fields = track->height >= ROWS_MIN && track->height <= VPI_FIELDS_ROWS;
+    bool turns = !track->rotation && !track->flipped &&
+                 (track->codec == VPI_CODEC_H264 || track->codec == VPI_CODEC_HEVC);
     vp_error own = VP_ERROR_INIT;
     vp_status st;
 
-    if (track->height < ROWS_MIN || track->height > VPI_FIELDS_ROWS) return VP_OK;
+    if (!fields && !turns) return VP_OK;
     st = vpi_video_reader_open(context, source, &o, cancel, &l.reader, &own);
-    if (st == VP_OK) st = look_at(&l, media->seekable, &own);
+    if (st == VP_OK && turns) st = look_at_turn(&l, &own);
+    if (st == VP_OK && turns) decide_turn(&l, track);
+    if (st == VP_OK && fields) st = look_at(&l, media->seekable, &own);
     if (st == VP_OK && l.fields) decide(&l, track);
     vpi_fields_free(l.fields);
     vpi_video_reader_close(l.reader);

@@ -2,9 +2,9 @@
 #include <stdio.h>
 
 #include "media/reader_int.h"
+#include "media/turn_int.h"
 
 #include <libavutil/channel_layout.h>
-#include <libavutil/display.h>
 #include <libavutil/intreadwrite.h>
 #include <libavutil/pixdesc.h>
 
@@ -73,29 +73,18 @@ static void fill_pixels(vpi_track *t, const AVStream *stream)
     vpi_strlcpy(t->hdr, hdr, sizeof(t->hdr));
 }
 
-/*
- * The matrix maps the coded picture to the screen. A mirror is put first, as vpi_track.flipped has it: a
- * matrix of negative determinant is a left-right mirror followed by a rotation.
- */
 static void fill_rotation(vpi_track *t, const AVStream *stream)
 {
     size_t size = 0;
     const uint8_t *data = vpi_libav_side_data(stream, AV_PKT_DATA_DISPLAYMATRIX, &size);
     int32_t m[9];
-    double angle;
+    vpi_turn turn;
 
     if (!data || size < sizeof(m)) return;
     memcpy(m, data, sizeof(m));
-    if ((double)m[0] * m[4] - (double)m[1] * m[3] < 0) {
-        t->flipped = 1;
-        /* Take the mirror out: x is negated before the matrix is applied. */
-        m[0] = m[0] == INT32_MIN ? INT32_MAX : -m[0];
-        m[1] = m[1] == INT32_MIN ? INT32_MAX : -m[1];
-    }
-    angle = av_display_rotation_get(m);
-    if (!(angle >= -360 && angle <= 360)) return; /* NaN: singular */
-    /* libavutil counts counter-clockwise. Other angles than quarter turns go to the nearest. */
-    t->rotation = (int32_t)((((int)(-angle + 720 + 45)) / 90 % 4) * 90);
+    turn = vpi_turn_of(m);
+    t->rotation = turn.rotation;
+    t->flipped = turn.flipped;
 }
 
 static void fill_display(vpi_track *t, const AVStream *stream)

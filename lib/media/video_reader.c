@@ -60,11 +60,14 @@ static vp_status open_decoder(vpi_video_reader *r, vp_error *err)
 static vp_status open_filter(vpi_video_reader *r, vp_error *err)
 {
     const vpi_track *track = vpi_demux_track(r->demux, r->o.stream);
+
+    r->by_picture = !track->rotation && !track->flipped;
     const vpi_filter_options f = {
         .width = r->o.width,
         .height = r->o.height,
         .rotation = r->o.rotation,
         .flipped = r->o.flipped,
+        .by_picture = r->by_picture,
         .colour = r->o.colour,
         .tags = { track->cicp_primaries, track->cicp_transfer, track->cicp_matrix },
         .full_range = track->full_range == 1,
@@ -136,6 +139,7 @@ static void drop_pending(vpi_video_reader *r)
     size_t i;
 
     for (i = 0; i < VPI_COUNT(r->pending); i++) av_frame_free(&r->pending[i]);
+    av_frame_free(&r->ahead);
 }
 
 vpi_video_reader *vpi_video_reader_close(vpi_video_reader *r)
@@ -247,7 +251,7 @@ static vp_status feed(vpi_video_reader *r, vp_error *err)
 }
 
 /* The next picture as the decoder gives it, with its time set; VP_END after the last. */
-vp_status vpi_video_reader_decode(vpi_video_reader *r, AVFrame **out, vp_error *err)
+static vp_status decode(vpi_video_reader *r, AVFrame **out, vp_error *err)
 {
     AVFrame *av = av_frame_alloc();
     unsigned failures = 0;
@@ -278,6 +282,20 @@ vp_status vpi_video_reader_decode(vpi_video_reader *r, AVFrame **out, vp_error *
         }
     }
     av_frame_free(&av);
+    return st;
+}
+
+vp_status vpi_video_reader_decode(vpi_video_reader *r, AVFrame **out, vp_error *err)
+{
+    vp_status st = VP_OK;
+
+    *out = r->ahead;
+    r->ahead = NULL;
+    if (!*out) st = decode(r, out, err);
+    if (st != VP_OK || !r->by_picture) return st;
+    if (vpi_turn_is_open(&r->turn, *out)) st = decode(r, &r->ahead, err);
+    if (st >= 0) st = vpi_turn_keep(&r->turn, *out, r->ahead, err);
+    if (st < 0) av_frame_free(out);
     return st;
 }
 
@@ -344,6 +362,7 @@ static void forget(vpi_video_reader *r)
     r->last_duration = 0;
     r->counted = 0;
     r->waiting_count = 0;
+    r->turn = (vpi_turn_state){ .begun = false };
     r->refused = 0;
 }
 

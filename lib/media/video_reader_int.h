@@ -5,6 +5,7 @@
 #include "media/filter_int.h"
 #include "media/frame_int.h"
 #include "media/libav_int.h"
+#include "media/turn_int.h"
 
 /* H.264 A.3.1: no picture waits for more than 16 others. More are of packets that gave none. */
 #define VPI_WAITING_MAX 18u
@@ -16,6 +17,9 @@ struct vpi_video_reader {
     vpi_demux *demux;
     AVCodecContext *decoder;
     vpi_filter *filter;
+    bool by_picture; /* the container turns nothing */
+    vpi_turn_state turn;
+    AVFrame *ahead; /* decoded already, to find out how the one before it is turned */
     vpi_packet packet; /* with has_packet: read, not decoded yet */
     bool has_packet, started, has_times;
     uint64_t counted;                 /* pictures of a stream without times */

@@ -169,8 +169,8 @@ vp_status vpi_json_str(const json_t *object, const char *where, const char *name
     return VP_OK;
 }
 
-vp_status vpi_json_ratio(const json_t *object, const char *where, const char *name, bool required,
-                         uint32_t *num, uint32_t *den, vp_error *err)
+static vp_status read_pair(const json_t *object, const char *where, const char *name, bool required,
+                           char between, const char *example, uint32_t *num, uint32_t *den, vp_error *err)
 {
     const json_t *v = NULL;
     const char *text, *slash;
@@ -179,10 +179,10 @@ vp_status vpi_json_ratio(const json_t *object, const char *where, const char *na
     VPI_TRY(get(object, where, name, required, &v, err));
     if (!v) return VP_OK;
     text = json_is_string(v) ? json_string_value(v) : "";
-    slash = strlen(text) < RATIO_TEXT ? strchr(text, '/') : NULL;
+    slash = strlen(text) < RATIO_TEXT ? strchr(text, between) : NULL;
     if (!slash || !parse_digits(text, (size_t)(slash - text), &n) ||
         !parse_digits(slash + 1, strlen(slash + 1), &d)) {
-        return refuse(err, where, name, "not a ratio like \"30000/1001\"");
+        return refuse(err, where, name, example);
     }
     if (n > INT32_MAX || d > INT32_MAX || d == 0 || (n == 0 && d != 1)) {
         return refuse(err, where, name, "a ratio out of range");
@@ -190,6 +190,18 @@ vp_status vpi_json_ratio(const json_t *object, const char *where, const char *na
     *num = (uint32_t)n;
     *den = (uint32_t)d;
     return VP_OK;
+}
+
+vp_status vpi_json_ratio(const json_t *object, const char *where, const char *name, bool required,
+                         uint32_t *num, uint32_t *den, vp_error *err)
+{
+    return read_pair(object, where, name, required, '/', "not a ratio like \"30000/1001\"", num, den, err);
+}
+
+vp_status vpi_json_shape(const json_t *object, const char *where, const char *name, bool required,
+                         uint32_t *num, uint32_t *den, vp_error *err)
+{
+    return read_pair(object, where, name, required, ':', "not a shape like \"16:11\"", num, den, err);
 }
 
 vp_status vpi_json_array(const json_t *object, const char *where, const char *name, bool required,

@@ -35,6 +35,9 @@ vp_status vpi_json_str(const json_t *object, const char *where, const char *name
 /* "30000/1001" -> num, den, both within 1..2^31-1 (0/1 is allowed for unknown) */
 vp_status vpi_json_ratio(const json_t *object, const char *where, const char *name, bool required,
                          uint32_t *num, uint32_t *den, vp_error *err);
+/* "16:11", within the same bounds */
+vp_status vpi_json_shape(const json_t *object, const char *where, const char *name, bool required,
+                         uint32_t *num, uint32_t *den, vp_error *err);
 /* Borrowed array or object, NULL when missing and not required; another type is refused. */
 vp_status vpi_json_array(const json_t *object, const char *where, const char *name, bool required,
                          const json_t **out, vp_error *err);
@@ -49,6 +52,7 @@ bool vpi_json_set_str(json_t *object, const char *name,
                       const char *v); /* invalid UTF-8 is replaced, not refused */
 bool vpi_json_set_bool(json_t *object, const char *name, bool v);
 bool vpi_json_set_ratio(json_t *object, const char *name, uint64_t num, uint64_t den);
+bool vpi_json_set_shape(json_t *object, const char *name, uint64_t num, uint64_t den); /* "16:11" */
 /* Compact, in order, no trailing newline; steals nothing. */
 vp_status vpi_json_dump(const json_t *json, vpi_buf *out, vp_error *err);
 /* For documents that people read: two spaces of indent and a trailing newline. */

@@ -60,12 +60,22 @@ bool vpi_json_set_bool(json_t *object, const char *name, bool v)
     return set(object, name, json_boolean(v));
 }
 
-bool vpi_json_set_ratio(json_t *object, const char *name, uint64_t num, uint64_t den)
+static bool set_pair(json_t *object, const char *name, uint64_t a, char between, uint64_t b)
 {
     char text[NUMBER_TEXT];
 
-    snprintf(text, sizeof(text), "%" PRIu64 "/%" PRIu64, num, den);
+    snprintf(text, sizeof(text), "%" PRIu64 "%c%" PRIu64, a, between, b);
     return set(object, name, json_string(text));
+}
+
+bool vpi_json_set_ratio(json_t *object, const char *name, uint64_t num, uint64_t den)
+{
+    return set_pair(object, name, num, '/', den);
+}
+
+bool vpi_json_set_shape(json_t *object, const char *name, uint64_t num, uint64_t den)
+{
+    return set_pair(object, name, num, ':', den);
 }
 
 static int take(const char *text, size_t size, void *user)

@@ -4,8 +4,6 @@
 #include "model/json.h"
 #include "model/media.h"
 
-#define SAR_TEXT 24
-
 /* Unknown things are left out, so that a reader never takes a placeholder for a fact. */
 static bool set_known(json_t *object, const char *name, const char *text)
 {
@@ -33,7 +31,6 @@ static json_t *video_json(const vp_video_info *v)
 {
     json_t *o = json_object();
     bool ok = o != NULL;
-    char sar[SAR_TEXT];
 
     ok = ok && vpi_json_set_i64(o, "id", v->id) && set_known(o, "codec", v->codec) &&
          set_known(o, "codecs", v->codecs);
@@ -41,8 +38,7 @@ static json_t *video_json(const vp_video_info *v)
     ok = ok && set_number(o, "display_width", v->display_width) &&
          set_number(o, "display_height", v->display_height);
     ok = ok && vpi_json_set_i64(o, "rotation", v->rotation);
-    snprintf(sar, sizeof(sar), "%u:%u", v->sar_num, v->sar_den);
-    ok = ok && vpi_json_set_str(o, "sar", sar);
+    ok = ok && vpi_json_set_shape(o, "sar", v->sar_num, v->sar_den);
     if (v->frame_rate_num) {
         ok = ok && vpi_json_set_ratio(o, "frame_rate", v->frame_rate_num, v->frame_rate_den);
     }

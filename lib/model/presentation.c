@@ -165,6 +165,12 @@ static const vpi_ptrack *track_at(const vp_presentation *presentation, uint32_t 
     return NULL;
 }
 
+uint32_t vpi_ptrack_shown_width(const vpi_ptrack *t)
+{
+    if (!t->sar_num || !t->sar_den) return t->width;
+    return (uint32_t)VPI_MIN(vpi_rescale(t->width, t->sar_num, t->sar_den, VPI_NEAREST), (int64_t)INT32_MAX);
+}
+
 vp_status vp_presentation_get_track(const vp_presentation *presentation, uint32_t track, vp_track_info *info,
                                     vp_error *err)
 {
@@ -184,6 +190,8 @@ vp_status vp_presentation_get_track(const vp_presentation *presentation, uint32_
     own.language = text_or(t->language, "und");
     own.width = t->width;
     own.height = t->height;
+    own.sar_num = t->sar_num && t->sar_den ? t->sar_num : 1;
+    own.sar_den = t->sar_num && t->sar_den ? t->sar_den : 1;
     own.frame_rate_num = t->frame_rate_num;
     own.frame_rate_den = t->frame_rate_den;
     own.sample_rate = t->sample_rate;

@@ -41,6 +41,7 @@ typedef struct vpi_ptrack {
     int32_t kind, container; /* VP_TRACK_*, VP_CONTAINER_* */
     bool is_default;
     uint32_t width, height, frame_rate_num, frame_rate_den; /* video */
+    uint32_t sar_num, sar_den;                              /* of its pixels; 0/0: square */
     uint32_t sample_rate, channels;                         /* audio, also that muxed into TS video */
     uint8_t primaries, transfer, matrix;                    /* 0: not given */
     uint32_t timescale;
@@ -94,6 +95,8 @@ uint32_t vpi_presentation_target(const vpi_presentation *p);
 uint64_t vpi_ptrack_ticks(const vpi_ptrack *t); /* end of the last segment minus start of the first */
 /* Peak and mean of the track's I-frame playlist (bytes of I frames over their durations). */
 void vpi_ptrack_iframe_rates(const vpi_ptrack *t, uint32_t target, uint64_t *peak, uint64_t *average);
+/* Width of its pictures in square pixels. */
+uint32_t vpi_ptrack_shown_width(const vpi_ptrack *t);
 /* Folder part of the track's keys, "a1b2/video/720p"; to holds 1024 bytes. */
 void vpi_ptrack_folder(const vpi_ptrack *t, char to[1024]);
 

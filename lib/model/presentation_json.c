@@ -128,6 +128,7 @@ static bool add_track(json_t *o, const vpi_ptrack *t)
     ok = ok && text(o, "language", t->language) && text(o, "label", t->label);
     ok = ok && (!t->is_default || vpi_json_set_bool(o, "default", true));
     ok = ok && number(o, "width", t->width) && number(o, "height", t->height);
+    if (t->sar_num) ok = ok && vpi_json_set_shape(o, "sar", t->sar_num, t->sar_den);
     if (t->frame_rate_num)
         ok = ok && vpi_json_set_ratio(o, "frame_rate", t->frame_rate_num, t->frame_rate_den);
     ok = ok && number(o, "sample_rate", t->sample_rate) && number(o, "channels", t->channels);

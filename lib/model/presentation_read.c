@@ -165,7 +165,7 @@ static vp_status read_track(const json_t *o, const char *where, vpi_ptrack *t, v
         "default",   "width",    "height", "frame_rate", "sample_rate", "channels",
         "primaries", "transfer", "matrix", "timescale",  "bandwidth",   "average_bandwidth",
         "container", "object",   "init",   "index",      "protection",  "segments",
-        NULL,
+        "sar",       NULL,
     };
 
     VPI_TRY(vpi_json_fields(o, where, fields, err));
@@ -178,6 +178,7 @@ static vp_status read_track(const json_t *o, const char *where, vpi_ptrack *t, v
     VPI_TRY(vpi_json_bool(o, where, "default", false, &t->is_default, err));
     VPI_TRY(vpi_json_u32(o, where, "width", false, INT32_MAX, &t->width, err));
     VPI_TRY(vpi_json_u32(o, where, "height", false, INT32_MAX, &t->height, err));
+    VPI_TRY(vpi_json_shape(o, where, "sar", false, &t->sar_num, &t->sar_den, err));
     VPI_TRY(vpi_json_ratio(o, where, "frame_rate", false, &t->frame_rate_num, &t->frame_rate_den, err));
     VPI_TRY(vpi_json_u32(o, where, "sample_rate", false, INT32_MAX, &t->sample_rate, err));
     VPI_TRY(vpi_json_u32(o, where, "channels", false, INT32_MAX, &t->channels, err));

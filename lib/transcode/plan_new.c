@@ -63,6 +63,7 @@ static vp_status check_options(vp_transcode_options *o, vp_error *err)
     if (o->crf_milli > 51000) return bad(err, "crf: at most 51");
     if (o->audio_kbps && (o->audio_kbps < 16 || o->audio_kbps > 512))
         return bad(err, "audio bitrate: 16 to 512 kbit/s");
+    if (o->timeline > VP_TIMELINE_FAIL) return bad(err, "timeline: unknown");
     if (o->max_fps > 240) return bad(err, "max_fps: at most 240");
     if (o->span_ms > 600000) return bad(err, "span: at most 600 seconds");
     return VP_OK;
@@ -310,6 +311,17 @@ static vp_status fill(vp_context *context, vp_plan *plan, const vpi_media *m, co
     return vpi_plan_name_tasks(plan, err);
 }
 
+/* For hosts that would rather have the file again than guess at its clock (I04). */
+static vp_status check_timeline(const vpi_media *m, const vp_transcode_options *o, vp_error *err)
+{
+    for (size_t i = 0; o->timeline == VP_TIMELINE_FAIL && i < m->warning_count; i++) {
+        const vpi_warning *w = &m->warnings[i];
+        if (!vpi_streq(w->name, "TIMELINE_REPAIRED")) continue;
+        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "the timeline needs repair: %s", w->text);
+    }
+    return VP_OK;
+}
+
 vp_status vp_plan_new(vp_context *context, const vp_media *media, const vp_ladder *ladder,
                       const vp_transcode_options *options, vp_plan **out, vp_error *err)
 {
@@ -324,6 +336,7 @@ vp_status vp_plan_new(vp_context *context, const vp_media *media, const vp_ladde
     VPI_TRY(vpi_copy_struct(&o, sizeof(o), options, err));
     VPI_TRY(check_options(&o, err));
     if (!media->m.full) return bad(err, "media: a full probe is needed");
+    VPI_TRY(check_timeline(&media->m, &o, err));
     if (!vpi_media_feature("h264") || !vpi_media_feature("media"))
         return vpi_fail(err, VP_E_UNSUPPORTED, "FEATURE_DISABLED", "built without media");
     if (!ladder) {

@@ -190,6 +190,11 @@ static void check_picture(vpi_verifier *v, const vpi_media_state *s)
               "sample entry says %ux%u, the presentation %ux%u", i->width, i->height, t->width, t->height);
     vpi_check(v, i->tkhd_height == t->height << 16, "CMAF", s->where, "tkhd height %u/65536", i->tkhd_height);
     vpi_check(v, i->has_pasp && i->pasp_h > 0 && i->pasp_v > 0, "CMAF", s->where, "no pasp");
+    vpi_check(v,
+              (uint64_t)i->pasp_h * (t->sar_num ? t->sar_den : 1) ==
+                  (uint64_t)i->pasp_v * (t->sar_num ? t->sar_num : 1),
+              "P13", s->where, "pasp %u:%u, the presentation says %u:%u", i->pasp_h, i->pasp_v,
+              t->sar_num ? t->sar_num : 1, t->sar_num ? t->sar_den : 1);
     vpi_check(v, i->has_colr || !t->primaries, "CMAF", s->where, "no colr");
     if (i->has_colr && t->primaries) {
         vpi_check(v,

@@ -67,7 +67,7 @@ static void check_picture(vpi_verifier *v, const master *m, vpi_view list, const
     vpi_view value = { "", 0 };
     char due[32];
 
-    snprintf(due, sizeof(due), "%ux%u", t->width, t->height);
+    snprintf(due, sizeof(due), "%ux%u", vpi_ptrack_shown_width(t), t->height);
     vpi_check(v, vpi_attribute(list, "RESOLUTION", &value, NULL) && vpi_view_is(value, due), rule, m->key,
               "RESOLUTION %.*s of %s", (int)value.size, value.data, t->name);
 }

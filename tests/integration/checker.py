@@ -299,8 +299,8 @@ class Checker:
         if t.kind != "video":
             return
         if "RESOLUTION" in a:
-            ck.check(a["RESOLUTION"][0] == "%dx%d" % (t.width, t.height), "P13", where, "RESOLUTION %s, media %dx%d"
-                     % (a["RESOLUTION"][0], t.width, t.height))
+            ck.check(a["RESOLUTION"][0] == "%dx%d" % (t.shown, t.height), "P13", where, "RESOLUTION %s, media %dx%d"
+                     % (a["RESOLUTION"][0], t.shown, t.height))
         if "FRAME-RATE" in a:
             self.frame_rate(t, Fraction(a["FRAME-RATE"][0]), where)
         # Apple 9.16: on all variants unless all are SDR.
@@ -377,7 +377,7 @@ class Checker:
         want = [c for c in t.codecs if not c.startswith("mp4a")]
         ck.check(a.get("CODECS", ("",))[0].split(",") == want, "P13", item["where"], "CODECS %s, the media are %s"
                  % (a.get("CODECS", ("",))[0], want))
-        ck.check(a.get("RESOLUTION", ("",))[0] == "%dx%d" % (t.width, t.height), "P29", item["where"], "RESOLUTION")
+        ck.check(a.get("RESOLUTION", ("",))[0] == "%dx%d" % (t.shown, t.height), "P29", item["where"], "RESOLUTION")
         sizes, durations = [e.size for e in p.entries], [e.duration for e in p.entries]
         mean = Fraction(sum(sizes) * 8) / sum(durations)
         self.near(int(a.get("BANDWIDTH", ("0",))[0]), max(mean, peak_rate(sizes, durations, p.target)), "P29",

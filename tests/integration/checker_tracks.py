@@ -26,7 +26,7 @@ class Track:
         self.kind = self.container = None
         self.segments, self.init = [], None
         self.codecs = []            # true ones
-        self.width = self.height = 0
+        self.width = self.height = self.shown = 0 # coded size; width in square pixels
         self.frame = None           # usual duration of a frame or audio frame, seconds
         self.last_frame = None
         self.audio = None           # in muxed TS: a Track of the audio
@@ -172,6 +172,7 @@ class Loader:
         if t.kind == "video":
             t.width, t.height = i["width"], i["height"]
             par = i.get("pasp", (1, 1))
+            t.shown = int(i["width"] * par[0] / par[1] + 0.5)
             ck.check(round(i["tkhd_height"]) == i["height"] and
                      abs(i["tkhd_width"] - i["width"] * par[0] / par[1]) <= 1, "CMAF", where,
                      "tkhd says %gx%g, sample entry %dx%d" % (i["tkhd_width"], i["tkhd_height"], i["width"], i["height"]))
@@ -483,6 +484,8 @@ class Loader:
                         ck.check(not t.codecs or t.codecs == [text], "P13", where, "parameter sets change")
                         t.codecs, t.sps = [text], sps
                         t.width, t.height = sps["width"], sps["height"]
+                        par = sps.get("sar", (1, 1))
+                        t.shown = int(t.width * par[0] / par[1] + 0.5)
             s.idr_pts = p.pts
             if not inner:
                 tables = max([188 * x for x in ts.psi_at if 188 * x <= p.at], default=p.at)

@@ -116,7 +116,7 @@ class Title:
 
     # ---- refusals ----
 
-    def refused(self, source, *reasons, publish_only=False):
+    def refused(self, source, *reasons, publish_only=False, more=()):
         """By probe and by publish, as a lasting failure, with nothing left behind."""
         out = os.path.join(self.folder, "refused")
         if not publish_only:
@@ -124,7 +124,7 @@ class Title:
             equal(r.code, 1, "exit status of probe (%s)" % r.out[:300])
             said = json.loads(r.out)["refused"]["reason"]
             assert said in reasons, "probe says %s: %s" % (said, r.text)
-        run = subprocess.run(["nice", BIN, "publish", *FAST, "--progress", "json", "--", source, out],
+        run = subprocess.run(["nice", BIN, "publish", *FAST, "--progress", "json", *more, "--", source, out],
                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120,
                              encoding="utf-8", errors="replace")
         equal(run.returncode, 1, "exit status of publish (%s)" % run.stderr[-300:])

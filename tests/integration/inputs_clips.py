@@ -471,6 +471,27 @@ def _(to, dep):
     write(to, data.replace(b"cenc", b"cbcs"))
 
 
+@clip("upright.ts", "no rotation; offset so that the turned one goes behind it")
+def _(to, dep):
+    run(lavfi(test_video("128x72")) + X264 + ["-g", "15", "-bf", "0"], to)
+
+
+@clip("turned.ts", "turned by a message in the bitstream, a quarter counter-clockwise (I10)")
+def _(to, dep):
+    run(["-i", dep("upright.ts"), "-c", "copy", "-output_ts_offset", "2", "-bsf:v",
+         "h264_metadata=display_orientation=insert:rotate=90"], to)
+
+
+@clip("turned_by_hand.mp4", "the same with turned pixels")
+def _(to, dep):
+    run(["-i", dep("upright.ts"), "-vf", "transpose=cclock"] + X264, to)
+
+
+@clip("turns.ts", "the rotation changes mid-stream (I32)")
+def _(to, dep):
+    write(to, open(dep("upright.ts"), "rb").read() + open(dep("turned.ts"), "rb").read())
+
+
 @clip("scrambled.ts", "transport_scrambling_control set on all media packets")
 def _(to, dep):
     data = bytearray(open(dep("base.ts"), "rb").read())

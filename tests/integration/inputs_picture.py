@@ -27,6 +27,23 @@ for _turn, _size in ((90, (72, 128)), (180, (128, 72)), (270, (72, 128))):
         return "%dx%d, upright, no matrix" % (videos(t.c)[0].width, videos(t.c)[0].height)
 
 
+def alike(a, b):
+    equal(len(a), len(b), "pixels")
+    away = sum(abs(x - y) for p, q in zip(a, b) for x, y in zip(p, q)) / len(a) / 3
+    assert away < 18, "pictures differ by %.1f" % away
+
+
+@case("I10", "turned by a message in the bitstream", "upright pixels, ladder from the display size")
+def _(t):
+    p = t.probe(clip("turned.ts"))["video"][0]
+    equal((p["display_width"], p["display_height"]), (72, 128), "display size")
+    t.publish(clip("turned.ts"), "--ladder", "auto")
+    equal((videos(t.c)[0].width, videos(t.c)[0].height), (72, 128), "size")
+    for at in (0, 0.5):
+        alike(rgb(t.video, at, (72, 128)), rgb(clip("turned_by_hand.mp4"), at, (72, 128)))
+    return "72x128, upright"
+
+
 @case("I10", "mirrored by the display matrix", "upright pixels, no matrix")
 def _(t):
     t.publish(clip("flip.mp4"), "--ladder", "auto")
@@ -231,3 +248,18 @@ for _name, _what in (("pixfmt.ts", "4:2:0, then 4:2:2"), ("depth.ts", "8 bits, t
         away = sum(abs(a - b) for p, q in zip(one, two) for a, b in zip(p, q)) / len(one) / 3
         assert away < 9, "colours change by %.1f" % away     # the same pictures, but for one
         return "120 pictures, same colours in both parts"
+
+
+@case("I32", "upright, then turned by a message in the bitstream", "one size, fitted and padded")
+def _(t):
+    t.publish(clip("turns.ts"), "--ladder", "auto")
+    equal(len(t.times()), 120, "pictures")
+    equal((videos(t.c)[0].width, videos(t.c)[0].height), (128, 72), "size")
+    alike(rgb(t.video, 0, (128, 72)), rgb(clip("upright.ts"), 0, (128, 72)))
+    for at in (2.3, 2.48, 2.5, 2.52, 2.98, 3, 3.02): # each around a random access point
+        fitted = rgb(t.video, at, (128, 72))
+        edge = [fitted[y * 128 + x] for y in range(72) for x in (2, 20, 38, 90, 110, 125)]
+        assert max(map(max, edge)) < 40, "not padded with black at %s" % at
+    top, bottom = fitted[3 * 128 + 60], fitted[68 * 128 + 80]
+    assert top[0] < 60 < 180 < min(top[1:]) and bottom[0] > 180 > 60 > max(bottom[1:]), "not upright: %s %s" % (top, bottom)
+    return "120 pictures of 128x72, the second part upright between black bars"

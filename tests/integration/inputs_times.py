@@ -100,6 +100,12 @@ def _(t):
     return joined_recordings(t, "sync_restart.ts")
 
 
+@case("I04", "times jump ahead by 5000 s, --timeline fail", "refused")
+def _(t):
+    t.refused(clip("sync_jump.ts"), "INPUT_CORRUPT", publish_only=True, more=["--timeline", "fail"])
+    return "INPUT_CORRUPT"
+
+
 @case("I05", "raw H.264, rate in its headers", "the rate of the headers")
 def _(t):
     t.publish(clip("no_times.h264"), warns=["TIMELINE_REPAIRED"])

@@ -108,12 +108,48 @@ def _(to, dep):
     make_clip(["-i", dep("sync4.mp4"), "-vn", "-c:a", "copy"], to)
 
 
+rendition("pk_wide.mp4", "pixels of 16:11", "b", more=["-vf", "scale=192:108,setsar=16/11"])
+rendition("pk_aud.mp4", "access unit delimiters", "b", more=["-x264-params", "aud=1"])
+
+
+@define("pk_turned.mp4", "turned by its display matrix")
+def _(to, dep):
+    make_clip(["-i", dep("pk_b.mp4"), "-c", "copy", "-metadata:s:v:0", "rotate=90"], to)
+
+
+@define("pk_short_lengths.mp4", "NAL units with lengths of two bytes")
+def _(to, dep):
+    with open(dep("pk_aud.mp4"), "rb") as f:
+        data = bytearray(f.read())
+    at = data.index(b"avcC") + 8
+    assert data[at] == 0xFF
+    data[at] = 0xFD
+    out = ffprobe_lines(dep("pk_aud.mp4"), "packet=pos,size")
+    for size, pos in (map(int, line.split(",")[:2]) for line in out):
+        units, i = [], pos
+        while i < pos + size:
+            n = int.from_bytes(data[i:i + 4], "big")
+            units.append(bytes(data[i + 4:i + 4 + n]))
+            i += 4 + n
+        room = 2 * len(units) - 2  # filler data takes the room of the bytes that are saved
+        units.append(b"\x0c" + b"\xff" * (room - 2) + b"\x80")
+        data[pos:pos + size] = b"".join(len(u).to_bytes(2, "big") + u for u in units)
+    with open(to, "wb") as f:
+        f.write(data)
+
+
 @define("pk_long.mp4", "two hours in 24 MB")
 def _(to, dep):
     short = to + ".short.mp4"
     make_clip(lavfi("color=s=64x36:r=25:d=12") + "-c:v libx264 -preset ultrafast -bf 2 -g 50".split(), short)
     make_clip(["-stream_loop", "599", "-i", short, "-c", "copy"], to)
     os.remove(short)
+
+
+def ffprobe_lines(path, entries):
+    run = subprocess.run(["ffprobe", "-v", "error", "-select_streams", "v", "-show_entries", entries, "-of", "csv=p=0", path],
+                         stdout=subprocess.PIPE, text=True, check=True)
+    return [line for line in run.stdout.split("\n") if line]
 
 
 FORMS = {"cmaf": [], "both": ["--format", "both"], "ts": ["--format", "ts"], "single": ["--single-file"]}
@@ -220,6 +256,29 @@ def in_sync(folder, names, within=20):
         print("     %s %s: %.1f ms, %.1f ms" % (form, master, first, last))
 
 
+def anamorphic(folder, form):
+    """Pixels that are not square: told in 'pasp', RESOLUTION, @sar and @par."""
+    out = os.path.join(folder, "out")
+    good("package", clip("pk_wide.mp4"), out, *FORMS[form])
+    c = check(out, decode=FULL)
+    for t in videos(c):
+        assert (t.width, t.height, t.shown) == (192, 108, 279), (t.width, t.height, t.shown)
+        seen = ffprobe_lines(joined(c, t, folder), "stream=sample_aspect_ratio")
+        assert "16:11" in seen[0], seen
+    if form == "ts":
+        return
+    text = open(os.path.join(out, "manifest.mpd"), encoding="utf-8").read()
+    assert 'sar="16:11"' in text and 'par="31:12"' in text, text[:2000]
+
+
+def short_lengths(folder, form):
+    path, out = clip("pk_short_lengths.mp4"), os.path.join(folder, "out")
+    good("package", path, out, *FORMS[form])
+    c = check(out, decode=FULL)
+    for t in videos(c):
+        assert picture_hashes(joined(c, t, folder)) == picture_hashes(clip("pk_aud.mp4")), "pictures differ"
+
+
 def again(folder):
     """ALREADY_DONE, and the same bytes in another folder with other jobs."""
     from titles import tree
@@ -252,6 +311,10 @@ def main():
         run("late sound, %d channels" % n, in_sync, ["pk_late_%d.mp4" % n])
     # Sound that was put alone into a transport stream begins there with its priming: a frame of 21.3 ms.
     run("picture and sound in two files", in_sync, ["pk_sync_v.ts", "pk_sync_a.ts"], 22)
+    for form in ("cmaf", "ts"):
+        run("pixels that are not square, " + form, anamorphic, form)
+        run("NAL lengths of two bytes, " + form, short_lengths, form)
+    run("turned", refused, "CODEC_UNSUPPORTED", ["pk_a.mp4", "pk_turned.mp4"], r"pk_turned\.mp4")
     run("two hours", long_title)
     run("the same again", again)
     run("not aligned", refused, "RENDITIONS_NOT_ALIGNED", ["pk_a.mp4", "pk_odd.mp4"], r"pk_odd\.mp4|pk_a\.mp4", r"\d")

@@ -352,6 +352,7 @@ static void test_refusals(void **state)
     BAD(o.crf_milli = 60000);
     BAD(o.audio_kbps = 8);
     BAD(o.max_fps = 1000);
+    BAD(o.timeline = 3);
     BAD(o.prefix = "../x");
     BAD(o.prefix = ".hidden");
     BAD(o.preset = "no-such-preset");
