@@ -201,6 +201,7 @@ vp_status vpi_look(vp_context *context, vp_source *source, const vpi_media *medi
                                          .width = 2,
                                          .height = 2,
                                          .colour = { 1, 1, 1 },
+                                         .by_picture = true,
                                          .decoder_threads = 1,
                                          .from = INT64_MIN };
     look l = { .track = track };

@@ -43,6 +43,7 @@ typedef struct vpi_video_reader_options {
     int32_t stream;
     uint32_t width, height;    /* of the frames given out: upright, square pixels, even */
     int32_t rotation, flipped; /* as in vpi_track; applied by the reader */
+    bool by_picture;           /* where the container turns nothing: instead, what each picture says itself */
     vpi_video_colour colour;
     const vpi_timeline *timeline; /* NULL: the file's own times; borrowed until close */
     int64_t from; /* first presentation time wanted, ticks of the stream's tb; INT64_MIN: from the start */

@@ -61,7 +61,7 @@ static vp_status open_filter(vpi_video_reader *r, vp_error *err)
 {
     const vpi_track *track = vpi_demux_track(r->demux, r->o.stream);
 
-    r->by_picture = !track->rotation && !track->flipped;
+    r->by_picture = r->o.by_picture && !track->rotation && !track->flipped;
     const vpi_filter_options f = {
         .width = r->o.width,
         .height = r->o.height,

@@ -19,7 +19,7 @@ struct vpi_video_reader {
     vpi_filter *filter;
     bool by_picture; /* the container turns nothing */
     vpi_turn_state turn;
-    AVFrame *ahead; /* decoded already, to find out how the one before it is turned */
+    AVFrame *ahead;    /* decoded already, to find out how the one before it is turned */
     vpi_packet packet; /* with has_packet: read, not decoded yet */
     bool has_packet, started, has_times;
     uint64_t counted;                 /* pictures of a stream without times */

@@ -168,6 +168,7 @@ static vp_status feed_all(feeder *f, vp_error *err)
                                    .height = top->height,
                                    .rotation = v->rotation,
                                    .flipped = v->flipped,
+                                   .by_picture = true,
                                    .colour = v->colour,
                                    .from = vpi_plan_last_pts(v, (int64_t)(f->span.start / v->frame_ticks)),
                                    .timeline = &env->plan->timeline,
