@@ -402,7 +402,7 @@ for _name, _source, _share in (("cut.webm", "sync4.webm", 60), ("cut_frag.mp4", 
                                ("cut_end.mkv", "base.mkv", 97),
                                ("cut.flv", "base.flv", 97), ("cut.wav", "tone.wav", 97), ("cut.aiff", "tone.aiff", 97),
                                ("cut.caf", "tone.caf", 97), ("cut.ogg", "tone.ogg", 97), ("cut.gif", "anim.gif", 97),
-                               ("cut.wmv", "base.wmv", 97), ("cut.mxf", "base.mxf", 97)):
+                               ("cut.flac", "tone.flac", 97), ("cut.wmv", "base.wmv", 97), ("cut.mxf", "base.mxf", 97)):
     @clip(_name, "%s cut at %d %%" % (_source, _share))
     def _(to, dep, source=_source, share=_share):
         data = open(dep(source), "rb").read()
@@ -411,6 +411,7 @@ for _name, _source, _share in (("cut.webm", "sync4.webm", 60), ("cut_frag.mp4", 
 
 for _name, _args in (("base.flv", "-c copy"), ("tone.wav", "-vn"), ("tone.aiff", "-vn"),
                      ("tone.caf", "-vn -c:a pcm_s16le"), ("tone.ogg", "-vn -c:a libopus"),
+                     ("tone.flac", "-vn -frame_size 960"),
                      ("base.wmv", "-c:v wmv2 -c:a wmav2"),
                      ("base.mxf", "-c:v mpeg2video -c:a pcm_s16le -ar 48000")):
     @clip(_name, "base.mp4 as " + _name.rpartition(".")[2])

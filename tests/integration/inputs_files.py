@@ -44,12 +44,12 @@ refusals("I30", [("cut.mkv", "Matroska cut at 60 %", "INPUT_TRUNCATED"),
                  ("cut.avi", "AVI cut at 60 %", "INPUT_TRUNCATED")]
          + [(name, "%s cut at 97 %%" % what, "INPUT_TRUNCATED") for name, what in (
              ("cut_end.mp4", "MP4"), ("cut_end.mkv", "Matroska"), ("cut.flv", "FLV"), ("cut.wav", "WAV"),
-             ("cut.aiff", "AIFF"), ("cut.caf", "CAF"), ("cut.ogg", "Ogg"), ("cut.gif", "GIF"), ("cut.wmv", "ASF"),
+             ("cut.aiff", "AIFF"), ("cut.caf", "CAF"), ("cut.ogg", "Ogg"), ("cut.flac", "FLAC"), ("cut.gif", "GIF"), ("cut.wmv", "ASF"),
              ("cut.mxf", "MXF"))])
 
 
 for _name in ("base.flv", "base.wmv", "base.mxf", "base.avi", "tone.wav", "tone.aiff", "tone.caf", "tone.ogg",
-              "anim.gif"):
+              "tone.flac",              "anim.gif"):
     @case("I30", "%s whole" % _name.rpartition(".")[2].upper(), "accepted")
     def _(t, name=_name):
         equal(t.probe(clip(name))["complete"], True, "complete")
