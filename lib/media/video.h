@@ -84,6 +84,8 @@ vp_status vpi_scaler_scale(vpi_scaler *scaler, vpi_frame *from, vpi_frame **out,
 
 /* ---- H.264 encoder (libx264, one thread) ---- */
 
+typedef enum vpi_pass { VPI_PASS_SINGLE, VPI_PASS_FIRST, VPI_PASS_SECOND } vpi_pass;
+
 typedef struct vpi_h264enc_options {
     uint32_t width, height;
     uint32_t fps_num, fps_den;           /* grid, or an upper bound when variable */
@@ -100,6 +102,14 @@ typedef struct vpi_h264enc_options {
     uint32_t level_idc;
     char profile[16]; /* "high", "main", "baseline" */
     vpi_video_colour colour;
+    /*
+     * Shared analysis. VPI_PASS_FIRST encodes by crf and writes statistics; what it codes is thrown away by most.
+     * VPI_PASS_SECOND (with abr) takes frame types and macroblock tree from them, at any size, and needs no
+     * lookahead; its pictures, their times and IDRs must be those of the first pass. Both set what has to be
+     * equal: B-frames, their pyramid, weights.
+     */
+    vpi_pass pass;
+    const char *stats; /* with a pass: a local path; the macroblock tree is beside it, at stats + ".mbtree" */
 } vpi_h264enc_options;
 
 typedef struct vpi_h264enc vpi_h264enc;
@@ -112,6 +122,7 @@ typedef struct
 } vpi_coded;
 vp_status vpi_h264enc_new(vp_context *context, const vpi_h264enc_options *options, vpi_h264enc **out,
                           vp_error *err);
+/* After a first pass: completes the statistics, if all was flushed. They can be read only then. */
 vpi_h264enc *vpi_h264enc_free(vpi_h264enc *encoder);
 /* Parameter sets without start codes, borrowed until free. The same options give the same bytes. */
 void vpi_h264enc_headers(const vpi_h264enc *encoder, const uint8_t **sps, size_t *sps_size,

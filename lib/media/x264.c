@@ -11,6 +11,7 @@
 /* NAL types that stay in a sample: coded slices (ITU-T H.264 table 7-1). */
 #define LAST_SLICE_NAL 5
 #define MAX_KBPS 2000000u
+#define PASS_BFRAMES 3
 #define MAX_LOOKAHEAD 250u /* X264_LOOKAHEAD_MAX, which x264.h does not tell */
 
 struct vpi_h264enc {
@@ -62,6 +63,10 @@ static vp_status check_options(const vpi_h264enc_options *o, vp_error *err)
     if (strcmp(o->profile, "high") && strcmp(o->profile, "main") && strcmp(o->profile, "baseline")) {
         return vpi_fail(err, VP_E_ARG, NULL, "no H.264 profile \"%.16s\"", o->profile);
     }
+    if (o->pass > VPI_PASS_SECOND || (o->pass && !o->stats) || (o->pass == VPI_PASS_FIRST && o->abr) ||
+        (o->pass == VPI_PASS_SECOND && !o->abr)) {
+        return vpi_fail(err, VP_E_ARG, NULL, "a pass of the encoder without what it needs");
+    }
     if (o->abr && (!o->kbps || o->kbps > MAX_KBPS)) {
         return vpi_fail(err, VP_E_ARG, NULL, "rate of %u kbit/s", o->kbps);
     }
@@ -98,6 +103,20 @@ static void set_rate(x264_param_t *p, const vpi_h264enc_options *o)
     p->i_nal_hrd = X264_NAL_HRD_NONE;
 }
 
+/* The second pass checks that these are as in the first; presets differ in them. */
+static void set_pass(x264_param_t *p, const vpi_h264enc_options *o)
+{
+    if (o->pass == VPI_PASS_SINGLE) return;
+    p->i_bframe = PASS_BFRAMES;
+    p->i_bframe_adaptive = X264_B_ADAPT_FAST;
+    p->i_bframe_pyramid = X264_B_PYRAMID_NORMAL;
+    p->rc.b_mb_tree = 1;
+    if (p->rc.i_aq_mode == X264_AQ_NONE) p->rc.i_aq_mode = X264_AQ_VARIANCE;
+    p->rc.b_stat_write = o->pass == VPI_PASS_FIRST;
+    p->rc.b_stat_read = o->pass == VPI_PASS_SECOND;
+    p->rc.psz_stat_out = p->rc.psz_stat_in = (char *)(uintptr_t)o->stats; /* x264 copies both */
+}
+
 static vp_status set_params(x264_param_t *p, const vpi_h264enc_options *o, vp_context *context, vp_error *err)
 {
     if (x264_param_default_preset(p, o->preset, NULL) < 0) {
@@ -131,6 +150,7 @@ static vp_status set_params(x264_param_t *p, const vpi_h264enc_options *o, vp_co
     p->analyse.i_weighted_pred = X264_WEIGHTP_SIMPLE;
     if (o->trellis >= 0) p->analyse.i_trellis = o->trellis;
     set_rate(p, o);
+    set_pass(p, o);
 
     /* Length-prefixed NALs; parameter sets only from x264_encoder_headers, never changed by what is coded. */
     p->b_annexb = 0;
@@ -207,6 +227,11 @@ vp_status vpi_h264enc_new(vp_context *context, const vpi_h264enc_options *option
     vpi_cpu_enter(context);
     e->x264 = x264_encoder_open(&param);
     vpi_cpu_leave(context);
+    if (!e->x264 && options->pass) {
+        st = vpi_fail(err, VP_E_IO, NULL, "x264 cannot %s statistics of %dx%d at %s",
+                      options->pass == VPI_PASS_FIRST ? "write" : "use", e->width, e->height, options->stats);
+        goto done;
+    }
     if (!e->x264) {
         st = vpi_fail(err, VP_E_NOMEM, NULL, "x264 does not open an encoder for %dx%d", e->width, e->height);
         goto done;

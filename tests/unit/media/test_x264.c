@@ -208,6 +208,88 @@ static void test_same_bytes(void **state)
     vpi_buf_dispose(&first.bytes);
 }
 
+/* ---- two passes ---- */
+
+static char stats_path[600];
+
+static vpi_h264enc_options first_of(uint32_t width, uint32_t height)
+{
+    vpi_h264enc_options o = options_of(width, height);
+
+    o.abr = false;
+    o.crf_milli = 23000;
+    o.maxrate_kbps = o.bufsize_kbit = 0;
+    o.lookahead = 40;
+    o.pass = VPI_PASS_FIRST;
+    o.stats = stats_path;
+    return o;
+}
+
+static void set_stats_path(const char *name)
+{
+    char tree[sizeof(stats_path) + 8];
+
+    snprintf(stats_path, sizeof(stats_path), "%s/%s", clip_dir, name);
+    snprintf(tree, sizeof(tree), "%s.mbtree", stats_path);
+    unlink(stats_path);
+    unlink(tree);
+}
+
+/* Statistics of a small size lead another size: same types at the same places, the rate asked for, same bytes. */
+static void test_two_passes(void **state)
+{
+    vpi_h264enc_options first = first_of(128, 72), second = options_of(320, 180);
+    coded_run a, b, again;
+    double kbps;
+
+    (void)state;
+    set_stats_path("passes.stats");
+    encode_all(&first, 25, &a);
+    second.pass = VPI_PASS_SECOND;
+    second.stats = stats_path;
+    second.kbps = 200;
+    second.maxrate_kbps = second.bufsize_kbit = 0;
+    encode_all(&second, 1000, &b); /* IDRs as the first pass had them */
+    assert_int_equal(b.count, a.count);
+    assert_int_equal(b.idrs, 3);
+    assert_memory_equal(a.pts, b.pts, sizeof(a.pts));
+    assert_memory_equal(a.idr_pts, b.idr_pts, 3 * sizeof(a.idr_pts[0]));
+    kbps = (double)b.bytes.size * 8 / 1000 / 3;
+    assert_true(kbps > 200 * 0.85 && kbps < 200 * 1.15);
+    encode_all(&second, 1000, &again);
+    assert_int_equal(again.bytes.size, b.bytes.size);
+    assert_memory_equal(again.bytes.data, b.bytes.data, b.bytes.size);
+    vpi_buf_dispose(&again.bytes);
+    second.kbps = 400;
+    encode_all(&second, 1000, &again);
+    assert_true(again.bytes.size > b.bytes.size * 3 / 2);
+    vpi_buf_dispose(&a.bytes);
+    vpi_buf_dispose(&b.bytes);
+    vpi_buf_dispose(&again.bytes);
+}
+
+/* No statistics, or of another arrangement of pictures. */
+static void test_wrong_statistics(void **state)
+{
+    vpi_h264enc_options first = first_of(128, 72), second = options_of(128, 72);
+    vpi_h264enc *e = NULL;
+    coded_run a;
+
+    (void)state;
+    set_stats_path("wrong.stats");
+    second.pass = VPI_PASS_SECOND;
+    second.stats = stats_path;
+    assert_fails(vpi_h264enc_new(context, &second, &e, &err), VP_E_IO, "IO_ERROR");
+    encode_all(&first, 25, &a);
+    vpi_buf_dispose(&a.bytes);
+    second.timebase_den = 90000;
+    second.fps_num = 30;
+    assert_fails(vpi_h264enc_new(context, &second, &e, &err), VP_E_IO, "IO_ERROR");
+    set_stats_path("no/such/folder/stats");
+    assert_fails(vpi_h264enc_new(context, &first, &e, &err), VP_E_IO, "IO_ERROR");
+    assert_null(e);
+}
+
 /* Decoding gives the pictures back, near enough, in their order. */
 static void test_decodes(void **state)
 {
@@ -338,6 +420,8 @@ static void test_refusals(void **state)
     REFUSED(bad.timebase_num = 0);
     REFUSED(bad.kbps = 0);
     REFUSED(bad.trellis = 3);
+    REFUSED(bad.pass = VPI_PASS_SECOND);
+    REFUSED((bad.pass = VPI_PASS_FIRST, bad.stats = "x")); /* a first pass is by crf */
 #undef REFUSED
 }
 
@@ -384,11 +468,18 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gop_and_order),  cmocka_unit_test(test_keyint),
-        cmocka_unit_test(test_parameter_sets), cmocka_unit_test(test_level),
-        cmocka_unit_test(test_same_bytes),     cmocka_unit_test(test_decodes),
-        cmocka_unit_test(test_times),          cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_memory),         cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_gop_and_order),
+        cmocka_unit_test(test_keyint),
+        cmocka_unit_test(test_parameter_sets),
+        cmocka_unit_test(test_level),
+        cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_two_passes),
+        cmocka_unit_test(test_wrong_statistics),
+        cmocka_unit_test(test_decodes),
+        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_no_memory),
     };
 
     return cmocka_run_group_tests_name("media/x264", tests, clips_setup, clips_teardown);
