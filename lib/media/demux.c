@@ -526,6 +526,14 @@ static vp_status read_failed(vpi_demux *d, int averror, unsigned *bad, vp_error 
     return VP_OK;
 }
 
+/* Times that no clock tells are as good as none; what is left can be added and subtracted. */
+static void bound_times(AVPacket *p)
+{
+    if (p->pts < -VPI_TIME_MAX || p->pts > VPI_TIME_MAX) p->pts = AV_NOPTS_VALUE;
+    if (p->dts < -VPI_TIME_MAX || p->dts > VPI_TIME_MAX) p->dts = AV_NOPTS_VALUE;
+    if (p->duration < 0 || p->duration > VPI_TIME_MAX) p->duration = 0;
+}
+
 /* The next packet of a wanted stream, from the file. */
 static vp_status read_packet(vpi_demux *d, AVPacket **out, vp_error *err)
 {
@@ -553,6 +561,7 @@ static vp_status read_packet(vpi_demux *d, AVPacket **out, vp_error *err)
         /* Streams that show up after opening were not checked: they are left out. */
         if (packet->stream_index >= 0 && (size_t)packet->stream_index < d->count &&
             d->wanted[packet->stream_index]) {
+            bound_times(packet);
             *out = packet;
             return VP_OK;
         }

@@ -98,9 +98,10 @@ static void add_row(const vpi_fields *f, uint32_t y, sums *s)
 {
     size_t at = (size_t)y * f->width, w = f->width;
     const uint8_t *before = f->planes[0] + at, *now = f->planes[1] + at, *after = f->planes[2] + at;
+    const uint8_t *over = now - w, *under = now + w;
 
     for (size_t x = 0; x < w; x++) {
-        const uint8_t above = now[x - w], below = now[x + w];
+        const uint8_t above = over[x], below = under[x];
 
         if (distance(now[x], before[x]) < MOTION && distance(now[x], after[x]) < MOTION) continue;
         s->moving++;

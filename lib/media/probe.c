@@ -32,9 +32,11 @@ vp_status vpi_limits_from(const vp_probe_options *options, vpi_limits *out, vp_e
     return VP_OK;
 }
 
+/* Within bounds that leave room for a difference of two. */
 static int64_t to_us(int64_t ticks, vpi_rational tb)
 {
-    return vpi_rescale(ticks, tb.num * VPI_TICKS_PER_US, tb.den, VPI_NEAREST);
+    return VPI_CLAMP(vpi_rescale(ticks, tb.num * VPI_TICKS_PER_US, tb.den, VPI_NEAREST), -VPI_TIME_MAX,
+                     VPI_TIME_MAX);
 }
 
 static bool is_content(const vpi_track *t)

@@ -12,6 +12,8 @@
 #define VPI_AVIO_BUFFER (128u << 10) /* of the AVIOContext */
 #define VPI_STREAMS_MAX 1000u        /* hard limit, above any option */
 #define VPI_TICKS_PER_US 1000000
+/* Of times on either side of zero, in ticks or microseconds: the difference of two fits. */
+#define VPI_TIME_MAX (INT64_C(1) << 60)
 
 /* ---- avio.c: AVIO over a vp_source ---- */
 

@@ -290,7 +290,7 @@ static void fill_times(vpi_track *t, const AVStream *stream, const AVFormatConte
 {
     int64_t duration = stream->duration;
 
-    if (stream->start_time != AV_NOPTS_VALUE) {
+    if (stream->start_time >= -VPI_TIME_MAX && stream->start_time <= VPI_TIME_MAX) {
         t->has_times = true;
         t->start = stream->start_time;
     }
@@ -299,8 +299,7 @@ static void fill_times(vpi_track *t, const AVStream *stream, const AVFormatConte
                                vpi_rescale(AV_TIME_BASE, t->tb.num, 1, VPI_NEAREST), VPI_NEAREST);
     }
     t->end = t->start;
-    if (duration != AV_NOPTS_VALUE && duration > 0 && !vpi_add_i64(t->start, duration, &t->end))
-        t->end = INT64_MAX;
+    if (duration != AV_NOPTS_VALUE && duration > 0) t->end = t->start + VPI_MIN(duration, VPI_TIME_MAX);
 }
 
 void vpi_track_fill(vpi_track *track, const AVStream *stream, const AVFormatContext *format)
