@@ -72,6 +72,8 @@ static float sample_at(const AVFrame *f, int channel, int channels, int n)
         return (float)((const int16_t *)(const void *)data)[at] / 32768.0f;
     case AV_SAMPLE_FMT_S32:
         return (float)((const int32_t *)(const void *)data)[at] / 2147483648.0f;
+    case AV_SAMPLE_FMT_S64:
+        return (float)((const int64_t *)(const void *)data)[at] / 9223372036854775808.0f;
     case AV_SAMPLE_FMT_FLT:
         return ((const float *)(const void *)data)[at];
     case AV_SAMPLE_FMT_DBL:

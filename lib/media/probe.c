@@ -7,6 +7,7 @@
 #define SAMPLE_BYTES (8u << 20)
 #define LATE_US 20000 /* sync that people notice */
 #define EARLY_US 100000
+#define PACKET_S 2          /* no packet of sound is longer */
 #define PRIMING_US 100000   /* longest priming of a codec */
 #define CAPTIONS_HEAD 2048u /* of a picture: captions stand before its slices */
 
@@ -140,6 +141,9 @@ void vpi_report_track(vpi_track *t, vpi_stats_result *r, bool exact)
         /* What the first packet primes only (Vorbis) libavformat knows. */
         if (t->has_times && t->start > r->start && to_us(t->start - r->start, t->tb) < PRIMING_US)
             r->start = t->start;
+        /* One packet that does not tell how long it lasts: what the container says of the whole. */
+        if (r->has_times && r->end <= r->start && t->end > r->start)
+            r->end = VPI_MIN(t->end, r->start + vpi_rescale(PACKET_S, t->tb.den, t->tb.num, VPI_NEAREST));
     }
     if (r->has_times) {
         if (exact)

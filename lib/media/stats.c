@@ -52,6 +52,7 @@ struct vpi_stats {
     uint64_t untimed; /* pictures that could not be placed */
     bool any_key;
     int64_t end, skip_until;
+    int64_t least_step; /* of sound: the shortest time from packet to packet; 0: none yet */
     /* presentation order */
     uint64_t shown;
     int64_t first, last, last_delta;
@@ -419,6 +420,15 @@ static int64_t time_of(vpi_stats *s, const vpi_stats_packet *p, bool *placed)
     return dts ? p->dts + (s->any_delay ? s->delay : 0) : 0;
 }
 
+/* Of sound: how far its packets are from each other, for files that do not tell how long each lasts. */
+static void see_step(vpi_stats *s, int64_t t)
+{
+    int64_t step = s->any ? t - s->last : 0;
+
+    if (step > 0 && (!s->least_step || step < s->least_step)) s->least_step = step;
+    s->last = s->any ? VPI_MAX(s->last, t) : t;
+}
+
 bool vpi_stats_add(vpi_stats *s, const vpi_stats_packet *p)
 {
     int64_t time, t, start, end, duration = sane(p->duration);
@@ -435,6 +445,7 @@ bool vpi_stats_add(vpi_stats *s, const vpi_stats_packet *p)
         return true;
     }
     if (duration > 0) s->last_duration = duration;
+    if (!s->o.video) see_step(s, t);
     if (s->any && time < s->highest_pts) s->r.reordered = true;
     s->highest_pts = s->any ? VPI_MAX(s->highest_pts, time) : time;
     /* What is skipped may be more than the packet that says so. */
@@ -492,6 +503,8 @@ void vpi_stats_finish(vpi_stats *s, vpi_stats_result *result)
     int64_t frame;
 
     heap_flush(s);
+    /* ALAC and WavPack in Matroska, ALAC in CAF: the last packet lasts as the others do. */
+    if (!s->o.video && s->any && !s->last_duration) s->end = VPI_MAX(s->end, s->last + s->least_step);
     s->r.end = VPI_MAX(s->end, s->r.start);
     if (s->o.video) {
         /* The last picture's duration is often not in the file: an average one then. */

@@ -16,7 +16,8 @@ import tempfile
 sys.dont_write_bytecode = True
 
 from clips import AAC, X264, clip as define, lavfi, run as make_clip, test_video, write  # noqa: E402
-from titles import (Cases, Sound, audios, check, clip, ffmpeg, good, joined, ladder, publish, tree, videos)  # noqa: E402
+from titles import (Cases, Sound, audios, check, clip, ffmpeg, good, joined, ladder, publish, tool, tree,
+                    videos)  # noqa: E402
 
 TINY = [("72p", 72, 200), ("48p", 48, 100)]
 # One tone for each speaker: an exchange of any two is heard.
@@ -121,6 +122,18 @@ for _rate in (22050, 32000, 44100, 48000, 96000):
     @define("rate%d.mkv" % _rate, "sound at %d Hz" % _rate)
     def _(to, dep, rate=_rate):
         make_clip(lavfi(test_video(d="3"), "sine=440:d=3:r=%d" % rate) + X264 + ["-c:a", "flac"], to)
+
+
+for _name, _codec, _seconds in (("tail_alac.mka", "alac", 4), ("tail_alac.caf", "alac", 4), ("tail_wv.mka", "wavpack", 4),
+                                ("tail_one.mka", "wavpack", 0.4)):
+    @define(_name, "%s that does not tell how long its last packet is" % _codec)
+    def _(to, dep, codec=_codec, seconds=_seconds):
+        make_clip(lavfi(None, "sine=440:d=%s:r=48000" % seconds) + ["-c:a", codec], to)
+
+
+@define("s64.wav", "PCM of 64 bits")
+def _(to, dep):
+    make_clip(lavfi(None, "sine=440:d=4:r=48000") + ["-c:a", "pcm_s64le"], to)
 
 
 @define("webp_cover.mp3", "cover art in WebP (I18)")
@@ -541,6 +554,20 @@ def time(cases):
     cases.run("sound ends early", ends, "early_audio.mp4", 8)
     cases.run("AC-3 ends early", ends, "beeps51_short.mkv", 8)
     cases.run("late sound", ends, "late_audio.mp4", 2)
+
+    def tail(folder, name, length):
+        """To the last sample, whether the file tells how long its last packet is or not."""
+        t = Title(folder, clip(name), rungs=False)
+        s = t.sound("und-stereo")
+        assert length <= s.seconds <= length + 0.11, "%.3f s" % s.seconds
+        level = s.level(length - 0.07, length - 0.01)
+        assert level > -25, "%.1f dB at the end" % level
+        r = tool("verify", t.out, "--decode", "--source", t.source)
+        assert r.code == 0, r.out + r.err
+
+    for name, length in (("tail_alac.mka", 4), ("tail_alac.caf", 4), ("tail_wv.mka", 4), ("tail_one.mka", 0.4),
+                         ("s64.wav", 4)):
+        cases.run("to the end: " + name, tail, name, length)
 
     def priming(folder, name):
         """Beeps of a source with priming are where a player of the source hears them (I07)."""

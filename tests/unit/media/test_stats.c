@@ -207,6 +207,28 @@ static void test_jumps(void **state)
     vpi_stats_free(stats);
 }
 
+/* Packets of sound that do not tell how long they last: the last one as the others, if no other tells. */
+static void test_last_packet(void **state)
+{
+    (void)state;
+    for (int told = 0; told < 2; told++) {
+        vpi_stats_options o = { .tb = TB(1000) };
+        vpi_stats *stats = vpi_stats_new(&o);
+        vpi_stats_result r;
+
+        for (int i = 0; i < 10; i++) {
+            vpi_stats_packet p = { .has_pts = true, .pts = 100 + i * 85 + (i > 4 ? 3000 : 0) };
+
+            if (told && i < 9) p.duration = 80;
+            assert_true(vpi_stats_add(stats, &p));
+        }
+        vpi_stats_finish(stats, &r);
+        assert_int_equal(r.start, 100);
+        assert_int_equal(r.end, 100 + 9 * 85 + 3000 + (told ? 0 : 85));
+        vpi_stats_free(stats);
+    }
+}
+
 /* Ten hours and more keyframes than are kept: rising, spread over the whole. */
 static void test_keyframe_list(void **state)
 {
@@ -286,12 +308,13 @@ static void test_rational(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rates),    cmocka_unit_test(test_wrong_word),
-        cmocka_unit_test(test_own_rate), cmocka_unit_test(test_gaps),
-        cmocka_unit_test(test_jitter),   cmocka_unit_test(test_drift),
-        cmocka_unit_test(test_counts),   cmocka_unit_test(test_one_frame),
-        cmocka_unit_test(test_jumps),    cmocka_unit_test(test_keyframe_list),
-        cmocka_unit_test(test_wild),     cmocka_unit_test(test_rational),
+        cmocka_unit_test(test_rates),         cmocka_unit_test(test_wrong_word),
+        cmocka_unit_test(test_own_rate),      cmocka_unit_test(test_gaps),
+        cmocka_unit_test(test_jitter),        cmocka_unit_test(test_drift),
+        cmocka_unit_test(test_counts),        cmocka_unit_test(test_one_frame),
+        cmocka_unit_test(test_jumps),         cmocka_unit_test(test_last_packet),
+        cmocka_unit_test(test_keyframe_list), cmocka_unit_test(test_wild),
+        cmocka_unit_test(test_rational),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
