@@ -43,7 +43,8 @@ void vpi_verify_sps(vpi_verifier *v, const vpi_ptrack *t, const char *where, con
                   sps.transfer, sps.matrix, t->primaries, t->transfer, t->matrix);
     }
     level = vpi_h264_level(sps.width, sps.height, rate, 0, 0, sps.max_ref_frames, sps.profile_idc >= 100);
-    vpi_check(v, level != 0 && level <= sps.level_idc, "P13", where,
+    /* 9 is level 1b of the High profiles (A.3.4.2): the sizes and rates of level 1, twice its bits */
+    vpi_check(v, level != 0 && level <= (sps.level_idc == 9 ? 10u : sps.level_idc), "P13", where,
               "level %u is too low for %ux%u at %u/%u frames/s", sps.level_idc, sps.width, sps.height,
               t->frame_rate_num, t->frame_rate_den);
 }

@@ -12,6 +12,20 @@ static bool duration_of(const vpi_tag *tag, const char *name, uint64_t *ns)
     return vpi_tag_attribute(tag, name, &value) && vpi_xml_duration(value, ns);
 }
 
+/* Of the track that ends first: a player asks for nothing behind the length that is told. */
+static uint64_t shortest(const vpi_verifier *v, uint64_t length)
+{
+    for (size_t i = 0; i < v->p->track_count; i++) {
+        const vpi_ptrack *t = &v->p->tracks[i];
+        const vpi_segment *last = t->segment_count ? &t->segments[t->segment_count - 1] : NULL;
+
+        if (!v->sane[i] || !last || t->container != VP_CONTAINER_CMAF) continue;
+        length =
+            VPI_MIN(length, (uint64_t)(((vpi_u128)last->start + (uint64_t)last->ticks) * NS / t->timescale));
+    }
+    return length;
+}
+
 static void check_length(vpi_mpd *m, const vpi_tag *tag, const char *name)
 {
     const vpi_presentation *p = m->v->p;
@@ -20,7 +34,7 @@ static void check_length(vpi_mpd *m, const vpi_tag *tag, const char *name)
     if (!vpi_check(m->v, duration_of(tag, name, &said), "DASH", m->key, "no usable %s", name)) return;
     if (p->timescale == 0) return;
     due = (uint64_t)((vpi_u128)p->duration * NS / p->timescale);
-    vpi_check(m->v, said <= due + SLACK_NS && said + SLACK_NS >= due, "P22", m->key,
+    vpi_check(m->v, said <= due + SLACK_NS && said + SLACK_NS >= shortest(m->v, due), "P22", m->key,
               "%s %.6f, the title lasts %.6f", name, (double)said / 1e9, (double)due / 1e9);
 }
 
@@ -59,6 +73,7 @@ static void read_set(vpi_mpd *m, const vpi_tag *tag)
     m->set = *tag;
     m->in_set = true;
     m->main_role = false;
+    m->of_track = NULL;
     m->sets++;
     memset(&m->of_set, 0, sizeof(m->of_set));
     for (size_t i = 0; i < VPI_COUNT(aligned); i++) {
@@ -69,12 +84,22 @@ static void read_set(vpi_mpd *m, const vpi_tag *tag)
     vpi_check(m->v, good, "DASH", m->key, "AdaptationSet %zu: alignment or SAP is not stated", m->sets);
 }
 
+/* A default that is there in stereo and surround is main in both groups, once in each. */
+static void check_main(vpi_mpd *m)
+{
+    const vpi_presentation *p = m->v->p;
+    size_t main = (size_t)(m->of_track - p->tracks);
+
+    for (size_t i = 0; i < p->track_count; i++) {
+        vpi_check(m->v, !m->mains[i] || strcmp(p->tracks[i].group, m->of_track->group) != 0, "P16", m->key,
+                  "%s and %s both have the role main", p->tracks[i].name, m->of_track->name);
+    }
+    m->mains[main] = true;
+}
+
 static void end_set(vpi_mpd *m)
 {
-    vpi_view type = { "", 0 };
-
-    vpi_tag_attribute(&m->set, "contentType", &type);
-    if (m->main_role && vpi_view_is(type, "audio")) m->main_sounds++;
+    if (m->main_role && m->of_track && m->of_track->kind == VP_TRACK_AUDIO) check_main(m);
     m->in_set = false;
 }
 
@@ -146,7 +171,6 @@ static void check_whole(vpi_mpd *m)
     const vpi_presentation *p = m->v->p;
 
     vpi_check(m->v, m->periods > 0, "DASH", m->key, "no Period");
-    vpi_check(m->v, m->main_sounds <= 1, "P16", m->key, "%zu audio sets have the role main", m->main_sounds);
     for (size_t i = 0; i < p->track_count; i++) {
         const vpi_ptrack *t = &p->tracks[i];
 
@@ -164,7 +188,12 @@ vp_status vpi_verify_mpd(vpi_verifier *v, const char *key, const char *text, siz
     vpi_tag tag;
 
     m.seen = vpi_calloc(v->p->track_count ? v->p->track_count : 1, sizeof(*m.seen));
-    if (!m.seen) return vpi_fail_nomem(err);
+    m.mains = vpi_calloc(v->p->track_count ? v->p->track_count : 1, sizeof(*m.mains));
+    if (!m.seen || !m.mains) {
+        vpi_free(m.seen);
+        vpi_free(m.mains);
+        return vpi_fail_nomem(err);
+    }
     while (vpi_tag_next(&w, &tag)) {
         if (tag.kind == VPI_TAG_CLOSE) {
             w.broken = depth-- == 0;
@@ -178,5 +207,6 @@ vp_status vpi_verify_mpd(vpi_verifier *v, const char *key, const char *text, siz
     }
     if (vpi_check(v, !w.broken && depth == 0, "DASH", key, "is no whole XML document")) check_whole(&m);
     vpi_free(m.seen);
+    vpi_free(m.mains);
     return VP_OK;
 }

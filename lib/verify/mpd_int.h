@@ -48,11 +48,13 @@ typedef struct vpi_mpd {
     vpi_address of_set, own;
     vpi_view base_url; /* of the Representation */
     vpi_view channels; /* of AudioChannelConfiguration */
-    size_t periods, sets, main_sounds;
+    size_t periods, sets;
     bool main_role;
-    uint64_t buffer_ns; /* minBufferTime */
+    const vpi_ptrack *of_track; /* what the set's last Representation stands for */
+    uint64_t buffer_ns;         /* minBufferTime */
     uint64_t longest_ns;
-    bool *seen; /* tracks that are named */
+    bool *seen;  /* tracks that are named */
+    bool *mains; /* tracks of sets with the role main */
 } vpi_mpd;
 /* A Representation that is read to its end, against the track that it stands for. */
 void vpi_mpd_representation(vpi_mpd *m);

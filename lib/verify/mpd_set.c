@@ -324,6 +324,7 @@ void vpi_mpd_representation(vpi_mpd *m)
     t = &m->v->p->tracks[n];
     vpi_check(m->v, !m->seen[n], "DASH", m->key, "%s is there twice", t->name);
     m->seen[n] = true;
+    m->of_track = t;
     check_words(m, t);
     check_address(m, a, t, id);
     good = vpi_tag_attribute(&m->representation, "bandwidth", &value) && vpi_view_u64(value, &bandwidth);

@@ -239,9 +239,11 @@ static void promise(vpi_verifier *v, const vpi_ptrack *t, const char *where)
         return;
     memcpy(digits, t->codecs + 9, 2);
     level = strtoul(digits, NULL, 16);
-    if (vpi_h264_level(16, 16, slow, (uint32_t)kbps, 0, 1, strncmp(t->codecs + 5, "64", 2) == 0) > level) {
+    if (level == 9) kbps /= 2; /* 1b: twice the bits of level 1 */
+    if (vpi_h264_level(16, 16, slow, (uint32_t)kbps, 0, 1, strncmp(t->codecs + 5, "64", 2) == 0) >
+        VPI_MAX(level, 10u)) {
         vpi_warn(v, "P15", where, "a peak of %llu kbit/s is more than level %lu allows",
-                 (unsigned long long)kbps, level);
+                 (unsigned long long)t->bandwidth / 1100, level);
     }
 }
 

@@ -93,7 +93,9 @@ def ladder(folder, *rungs):
 
 
 def check(out, decode=True, maxrates=None):
-    """The checked title; AssertionError with the rules that failed."""
+    """The title, checked here and by `vodpipe verify`; AssertionError with the rules that failed."""
+    r = tool("verify", out)
+    assert r.code == 0, "verify: exit %d: %s" % (r.code, (r.out + r.err)[-800:])
     c = Checker(out, argparse.Namespace(decode=decode, shared=os.path.join(SHARED, "vectors"), maxrates=maxrates or {}))
     report = c.run()
     if report.failed:
