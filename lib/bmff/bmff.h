@@ -93,6 +93,7 @@ typedef struct vpi_init_info { /* one track's init segment */
     uint16_t width, height;           /* of the sample entry */
     uint32_t tkhd_width, tkhd_height; /* 16.16 */
     bool turned;                      /* tkhd's matrix turns or mirrors the picture */
+    bool enabled;                     /* tkhd's flag: of alternate tracks the one to play */
     uint16_t channels;
     uint32_t sample_rate;
     /*

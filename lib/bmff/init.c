@@ -49,6 +49,7 @@ vp_status vpi_tkhd_parse(const vpi_box *box, vpi_init_info *out, vp_error *err)
     uint8_t version;
     uint32_t flags, matrix[9];
     vpi_cursor c = vpi_cursor_open(box, &version, &flags);
+    out->enabled = (flags & 1) != 0;
     vpi_drop(&c, version ? 16 : 8);
     out->track_id = vpi_take32(&c);
     vpi_drop(&c, 4);

@@ -88,5 +88,8 @@ void vpi_ready_settle_audio(vpi_ready *pk)
         for (size_t k = 0; k < count; k++) out = out || bad[k] == pk->audio[i - 1].setup.codec;
         if (out) drop(pk, i - 1);
     }
-    for (size_t i = 0; i < pk->audio_count; i++) pk->audio[i].is_default = i == 0;
+    size_t chosen = 0;
+    for (size_t i = pk->audio_count; i-- > 0;)
+        if (pk->audio[i].marked) chosen = i;
+    pk->audio[chosen].is_default = true;
 }

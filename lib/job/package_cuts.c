@@ -5,6 +5,7 @@
 
 /* Times in different containers are equal within their coarser tick. */
 #define TAIL_MERGED_US 500000
+#define ENDS_APART_US 1000
 #define EARLY_US 2000
 
 __extension__ typedef __int128 i128;
@@ -37,6 +38,13 @@ static int64_t find_key(const vpi_ready_video *x, int64_t a, const vpi_ready_vid
             high = mid;
     }
     return -1;
+}
+
+bool vpi_ready_shared(const vpi_ready *pk, const vpi_ready_video *v, int64_t at)
+{
+    for (size_t i = 0; i < pk->video_count; i++)
+        if (&pk->video[i] != v && find_key(v, at, &pk->video[i]) < 0) return false;
+    return true;
 }
 
 /* The track that has no key at this time of the first one, NULL when all have. */
@@ -147,7 +155,7 @@ static vp_status check_ends(vpi_ready *pk, vp_error *err)
     for (size_t i = 1; i < pk->video_count; i++) {
         const vpi_ready_video *v = &pk->video[i];
         int64_t end = vpi_ready_us(v, v->end), d = end > pk->end_us ? end - pk->end_us : pk->end_us - end;
-        if (d <= TAIL_MERGED_US) continue;
+        if (d <= ENDS_APART_US) continue;
         vpi_error_key(err, input_name(pk, v));
         return vpi_fail(err, VP_E_DATA, "RENDITIONS_NOT_ALIGNED", "%s ends at %lld ms, %s at %lld ms",
                         input_name(pk, v), (long long)(end / 1000), input_name(pk, &pk->video[0]),

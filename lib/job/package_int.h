@@ -41,6 +41,7 @@ typedef struct vpi_ready_audio {
     int64_t origin; /* title time 0 on the file timeline, ticks of tb */
     uint8_t silence[VPI_AAC_SILENCE_MAX];
     size_t silence_size; /* 0: none can be made for this codec or layout; else it lasts frame_samples */
+    bool marked;         /* as default, by its file */
     bool is_default;
     uint32_t frame_samples; /* of the usual frame; Opus and FLAC may vary */
     uint32_t pre_skip;      /* Opus: samples of priming that the container's times say are before 0 */
@@ -87,6 +88,8 @@ vp_status vpi_ready_write_audio(vpi_ready *pk, vpi_ready_audio *a, vp_error *err
 void vpi_ready_progress(vpi_ready *pk, uint64_t bytes);
 /* Is a picture at this time, ticks from the first, one of the keys? */
 bool vpi_ready_is_key(const vpi_ready_video *v, int64_t at);
+/* Have all pictures such a point at this time of v? */
+bool vpi_ready_shared(const vpi_ready *pk, const vpi_ready_video *v, int64_t at);
 int64_t vpi_ready_us(const vpi_ready_video *v, int64_t ticks);
 bool vpi_ready_key(const vpi_ready *pk, const char *kind, const char *name, const char *file, char key[1024]);
 

@@ -115,6 +115,7 @@ void vpi_ready_movie_track(const vpi_ready_input *in, size_t track, vpi_track *o
     out->tb = (vpi_rational){ 1, info->timescale };
     out->frame_rate = (vpi_rational){ 0, 1 };
     out->channels = info->channels;
+    out->is_default = info->enabled;
     out->kind = VPI_KIND_OTHER;
     vpi_language_bcp47(info->language, out->language);
     const entry_codec *entry = find_entry(info->sample_entry);

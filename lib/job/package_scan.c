@@ -119,7 +119,7 @@ static vp_status add_audio(vpi_ready *pk, size_t input, const vpi_track *t, cons
     }
     pk->audio_count++;
     audio_names(pk, a, language);
-    a->is_default = pk->audio_count == 1;
+    a->marked = t->is_default;
     return VP_OK;
 }
 

@@ -551,7 +551,9 @@ static vp_status take_picture(video_writer *w, vpi_ready_packet *p, vp_error *er
     if (w->leading && pts < 0) return VP_OK; /* see leads() of the scan */
     bool cut = idr && w->segment + 1 < w->pk->segments && pts == v->cuts[w->segment + 1];
     if (cut) VPI_TRY(video_close_segment(w, err));
-    bool gop = idr && us - w->fragment_us + 2000 >= (int64_t)w->pk->job->settings.transcode.gop_ms * 1000;
+    /* Fragments are those of all renditions: a scene cut of one of them begins none. */
+    bool gop = idr && us - w->fragment_us + 2000 >= (int64_t)w->pk->job->settings.transcode.gop_ms * 1000 &&
+               vpi_ready_shared(w->pk, v, pts);
     if (gop && w->count && !w->pk->ts) VPI_TRY(video_put_fragment(w, (uint64_t)pts, err));
     if (!w->count || gop) {
         if (!VPI_GROW(w->fragments, w->fragment_count, w->fragment_cap)) return vpi_fail_nomem(err);

@@ -44,6 +44,11 @@ rendition("pk_dense.mp4", "IDR each second: more than its sisters have", "b",
           grid=["-g", "25", "-keyint_min", "25", "-sc_threshold", "0"])
 rendition("pk_odd.mp4", "IDR each 1.72 s: never together with 2 s, but at 0", "b",
           grid=["-g", "43", "-keyint_min", "43", "-sc_threshold", "0"])
+rendition("pk_scene.mp4", "a scene cut at 3.2 s beside an IDR each 4 s", "a",
+          grid=["-g", "250", "-sc_threshold", "0", "-force_key_frames", "0,3.2,4,8,12"])
+rendition("pk_forced.mp4", "its sister without the scene cut; High profile of level 1b", "c",
+          grid=["-g", "250", "-sc_threshold", "0", "-force_key_frames", "0,4,8,12"])
+rendition("pk_longer.mp4", "one picture longer", "b", seconds="13.04")
 rendition("pk_one.mp4", "one IDR", "b", grid=["-g", "9999", "-keyint_min", "9999", "-sc_threshold", "0"])
 rendition("pk_silent.mp4", "no audio", "b", audio=False)
 rendition("pk_short.mp4", "ends 3 s early", "b", seconds="10")
@@ -89,6 +94,14 @@ def _(to, dep):
 @define("pk_c_cut.mp4", "moov at the start, cut at 60 %")
 def _(to, dep):
     cut(to, dep("pk_c_fast.mp4"), 60)
+
+
+for _ext in ("mkv", "mp4"):
+    @define("pk_marked." + _ext, "English and French, French is marked as the default")
+    def _(to, dep):
+        make_clip(["-i", dep("pk_silent.mp4"), "-i", dep("pk_audio.m4a"), "-i", dep("pk_audio.m4a"), "-map", "0:v", "-map", "1",
+                   "-map", "2", "-c", "copy", "-metadata:s:a:0", "language=eng", "-disposition:a:0", "0", "-disposition:a:1",
+                   "default"], to)
 
 
 for _channels in (1, 2, 6):
@@ -279,6 +292,14 @@ def short_lengths(folder, form):
         assert picture_hashes(joined(c, t, folder)) == picture_hashes(clip("pk_aud.mp4")), "pictures differ"
 
 
+def marked(folder, name):
+    out = os.path.join(folder, "out")
+    good("package", clip(name), out)
+    c = check(out, decode=False)
+    got = [(x["a"]["LANGUAGE"][0], x["a"]["DEFAULT"][0]) for x in c.masters[0].media]
+    assert got == [("en", "NO"), ("fr", "YES")], got
+
+
 def again(folder):
     """ALREADY_DONE, and the same bytes in another folder with other jobs."""
     from titles import tree
@@ -302,6 +323,8 @@ def main():
     run("single file", aligned, ["pk_a.mp4", "pk_b.mkv", "pk_c.ts"], "single")
     run("23.976", aligned, ["pk_2398.mp4", "pk_2398_b.mp4"], "both")
     run("IDRs that not all have", aligned, ["pk_a.mp4", "pk_dense.mp4"], "both", decode=FULL)
+    for form in FORMS:
+        run("a scene cut that one has, " + form, aligned, ["pk_scene.mp4", "pk_forced.mp4"], form)
     run("one input", aligned, ["pk_b.mp4"], "both", first_hz=880, decode=FULL)
     run("audio from the second", aligned, ["pk_silent.mp4", "pk_a.mp4"], "cmaf", decode=FULL)
     run("a second language", aligned, ["pk_a.mp4", "pk_audio.m4a"], "cmaf", decode=FULL)
@@ -315,11 +338,14 @@ def main():
         run("pixels that are not square, " + form, anamorphic, form)
         run("NAL lengths of two bytes, " + form, short_lengths, form)
     run("turned", refused, "CODEC_UNSUPPORTED", ["pk_a.mp4", "pk_turned.mp4"], r"pk_turned\.mp4")
+    for ext in ("mkv", "mp4"):
+        run("the default that the file marks, " + ext, marked, "pk_marked." + ext)
     run("two hours", long_title)
     run("the same again", again)
     run("not aligned", refused, "RENDITIONS_NOT_ALIGNED", ["pk_a.mp4", "pk_odd.mp4"], r"pk_odd\.mp4|pk_a\.mp4", r"\d")
     run("one IDR of another", refused, "RENDITIONS_NOT_ALIGNED", ["pk_a.mp4", "pk_one.mp4"], r"pk_one\.mp4", r"\d")
     run("lengths differ", refused, "RENDITIONS_NOT_ALIGNED", ["pk_a.mp4", "pk_short.mp4"], r"pk_(short|a)\.mp4", r"\d")
+    run("one picture longer", refused, "RENDITIONS_NOT_ALIGNED", ["pk_a.mp4", "pk_longer.mp4"], r"pk_longer\.mp4", r"13040")
     run("not H.264", refused, "CODEC_UNSUPPORTED", ["pk_a.mp4", "pk_mpeg4.mp4"], r"pk_mpeg4\.mp4")
     run("MP3", mp3)
     run("cut off", refused, "INPUT_TRUNCATED", ["pk_a.mp4", "pk_cut.mkv"], r"pk_cut\.mkv")
