@@ -107,6 +107,7 @@ typedef struct vpi_init_info { /* one track's init segment */
     uint16_t colr_primaries, colr_transfer, colr_matrix;
     bool colr_full_range;
     uint32_t trex_description_index, trex_duration, trex_size, trex_flags;
+    bool has_trex;             /* of this track */
     bool moov_before_mvex_end; /* mvex comes after the last trak */
 } vpi_init_info;
 /* Reads ftyp and moov of exactly one track; INPUT_NO_MOOV without moov. What follows moov is not looked at. */

@@ -306,6 +306,7 @@ static vp_status parse_mvex(const vpi_box *mvex, vpi_init_info *out, vp_error *e
         uint32_t sample_flags = vpi_take32(&c);
         if (c.failed) return VPI_CORRUPT(err, "broken 'trex'");
         if (id != out->track_id) continue;
+        out->has_trex = true;
         out->trex_description_index = index;
         out->trex_duration = duration;
         out->trex_size = size;

@@ -176,6 +176,8 @@ static void check_shape(vpi_verifier *v, const vpi_media_state *s)
               (unsigned long long)i->mdhd_duration);
     vpi_check(v, !i->samples_in_stbl, "CMAF", where, "sample tables are not empty");
     vpi_check(v, i->has_mvex && i->moov_before_mvex_end, "CMAF", where, "no mvex behind the last trak");
+    vpi_check(v, i->has_trex, "CMAF", where, "no trex of the track");
+    vpi_check(v, i->enabled && !i->turned, "CMAF", where, "tkhd hides or turns the track");
     vpi_check(v, !i->has_edit_list, "P07", where, "edit list");
     vpi_check(v, i->timescale == s->t->timescale, "P23", where, "timescale %u, the presentation says %u",
               i->timescale, s->t->timescale);
@@ -190,6 +192,10 @@ static void check_picture(vpi_verifier *v, const vpi_media_state *s)
     vpi_check(v, i->width == t->width && i->height == t->height, "P13", s->where,
               "sample entry says %ux%u, the presentation %ux%u", i->width, i->height, t->width, t->height);
     vpi_check(v, i->tkhd_height == t->height << 16, "CMAF", s->where, "tkhd height %u/65536", i->tkhd_height);
+    vpi_check(v,
+              i->tkhd_width >> 16 <= vpi_ptrack_shown_width(t) &&
+                  (i->tkhd_width >> 16) + 1 >= vpi_ptrack_shown_width(t),
+              "CMAF", s->where, "tkhd width %u/65536", i->tkhd_width);
     vpi_check(v, i->has_pasp && i->pasp_h > 0 && i->pasp_v > 0, "CMAF", s->where, "no pasp");
     vpi_check(v,
               (uint64_t)i->pasp_h * (t->sar_num ? t->sar_den : 1) ==
@@ -226,6 +232,9 @@ static void check_sound(vpi_verifier *v, const vpi_media_state *s)
     vpi_check(v, t->sample_rate == asc.sample_rate || t->sample_rate == asc.ext_sample_rate, "P13", s->where,
               "ASC says %u Hz, the presentation %u", asc.sample_rate, t->sample_rate);
     /* Parametric stereo: one coded channel, two heard. */
+    vpi_check(v,
+              i->channels == t->channels && (i->sample_rate == t->sample_rate || t->sample_rate > UINT16_MAX),
+              "P13", s->where, "the sample entry says %u channels at %u Hz", i->channels, i->sample_rate);
     vpi_check(v, asc.channels == t->channels || (asc.ps && t->channels == 2), "P13", s->where,
               "ASC says %u channels, the presentation %u", asc.channels, t->channels);
 }

@@ -66,10 +66,11 @@ static void check_picture(vpi_verifier *v, const master *m, vpi_view list, const
 {
     vpi_view value = { "", 0 };
     char due[32];
+    bool said = vpi_attribute(list, "RESOLUTION", &value, NULL);
 
     snprintf(due, sizeof(due), "%ux%u", vpi_ptrack_shown_width(t), t->height);
-    vpi_check(v, vpi_attribute(list, "RESOLUTION", &value, NULL) && vpi_view_is(value, due), rule, m->key,
-              "RESOLUTION %.*s of %s", (int)value.size, value.data, t->name);
+    vpi_check(v, said && vpi_view_is(value, due), rule, m->key, "RESOLUTION %.*s of %s", (int)value.size,
+              value.data, t->name);
 }
 
 static bool view_equal(vpi_view a, vpi_view b)

@@ -13,8 +13,10 @@ static bool duration_of(const vpi_tag *tag, const char *name, uint64_t *ns)
 }
 
 /* Of the track that ends first: a player asks for nothing behind the length that is told. */
-static uint64_t shortest(const vpi_verifier *v, uint64_t length)
+static uint64_t shortest(const vpi_verifier *v, uint64_t otherwise)
 {
+    uint64_t length = UINT64_MAX;
+
     for (size_t i = 0; i < v->p->track_count; i++) {
         const vpi_ptrack *t = &v->p->tracks[i];
         const vpi_segment *last = t->segment_count ? &t->segments[t->segment_count - 1] : NULL;
@@ -23,27 +25,28 @@ static uint64_t shortest(const vpi_verifier *v, uint64_t length)
         length =
             VPI_MIN(length, (uint64_t)(((vpi_u128)last->start + (uint64_t)last->ticks) * NS / t->timescale));
     }
-    return length;
+    return length == UINT64_MAX ? otherwise : length;
 }
 
 static void check_length(vpi_mpd *m, const vpi_tag *tag, const char *name)
 {
     const vpi_presentation *p = m->v->p;
-    uint64_t due, said = 0;
+    uint64_t due, media, said = 0;
 
     if (!vpi_check(m->v, duration_of(tag, name, &said), "DASH", m->key, "no usable %s", name)) return;
     if (p->timescale == 0) return;
     due = (uint64_t)((vpi_u128)p->duration * NS / p->timescale);
-    vpi_check(m->v, said <= due + SLACK_NS && said + SLACK_NS >= shortest(m->v, due), "P22", m->key,
-              "%s %.6f, the title lasts %.6f", name, (double)said / 1e9, (double)due / 1e9);
+    media = shortest(m->v, due);
+    vpi_check(m->v, said <= VPI_MAX(due, media) + SLACK_NS && said + SLACK_NS >= VPI_MIN(due, media), "P22",
+              m->key, "%s %.6f, the title lasts %.6f", name, (double)said / 1e9, (double)due / 1e9);
 }
 
 static void read_root(vpi_mpd *m, const vpi_tag *tag)
 {
     vpi_view value = { "", 0 };
 
-    vpi_check(m->v, vpi_tag_attribute(tag, "type", &value) && vpi_view_is(value, "static"), "DASH", m->key,
-              "type %.*s", (int)value.size, value.data);
+    vpi_tag_attribute(tag, "type", &value);
+    vpi_check(m->v, vpi_view_is(value, "static"), "DASH", m->key, "type %.*s", (int)value.size, value.data);
     vpi_check(m->v, vpi_tag_attribute(tag, "profiles", &value), "DASH", m->key, "no profiles");
     vpi_check(m->v, duration_of(tag, "minBufferTime", &m->buffer_ns) && m->buffer_ns > 0, "DASH", m->key,
               "no usable minBufferTime");

@@ -267,8 +267,9 @@ static void check_words(vpi_mpd *m, const vpi_ptrack *t)
               (int)value.size, value.data);
     if (t->kind == VP_TRACK_VIDEO) {
         snprintf(shape, sizeof(shape), "%u:%u", t->sar_num ? t->sar_num : 1, t->sar_num ? t->sar_den : 1);
-        vpi_check(m->v, attribute(m, "sar", &value) && vpi_view_is(value, shape), "P13", m->key,
-                  "%s: sar %.*s, not %s", t->name, (int)value.size, value.data, shape);
+        attribute(m, "sar", &value);
+        vpi_check(m->v, vpi_view_is(value, shape), "P13", m->key, "%s: sar %.*s, not %s", t->name,
+                  (int)value.size, value.data, shape);
         vpi_check(m->v, says(m, "width", t->width) && says(m, "height", t->height), "P13", m->key,
                   "%s: width and height are not %ux%u", t->name, t->width, t->height);
         vpi_check(m->v, same_rate(m, t), "P13", m->key, "%s: frameRate is not %u/%u", t->name,

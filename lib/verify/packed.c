@@ -39,8 +39,9 @@ void vpi_verify_adts(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, s
             check_config(v, s, &asc);
             s->audio_first = time;
             s->audio_rate = asc.sample_rate;
-        } else if (!vpi_check(v, asc.sample_rate == s->audio_rate, "P13", s->where,
-                              "the sample rate changes")) {
+            s->audio_channels = asc.channels;
+        } else if (!vpi_check(v, asc.sample_rate == s->audio_rate && asc.channels == s->audio_channels, "P13",
+                              s->where, "the sample rate or the channels change")) {
             return;
         }
         if (at == 0) {

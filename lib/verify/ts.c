@@ -196,6 +196,7 @@ static bool read_packet(vpi_verifier *v, vpi_media_state *s, const uint8_t *d, u
 
     if (d[0] != SYNC) return broken(v, s, n, "no sync byte");
     if (d[1] & 0x80) return broken(v, s, n, "transport error");
+    if (d[3] & 0xC0) return broken(v, s, n, "scrambled");
     if (n < 2) {
         bool right = n == 0 ? pid == 0 : s->ts->has_pat && pid == s->ts->pmt_pid;
 

@@ -32,6 +32,9 @@ static bool read_header(vpi_verifier *v, vpi_media_state *s, const vpi_ts_stream
 
     if (size < PES_HEADER || d[0] != 0 || d[1] != 0 || d[2] != 1)
         return broken(v, s, stream, "no start code");
+    if (d[6] & 0x30) return broken(v, s, stream, "scrambled");
+    if (stream == &ts->streams[VPI_TS_VIDEO] ? d[3] >> 4 != 0xE : d[3] >> 5 != 6)
+        return broken(v, s, stream, "stream_id of another kind");
     head = (size_t)PES_HEADER + d[8];
     flags = d[7] >> 6;
     if (head > size || !(flags & 2) || d[8] < (flags == 3 ? 2 * TIME_SIZE : TIME_SIZE)) {

@@ -115,7 +115,7 @@ typedef struct vpi_media_state {
     bool has_audio_time;
     uint64_t audio_frames; /* of the track so far */
     int64_t audio_first;   /* time of the first one */
-    uint32_t audio_rate;
+    uint32_t audio_rate, audio_channels;
 } vpi_media_state;
 
 void vpi_media_state_dispose(vpi_media_state *s);
