@@ -11,6 +11,7 @@
 #define IN_RATE_MIN 1000
 #define IN_RATE_MAX 1536000
 #define IN_CHANNELS_MAX 64
+#define USUAL_MAX 8 /* channels whose usual layout is taken for granted */
 /* Samples that one call may give: a slice of the caller, resampled from the lowest rate. */
 #define OUT_MAX (1 << 22)
 
@@ -114,11 +115,14 @@ static int start_swr(vpi_mix *mix, const AVChannelLayout *layout)
 
 static vp_status open_swr(vpi_mix *mix, const AVFrame *frame, vp_error *err)
 {
+    /* What FFmpeg calls sixteen tracks of a production: of such a ring of speakers it would mix eight. */
+    static const AVChannelLayout ring = AV_CHANNEL_LAYOUT_HEXADECAGONAL;
     AVChannelLayout layout = { 0 };
     vp_status st = VP_OK;
     int r;
 
-    if (frame->ch_layout.order == AV_CHANNEL_ORDER_NATIVE) {
+    if (frame->ch_layout.order == AV_CHANNEL_ORDER_NATIVE &&
+        av_channel_layout_compare(&frame->ch_layout, &ring) != 0) {
         r = av_channel_layout_copy(&layout, &frame->ch_layout);
         if (r < 0) return vpi_fail_nomem(err);
         VPI_GO(new_swr(mix, &layout, frame, err));
@@ -128,7 +132,8 @@ static vp_status open_swr(vpi_mix *mix, const AVFrame *frame, vp_error *err)
     /* Unknown layouts, and those that cannot be mixed: what is usual for the number of channels. */
     av_channel_layout_uninit(&layout);
     av_channel_layout_default(&layout, frame->ch_layout.nb_channels);
-    if (frame->ch_layout.order == AV_CHANNEL_ORDER_AMBISONIC || layout.order != AV_CHANNEL_ORDER_NATIVE) {
+    if (frame->ch_layout.order == AV_CHANNEL_ORDER_AMBISONIC || layout.order != AV_CHANNEL_ORDER_NATIVE ||
+        layout.nb_channels > USUAL_MAX) {
         av_channel_layout_uninit(&layout);
         layout.order = frame->ch_layout.order == AV_CHANNEL_ORDER_AMBISONIC ? AV_CHANNEL_ORDER_AMBISONIC
                                                                             : AV_CHANNEL_ORDER_UNSPEC;

@@ -99,6 +99,12 @@ def _(to, dep):
                                              "1:a"] + X264 + ["-c:a", "pcm_s16le"], to)
 
 
+@define("tones16.mov", "sixteen channels of PCM, a tone in each (I22)")
+def _(to, dep):
+    make_clip(lavfi(test_video(d="4"), tones([300 + 50 * n for n in range(16)], "hexadecagonal", 4)) + X264
+              + ["-c:a", "pcm_s16le"], to)
+
+
 def changing(parts):
     def make(to, dep):
         data = b""
@@ -484,6 +490,16 @@ def tracks(cases):
         positions(t.sound("und-5.1", 6))
 
     cases.run("layout unknown", unknown)
+
+    def sixteen(folder):
+        t = Title(folder, clip("tones16.mov"))
+        same(t.names(), ["und-stereo"], "renditions")
+        s = t.sound("und-stereo")
+        for n in range(16):
+            level = share(s, 300 + 50 * n, n % 2)
+            assert level > -40, "channel %d of 16 is at %.1f dB" % (n + 1, level)
+
+    cases.run("sixteen channels", sixteen)
 
     def only_sound(folder, name):
         t = Title(folder, clip(name), rungs=False)
