@@ -11,7 +11,11 @@
 
 #define SAMPLES_MAX ((size_t)1 << 20) /* of one segment */
 #define SILENCE_MAX 50 /* frames of silence that may be added so that sound ends with the picture */
-#define LATE_MAX_S 10  /* seconds of silence before sound that begins late */
+#define LATE_MAX_S 10  /* seconds of silence before sound that begins late, or in place of what is missing */
+#define HOLE_MS                                                                                              \
+    50 /* of time without sound, above which it is a hole: clocks of containers round and jitter */
+#define LATE_MS 15 /* that last for as many packets are a hole too */
+#define LATE_PACKETS 8
 
 static const size_t one_fragment[1] = { 0 };
 
@@ -103,10 +107,11 @@ typedef struct audio_reader {
     uint32_t samples; /* of next */
     bool ended;
     uint64_t read;    /* frames given out */
-    uint64_t lead;    /* frames of silence before the first of the file */
+    uint64_t lead;    /* frames of silence before the next of the file */
     uint64_t dropped; /* frames of priming */
     int64_t at;       /* samples from title time 0 to the next frame */
     bool placed;      /* at is known */
+    unsigned late;    /* packets in a row that are late for at */
 } audio_reader;
 
 static vp_status audio_open(audio_reader *r, vp_error *err)
@@ -154,6 +159,24 @@ static vp_status audio_place(audio_reader *r, int64_t at, vp_error *err)
     return VP_OK;
 }
 
+/* Where frames are missing silence stands in: what follows stays with its picture. */
+static vp_status audio_hole(audio_reader *r, vp_error *err)
+{
+    int64_t rate = r->a->setup.sample_rate, frame = (int64_t)r->a->frame_samples, hole;
+    if (!r->next.has_pts || r->lead) return VP_OK;
+    hole = audio_samples(r, r->next.pts) - r->at;
+    bool large = hole >= frame && hole * 1000 >= HOLE_MS * rate;
+    r->late = 4 * hole >= 3 * frame && hole * 1000 >= LATE_MS * rate ? r->late + 1 : 0;
+    if (!large && (r->late < LATE_PACKETS || !r->a->silence_size)) return VP_OK;
+    r->late = 0;
+    if (!r->a->silence_size || hole / rate >= LATE_MAX_S) {
+        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: %lld ms of sound are missing at %lld ms",
+                        r->a->name, (long long)(hole * 1000 / rate), (long long)(r->at * 1000 / rate));
+    }
+    r->lead = (uint64_t)((hole + frame / 2) / frame);
+    return VP_OK;
+}
+
 /* Next packet of content; what ends before title time 0 (priming) is dropped, so is a frame that straddles it. */
 static vp_status audio_fetch(audio_reader *r, vp_error *err)
 {
@@ -167,7 +190,7 @@ static vp_status audio_fetch(audio_reader *r, vp_error *err)
         if (!r->samples)
             return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: frame %llu is damaged", r->a->name,
                             (unsigned long long)(r->dropped + r->read + 1));
-        if (r->placed) break;
+        if (r->placed) return audio_hole(r, err);
         /* frames of priming follow each other: their own lengths are more exact than the container's clock */
         if (r->dropped == 0 || !r->a->pre_skip) at = r->next.has_pts ? audio_samples(r, r->next.pts) : 0;
         if (at >= 0) return audio_place(r, at, err);

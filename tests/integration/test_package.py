@@ -111,6 +111,16 @@ for _channels in (1, 2, 6):
                   + "-g 60 -sc_threshold 0 -c:a aac".split() + ["-ac", str(n)], to)
 
 
+for _name, _codec, _from, _to in (("pk_hole.mkv", "aac", 52, 88), ("pk_hole_one.mkv", "aac", 60, 62),
+                                  ("pk_hole_ac3.mkv", "ac3", 35, 58)):
+    @define(_name, "SYNC whose sound lacks frames %d to %d" % (_from, _to - 1))
+    def _(to, dep, codec=_codec, first=_from, last=_to):
+        whole = to + ".whole.mkv"
+        make_clip(["-i", dep("sync4.mp4"), "-c:a", codec] + X264 + "-g 60 -sc_threshold 0".split(), whole)
+        make_clip(["-i", whole, "-c", "copy", "-bsf:a", "noise=amount=0:drop='gte(n,%d)*lt(n,%d)'" % (first, last)], to)
+        os.remove(whole)
+
+
 @define("pk_sync_v.ts", "SYNC's picture alone; both files begin at 1.4 s")
 def _(to, dep):
     make_clip(["-i", dep("sync4.mp4"), "-an"] + X264 + "-g 60 -sc_threshold 0".split(), to)
@@ -332,6 +342,9 @@ def main():
     run("mov, fragments, moov first", aligned, ["pk_a.mov", "pk_b_frag.mp4", "pk_c_fast.mp4"], "both", decode=FULL)
     for n in (1, 2, 6):
         run("late sound, %d channels" % n, in_sync, ["pk_late_%d.mp4" % n])
+    for name in ("pk_hole.mkv", "pk_hole_one.mkv"):
+        run("sound with a hole: " + name, in_sync, [name])
+    run("AC-3 with a hole", refused, "INPUT_CORRUPT", ["pk_hole_ac3.mkv"], r"ms of sound are missing at 1\d\d\d ms")
     # Sound that was put alone into a transport stream begins there with its priming: a frame of 21.3 ms.
     run("picture and sound in two files", in_sync, ["pk_sync_v.ts", "pk_sync_a.ts"], 22)
     for form in ("cmaf", "ts"):
