@@ -217,6 +217,17 @@ def alone(folder, name, ext):
     same_sound(c, folder, path, name.startswith("flac"), 60)
 
 
+def outlasts(folder, name):
+    """Sound that is longer than the picture: cut behind the frame in which the picture ends."""
+    path, out = os.path.join(folder, "long.mkv"), os.path.join(folder, "out")
+    ffmpeg(["-i", source("h264", "aac"), *lavfi(None, "sine=440:d=9:r=48000"), "-map", "0:v", "-map", "1:a", "-c:v", "copy",
+            *coder(name), path])
+    good("package", path, out, *CUTS)
+    check(out)
+    r = tool("verify", out, "--decode")
+    assert r.code == 0, r.out + r.err
+
+
 def changing_opus(folder):
     """Packets of 60, 2.5 and 20 ms one after another: each has its own length in the fragments."""
     parts = [source(None, n, "mkv") for n in ("opus_60", "opus_2.5", "opus")]
@@ -351,6 +362,8 @@ def main():
             run("sound %s in %s" % (name, ext), sound, name, ext, {"mp4": 0, "mkv": 48, "ts": 2}[ext])
     for name, ext in (("opus", "ogg"), ("flac", "flac"), ("ac3", "ac3"), ("eac3", "eac3")):
         run("sound alone: " + ext, alone, name, ext)
+    for name in ("aac", "ac3", "opus", "flac"):
+        run("sound outlasts the picture: " + name, outlasts, name)
     run("Opus of changing frames", changing_opus)
     run("H.264 and HEVC", mixed_ladder)
     run("AAC and AC-3", two_codecs_of_sound)
