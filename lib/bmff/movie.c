@@ -169,7 +169,7 @@ static vp_status in_stbl(movie_reader *r, void *user, const place *box)
 
 typedef struct edits {
     bool any;
-    uint64_t empty; /* movie ticks */
+    uint64_t empty, length; /* movie ticks; length 0: all there is */
     int64_t media_time;
 } edits;
 
@@ -196,6 +196,7 @@ static vp_status read_elst(const movie_reader *r, const place *p, edits *out)
         plain = plain && at >= 0;
         out->any = true;
         out->media_time = at;
+        out->length = duration;
     }
     vpi_free(data);
     if (c.failed) return VPI_CORRUPT(r->err, "broken 'elst'");
@@ -252,11 +253,13 @@ static bool to_track(const vpi_movie *m, const vpi_movie_track *t, uint64_t tick
 
 static vp_status settle_edits(const movie_reader *r, vpi_movie_track *t, const edits *e)
 {
-    int64_t empty = 0;
+    int64_t empty = 0, length = 0;
 
-    if (!to_track(r->movie, t, e->empty, &empty) || e->media_time > INT64_MAX >> 2)
+    if (!to_track(r->movie, t, e->empty, &empty) || !to_track(r->movie, t, e->length, &length) ||
+        e->media_time > INT64_MAX >> 2)
         return VPI_CORRUPT(r->err, "broken 'elst'");
     t->shift = empty - e->media_time;
+    t->edit_end = length ? empty + length : INT64_MAX;
     return VP_OK;
 }
 

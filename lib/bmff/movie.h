@@ -33,6 +33,7 @@ typedef struct vpi_movie_track {
     bool wide_chunks;                                           /* co64 */
     /* Presentation time of a sample: its composition time + shift, ticks of the track. */
     int64_t shift;
+    int64_t edit_end; /* presentation time behind which the edit list shows nothing; INT64_MAX: none */
 } vpi_movie_track;
 
 typedef struct vpi_movie {

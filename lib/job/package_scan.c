@@ -405,11 +405,26 @@ static vp_status walk_audio(vpi_ready *pk, vpi_ready_audio *a, vp_error *err)
     return st < 0 ? st : VP_OK;
 }
 
+/* Pictures are not cut within a GOP, so what an edit list trims away is in the title: somebody may want to know. */
+static void look_at_edits(vpi_ready *pk, const vpi_ready_video *v)
+{
+    const vpi_movie_track *t = &pk->inputs[v->input].movie.tracks[v->stream];
+    int64_t frame = VPI_MAX(v->min_gap, 1);
+    char text[300];
+    if (v->first >= -frame && v->first + v->end - frame <= t->edit_end) return;
+    snprintf(text, sizeof(text), "%.120s: pictures that its edit list leaves out are in the title",
+             input_name(pk, v->input));
+    vpi_emit_warning(&pk->job->emitter, "EDIT_LIST_APPROXIMATED", VP_TIME_UNKNOWN, text);
+}
+
 static vp_status scan_tables(file_scan *f, vp_error *err)
 {
     vpi_ready *pk = f->pk;
     VPI_TRY(add_tracks(f, err));
-    if (has_video(f)) VPI_TRY(walk_table(pk, &pk->video[pk->video_count - 1], false, err));
+    if (has_video(f)) {
+        VPI_TRY(walk_table(pk, &pk->video[pk->video_count - 1], false, err));
+        look_at_edits(pk, &pk->video[pk->video_count - 1]);
+    }
     for (size_t i = f->first_audio; i < pk->audio_count; i++) VPI_TRY(walk_audio(pk, &pk->audio[i], err));
     return VP_OK;
 }

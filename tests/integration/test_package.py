@@ -135,6 +135,11 @@ rendition("pk_wide.mp4", "pixels of 16:11", "b", more=["-vf", "scale=192:108,set
 rendition("pk_aud.mp4", "access unit delimiters", "b", more=["-x264-params", "aud=1"])
 
 
+@define("pk_trimmed.mp4", "an edit list that leaves out the first 0.6 s")
+def _(to, dep):
+    make_clip(["-ss", "2.6", "-i", dep("pk_b.mp4"), "-c", "copy"], to)
+
+
 @define("pk_turned.mp4", "turned by its display matrix")
 def _(to, dep):
     make_clip(["-i", dep("pk_b.mp4"), "-c", "copy", "-metadata:s:v:0", "rotate=90"], to)
@@ -310,6 +315,14 @@ def marked(folder, name):
     assert got == [("en", "NO"), ("fr", "YES")], got
 
 
+def trimmed(folder):
+    """Pictures are not cut: whoever trimmed them is told."""
+    for name, wanted in (("pk_trimmed.mp4", True), ("pk_b.mp4", False)):
+        r = good("package", clip(name), os.path.join(folder, name))
+        assert ("EDIT_LIST_APPROXIMATED" in r.warnings) == wanted, "%s: %s" % (name, r.warnings)
+    check(os.path.join(folder, "pk_trimmed.mp4"), decode=False)
+
+
 def again(folder):
     """ALREADY_DONE, and the same bytes in another folder with other jobs."""
     from titles import tree
@@ -353,6 +366,7 @@ def main():
     run("turned", refused, "CODEC_UNSUPPORTED", ["pk_a.mp4", "pk_turned.mp4"], r"pk_turned\.mp4")
     for ext in ("mkv", "mp4"):
         run("the default that the file marks, " + ext, marked, "pk_marked." + ext)
+    run("trimmed by an edit list", trimmed)
     run("two hours", long_title)
     run("the same again", again)
     run("not aligned", refused, "RENDITIONS_NOT_ALIGNED", ["pk_a.mp4", "pk_odd.mp4"], r"pk_odd\.mp4|pk_a\.mp4", r"\d")
