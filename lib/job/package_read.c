@@ -118,6 +118,9 @@ void vpi_ready_movie_track(const vpi_ready_input *in, size_t track, vpi_track *o
     out->is_default = info->enabled;
     out->kind = VPI_KIND_OTHER;
     vpi_language_bcp47(info->language, out->language);
+    /* not 'text', which chapters have */
+    if (info->handler == VPI_FOURCC('s', 'b', 't', 'l') || info->handler == VPI_FOURCC('s', 'u', 'b', 't'))
+        out->kind = VPI_KIND_TEXT;
     const entry_codec *entry = find_entry(info->sample_entry);
     if (!entry) return;
     out->kind = entry->kind;

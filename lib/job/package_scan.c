@@ -351,6 +351,13 @@ static vp_status add_track(file_scan *f, const vpi_track *t, vp_error *err)
         vpi_ready_warn_dropped(pk, f->input, t->id, t->codec_name, "not the first picture track");
         return VP_OK;
     }
+    if (t->kind == VPI_KIND_TEXT) {
+        char text[300];
+        snprintf(text, sizeof(text), "%.120s: track %d (subtitles) is left out", input_name(pk, f->input),
+                 (int)t->id);
+        vpi_emit_warning(&pk->job->emitter, "SUBTITLE_UNSUPPORTED", VP_TIME_UNKNOWN, text);
+        return VP_OK;
+    }
     if (t->kind == VPI_KIND_VIDEO) {
         VPI_TRY(check_codec(pk, f->input, t, err));
         VPI_TRY(config_of(f, t->id, &config, &size, err));

@@ -140,6 +140,16 @@ def _(to, dep):
     make_clip(["-ss", "2.6", "-i", dep("pk_b.mp4"), "-c", "copy"], to)
 
 
+for _ext, _codec in (("mp4", "mov_text"), ("mkv", "srt")):
+    @define("pk_titles." + _ext, "with subtitles")
+    def _(to, dep, codec=_codec):
+        srt = to + ".srt"
+        with open(srt, "w", encoding="utf-8") as f:
+            f.write("1\n00:00:01,000 --> 00:00:02,000\nhello\n")
+        make_clip(["-i", dep("pk_b.mp4"), "-i", srt, "-map", "0", "-map", "1", "-c", "copy", "-c:s", codec], to)
+        os.remove(srt)
+
+
 @define("pk_turned.mp4", "turned by its display matrix")
 def _(to, dep):
     make_clip(["-i", dep("pk_b.mp4"), "-c", "copy", "-metadata:s:v:0", "rotate=90"], to)
@@ -323,6 +333,12 @@ def trimmed(folder):
     check(os.path.join(folder, "pk_trimmed.mp4"), decode=False)
 
 
+def subtitles(folder, name):
+    r = good("package", clip(name), os.path.join(folder, "out"))
+    assert "SUBTITLE_UNSUPPORTED" in r.warnings, r.warnings
+    check(os.path.join(folder, "out"), decode=False)
+
+
 def again(folder):
     """ALREADY_DONE, and the same bytes in another folder with other jobs."""
     from titles import tree
@@ -367,6 +383,8 @@ def main():
     for ext in ("mkv", "mp4"):
         run("the default that the file marks, " + ext, marked, "pk_marked." + ext)
     run("trimmed by an edit list", trimmed)
+    for ext in ("mp4", "mkv"):
+        run("subtitles, " + ext, subtitles, "pk_titles." + ext)
     run("two hours", long_title)
     run("the same again", again)
     run("not aligned", refused, "RENDITIONS_NOT_ALIGNED", ["pk_a.mp4", "pk_odd.mp4"], r"pk_odd\.mp4|pk_a\.mp4", r"\d")
