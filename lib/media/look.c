@@ -30,6 +30,7 @@ typedef struct look {
     bool any;
     vpi_turn turn;               /* of the first picture of the title */
     uint32_t distances, doubled; /* of pictures following each other; those of two frames */
+    bool ran_back;               /* a picture has an earlier time than the one shown before it */
 } look;
 
 static vpi_scan_order flag_of(const AVFrame *av)
@@ -96,6 +97,7 @@ static vp_status take(look *l, AVFrame *av, bool follows, vp_error *err)
     if (!copy_luma(l, av, vpi_fields_plane(l->fields))) return VP_END;
     vpi_fields_add(l->fields, flag_of(av));
     if (follows) measure(l, av->pts);
+    if (follows && av->pts < l->last) l->ran_back = true;
     return VP_OK;
 }
 
@@ -195,7 +197,7 @@ static void decide_turn(const look *l, vpi_track *t)
 }
 
 vp_status vpi_look(vp_context *context, vp_source *source, const vpi_media *media, vpi_track *track,
-                   vp_cancel *cancel, vp_error *err)
+                   vp_cancel *cancel, bool *ran_back, vp_error *err)
 {
     const vpi_video_reader_options o = { .stream = track->id,
                                          .width = 2,
@@ -211,12 +213,14 @@ vp_status vpi_look(vp_context *context, vp_source *source, const vpi_media *medi
     vp_error own = VP_ERROR_INIT;
     vp_status st;
 
+    *ran_back = false;
     if (!fields && !turns) return VP_OK;
     st = vpi_video_reader_open(context, source, &o, cancel, &l.reader, &own);
     if (st == VP_OK && turns) st = look_at_turn(&l, &own);
     if (st == VP_OK && turns) decide_turn(&l, track);
     if (st == VP_OK && fields) st = look_at(&l, media->seekable, &own);
     if (st == VP_OK && l.fields) decide(&l, track);
+    *ran_back = l.ran_back;
     vpi_fields_free(l.fields);
     vpi_video_reader_close(l.reader);
     /* What cannot be decoded is for the tasks to say; the container's word stands here. */

@@ -140,7 +140,7 @@ vp_status vpi_mp4_convert(vpi_mp4 *m, const vpi_track *track, AVPacket *packet, 
  * the frame rate of what is interlaced. What cannot be decoded is left as the container says.
  */
 vp_status vpi_look(vp_context *context, vp_source *source, const vpi_media *media, vpi_track *track,
-                   vp_cancel *cancel, vp_error *err);
+                   vp_cancel *cancel, bool *ran_back, vp_error *err);
 
 /* ---- probe.c: what probe and scan share ---- */
 

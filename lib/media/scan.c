@@ -231,16 +231,34 @@ static vp_status take_repairs(scan *s, vp_error *err)
     return vpi_fail_nomem(err);
 }
 
-/* At the picture that is published. */
+/* AVI and elementary streams hold none: what a parser adds is the decoding time of those that are not reordered. */
+static bool lacks_shown_times(const scan *s, const vpi_track *t)
+{
+    const AVInputFormat *format = vpi_demux_format(s->demux)->iformat;
+    bool none = strcmp(format->name, "avi") == 0 || vpi_formats_raw(format);
+
+    return t->has_times && t->packets && t->missing_pts && (none || t->missing_pts == t->packets);
+}
+
+/* At the picture that is published, the first one. */
 static vp_status look(scan *s, vp_error *err)
 {
     vpi_media *m = &s->media->m;
+    bool ran_back;
 
-    m->seekable = vpi_report_seekable(s->demux, m, s->results);
     for (size_t i = 0; i < s->count; i++) {
-        if (m->tracks[i].kind == VPI_KIND_VIDEO && !m->tracks[i].attached_picture)
-            return vpi_look(s->context, s->source, m, &m->tracks[i], s->cancel, err);
+        vpi_track *t = &m->tracks[i];
+
+        if (t->kind != VPI_KIND_VIDEO || t->attached_picture) continue;
+        m->timeline.decode_times = lacks_shown_times(s, t);
+        m->seekable = vpi_report_seekable(s->demux, m, s->results);
+        VPI_TRY(vpi_look(s->context, s->source, m, t, s->cancel, &ran_back, err));
+        /* Reordered pictures whose writer gave them their decoding times to be shown at. */
+        if (ran_back && t->has_times && !t->missing_pts && !s->results[i].delayed)
+            m->timeline.decode_times = true;
+        return VP_OK;
     }
+    m->seekable = vpi_report_seekable(s->demux, m, s->results);
     return VP_OK;
 }
 
@@ -261,12 +279,6 @@ static vp_status run(scan *s, const vpi_limits *limits, vp_error *err)
         vpi_report_track(&m->tracks[i], &s->results[i], true);
     }
     VPI_TRY(take_repairs(s, err));
-    for (size_t i = 0; i < s->count; i++) {
-        const vpi_track *t = &m->tracks[i];
-        if (t->kind != VPI_KIND_VIDEO || t->attached_picture) continue;
-        m->timeline.decode_times = t->has_times && t->packets && t->missing_pts == t->packets;
-        break;
-    }
     VPI_TRY(check_length(s, err));
     VPI_TRY(check_empty(s, err));
     VPI_TRY(look(s, err));

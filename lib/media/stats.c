@@ -413,6 +413,7 @@ static int64_t time_of(vpi_stats *s, const vpi_stats_packet *p, bool *placed)
 
     *placed = pts || (dts && (!s->r.reordered || !s->any_delay));
     if (pts && dts) {
+        if (p->pts != p->dts) s->r.delayed = true;
         s->delay = p->pts - p->dts;
         s->any_delay = true;
     }
@@ -498,6 +499,18 @@ void vpi_stats_cut(vpi_stats *s)
     s->heap_size = 0;
 }
 
+/* A last picture that has no time of its own: shown behind those that were coded after it. */
+static void count_last(vpi_stats *s)
+{
+    int64_t frame, counted;
+
+    if (!s->untimed || s->r.variable != 0 || s->r.jumps || s->r.packets > (uint64_t)LENGTH_MAX) return;
+    frame = vpi_rescale(s->r.rate.den, s->o.tb.den, s->r.rate.num * s->o.tb.num, VPI_NEAREST);
+    counted = s->first + vpi_rescale((int64_t)s->r.packets * s->r.rate.den, s->o.tb.den,
+                                     s->r.rate.num * s->o.tb.num, VPI_NEAREST);
+    if (counted > s->r.end && counted - s->r.end <= frame + frame / 2) s->r.end = counted;
+}
+
 void vpi_stats_finish(vpi_stats *s, vpi_stats_result *result)
 {
     int64_t frame;
@@ -513,6 +526,7 @@ void vpi_stats_finish(vpi_stats *s, vpi_stats_result *result)
             s->r.end = s->last + VPI_MAX(frame, 0);
         }
         choose_rate(s);
+        count_last(s);
         if (s->shown == 1 && s->r.end <= s->last) {
             s->r.end =
                 s->last + vpi_rescale(s->r.rate.den, s->o.tb.den, s->r.rate.num * s->o.tb.num, VPI_NEAREST);

@@ -37,6 +37,7 @@ typedef struct vpi_stats_result {
     int32_t variable;
     vpi_rational rate;
     bool reordered, captions;
+    bool delayed;          /* a packet is decoded at another time than shown */
     uint32_t skip_samples; /* of the first packet */
     uint64_t jumps;
     int64_t jump_at, jump_by; /* the first one: time before it, ticks it went */

@@ -10,7 +10,8 @@ sys.dont_write_bytecode = True
 
 import sync  # noqa: E402
 from clips import AAC, X264, clip as define, run as make_clip  # noqa: E402
-from titles import FULL, Cases, check, clip, difference, good, picture, publish, tool, tree, videos  # noqa: E402
+from titles import (FULL, Cases, check, clip, difference, ffmpeg, good, joined, picture, picture_times, publish,  # noqa: E402
+                    tool, tree, videos)
 
 
 @define("clock_5000.ts", "SYNC whose clock begins at 5000 s")
@@ -183,7 +184,6 @@ def untimed(folder, name, rate, seconds, warning=None):
     for t in videos(c):
         assert abs(float(t.end - t.start) - seconds) < 0.001, "%s: %.3f s" % (t.key, t.end - t.start)
     t = videos(c, "cmaf")[0]
-    from titles import joined, picture_times
     times = picture_times(joined(c, t, folder))
     assert len(times) == round(rate * seconds), "%d pictures" % len(times)
     assert all(abs(b - a - 1 / rate) < 0.0005 for a, b in zip(times, times[1:])), "uneven"
@@ -209,6 +209,43 @@ def _(to, dep):
     with_edits(dep("numbers.mp4"), to, [(1.4, 2, 1)])
 
 
+# ---- streams whose times are not those of showing ----
+
+def from_numbers(name, why, *args):
+    @define(name, why)
+    def _(to, dep):
+        make_clip(["-i", dep("numbers.mp4"), *args], to)
+
+
+from_numbers("numbers.avi", "MPEG-4 with B-pictures in AVI: a parser's times for some", "-c:v", "mpeg4", "-q:v", "2", "-bf", "2")
+from_numbers("numbers.m2v", "MPEG-2 with B-pictures, raw", "-c:v", "mpeg2video", "-q:v", "2", "-bf", "2")
+from_numbers("numbers.mxf", "H.264 with B-pictures, shown at decoding times in MXF", *X264, "-qp", "8", "-bf", "2", "-g", "15")
+from_numbers("numbers.mov", "the same by a MOV without ctts", "-c", "copy", "-bsf:v", "setts=pts=DTS",
+             "-use_editlist", "0")
+from_numbers("numbers.mpg", "MPEG-1 whose last picture has no time of showing", "-c:v", "mpeg1video", "-q:v", "2", "-bf", "2")
+
+
+def small(path):
+    data = ffmpeg(["-i", path, "-map", "0:v:0", "-vsync", "passthrough", "-vf", "scale=16:9:flags=area,format=rgb24", "-f",
+                   "rawvideo", "-"], text=False)
+    return [data[n:n + 432] for n in range(0, len(data), 432)]
+
+
+def all_in_order(folder, name):
+    """Each picture of the source once, in the order of showing, evenly."""
+    publish(clip(name), os.path.join(folder, "out"))
+    c = check(os.path.join(folder, "out"), decode=FULL)
+    t = videos(c, "cmaf")[0]
+    got, want = small(joined(c, t, folder)), small(clip(name))
+    assert len(got) == len(want), "%d pictures of %d" % (len(got), len(want))
+    for n, now in enumerate(got):
+        near = range(max(n - 4, 0), min(n + 5, len(want)))
+        best = min(near, key=lambda k: difference(now, want[k]))
+        assert best == n, "picture %d is that of %d" % (n, best)
+    times = picture_times(joined(c, t, folder))
+    assert all(abs(b - a - 1 / 30) < 0.0005 for a, b in zip(times, times[1:])), "uneven"
+
+
 def edits(folder, name, seconds, warning, within):
     c = whole(folder, name, seconds, warning, within, drift=within)
     assert c
@@ -226,6 +263,8 @@ def main():
     run("I05 raw H.264", untimed, "raw.h264", 30, 4, "TIMELINE_REPAIRED")
     run("I05 raw MPEG-2", untimed, "raw.m2v", 25, 4)
     run("I05 AVI", whole, "decode_times.avi", 4)
+    for name in ("numbers.avi", "numbers.m2v", "numbers.mxf", "numbers.mov", "numbers.mpg"):
+        run("I05 " + name, all_in_order, name)
     run("I06 wrap", whole, "clock_wrap.ts", 4)
     run("I09 first picture", first_picture, "numbers_cut.mp4", 1.4)
     run("I09 cut", edits, "sync_edit_cut.mp4", 2, "MOOV_AT_END", 20)
