@@ -11,10 +11,12 @@
  * 21 ms to and fro, live recorders jitter, clocks run a little fast: to follow each stamp would chop the
  * sound. So up to HARD_US only the mean counts, and where it lasts above SOFT_US the sound is stretched by at
  * most one part in SOFT_SHARE. Beyond, or beyond DAMAGE_US after sound was lost, silence is put in or sound
- * is cut.
+ * is cut. So it is where sound stops after its first frame for more than FIRST_US: fragmented MP4 of common
+ * writers has the priming frame at 0 and the others where the picture begins.
  */
 #define HARD_US 50000
 #define DAMAGE_US 15000
+#define FIRST_US 25000
 #define SOFT_US 5000
 #define SOFT_SHARE 100
 #define MEAN_SECONDS 1.0 /* of the running mean */
@@ -29,6 +31,7 @@ struct vpi_audio {
     vpi_packet packet;
     AVFrame *frame; /* decoded; samples from frame_at on are to be mixed yet */
     bool has_frame, aligned, damaged, ended;
+    bool first;    /* the frame before is the first one that was placed */
     int64_t shift; /* of the last packet: another one begins another recording */
     int frame_at;
     vpi_mix mix;
@@ -251,6 +254,8 @@ static vp_status align(vpi_audio *a, vp_error *err)
     wanted = vpi_rescale(wanted, (int64_t)a->tb.num * a->o.sample_rate, a->tb.den, VPI_NEAREST);
     wanted = VPI_CLAMP(wanted, INT64_MIN / 4, INT64_MAX / 4);
     drift = wanted - (a->position + vpi_mix_held(&a->mix) - (int64_t)a->mix.cut);
+    if (a->first && drift > samples_of(a, FIRST_US)) hard = 0;
+    a->first = !aligned;
     if (!aligned || drift > hard || drift < -hard) return place_hard(a, wanted, err);
     return place_soft(a, drift, err);
 }

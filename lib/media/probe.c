@@ -217,6 +217,7 @@ static bool warn_picture(vpi_media *m, const vpi_track *t)
 
 static bool warn_streams(vpi_demux *d, vpi_media *m, const vpi_stats_result *results)
 {
+    const vpi_track *video = vpi_media_nth(m, VPI_KIND_VIDEO, 0);
     bool ok = true;
 
     for (size_t i = 0; i < m->track_count; i++) {
@@ -224,6 +225,13 @@ static bool warn_streams(vpi_demux *d, vpi_media *m, const vpi_stats_result *res
         const char *why = vpi_demux_dropped(d, (int32_t)i);
 
         if (why) ok = vpi_media_warn(m, "TRACK_DROPPED", VP_TIME_UNKNOWN, "stream %d: %s", t->id, why) && ok;
+        if (video && t != video && t->kind == VPI_KIND_VIDEO && !t->attached_picture) {
+            ok = vpi_media_warn(m, "TRACK_DROPPED", VP_TIME_UNKNOWN,
+                                "stream %d is another picture; that of stream %d is published", t->id,
+                                video->id) &&
+                 ok;
+            continue;
+        }
         if (t->kind == VPI_KIND_TEXT) ok = warn_text(m, t) && ok;
         if (t->kind == VPI_KIND_VIDEO && results[i].captions) {
             ok = vpi_media_warn(m, "CAPTIONS_DROPPED", VP_TIME_UNKNOWN,

@@ -131,8 +131,8 @@ static void settle_origin(vpi_plan_video *v, const vpi_track *t, const vpi_track
         if (audio[i]->has_times) first_us = VPI_MIN(first_us, track_us(audio[i], audio[i]->start));
     int64_t lead = video_us - first_us;
     if (lead <= SKEW_IGNORED_US) return;
-    /* ceil(lead * rate) grid points earlier */
-    int64_t points = vpi_rescale(lead, v->rate.num, v->rate.den * 1000000, VPI_CEIL);
+    /* ceil(lead * rate) grid points earlier; the microsecond may be rounded up */
+    int64_t points = vpi_rescale(lead - 1, v->rate.num, v->rate.den * 1000000, VPI_CEIL);
     i128 num = (i128)v->origin.num * v->rate.num - (i128)points * v->rate.den * v->origin.den;
     i128 den = (i128)v->origin.den * v->rate.num;
     if (num > INT64_MAX || num < INT64_MIN || den > INT64_MAX) {

@@ -304,6 +304,18 @@ def _(to, dep):
     run(["-i", dep("base.mp4")] + "-map 0 -map 0:a -c copy -c:a:1 real_144 -ar:a:1 8000 -ac:a:1 1".split(), to)
 
 
+@clip("two_pictures.mp4", "two video tracks: a camera to the front and one to the rear")
+def _(to, dep):
+    run(["-i", dep("base.mp4"), "-i", dep("portrait.mp4")] + "-map 0 -map 1:v -c copy".split(), to)
+
+
+@clip("joined.flv", "two FLV files one behind the other: readers stop at the second header")
+def _(to, dep):
+    run(lavfi(test_video("320x180", "25", "4", ",noise=alls=60:allf=t"), "sine=d=4:r=44100") + X264 + AAC, to)
+    data = open(to, "rb").read()
+    write(to, data + data)
+
+
 def captions(field, pairs):
     """SEI of ATSC A/53 part 4 6.2.3: cc_data of one picture. field 0: CEA-608, 3: CEA-708."""
     cc = b"".join(bytes((0xFC | field, a, b)) for a, b in pairs)

@@ -177,6 +177,14 @@ def _(t):
     return "TRACK_DROPPED, the first track's tone"
 
 
+@case("I33", "a second picture", "the first one, told")
+def _(t):
+    t.publish(clip("two_pictures.mp4"), warns=["TRACK_DROPPED"])
+    t.pictures(60)
+    equal([(v.width, v.height) for v in videos(t.c)], [(128, 72)], "sizes")
+    return "TRACK_DROPPED, all pictures of the first"
+
+
 def captions_dropped(t, name):
     source = clip(name)
     assert "GA94" in ffmpeg_sei(source), "the clip has no captions"

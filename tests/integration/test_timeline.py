@@ -67,6 +67,12 @@ def _(to, dep):
     make_clip(clips.sync_sources("6") + X264 + ["-bf", "2", "-g", "45", "-sc_threshold", "0"] + AAC, to)
 
 
+@define("sync_frag.mp4", "fragments, the priming frame of sound apart from the others by 45 ms")
+def _(to, dep):
+    make_clip(["-i", dep("sync4.mp4")] + X264 + ["-g", "60", "-bf", "2"] + AAC
+              + ["-movflags", "frag_keyframe+empty_moov+default_base_moof"], to)
+
+
 def children(data, at, end):
     while at + 8 <= end:
         size, kind = struct.unpack(">I4s", data[at:at + 8])
@@ -265,6 +271,7 @@ def main():
     run("I05 AVI", whole, "decode_times.avi", 4)
     for name in ("numbers.avi", "numbers.m2v", "numbers.mxf", "numbers.mov", "numbers.mpg"):
         run("I05 " + name, all_in_order, name)
+    run("I07 fragments", whole, "sync_frag.mp4", 4.067, within=5)
     run("I06 wrap", whole, "clock_wrap.ts", 4)
     run("I09 first picture", first_picture, "numbers_cut.mp4", 1.4)
     run("I09 cut", edits, "sync_edit_cut.mp4", 2, "MOOV_AT_END", 20)
