@@ -40,11 +40,13 @@ def make_titles(folder):
     """{name: (folder, source)} of the titles that the cases damage copies of."""
     one = make_clip(folder, "one.mp4", "-map", "1:a")
     two = make_clip(folder, "two.mp4", "-map", "1:a", "-map", "2:a")
+    surround = make_clip(folder, "six.mp4", "-map", "1:a", "-map", "2:a", "-ac", "6")
     common = ["--ladder", ladder(folder, ("180p", 180, 300), ("96p", 96, 100)), "--segment", "2", "--gop", "1",
               "--prefix", PREFIX, "--preset", "veryfast"]
     titles = {}
     for name, source, options in (("cmaf", two, []), ("ts", one, ["--format", "ts"]),
-                                  ("single", one, ["--single-file"]), ("packed", two, ["--format", "ts"])):
+                                  ("single", one, ["--single-file"]), ("packed", two, ["--format", "ts"]),
+                                  ("surround", surround, [])):
         titles[name] = (os.path.join(folder, name), source)
         publish(source, titles[name][0], *common, *options)
     return titles
