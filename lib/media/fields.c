@@ -25,6 +25,14 @@
 #define SMALL_ROWS 144u
 #define COMBED_FLAGGED 8u
 #define WHOLE_FLAGGED 70u
+/*
+ * Nor where bands of so many lines are combed, by this much more, in this share of the pictures that move: the rest
+ * may be film, the ticker below it is of the television.
+ */
+#define BAND_ROWS 16u
+#define BAND_APART 200
+#define BAND_SHARE 64u /* one of so many samples of the band has to move */
+#define PART_FLAGGED 25u
 /* The common field order outnumbers the other by this. */
 #define ORDER_SURE 3u
 /* 3:2 pulldown: a repeated field every two, then every three pictures. */
@@ -133,13 +141,38 @@ static repeat find_repeat(const vpi_fields *f)
     return REPEAT_NONE;
 }
 
+/* 1: the band is combed and its top field the earlier one, -1: the bottom one. */
+static int order_of_band(const vpi_fields *f, const sums *band)
+{
+    uint64_t far = VPI_MAX(band->far_top, band->far_bottom), near = VPI_MIN(band->far_top, band->far_bottom);
+    uint64_t least = VPI_MAX((uint64_t)f->width * BAND_ROWS / BAND_SHARE, (uint64_t)MOVING_LEAST);
+
+    if (band->moving < least || far * 100 <= near * BAND_APART || near * 100 > band->within * WITHIN)
+        return 0;
+    return band->far_top > band->far_bottom ? 1 : -1;
+}
+
+static void add_band(sums *s, const sums *band)
+{
+    s->far_top += band->far_top;
+    s->far_bottom += band->far_bottom;
+    s->within += band->within;
+    s->moving += band->moving;
+}
+
 static void look(vpi_fields *f)
 {
-    sums s = { 0 };
+    sums s = { 0 }, band = { 0 };
     uint64_t far, near, least;
-    bool moves;
+    bool moves, part[3] = { false, false, false };
 
-    for (uint32_t y = 1; y + 1 < f->height; y++) add_row(f, y, &s);
+    for (uint32_t y = 1; y + 1 < f->height; y++) {
+        add_row(f, y, &band);
+        if (y % BAND_ROWS && y + 2 < f->height) continue;
+        part[1 + order_of_band(f, &band)] = true;
+        add_band(&s, &band);
+        memset(&band, 0, sizeof(band));
+    }
     f->r.pictures++;
     least = VPI_MAX((uint64_t)f->width * f->height / MOVING_SHARE, (uint64_t)MOVING_LEAST);
     moves = s.moving >= least;
@@ -156,6 +189,8 @@ static void look(vpi_fields *f)
             f->r.bottom++;
     } else if (near * 100 > s.within * WITHIN) {
         f->r.whole++;
+        if (part[2] && !part[0]) f->r.part_top++;
+        if (part[0] && !part[2]) f->r.part_bottom++;
     }
 }
 
@@ -213,13 +248,18 @@ vpi_scan_order vpi_fields_decide(const vpi_fields_result *r, vpi_scan_order decl
              all = combed + r->whole;
     uint32_t many = VPI_MAX(r->top, r->bottom), few = VPI_MIN(r->top, r->bottom);
     vpi_scan_order flag = declared, seen = r->top >= r->bottom ? VPI_SCAN_TOP_FIRST : VPI_SCAN_BOTTOM_FIRST;
-    bool sure = many >= few * ORDER_SURE;
+    bool sure = many >= few * ORDER_SURE, parts;
     uint32_t least;
 
     if (flagged * 2 > r->flagged_whole)
         flag = r->flagged_top >= r->flagged_bottom ? VPI_SCAN_TOP_FIRST : VPI_SCAN_BOTTOM_FIRST;
     if (all < LOOKED_LEAST) return flag;
     if (flag != VPI_SCAN_PROGRESSIVE) {
+        many = VPI_MAX(r->part_top, r->part_bottom);
+        few = VPI_MIN(r->part_top, r->part_bottom);
+        parts = many * 100 >= r->moving * PART_FLAGGED && many >= few * ORDER_SURE;
+        if (parts && combed * 100 < all * COMBED_FLAGGED)
+            return r->part_top > r->part_bottom ? VPI_SCAN_TOP_FIRST : VPI_SCAN_BOTTOM_FIRST;
         if (combed * 100 < all * COMBED_FLAGGED && r->whole * 100 >= r->moving * WHOLE_FLAGGED)
             return VPI_SCAN_PROGRESSIVE;
         return sure ? seen : flag;

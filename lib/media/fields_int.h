@@ -21,6 +21,7 @@ typedef struct vpi_fields_result {
     uint32_t rows;                      /* of the pictures */
     uint32_t pictures, moving;          /* looked at, with both neighbours; of these, that move */
     uint32_t top, bottom, whole;        /* seen to be top first, bottom first, progressive */
+    uint32_t part_top, part_bottom;     /* of whole: a band of lines is not (a ticker below a film) */
     uint32_t telecine_runs, other_runs; /* runs that were long enough and moved */
     uint32_t flagged_top, flagged_bottom, flagged_whole; /* what the pictures say themselves */
 } vpi_fields_result;

@@ -64,6 +64,15 @@ def _(to, dep):
     make_clip(fields(seconds="3") + FIELDS + "-c:v prores_ks -profile:v 1".split(), to)
 
 
+@define("i50_ticker.ts", "film of 25 pictures a second above, a ticker of 50 fields below (I13)")
+def _(to, dep):
+    ticker = ("nullsrc=s=360x48:r=50:d=5,format=yuv420p,"
+              "geq=lum='if(gt(mod((X+3*N)/14+floor(Y/12)*3.3\\,3)\\,1.4)\\,220\\,30)':cb=128:cr=128")
+    make_clip(lavfi("testsrc2=s=360x288:r=25:d=5,scroll=h=0.01,fps=50,format=yuv420p")
+              + ["-f", "lavfi", "-i", ticker, "-filter_complex", "[0:v][1:v]overlay=0:240,%ssetfield=tff" % WEAVE["top"]]
+              + FIELDS + X264, to)
+
+
 @define("i50_long.ts", "50i, 40 s: several spans (I13)")
 def _(to, dep):
     make_clip(fields(seconds="40") + FIELDS + X264 + "-bf 2 -g 60".split(), to)
@@ -209,7 +218,7 @@ def same_pictures(c, folder, chain, count, rate, combed=True):
         not_combed(joined(c, t, folder))
 
 
-def field_rate(folder, name, count, rate, parity="tff", warnings=("INTERLACED",), most=None):
+def field_rate(folder, name, count, rate, parity="tff", warnings=("INTERLACED",), most=None, combed=True):
     """A title of the fields' rate, or of the pictures' where that is asked for."""
     c = made(folder, clip(name), *(["--max-fps", most] if most else []))
     said = {e["a"]["FRAME-RATE"][0] for m in c.masters for e in m.variants}
@@ -217,7 +226,7 @@ def field_rate(folder, name, count, rate, parity="tff", warnings=("INTERLACED",)
     for w in warnings:
         assert w in c.result.warnings, "no warning %s: %s" % (w, c.result.warnings)
     same_pictures(c, folder, "bwdif=mode=%s:parity=%s:deint=all" % ("send_frame" if most else "send_field", parity), count,
-                  rate)
+                  rate, combed)
 
 
 def whole_pictures(folder):
@@ -273,6 +282,7 @@ def interlaced(cases):
     cases.run("50i by flag", field_rate, "i50_flagged.ts", 250, 50)
     cases.run("50i, at most 30", field_rate, "i50_flagged.ts", 125, 25, most="30")
     cases.run("50i MPEG-2", field_rate, "i50_mpeg2.ts", 250, 50)
+    cases.run("a ticker of fields below a film", field_rate, "i50_ticker.ts", 250, 50, combed=False)
     cases.run("50i without its flag", field_rate, "i50_bare.mp4", 250, 50)
     cases.run("50i with the wrong order flagged", field_rate, "i50_wrong.ts", 250, 50)
     cases.run("59.94i bottom first", field_rate, "i5994.mp4", 300, 60000 / 1001, parity="bff")

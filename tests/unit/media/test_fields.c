@@ -66,6 +66,31 @@ static void test_orders(void **state)
     }
 }
 
+/* A film, whole pictures, over a ticker of fields: by its flag it is interlaced, without one it is left. */
+static void ticker(vpi_scan_order flag, vpi_scan_order want)
+{
+    vpi_fields *f = made();
+
+    for (int n = 0; n < 20; n++) {
+        uint8_t *p = vpi_fields_plane(f);
+
+        for (uint32_t y = 0; y < H; y++)
+            for (uint32_t x = 0; x < W; x++) *p++ = scene(x, y, 2 * n + (y > H - 16u && y % 2));
+        vpi_fields_add(f, flag);
+    }
+    vpi_fields_cut(f);
+    assert_int_equal(vpi_fields_decide(vpi_fields_result_of(f), VPI_SCAN_PROGRESSIVE), want);
+    vpi_fields_free(f);
+}
+
+static void test_parts(void **state)
+{
+    (void)state;
+    ticker(VPI_SCAN_TOP_FIRST, VPI_SCAN_TOP_FIRST);
+    ticker(VPI_SCAN_BOTTOM_FIRST, VPI_SCAN_TOP_FIRST);
+    ticker(VPI_SCAN_PROGRESSIVE, VPI_SCAN_PROGRESSIVE);
+}
+
 /* Noise, flashes and a still picture are not taken for fields. */
 static void test_noise(void **state)
 {
@@ -323,9 +348,9 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_orders), cmocka_unit_test(test_noise),     cmocka_unit_test(test_telecine),
-        cmocka_unit_test(test_scan),   cmocka_unit_test(test_from),      cmocka_unit_test(test_like_source),
-        cmocka_unit_test(test_change), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_orders),      cmocka_unit_test(test_parts),  cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_telecine),    cmocka_unit_test(test_scan),   cmocka_unit_test(test_from),
+        cmocka_unit_test(test_like_source), cmocka_unit_test(test_change), cmocka_unit_test(test_no_memory),
     };
 
     return cmocka_run_group_tests_name("media/fields", tests, clips_setup, clips_teardown);
