@@ -695,6 +695,13 @@ static vp_status land(vpi_demux *d, int32_t stream, int64_t pts, vp_error *err)
     return VP_AGAIN;
 }
 
+bool vpi_demux_has_palette(const vpi_demux *d, int32_t stream)
+{
+    const AVCodecParameters *par = d->ic->streams[stream]->codecpar;
+
+    return par->codec_type == AVMEDIA_TYPE_VIDEO && par->format == AV_PIX_FMT_PAL8;
+}
+
 vp_status vpi_demux_seek(vpi_demux *d, int32_t stream, int64_t pts, vp_error *err)
 {
     /* Where the file has no index libav* lands near the time, not on a random access point: begin earlier. */
@@ -704,7 +711,8 @@ vp_status vpi_demux_seek(vpi_demux *d, int32_t stream, int64_t pts, vp_error *er
 
     if (!t) return vpi_fail(err, VP_E_ARG, NULL, "no stream %d", stream);
     clear_queue(d);
-    if (!t->has_times || vpi_formats_raw(d->format) || pts <= t->start || (d->timeline && d->timeline->count))
+    if (!t->has_times || vpi_formats_raw(d->format) || pts <= t->start ||
+        (d->timeline && d->timeline->count) || !d->ic || vpi_demux_has_palette(d, stream))
         return rewind_input(d, err);
     for (size_t i = 0; i < VPI_COUNT(back_ms) && st == VP_AGAIN; i++) {
         int64_t back = vpi_rescale(back_ms[i], t->tb.den, 1000 * t->tb.num, VPI_CEIL), to = 0;

@@ -357,7 +357,7 @@ bool vpi_report_seekable(vpi_demux *d, const vpi_media *m, const vpi_stats_resul
 
     for (size_t i = 0; i < m->track_count; i++) {
         if (!is_content(&m->tracks[i])) continue;
-        jumps = jumps || results[i].jumps;
+        jumps = jumps || results[i].jumps || vpi_demux_has_palette(d, (int32_t)i);
         times = times && m->tracks[i].has_times;
     }
     return times && !jumps && !m->timeline.count && !m->timeline.decode_times &&

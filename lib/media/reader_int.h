@@ -103,6 +103,8 @@ vp_status vpi_limits_from(const vp_probe_options *options, vpi_limits *out, vp_e
 vp_status vpi_demux_open_limits(vp_context *context, vp_source *source, const vpi_limits *limits, bool all,
                                 vp_cancel *cancel, vpi_demux **out, vp_error *err);
 const vpi_structure *vpi_demux_structure(const vpi_demux *demux);
+/* Pictures of a palette, which MOV and AVI give with the first packet alone: never behind a seek. */
+bool vpi_demux_has_palette(const vpi_demux *demux, int32_t stream);
 AVFormatContext *vpi_demux_format(vpi_demux *demux);
 const vpi_avio *vpi_demux_avio(const vpi_demux *demux);
 const char *vpi_demux_format_name(const vpi_demux *demux);

@@ -335,6 +335,17 @@ def alpha(folder, codec, ext, pixels, more=()):
     assert max(abs(a - b) for a, b in zip(got, (16, 128, 128))) < 2, "hidden white is %s" % (got,)
 
 
+def palette(folder):
+    """The palette comes with the first packet alone: also a reader that seeks needs it."""
+    source = os.path.join(folder, "in.mov")
+    make_clip(lavfi("testsrc2=s=288x144:r=10:d=2") + "-c:v qtrle -pix_fmt gray".split(), source)
+    c = made(folder, source, rungs=[("144p", 144, 2000)])
+    got, want = luma(joined(c, videos(c)[0], folder), (72, 36)), luma(source, (72, 36))
+    assert len(got) == len(want) == 20, "%d pictures of %d" % (len(got), len(want))
+    away = [apart(a, b) for a, b in zip(got, want)]
+    assert max(away) < 6, "a picture is %.1f from the source's" % max(away)
+
+
 def formats(cases):
     def one(name, *args, **named):
         cases.run(name, colours, *args, **named)
@@ -358,6 +369,7 @@ def formats(cases):
     one("full range 10 bits", "bt709", pixels="yuv420p10le", full=True, codec=LOSSLESS)
     one("full range MJPEG", "bt470bg", pixels="yuvj422p", full=True, tags=False, ext="avi",
         codec="-c:v mjpeg -q:v 1".split())
+    cases.run("palette", palette)
     cases.run("alpha qtrle", alpha, ["-c:v", "qtrle"], "mov", "argb")
     cases.run("alpha ProRes 4444", alpha, ["-c:v", "prores_ks"], "mov", "yuva444p10le")
     cases.run("alpha VP9", alpha, "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -auto-alt-ref 0".split(), "webm",
