@@ -5,6 +5,8 @@
 #define PROBE_TIMEOUT_MS 60000u
 #define SAMPLE_US (4 * INT64_C(1000000)) /* media time that a probe looks at packets of */
 #define SAMPLE_BYTES (8u << 20)
+/* Pictures farther apart than this may be told early by an edit between them. */
+#define EDIT_GAP_US 50000
 #define LATE_US 20000 /* sync that people notice */
 #define EARLY_US 100000
 #define PACKET_S 2          /* no packet of sound is longer */
@@ -116,6 +118,7 @@ bool vpi_report_count(vpi_demux *d, vpi_stats *stats, const vpi_packet *packet)
     uint32_t start, end;
 
     /* What an edit list takes out is not on the timeline. */
+    if (packet->discard && packet->has_pts) vpi_stats_hide(stats, packet->pts);
     if (packet->discard) return true;
     if (track->kind == VPI_KIND_VIDEO) p.captions = has_captions(d, packet);
     vpi_packet_skips(vpi_packet_av(packet), &start, &end);
@@ -247,6 +250,23 @@ static bool warn_streams(vpi_demux *d, vpi_media *m, const vpi_stats_result *res
         }
     }
     return ok;
+}
+
+/*
+ * libavformat moves the first picture that an edit shows to the edit's begin, also where that lies long before it:
+ * what is on the screen there is the picture before, which is hidden.
+ */
+static bool warn_edit(vpi_media *m, const vpi_track *t, const vpi_stats_result *r)
+{
+    int64_t gap;
+
+    if (t->kind != VPI_KIND_VIDEO || !r->hides || !r->has_times || r->hidden >= r->start) return true;
+    gap = to_us(r->start, t->tb) - to_us(r->hidden, t->tb);
+    if (gap <= EDIT_GAP_US) return true;
+    return vpi_media_warn(m, "EDIT_LIST_APPROXIMATED", 0,
+                          "stream %d: the edit begins between two pictures %lld ms apart, by up to which the "
+                          "picture may be early",
+                          t->id, (long long)(gap / 1000));
 }
 
 static bool warn_times(vpi_media *m, bool exact, const vpi_stats_result *results)
@@ -382,6 +402,8 @@ vp_status vpi_report_finish(vpi_demux *d, vp_media *media, const vpi_limits *lim
                             "the edit list has several parts or another speed") &&
              ok;
     }
+    for (size_t i = 0; exact && !structure->edits_complex && i < m->track_count; i++)
+        ok = warn_edit(m, &m->tracks[i], &results[i]) && ok;
     ok = warn_streams(d, m, results) && ok;
     ok = warn_times(m, exact, results) && ok;
     return ok ? VP_OK : vpi_fail_nomem(err);

@@ -206,8 +206,9 @@ static const grid *best_grid(const vpi_stats *s, bool tight)
 static double average_rate(const vpi_stats *s)
 {
     double span = (double)(s->last - s->first) * tick_s(s);
+    uint64_t shown = s->shown - VPI_MIN(s->r.duplicates, s->shown); /* of two at one time one is shown */
 
-    return s->shown > 1 && span > 0 ? (double)(s->shown - 1) / span : 0;
+    return shown > 1 && span > 0 ? (double)(shown - 1) / span : 0;
 }
 
 /* Do the times lie on a straight line of their own rate? Needs no candidate, sees no missing frame. */
@@ -430,6 +431,13 @@ static void see_step(vpi_stats *s, int64_t t)
     s->last = s->any ? VPI_MAX(s->last, t) : t;
 }
 
+void vpi_stats_hide(vpi_stats *s, int64_t pts)
+{
+    if (s->r.has_times && pts >= s->r.start) return; /* behind the end, or in another edit */
+    s->r.hidden = s->r.hides ? VPI_MAX(s->r.hidden, pts) : pts;
+    s->r.hides = true;
+}
+
 bool vpi_stats_add(vpi_stats *s, const vpi_stats_packet *p)
 {
     int64_t time, t, start, end, duration = sane(p->duration);
@@ -452,8 +460,8 @@ bool vpi_stats_add(vpi_stats *s, const vpi_stats_packet *p)
     /* What is skipped may be more than the packet that says so. */
     if (p->skip_start > 0)
         s->skip_until = t + sane(p->skip_start);
-    else if (!s->any)
-        s->skip_until = t;
+    else if (!s->any) /* an open GOP's leading pictures lack references, but not behind hidden ones */
+        s->skip_until = s->r.hides ? INT64_MIN : t;
     start = VPI_MAX(t, s->skip_until);
     end = t + VPI_MAX(duration - sane(p->skip_end), 0);
     if (!s->r.has_times || start < s->r.start) s->r.start = start;

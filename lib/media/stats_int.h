@@ -33,6 +33,8 @@ typedef struct vpi_stats_result {
     bool has_times;
     int64_t start, end; /* content; jumps are taken out of the length */
     uint64_t packets, duplicates, missing_pts;
+    bool hides; /* an edit list hides pictures before the start: the last one's time */
+    int64_t hidden;
     int64_t min_delta, max_delta;
     int32_t variable;
     vpi_rational rate;
@@ -51,6 +53,7 @@ typedef struct vpi_stats_result {
 vpi_stats *vpi_stats_new(const vpi_stats_options *options);           /* NULL on no memory */
 vpi_stats *vpi_stats_free(vpi_stats *stats);                          /* NULL is allowed */
 bool vpi_stats_add(vpi_stats *stats, const vpi_stats_packet *packet); /* false on no memory */
+void vpi_stats_hide(vpi_stats *stats, int64_t pts);                   /* a picture that an edit list hides */
 bool vpi_stats_started(const vpi_stats *stats); /* has a packet with a time been added? */
 /* Before finish, when packets stop in the middle of the file: the last pictures may lack some shown between them. */
 void vpi_stats_cut(vpi_stats *stats);

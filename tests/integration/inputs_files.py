@@ -44,10 +44,8 @@ refusals("I30", [("cut.mkv", "Matroska cut at 60 %", "INPUT_TRUNCATED"),
                  ("cut.avi", "AVI cut at 60 %", "INPUT_TRUNCATED")]
          + [(name, "%s cut at 97 %%" % what, "INPUT_TRUNCATED") for name, what in (
              ("cut_end.mp4", "MP4"), ("cut_end.mkv", "Matroska"), ("cut.flv", "FLV"), ("cut.wav", "WAV"),
-             ("cut.aiff", "AIFF"), ("cut.caf", "CAF"), ("cut.ogg", "Ogg"), ("cut.flac", "FLAC"), ("cut.gif", "GIF"), ("cut.wmv", "ASF"),
-             ("cut.mxf", "MXF"))])
-             ("cut.aiff", "AIFF"), ("cut.caf", "CAF"), ("cut.ogg", "Ogg"), ("cut.gif", "GIF"), ("cut.wmv", "ASF"),
-             ("cut.mxf", "MXF"))]
+             ("cut.aiff", "AIFF"), ("cut.caf", "CAF"), ("cut.ogg", "Ogg"), ("cut.flac", "FLAC"), ("cut.gif", "GIF"),
+             ("cut.wmv", "ASF"), ("cut.mxf", "MXF"))]
          + [("joined.flv", "FLV with another one behind it", "INPUT_CORRUPT")])
 
 

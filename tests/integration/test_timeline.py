@@ -252,6 +252,41 @@ def all_in_order(folder, name):
     assert all(abs(b - a - 1 / 30) < 0.0005 for a, b in zip(times, times[1:])), "uneven"
 
 
+@define("numbers_open.mp4", "the same with open GOPs of 45 pictures")
+def _(to, dep):
+    make_clip(["-i", dep("numbers.mp4")] + X264 + "-qp 12 -bf 3 -x264opts open-gop=1:scenecut=0:keyint=45".split(), to)
+
+
+@define("numbers_open_cut.mp4", "from 1.4 s on: the first picture that is decoded is not the first one shown")
+def _(to, dep):
+    with_edits(dep("numbers_open.mp4"), to, [(1.4, 2, 1)])
+
+
+@define("numbers_rare.mov", "a picture each 0.3 s, from 1.4 s on: between two of them")
+def _(to, dep):
+    plain = to + ".plain.mov"
+    make_clip(["-i", dep("numbers.mp4"), "-vf", "select='not(mod(n,9))*lt(n,60)+gt(n,60)*not(mod(n,7))'", "-vsync", "vfr"]
+              + X264, plain)
+    with_edits(plain, to, [(1.4, 2, 1)])
+    os.unlink(plain)
+
+
+def open_cut(folder):
+    publish(clip("numbers_open_cut.mp4"), os.path.join(folder, "out"))
+    c = check(os.path.join(folder, "out"), decode=FULL)
+    got, want = small(joined(c, videos(c)[0], folder)), small(clip("numbers_open.mp4"))[42:102]
+    assert len(got) == len(want), "%d pictures of %d" % (len(got), len(want))
+    away = [difference(a, b) for a, b in zip(got, want)]
+    assert max(away) < 5, "picture %d is %.1f from the source's" % (away.index(max(away)), max(away))
+
+
+def rare_cut(folder):
+    r = publish(clip("numbers_rare.mov"), os.path.join(folder, "out"))
+    assert "EDIT_LIST_APPROXIMATED" in r.warnings, r.warnings
+    for name in ("numbers_cut.mp4", "numbers_open_cut.mp4"):
+        assert "EDIT_LIST_APPROXIMATED" not in publish(clip(name), os.path.join(folder, name)).warnings, name
+
+
 def edits(folder, name, seconds, warning, within):
     c = whole(folder, name, seconds, warning, within, drift=within)
     assert c
@@ -274,6 +309,8 @@ def main():
     run("I07 fragments", whole, "sync_frag.mp4", 4.067, within=5)
     run("I06 wrap", whole, "clock_wrap.ts", 4)
     run("I09 first picture", first_picture, "numbers_cut.mp4", 1.4)
+    run("I09 cut within an open GOP", open_cut)
+    run("I09 cut between rare pictures", rare_cut)
     run("I09 cut", edits, "sync_edit_cut.mp4", 2, "MOOV_AT_END", 20)
     # libavformat moves the sound of later edits to whole frames: up to 21.3 ms, which the warning says.
     for name, seconds in (("sync_edit_two.mp4", 4), ("sync_edit_back.mp4", 4), ("sync_edit_speed.mp4", 3)):

@@ -162,6 +162,7 @@ static void test_counts(void **state)
     (void)state;
     assert_int_equal(r.packets, 110);
     assert_int_equal(r.duplicates, 10);
+    assert_true(fabs((double)r.rate.num / (double)r.rate.den - 25) < 0.01); /* of what is shown */
     assert_int_equal(r.min_delta, 0);
     assert_int_equal(r.max_delta, 40);
     assert_int_equal(r.start, 0);
