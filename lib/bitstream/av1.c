@@ -145,7 +145,7 @@ vp_status vpi_av1_colour_parse(const uint8_t *obus, size_t size, vpi_av1_colour 
     memset(out, 0, sizeof(*out));
     size_t at = 0;
     for (unsigned count = 0; at < size; count++) {
-        vpi_obu obu;
+        vpi_obu obu = { 0 };
         if (count >= MAX_OBUS) return VPI_CORRUPT(err, "AV1: more than %u OBUs", MAX_OBUS);
         VPI_TRY(vpi_obu_next(obus, size, &at, &obu, err));
         if (obu.type == VPI_OBU_SEQUENCE) return parse_sequence(obu.payload, obu.payload_size, out, err);

@@ -48,9 +48,10 @@ static void xml(void **state)
     vpi_xml_close(&x);
     vpi_xml_close(&x);
     vpi_buf_u8(&b, 0);
-    assert_string_equal(b.data, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-                                "<a q=\"&lt;&amp;&gt;&quot;'\xEF\xBF\xBD\xEF\xBF\xBD\xC3\xA9\xEF\xBF\xBD\">\n"
-                                "  <b n=\"-1\"/>\n  <c>1 &lt; 2</c>\n</a>\n");
+    assert_string_equal((const char *)b.data,
+                        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+                        "<a q=\"&lt;&amp;&gt;&quot;'\xEF\xBF\xBD\xEF\xBF\xBD\xC3\xA9\xEF\xBF\xBD\">\n"
+                        "  <b n=\"-1\"/>\n  <c>1 &lt; 2</c>\n</a>\n");
     vpi_buf_clear(&b);
     vpi_xml_begin(&x, &b);
     for (i = 0; i < VPI_XML_DEPTH; i++) vpi_xml_open(&x, "a");
