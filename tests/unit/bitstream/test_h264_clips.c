@@ -156,7 +156,7 @@ static void check_slice(stream *s, const vpi_nal *nal, const traced *t)
     s->slices++;
 }
 
-/* Frame types by coded number: ffprobe gives them in display order. */
+/* Frame types by the number of their packet: ffprobe gives them in display order. */
 static char *coded_types(const char *text)
 {
     char *types = calloc(1, MAX_SLICES + 1);
@@ -164,7 +164,7 @@ static char *coded_types(const char *text)
     for (const char *line = text; line && *line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
         char type;
         unsigned number;
-        if (sscanf(line, "%c,%u", &type, &number) == 2 && number < MAX_SLICES) types[number] = type;
+        if (sscanf(line, "%u,%c", &number, &type) == 2 && number < MAX_SLICES) types[number] = type;
     }
     return types;
 }
@@ -178,8 +178,9 @@ static stream check_stream(const char *name)
     run("ffmpeg -hide_banner -nostats -v info -f h264 -i %s -c copy -bsf:v trace_headers -f null - "
         ">trace.txt 2>&1",
         name);
-    run("ffprobe -v error -f h264 -show_entries frame=pict_type,coded_picture_number -of csv=p=0 %s "
-        ">types.txt",
+    /* FFmpeg 7 does not tell the coded number of a picture: each packet's number goes along as its time. */
+    run("ffmpeg -v error -y -f h264 -i %s -c copy -bsf:v setts=ts=N -f nut numbered.nut && "
+        "ffprobe -v error -show_entries frame=pts,pict_type -of csv=p=0 numbered.nut >types.txt",
         name);
     s.trace = read_text("trace.txt");
     char *types = read_text("types.txt");
