@@ -143,7 +143,7 @@ def _(to, dep):
 
 @clip("dup_pts.mkv", "every tenth picture has its predecessor's time (I03)")
 def _(to, dep):
-    run(["-i", dep("base.mp4"), "-c", "copy", "-bsf:v", "setts=ts='if(eq(mod(N,10),5),TS-500,TS)'"], to)
+    run(["-i", dep("base.mp4"), "-c", "copy", "-bsf:v", "setts=ts='if(eq(mod(N,10),5),PREV_OUTPTS,TS)'"], to)
 
 
 @clip("long.mp4", "9.8 hours out of 60 pictures (I26)")

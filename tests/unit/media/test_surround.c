@@ -324,7 +324,7 @@ static void test_jumps(void **state)
     assert_frames(&got, 0, 20, &file, 0);
     assert_frames(&got, 20, 20, &file, -1);
     assert_frames(&got, 40, 22, &file, 20);
-    path = clip("back.mka", "-i two.ac3 -c copy -bsf:a \"setts=ts='TS-if(gte(N,30),160,0)'\"");
+    path = clip("back.mka", "-i two.ac3 -c copy -bsf:a \"setts=ts='TS-if(gte(N,30),5*DURATION,0)'\"");
     file = frames_of(path);
     got = copy_of(path, 0, 0, 50);
     assert_frames(&got, 0, 30, &file, 0);

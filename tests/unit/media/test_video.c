@@ -512,7 +512,7 @@ static void test_times(void **state)
     (void)state;
     clip("closed.mp4", MOVING "-c:v libx264 -bf 0 -g 30");
     path = clip("dup.mkv", "-f lavfi -i testsrc2=s=128x72:r=30:d=2 -c:v libx264 -bf 0 -f mp4 d.mp4; " FF
-                           "-i d.mp4 -c copy -bsf:v \"setts=ts='if(eq(mod(N,10),5),TS-500,TS)'\"");
+                           "-i d.mp4 -c copy -bsf:v \"setts=ts='if(eq(mod(N,10),5),PREV_OUTPTS,TS)'\"");
     track = track_of(path, VPI_KIND_VIDEO);
     o = reader_options(&track);
     read_frames(path, &o, FRAMES_MAX, &r);
