@@ -26,7 +26,7 @@ CLIPS = {
     "h264-aac.mp4": (VIDEO + AUDIO, X264 + AAC),
     "start.mp4": (VIDEO, X264 + ["-movflags", "+faststart", "-bf", "2"]),
     "fragments.mp4": (VIDEO + AUDIO, X264 + AAC + ["-movflags", "frag_keyframe+empty_moov+default_base_moof"]),
-    "edits.mov": (VIDEO + AUDIO, X264 + AAC + ["-ss", "0.15", "-metadata:s:v:0", "rotate=90"]),
+    "edits.mov": (VIDEO + AUDIO, X264 + AAC + ["-ss", "0.15"]),
     "mpeg4-ac3.mov": (VIDEO + AUDIO, ["-c:v", "mpeg4", "-q:v", "20", "-c:a", "ac3", "-b:a", "32k", "-ac", "1"]),
     "mjpeg.mov": (VIDEO, ["-c:v", "mjpeg", "-q:v", "31", "-frames:v", "2", "-pix_fmt", "yuvj420p"]),
     "h264-aac.mkv": (VIDEO + AUDIO, X264 + AAC),
@@ -115,6 +115,9 @@ def media(work):
     clips = {}
     for name, (inputs, arguments) in CLIPS.items():
         clips[name] = clip(inputs, arguments, work / name)
+        if name == "edits.mov":  # turned by a quarter: its matrix is written here, as options for it differ by version
+            at = clips[name].index(b"tkhd") + 44
+            clips[name] = clips[name][:at] + struct.pack(">5i", 0, -1 << 16, 0, 1 << 16, 0) + clips[name][at + 20:]
         put("media", name, clips[name])
     put("media", "playlist.m3u8", "#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1/a.ts\n")
     put("media", "cut.mp4", clips["start.mp4"][:-300])

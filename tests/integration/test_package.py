@@ -9,7 +9,7 @@ import sys
 sys.dont_write_bytecode = True
 
 import sync  # noqa: E402
-from clips import AAC, X264, clip as define, cut, lavfi, run as make_clip, test_video  # noqa: E402
+from clips import AAC, X264, clip as define, cut, lavfi, run as make_clip, test_video, turned, write  # noqa: E402
 from titles import (BIN, FULL, Cases, Sound, audios, check, clip, ffmpeg, good, joined, picture_hashes,  # noqa: E402
                     picture_times, tool, videos)
 
@@ -152,7 +152,7 @@ for _ext, _codec in (("mp4", "mov_text"), ("mkv", "srt")):
 
 @define("pk_turned.mp4", "turned by its display matrix")
 def _(to, dep):
-    make_clip(["-i", dep("pk_b.mp4"), "-c", "copy", "-metadata:s:v:0", "rotate=90"], to)
+    write(to, turned(dep("pk_b.mp4"), 90))
 
 
 @define("pk_short_lengths.mp4", "NAL units with lengths of two bytes")
