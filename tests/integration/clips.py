@@ -50,6 +50,12 @@ def test_video(size="128x72", rate="30", d="2", more=""):
     return "testsrc2=s=%s:r=%s:d=%s%s" % (size, rate, d, more)
 
 
+def colours(primaries, transfer, matrix, tv_or_pc="tv"):
+    """A filter for -vf that names the colours of what passes. FFmpeg 7.1 does not heed an encoder's -color_primaries and
+    -color_trc, 5.1 not what a source of lavfi says."""
+    return "setparams=range=%s:color_primaries=%s:color_trc=%s:colorspace=%s" % (tv_or_pc, primaries, transfer, matrix)
+
+
 def sync_sources(d, rate="30", period="1"):
     """A flash and a beep of one frame's length each second (period: a whole number of frames)."""
     return lavfi("color=black:s=160x90:r=%s:d=%s,drawbox=c=white:t=fill:enable='lt(mod(t+0.0001,%s),0.03)'"

@@ -4,7 +4,7 @@ import os
 import struct
 import tempfile
 
-from clips import AAC, X264, clip, lavfi, run, test_video, write
+from clips import AAC, X264, clip, colours, lavfi, run, test_video, write
 
 RAMP = "color=white:s=160x90:r=30:d=%s,format=yuv420p,fade=in:st=0:d=%s"
 PCM = "-c:a pcm_s16le".split()
@@ -169,9 +169,8 @@ for _name, _trc in (("hlg.mp4", "arib-std-b67"), ("pq.mp4", "smpte2084")):
     @clip(_name, "10-bit grey steps, BT.2020, " + _trc)
     def _(to, dep, trc=_trc):
         run(lavfi("color=black:s=160x90:r=25:d=1,format=yuv420p10le,geq=lum='64+876*floor(X/10)/16':cb=512:cr=512")
-            + "-c:v libx265 -preset ultrafast -crf 8 -tag:v hvc1 -pix_fmt yuv420p10le -color_primaries bt2020".split()
-            + ["-color_trc", trc, "-colorspace", "bt2020nc", "-x265-params",
-               "log-level=none:pools=1:colorprim=bt2020:transfer=%s:colormatrix=bt2020nc" % trc], to)
+            + ["-vf", colours("bt2020", trc, "bt2020nc")] + "-c:v libx265 -preset ultrafast -crf 8 -tag:v hvc1".split()
+            + ["-x265-params", "log-level=none:pools=1:colorprim=bt2020:transfer=%s:colormatrix=bt2020nc" % trc], to)
 
 
 @clip("alpha.mov", "qtrle: red at half, and white under an alpha of 0 in the right half")

@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ET
 
 sys.dont_write_bytecode = True
 
-from clips import clip as define, lavfi, run as make_clip  # noqa: E402
+from clips import clip as define, colours, lavfi, run as make_clip  # noqa: E402
 from titles import (FF, FULL, Cases, Skip, Sound, audios, check, clip, ffmpeg, good, joined, picture_hashes, tool,  # noqa: E402
                     videos)
 
@@ -31,11 +31,11 @@ CODERS = {
     "hevc_hlg": X265 + "open-gop=0:colorprim=bt2020:transfer=arib-std-b67:colormatrix=bt2020nc -tag:v hvc1 "
     "-pix_fmt yuv420p10le",
     "vp9": "-c:v libvpx-vp9 -deadline good -cpu-used 8 -auto-alt-ref 1 -lag-in-frames 12 -g 25 -keyint_min 25 -b:v 200k",
-    "vp9_10": "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 25 -keyint_min 25 -profile:v 2 -pix_fmt yuv420p10le "
-    "-color_primaries bt2020 -color_trc smpte2084 -colorspace bt2020nc",
+    "vp9_10": "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 25 -keyint_min 25 -profile:v 2 "
+    "-vf format=yuv420p10le," + colours("bt2020", "smpte2084", "bt2020nc"),
     "av1": "-c:v libaom-av1 -usage realtime -cpu-used 8 -g 25 -keyint_min 25",
-    "av1_10": "-c:v libaom-av1 -usage realtime -cpu-used 8 -g 25 -keyint_min 25 -pix_fmt yuv420p10le "
-    "-color_primaries bt2020 -color_trc arib-std-b67 -colorspace bt2020nc",
+    "av1_10": "-c:v libaom-av1 -usage realtime -cpu-used 8 -g 25 -keyint_min 25 "
+    "-vf format=yuv420p10le," + colours("bt2020", "arib-std-b67", "bt2020nc"),
     "aac": "-c:a aac -b:a 128k",
     "ac3": "-c:a ac3 -b:a 192k",
     "eac3": "-c:a eac3 -b:a 192k",

@@ -13,7 +13,7 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from clips import AAC, FF, X264, clip as define, lavfi, run as make_clip  # noqa: E402
+from clips import AAC, FF, X264, clip as define, colours as colour_tags, lavfi, run as make_clip  # noqa: E402
 from titles import (Cases, Skip, check, clip, ffmpeg, good, joined, ladder, picture_times, publish, tool, tree,  # noqa: E402
                     videos)
 
@@ -114,12 +114,13 @@ def bars(to, width, height, matrix, codec, tags=True, pixels="yuv420p", full=Fal
     scale = "scale=flags=accurate_rnd+full_chroma_int:out_color_matrix=%s:out_range=%s,format=%s" \
         % (matrix.replace("bt470bg", "bt601").replace("smpte170m", "bt601").replace("bt2020nc", "bt2020"),
            "pc" if full else "tv", pixels)
-    named = ["-color_range", "pc" if full else "tv"] if tags or full else []
+    names = ["unknown"] * 3
     if tags:
-        named += ["-colorspace", matrix, "-color_primaries", matrix.replace("nc", ""),
-                  "-color_trc", {"bt470bg": "smpte170m", "bt2020nc": "bt2020-10"}.get(matrix, matrix)]
+        names = [matrix.replace("nc", ""), {"bt470bg": "smpte170m", "bt2020nc": "bt2020-10"}.get(matrix, matrix), matrix]
+    names.append("pc" if full else "tv" if tags else "unknown")
     subprocess.run(FF + ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "%dx%d" % (width, height), "-r", "25", "-i", "-",
-                         "-vf", scale] + codec + named + [to], input=row * height * 25 * seconds, check=True)
+                         "-vf", scale + "," + colour_tags(*names)] + codec + [to],
+                   input=row * height * 25 * seconds, check=True)
 
 
 # ---- what is looked at ----
@@ -384,9 +385,9 @@ RAMP = "nullsrc=s=288x160:r=25:d=1,format=yuv420p10le,geq=lum='64+876*floor(X/32
 
 
 def ramp(to, transfer, tint="0", codec="libx265"):
-    tags = "-color_primaries bt2020 -color_trc %s -colorspace bt2020nc -color_range tv" % transfer
-    make_clip(lavfi(RAMP % (tint, tint)) + ["-c:v", codec, "-preset", "ultrafast", "-x265-params",
-                                            "log-level=none:pools=none:qp=2", "-tag:v", "hvc1"] + tags.split(), to)
+    make_clip(lavfi(RAMP % (tint, tint)) + ["-vf", colour_tags("bt2020", transfer, "bt2020nc")]
+              + ["-c:v", codec, "-preset", "ultrafast", "-x265-params", "log-level=none:pools=none:qp=2",
+                 "-tag:v", "hvc1"], to)
 
 
 def dolby(path, to, profile, compatible):

@@ -12,6 +12,7 @@ import sys
 
 sys.dont_write_bytecode = True
 
+from clips import colours  # noqa: E402
 from titles import Cases, FF, Skip, ladder, publish, tool  # noqa: E402
 from verify_cases import CASES, Title  # noqa: E402
 
@@ -26,8 +27,8 @@ def make_clip(folder, name, *options):
     run = subprocess.run(FF[:1] + ["ffmpeg", "-v", "error", "-nostdin", "-y", "-threads", "1",
                                    "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=5", "-f", "lavfi", "-i", BEEPS,
                                    "-f", "lavfi", "-i", "sine=660:d=5:r=48000", "-map", "0:v", *options,
+                                   "-vf", "format=yuv420p," + colours("bt709", "bt709", "bt709"),
                                    "-c:v", "libx264", "-preset", "ultrafast", "-threads", "1",
-                                   "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709",
                                    "-c:a", "aac", "-b:a", "160k",
                                    "-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=fra", path],
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

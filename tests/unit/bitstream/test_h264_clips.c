@@ -294,9 +294,8 @@ static void test_interlaced(void **state)
 static void test_vui(void **state)
 {
     (void)state;
-    run("ffmpeg -v error -y " MOVING
-        " -vf setsar=64/45 -c:v libx264 -pix_fmt yuv420p -color_range pc -color_primaries bt2020"
-        " -color_trc smpte2084 -colorspace bt2020nc"
+    run("ffmpeg -v error -y " MOVING " -vf setsar=64/45,format=yuv420p,"
+        "setparams=range=pc:color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc -c:v libx264"
         " -x264-params nal-hrd=vbr:vbv-maxrate=800:vbv-bufsize=800:force-cfr=1:cqm=jvt:aud=1 -f h264 v.264",
         "320x180");
     stream s = check_stream("v.264");

@@ -99,10 +99,9 @@ static vpi_init_info read_init(const char *name)
 static void test_video_fragments(void **state)
 {
     (void)state;
-    run("ffmpeg -v error -y -f lavfi -i testsrc2=s=320x180:r=25:d=2,setsar=4/3 -c:v libx264 -preset fast "
-        "-pix_fmt yuv420p"
-        " -g 20 -color_primaries bt709 -color_trc bt709 -colorspace bt709 " FLAGS
-        " -movflags cmaf+write_colr+frag_keyframe+empty_moov -metadata:s:v language=deu v.mp4");
+    run("ffmpeg -v error -y -f lavfi -i testsrc2=s=320x180:r=25:d=2 -vf setsar=4/3,format=yuv420p,"
+        "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709 -c:v libx264 -preset fast -g "
+        "20 " FLAGS " -movflags cmaf+write_colr+frag_keyframe+empty_moov -metadata:s:v language=deu v.mp4");
     vpi_init_info i = read_init("v.mp4");
     assert_true(i.brand_iso6);
     assert_int_equal(i.timescale, 90000);
@@ -270,8 +269,8 @@ static void test_codec_strings(void **state)
           "-pix_fmt yuv420p10le -x265-params log-level=none:level-idc=5.1 -tag:v hvc1", "hvc1.2.4.H153.90" },
         { vpi_codecs_av1, "libaom-av1", "-cpu-used 8 -pix_fmt yuv420p", NULL },
         { vpi_codecs_av1, "libaom-av1",
-          "-cpu-used 8 -pix_fmt yuv420p10le -color_primaries bt2020 -color_trc smpte2084"
-          " -colorspace bt2020nc -color_range pc",
+          "-cpu-used 8 -vf format=yuv420p10le,"
+          "setparams=range=pc:color_primaries=bt2020:color_trc=smpte2084:colorspace=bt2020nc",
           NULL },
         { vpi_codecs_vp9, "libvpx-vp9", "-deadline realtime -cpu-used 8 -pix_fmt yuv420p", NULL },
     };

@@ -199,9 +199,9 @@ static void test_colour(void **state)
     const vpi_track *t;
 
     (void)state;
-    shell("FF -f lavfi -i testsrc2=s=128x72:r=10:d=1 -pix_fmt yuv420p10le -color_primaries bt2020 -color_trc "
-          "arib-std-b67 "
-          "-colorspace bt2020nc -color_range tv -c:v libx264 -preset ultrafast hlg.mp4");
+    shell("FF -f lavfi -i testsrc2=s=128x72:r=10:d=1 -vf format=yuv420p10le,setparams=range=tv:"
+          "color_primaries=bt2020:color_trc=arib-std-b67:colorspace=bt2020nc -c:v libx264 -preset ultrafast "
+          "hlg.mp4");
     m = accepted("hlg.mp4", 0);
     t = video_of(m);
     assert_string_equal(t->hdr, "hlg");

@@ -298,8 +298,9 @@ static void test_alpha(void **state)
 static void test_matrix(void **state)
 {
     const char *path = clip("m709.mkv", "-f lavfi -i color=red:s=160x96:r=25:d=0.2,format=gbrp "
-                                        "-vf scale=out_color_matrix=bt709,format=yuv420p -colorspace bt709 "
-                                        "-color_primaries bt709 -color_trc bt709 -c:v libx264 -qp 5");
+                                        "-vf scale=out_color_matrix=bt709,format=yuv420p,"
+                                        "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709 "
+                                        "-c:v libx264 -qp 5");
     vpi_track track = track_of(path, VPI_KIND_VIDEO);
     vpi_video_reader_options o = reader_options(&track);
     vpi_frame *f;
@@ -373,8 +374,8 @@ static void hdr_ramp(const char *name, const char *trc, double middle_least, dou
     snprintf(
         args, sizeof(args),
         "-f lavfi -i \"nullsrc=s=320x180:r=25:d=0.2,format=yuv420p10le,geq=lum='64+876*X/W':cb=512:cr=512\" "
-        "-c:v libx265 -preset ultrafast -x265-params log-level=none:pools=none:qp=4 -pix_fmt yuv420p10le "
-        "-color_primaries bt2020 -color_trc %s -colorspace bt2020nc -color_range tv",
+        "-vf setparams=range=tv:color_primaries=bt2020:color_trc=%s:colorspace=bt2020nc "
+        "-c:v libx265 -preset ultrafast -x265-params log-level=none:pools=none:qp=4",
         trc);
     path = clip(name, args);
     track = track_of(path, VPI_KIND_VIDEO);
