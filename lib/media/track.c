@@ -362,13 +362,20 @@ static vpi_rational vui_rate(const AVCodecParameters *par)
     return vpi_reduce(sps.time_scale, 2 * (int64_t)sps.num_units_in_tick);
 }
 
+/* Where a stream tells no rate, libavformat 61 gives that of its clock, 1.2 MHz in raw H.264 and HEVC. */
+static bool is_clock(AVRational rate, AVRational tb)
+{
+    return av_q2d(rate) > 1000 && av_cmp_q(rate, av_inv_q(tb)) == 0;
+}
+
 void vpi_track_declared_rates(const AVStream *stream, vpi_rational rates[3])
 {
     rates[0] = rates[1] = (vpi_rational){ 0, 1 };
     if (stream->avg_frame_rate.num > 0 && stream->avg_frame_rate.den > 0) {
         rates[0] = vpi_reduce(stream->avg_frame_rate.num, stream->avg_frame_rate.den);
     }
-    if (stream->r_frame_rate.num > 0 && stream->r_frame_rate.den > 0) {
+    if (stream->r_frame_rate.num > 0 && stream->r_frame_rate.den > 0 &&
+        !is_clock(stream->r_frame_rate, stream->time_base)) {
         rates[1] = vpi_reduce(stream->r_frame_rate.num, stream->r_frame_rate.den);
     }
     rates[2] = vui_rate(stream->codecpar);
