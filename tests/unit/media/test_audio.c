@@ -303,8 +303,9 @@ static void test_gap(void **state)
 static void test_jitter_and_drift(void **state)
 {
     const char *path =
-        clip("jitter.mkv", "-f lavfi -i sine=300:d=8:r=48000 -c:a pcm_s16le t.wav; " FF
-                           "-i t.wav -c copy -bsf:a \"setts=ts='TS+if(mod(N,2),0.47,-0.47)*DURATION'\"");
+        clip("jitter.mkv",
+             "-f lavfi -i sine=300:d=8:r=48000 -c:a pcm_s16le t.wav; " FF
+             "-max_size 4096 -i t.wav -c copy -bsf:a \"setts=ts='TS+if(mod(N,2),0.47,-0.47)*DURATION'\"");
     int i;
 
     (void)state;
