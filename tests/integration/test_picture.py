@@ -194,8 +194,9 @@ def bars_are(path, matrix, slack=2.5):
 def not_combed(path):
     run = subprocess.run(FF[:1] + ["ffmpeg", "-nostdin", "-v", "info", "-i", path, "-vf", "idet", "-f", "null", "-"],
                          stderr=subprocess.PIPE, encoding="utf-8", errors="replace", check=True)
-    m = re.search(r"Multi frame detection: TFF:\s*(\d+) BFF:\s*(\d+) Progressive:\s*(\d+)", run.stderr)
-    top, bottom, whole = (int(x) for x in m.groups())
+    # The last ones: ffmpeg 7 has a filter of zeros before, from when it looked at the graph.
+    found = re.findall(r"Multi frame detection: TFF:\s*(\d+) BFF:\s*(\d+) Progressive:\s*(\d+)", run.stderr)
+    top, bottom, whole = (int(x) for x in found[-1])
     assert whole > 20 * (top + bottom), "%s: idet sees %d, %d combed and %d whole pictures" \
         % (os.path.basename(path), top, bottom, whole)
 
