@@ -192,9 +192,10 @@ class Sound:
         return 10 * math.log10(mean / 32768 ** 2) if mean else -200.0
 
     def pitch(self, start=0.0, end=None, channel=0):
-        """Hz of a pure tone, by its rises through zero that go on to half of its peak."""
+        """Hz of a pure tone, by its rises through zero that go on to half of its peak. The peak is told by the level, as
+        libavcodec's AAC has pure tones louder for a frame now and then."""
         x = self.channels[channel][int(start * self.rate):None if end is None else int(end * self.rate)]
-        floor, rises, at, below = max(x, default=0) // 2, [], 0, False
+        floor, rises, at, below = 0.7 * (sum(v * v for v in x) / max(len(x), 1)) ** 0.5, [], 0, False
         for n, v in enumerate(x):
             if v < -floor:
                 below = True
