@@ -86,7 +86,7 @@ def _(to, dep):
 # ---- opens ----
 
 ALLOWED = re.compile(r"(/usr)?/lib(64|/|32)|/etc/ld\.so|/usr/local/lib|/etc/(localtime|locale)|/usr/share/(locale|zoneinfo)|"
-                     r"/proc/(self|\d+|cpuinfo|meminfo|sys/|filesystems)|/sys/(devices/system|fs/cgroup|kernel/mm)|"
+                     r"/proc/(self|\d+|cpuinfo|meminfo|stat|sys/|filesystems)|/sys/(devices/system|fs/cgroup|kernel/mm)|"
                      r"/dev/(null|urandom|random|shm/)")
 OPEN = re.compile(r"(?:openat2?|open|creat)\((.*)\) += (\d+)<(.*)>$")
 CHANGE = re.compile(r"(rename\w*|unlink\w*|mkdir\w*|rmdir|symlink\w*|link\w*|mknod\w*|truncate|chmod|chown\w*)\((.*)\) += 0$")
