@@ -45,7 +45,7 @@ static void trace_sound(vpi_heard_sound *s, const vpi_heard *h)
         float sum = 0;
 
         if (ms < 0) continue;
-        if (ms >= VPI_TRACE_MS) return;
+        if (ms >= (double)VPI_TRACE_MS) return;
         for (uint32_t c = 0; c < used; c++) sum += h->planes[c][n] * h->planes[c][n];
         s->trace->energy[(size_t)ms] += sum / (float)used / (float)h->sample_rate * 1000;
         s->trace->any = true;

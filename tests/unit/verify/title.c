@@ -122,7 +122,8 @@ static void write_sample(title *t, vp_packager *pk, uint32_t track, int64_t pts,
 static void write_samples(title *t, vp_packager *pk, const uint32_t *video, size_t videos,
                           const uint32_t *audio, size_t audios, double seconds)
 {
-    int64_t pictures = (int64_t)(seconds * RATE), frames = (int64_t)(seconds * SOUND / AAC + 0.5), done = 0;
+    int64_t pictures = (int64_t)(seconds * (int)RATE),
+            frames = (int64_t)(seconds * (int)SOUND / (int)AAC + 0.5), done = 0;
 
     if (frames < 1) frames = 1;
     for (int64_t i = 0; i < pictures || done < frames; i++) {
