@@ -65,7 +65,7 @@ static inline void shell(const char *command)
 
 static inline char *clip_path(const char *name)
 {
-    static char path[512];
+    static char path[600];
 
     snprintf(path, sizeof(path), "%s%s%s", name[0] == '/' ? "" : clip_dir, name[0] == '/' ? "" : "/", name);
     return path;

@@ -175,7 +175,7 @@ static void test_names(void **state)
     (void)state;
     have_base();
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        char from[512];
+        char from[600];
 
         snprintf(from, sizeof(from), "%s", clip_path("base.mp4"));
         assert_int_equal(link(from, clip_path(names[i])), 0);
