@@ -326,7 +326,8 @@ static void test_configs(void **state)
         const char *e = rows[k].entry;
         assert_int_equal(i.sample_entry, VPI_FOURCC(e[0], e[1], e[2], e[3]));
         assert_non_null(i.codec_config);
-        assert_int_equal(i.codec_config_size, rows[k].size);
+        /* FFmpeg 6.1 has a byte of zeros behind dec3. */
+        assert_in_range(i.codec_config_size, rows[k].size, rows[k].size + (strcmp(e, "ec-3") == 0));
     }
 }
 
