@@ -47,8 +47,8 @@ static const option_def defs[] = {
       "one media.mp4 for each track, byte ranges" },
     { "vcodec", CMD_ENCODE, KIND_WORD, AT(vcodec), "h264", 0, 0, "video codec" },
     { "preset", CMD_ENCODE, KIND_TEXT, AT(preset), "P", 0, 0, "auto (default) or a preset of x264" },
-    { "rate", CMD_ENCODE, KIND_WORD, AT(rate), "abr|crf", 0, 0,
-      "rate control: average bitrate (default) or quality" },
+    { "rate", CMD_ENCODE, KIND_WORD, AT(rate), "2pass|abr|crf", 0, 0,
+      "rate control: average bitrate with a shared first pass, in one pass (default), or quality" },
     { "crf", CMD_ENCODE, KIND_MILLI, AT(crf_milli), "N", 1, 51000, "quality for --rate crf (23)" },
     { "audio-bitrate", CMD_ENCODE, KIND_COUNT, AT(audio_kbps), "K", 16, 512,
       "kbit/s of an audio group (128)" },
@@ -82,7 +82,7 @@ static const char *const later[] = { "encrypt",  "keys",   "key-rotation", "clea
                                      "endpoint", "region", "path-style",   "profile" };
 static const struct {
     const char *option, *word;
-} later_words[] = { { "vcodec", "hevc" }, { "vcodec", "av1" }, { "rate", "2pass" } };
+} later_words[] = { { "vcodec", "hevc" }, { "vcodec", "av1" } };
 
 static const struct {
     uint32_t command;

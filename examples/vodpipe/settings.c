@@ -134,7 +134,10 @@ static void fill_transcode(vp_transcode_options *t, const cli_options *o)
         t->formats = !strcmp(o->format, "both") ? VP_FORMAT_CMAF | VP_FORMAT_TS
                      : !strcmp(o->format, "ts") ? VP_FORMAT_TS
                                                 : VP_FORMAT_CMAF;
-    if (o->rate) t->rate = !strcmp(o->rate, "crf") ? VP_RATE_CRF : VP_RATE_ABR;
+    if (o->rate)
+        t->rate = !strcmp(o->rate, "crf")     ? VP_RATE_CRF
+                  : !strcmp(o->rate, "2pass") ? VP_RATE_2PASS
+                                              : VP_RATE_ABR;
     t->segment_ms = o->segment_ms;
     t->gop_ms = o->gop_ms;
     t->single_file = o->single_file;

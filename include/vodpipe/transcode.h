@@ -20,7 +20,8 @@ extern "C" {
 #endif
 
 /* Rate control of the rungs. */
-enum { VP_RATE_ABR = 1, VP_RATE_CRF = 2 };
+/* 2PASS: one small first pass over the title serves all rungs; average bitrate, even quality. */
+enum { VP_RATE_ABR = 1, VP_RATE_CRF = 2, VP_RATE_2PASS = 3 };
 /* Times of the source that jump, repeat or are missing. */
 enum {
     VP_TIMELINE_REPAIR = 1, /* one rising timeline is made of them, with a warning TIMELINE_REPAIRED */

@@ -396,7 +396,7 @@ void vpi_output_discard(const vpi_output *o, char *const *keys, size_t count)
 /* Names that a job puts into its work store; what else a host keeps there stays. */
 static bool is_work_name(const char *name)
 {
-    static const char *const ours[] = { "result/", "part/", "audio/", NULL };
+    static const char *const ours[] = { "result/", "part/", "audio/", "stats/", NULL };
     for (size_t i = 0; ours[i]; i++)
         if (begins(name, ours[i])) return true;
     return vpi_streq(name, VPI_WORK_PLAN) || vpi_streq(name, VPI_WORK_PERMILLE);

@@ -110,7 +110,6 @@ static vp_status derive_ladder(vp_job *job, vp_error *err)
 static vp_status make_plan(vp_job *job, vp_error *err)
 {
     vpi_emit_stage(&job->emitter, VP_STAGE_ANALYSE);
-    vpi_emit_stage(&job->emitter, VP_STAGE_SOLVE);
     VPI_TRY(derive_ladder(job, err));
     return vp_plan_new(job->context, job->media, job->ladder, &job->settings.transcode, &job->plan, err);
 }

@@ -32,6 +32,7 @@ typedef struct scheduler {
     task_run *tasks;
     uint32_t count;
     uint32_t running_video, most_video;
+    uint32_t running_analysis;
     vp_status status; /* first failure */
     vp_error err;
     bool audio_said, video_said;
@@ -58,19 +59,35 @@ static void fill_rungs(scheduler *s, vp_event *e, int64_t media_us)
     }
 }
 
+static bool analysed(const scheduler *s)
+{
+    for (uint32_t i = 0; i < s->count; i++)
+        if (s->tasks[i].info.kind == VP_TASK_ANALYSE && s->tasks[i].state != DONE) return false;
+    return true;
+}
+
+/* Tasks of this kind are what the progress is about. With the lock held. */
+static int32_t progress_kind(const scheduler *s)
+{
+    if (s->video_said) return VP_TASK_VIDEO;
+    return analysed(s) ? VP_TASK_AUDIO : VP_TASK_ANALYSE;
+}
+
 /* With the lock held. */
 static void fill_progress(scheduler *s, vp_event *e)
 {
     uint64_t cost = 0, spent = 0, fresh = 0, fresh_spent = 0;
     int64_t media_us = 0, elapsed = vpi_now_us() - s->started_us;
     e->kind = VP_EVENT_PROGRESS;
-    e->stage = vpi_plan_has_video(s->job->plan) && s->video_said ? VP_STAGE_ENCODE : VP_STAGE_AUDIO;
+    int32_t kind = progress_kind(s);
+    e->stage = kind == VP_TASK_VIDEO     ? VP_STAGE_ENCODE
+               : kind == VP_TASK_ANALYSE ? VP_STAGE_ANALYSE
+                                         : VP_STAGE_AUDIO;
     vpi_strlcpy(e->unit, "frames", sizeof(e->unit));
     for (uint32_t i = 0; i < s->count; i++) {
         const task_run *t = &s->tasks[i];
         uint64_t share = t->total ? t->info.cpu_us * VPI_MIN(t->done, t->total) / t->total : 0;
-        bool counts =
-            e->stage == VP_STAGE_ENCODE ? t->info.kind == VP_TASK_VIDEO : t->info.kind == VP_TASK_AUDIO;
+        bool counts = t->info.kind == kind;
         cost += t->info.cpu_us;
         spent += share;
         if (!t->resumed) {
@@ -148,8 +165,9 @@ static uint32_t choose(scheduler *s)
 {
     for (uint32_t i = 0; i < s->count && s->status >= 0; i++) {
         task_run *t = &s->tasks[i];
-        bool video = t->info.kind == VP_TASK_VIDEO;
-        if (t->state != WAITING || !needs_done(s, i) || (video && s->running_video >= s->most_video))
+        bool video = t->info.kind == VP_TASK_VIDEO, analysis = t->info.kind == VP_TASK_ANALYSE;
+        if (t->state != WAITING || !needs_done(s, i) || (video && s->running_video >= s->most_video) ||
+            (analysis && s->running_analysis >= vp_context_threads(s->job->context)))
             continue;
         vp_status st =
             vpi_memory_try(s->job->context, t->info.memory_bytes, s->err.status < 0 ? NULL : &s->err);
@@ -160,14 +178,30 @@ static uint32_t choose(scheduler *s)
         if (st != VP_OK) continue;
         t->state = RUNNING;
         if (video) s->running_video++;
+        if (analysis) s->running_analysis++;
         return i;
     }
     return s->count;
 }
 
+/* Sound was made beside the analysis? */
+static bool audio_unsaid(const scheduler *s)
+{
+    for (uint32_t i = 0; vpi_plan_has_analysis(s->job->plan) && i < s->count; i++)
+        if (s->tasks[i].info.kind == VP_TASK_AUDIO && !s->tasks[i].resumed) return true;
+    return false;
+}
+
+/* Stages come in their order: sound that is made beside the analysis is not told before that is done. */
 static void say_stage(scheduler *s, int32_t kind)
 {
-    if (kind == VP_TASK_AUDIO) vpi_emit_stage(&s->job->emitter, VP_STAGE_AUDIO);
+    pthread_mutex_lock(&s->lock);
+    bool ready = analysed(s);
+    pthread_mutex_unlock(&s->lock);
+    if (!ready) return;
+    vpi_emit_stage(&s->job->emitter, VP_STAGE_SOLVE);
+    if (kind == VP_TASK_AUDIO || (kind == VP_TASK_VIDEO && audio_unsaid(s)))
+        vpi_emit_stage(&s->job->emitter, VP_STAGE_AUDIO);
     if (kind != VP_TASK_VIDEO) return;
     vpi_emit_stage(&s->job->emitter, VP_STAGE_ENCODE);
     pthread_mutex_lock(&s->lock);
@@ -195,6 +229,7 @@ static void settle(scheduler *s, uint32_t index, vp_status st, const vp_error *e
     task_run *t = &s->tasks[index];
     vpi_memory_release(s->job->context, t->info.memory_bytes);
     if (t->info.kind == VP_TASK_VIDEO) s->running_video--;
+    if (t->info.kind == VP_TASK_ANALYSE) s->running_analysis--;
     t->state =
         st == VP_OK || st == VP_END ? DONE : WAITING; /* AGAIN: another process has it, look again later */
     if (t->state == DONE) t->done = t->total;
@@ -282,16 +317,15 @@ static vp_status check_memory(const scheduler *s, vp_error *err)
 
 static uint32_t worker_count(const scheduler *s)
 {
-    uint32_t audio = 0, video = 0;
+    uint32_t audio = 0, video = 0, analysis = 0, threads = vp_context_threads(s->job->context);
     for (uint32_t i = 0; i < s->count; i++) {
         if (s->tasks[i].state == DONE) continue;
-        if (s->tasks[i].info.kind == VP_TASK_VIDEO)
-            video++;
-        else
-            audio++;
+        video += s->tasks[i].info.kind == VP_TASK_VIDEO;
+        audio += s->tasks[i].info.kind == VP_TASK_AUDIO;
+        analysis += s->tasks[i].info.kind == VP_TASK_ANALYSE;
     }
-    return VPI_MIN(video, s->most_video) +
-           VPI_MIN(audio, VPI_MAX(vp_context_threads(s->job->context) / 2, 1u));
+    return VPI_MAX(VPI_MIN(video, s->most_video), VPI_MIN(analysis, threads)) +
+           VPI_MIN(audio, VPI_MAX(threads / 2, 1u));
 }
 
 vp_status vpi_schedule_run(vp_job *job, vp_error *err)

@@ -113,8 +113,8 @@ static vp_status load_json(vpi_settings *s, const json_t *o, vp_error *err)
 {
     static const char *const formats[] = { "cmaf", "ts", "both", NULL };
     static const uint32_t format_bits[] = { VP_FORMAT_CMAF, VP_FORMAT_TS, VP_FORMAT_CMAF | VP_FORMAT_TS };
-    static const char *const rates[] = { "abr", "crf", NULL };
-    static const uint32_t rate_values[] = { VP_RATE_ABR, VP_RATE_CRF };
+    static const char *const rates[] = { "abr", "crf", "2pass", NULL };
+    static const uint32_t rate_values[] = { VP_RATE_ABR, VP_RATE_CRF, VP_RATE_2PASS };
     static const char *const timelines[] = { "repair", "fail", NULL };
     static const uint32_t timeline_values[] = { VP_TIMELINE_REPAIR, VP_TIMELINE_FAIL };
     vp_transcode_options *t = &s->transcode;

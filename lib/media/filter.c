@@ -15,6 +15,7 @@
  * accurate_rnd and bitexact: the same bytes on every CPU. full_chroma: RGB gets its chroma from all pixels.
  */
 #define SCALE_FLAGS "bicubic+accurate_rnd+bitexact+full_chroma_int+full_chroma_inp"
+#define ROUGH_FLAGS "fast_bilinear+bitexact"
 /* Nominal peak that HDR is mapped down from, in units of the 100 cd/m2 that become white. */
 #define HDR_NPL 100
 #define HDR_PEAK 10
@@ -235,7 +236,8 @@ static void add_scale(vpi_buf *b, const vpi_filter *f, const vpi_filter_input *i
     int x, y;
 
     chroma_position(in->siting, &x, &y);
-    vpi_buf_printf(b, "scale=w=%u:h=%u:flags=" SCALE_FLAGS, p->width, p->height);
+    vpi_buf_printf(b, "scale=w=%u:h=%u:flags=%s", p->width, p->height,
+                   f->o.rough ? ROUGH_FLAGS : SCALE_FLAGS);
     vpi_buf_printf(b, ":in_range=%s:out_range=tv", in->range ? "pc" : "tv");
     vpi_buf_printf(b, ":in_color_matrix=%s:out_color_matrix=%s", matrix_name(in->matrix),
                    matrix_name(f->o.colour.matrix));

@@ -15,6 +15,7 @@
 typedef struct vpi_filter_options {
     uint32_t width, height;    /* out, upright; even */
     int32_t rotation, flipped; /* as in vpi_track */
+    bool rough;                /* cheap scaling */
     bool by_picture;           /* the container turns nothing: each picture's own message counts instead */
     vpi_video_colour colour;   /* of the pictures given out */
     vpi_video_colour tags;     /* of pictures that say nothing themselves: the container's; 2 unspecified */

@@ -43,7 +43,8 @@ typedef struct vpi_video_reader_options {
     int32_t stream;
     uint32_t width, height;    /* of the frames given out: upright, square pixels, even */
     int32_t rotation, flipped; /* as in vpi_track; applied by the reader */
-    bool by_picture;           /* where the container turns nothing: instead, what each picture says itself */
+    bool rough;      /* cheap decoding and scaling, near enough to measure by; not what is published */
+    bool by_picture; /* where the container turns nothing: instead, what each picture says itself */
     vpi_video_colour colour;
     const vpi_timeline *timeline; /* NULL: the file's own times; borrowed until close */
     int64_t from; /* first presentation time wanted, ticks of the stream's tb; INT64_MIN: from the start */
@@ -109,7 +110,9 @@ typedef struct vpi_h264enc_options {
      * equal: B-frames, their pyramid, weights.
      */
     vpi_pass pass;
-    const char *stats; /* with a pass: a local path; the macroblock tree is beside it, at stats + ".mbtree" */
+    /* With a pass: a local path; the macroblock tree is beside it, at stats + ".mbtree". NULL in a second pass: only
+     * its parameter sets are wanted. */
+    const char *stats;
 } vpi_h264enc_options;
 
 typedef struct vpi_h264enc vpi_h264enc;

@@ -50,6 +50,7 @@ static vp_status open_decoder(vpi_video_reader *r, vp_error *err)
     r->decoder->thread_count = (int)r->o.decoder_threads;
     r->decoder->thread_type = r->o.decoder_threads > 1 ? FF_THREAD_FRAME : 0;
     r->decoder->flags |= AV_CODEC_FLAG_BITEXACT;
+    if (r->o.rough) r->decoder->skip_loop_filter = AVDISCARD_ALL;
     r->decoder->max_pixels = vpi_demux_max_pixels(r->demux);
     vpi_cpu_enter(r->context);
     e = avcodec_open2(r->decoder, codec, NULL);
@@ -68,6 +69,7 @@ static vp_status open_filter(vpi_video_reader *r, vp_error *err)
         .rotation = r->o.rotation,
         .flipped = r->o.flipped,
         .by_picture = r->by_picture,
+        .rough = r->o.rough,
         .colour = r->o.colour,
         .tags = { track->cicp_primaries, track->cicp_transfer, track->cicp_matrix },
         .full_range = track->full_range == 1,

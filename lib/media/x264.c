@@ -63,8 +63,8 @@ static vp_status check_options(const vpi_h264enc_options *o, vp_error *err)
     if (strcmp(o->profile, "high") && strcmp(o->profile, "main") && strcmp(o->profile, "baseline")) {
         return vpi_fail(err, VP_E_ARG, NULL, "no H.264 profile \"%.16s\"", o->profile);
     }
-    if (o->pass > VPI_PASS_SECOND || (o->pass && !o->stats) || (o->pass == VPI_PASS_FIRST && o->abr) ||
-        (o->pass == VPI_PASS_SECOND && !o->abr)) {
+    if (o->pass > VPI_PASS_SECOND || (o->pass == VPI_PASS_FIRST && !o->stats) ||
+        (o->pass == VPI_PASS_FIRST && o->abr) || (o->pass == VPI_PASS_SECOND && !o->abr)) {
         return vpi_fail(err, VP_E_ARG, NULL, "a pass of the encoder without what it needs");
     }
     if (o->abr && (!o->kbps || o->kbps > MAX_KBPS)) {
@@ -112,8 +112,10 @@ static void set_pass(x264_param_t *p, const vpi_h264enc_options *o)
     p->i_bframe_pyramid = X264_B_PYRAMID_NORMAL;
     p->rc.b_mb_tree = 1;
     if (p->rc.i_aq_mode == X264_AQ_NONE) p->rc.i_aq_mode = X264_AQ_VARIANCE;
+    p->rc.i_lookahead = VPI_MAX(p->rc.i_lookahead, 1); /* without any x264 gives the tree up */
     p->rc.b_stat_write = o->pass == VPI_PASS_FIRST;
-    p->rc.b_stat_read = o->pass == VPI_PASS_SECOND;
+    p->rc.b_stat_read = o->pass == VPI_PASS_SECOND && o->stats;
+    if (!o->stats) return;
     p->rc.psz_stat_out = p->rc.psz_stat_in = (char *)(uintptr_t)o->stats; /* x264 copies both */
 }
 
@@ -227,7 +229,7 @@ vp_status vpi_h264enc_new(vp_context *context, const vpi_h264enc_options *option
     vpi_cpu_enter(context);
     e->x264 = x264_encoder_open(&param);
     vpi_cpu_leave(context);
-    if (!e->x264 && options->pass) {
+    if (!e->x264 && options->stats) {
         st = vpi_fail(err, VP_E_IO, NULL, "x264 cannot %s statistics of %dx%d at %s",
                       options->pass == VPI_PASS_FIRST ? "write" : "use", e->width, e->height, options->stats);
         goto done;

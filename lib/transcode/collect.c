@@ -12,10 +12,11 @@
 
 /* ---- results ---- */
 
-static vp_status load_result(const vp_plan *plan, vp_store *work, const char *task, json_t **out,
-                             vp_error *err)
+vp_status vpi_task_load_result(const vp_plan *plan, vp_store *work, const char *task, json_t **out,
+                               vp_error *err)
 {
-    static const char *const fields[] = { "vodpipe", "plan", "task", "tracks", "concealed", NULL };
+    static const char *const fields[] = { "vodpipe",   "plan", "task",     "tracks",
+                                          "concealed", "cost", "pictures", NULL };
     char name[64];
     vp_bytes *text = NULL;
     json_t *o = NULL;
@@ -157,21 +158,42 @@ static vp_status report_missing(json_t *missing, vp_bytes **out, vp_error *err)
                     json_string_value(json_array_get(missing, 0)));
 }
 
+/*
+ * Where times vary the plan knows a bound; what was made has a mean, in thousandths, which is what manifests tell.
+ */
+static void set_mean_rate(const vp_plan *plan, vpi_presentation *p, uint64_t pictures)
+{
+    int64_t milli = vpi_rescale((int64_t)VPI_MIN(pictures, (uint64_t)INT32_MAX),
+                                (int64_t)plan->grid.timescale * 1000, (int64_t)plan->grid.total, VPI_NEAREST);
+    vpi_rational mean = vpi_reduce(VPI_MAX(milli, 1), 1000);
+    for (size_t i = 0; plan->has_video && plan->video.variable && i < p->track_count; i++) {
+        if (p->tracks[i].kind != VP_TRACK_VIDEO) continue;
+        p->tracks[i].frame_rate_num = (uint32_t)mean.num;
+        p->tracks[i].frame_rate_den = (uint32_t)mean.den;
+    }
+}
+
 vp_status vpi_plan_collect(const vp_plan *plan, vp_store *work, vp_presentation **out, vp_bytes **missing,
                            vp_error *err)
 {
     json_t *absent = NULL;
+    uint64_t pictures = 0;
     vp_presentation *p = vpi_presentation_new();
     vp_status st = p ? empty_presentation(plan, &p->p, err) : vpi_fail_nomem(err);
     for (uint32_t i = 0; st >= 0 && i < vp_plan_task_count(plan); i++) {
         json_t *result = NULL;
-        st = load_result(plan, work, plan->task_names[i], &result, err);
+        uint64_t made = 0;
+        st = vpi_task_load_result(plan, work, plan->task_names[i], &result, err);
+        if (st == VP_OK)
+            st = vpi_json_u64(result, plan->task_names[i], "pictures", true, INT32_MAX, &made, err);
+        pictures += made;
         if (st == VP_OK && !absent) st = merge_result(&p->p, result, plan->task_names[i], err);
         if (st == VP_END) st = add_missing(&absent, plan->task_names[i], err);
         json_decref(result);
     }
     if (st >= 0 && absent) st = report_missing(absent, missing, err);
     if (st >= 0) st = check_counts(plan, &p->p, err);
+    if (st >= 0) set_mean_rate(plan, &p->p, pictures);
     if (st >= 0) st = vpi_presentation_finish(&p->p, err);
     json_decref(absent);
     if (st < 0) {
@@ -188,7 +210,7 @@ vp_status vpi_plan_damage(const vp_plan *plan, vp_store *work, uint64_t *conceal
     for (uint32_t i = 0; i < vp_plan_task_count(plan); i++) {
         json_t *result = NULL;
         uint64_t n = 0;
-        vp_status st = load_result(plan, work, plan->task_names[i], &result, err);
+        vp_status st = vpi_task_load_result(plan, work, plan->task_names[i], &result, err);
         if (st == VP_OK)
             st = vpi_json_u64(result, plan->task_names[i], "concealed", true, INT64_MAX, &n, err);
         json_decref(result);
@@ -257,10 +279,10 @@ static vp_status copy_parts(composer *c, const vpi_ptrack *t, vp_object *object,
     bool video = t->kind == VP_TRACK_VIDEO;
     vp_status st = VP_OK;
     for (size_t i = 0; video && st >= 0 && i < plan->span_count; i++)
-        st = copy_part(c, t->name, plan->task_names[plan->audio_count + i], object, err);
+        st = copy_part(c, t->name, plan->task_names[vpi_plan_video_task(plan, i)], object, err);
     for (size_t i = 0; !video && st >= 0 && i < plan->audio_count; i++)
         if (vpi_streq(plan->audio[i].name, t->name))
-            st = copy_part(c, t->name, plan->task_names[i], object, err);
+            st = copy_part(c, t->name, plan->task_names[vpi_plan_audio_task(plan, i)], object, err);
     return st;
 }
 

@@ -60,7 +60,35 @@ const char *vp_plan_prefix(const vp_plan *plan)
 
 uint32_t vp_plan_task_count(const vp_plan *plan)
 {
-    return plan ? (uint32_t)(plan->audio_count + plan->span_count) : 0;
+    return plan ? (uint32_t)(vpi_plan_analyses(plan) + plan->audio_count + plan->span_count) : 0;
+}
+
+size_t vpi_plan_analyses(const vp_plan *plan)
+{
+    return plan->two_pass ? plan->span_count : 0;
+}
+
+size_t vpi_plan_analysis_task(const vp_plan *plan, size_t span)
+{
+    (void)plan;
+    return span;
+}
+
+size_t vpi_plan_audio_task(const vp_plan *plan, size_t audio)
+{
+    return vpi_plan_analyses(plan) + audio;
+}
+
+size_t vpi_plan_video_task(const vp_plan *plan, size_t span)
+{
+    return vpi_plan_analyses(plan) + plan->audio_count + span;
+}
+
+int32_t vpi_plan_task_kind(const vp_plan *plan, uint32_t index, size_t *at)
+{
+    size_t analyses = vpi_plan_analyses(plan), first = analyses + plan->audio_count;
+    *at = index < analyses ? index : index < first ? index - analyses : index - first;
+    return index < analyses ? VP_TASK_ANALYSE : index < first ? VP_TASK_AUDIO : VP_TASK_VIDEO;
 }
 
 size_t vpi_plan_rung_count(const vp_plan *plan)
@@ -71,6 +99,11 @@ size_t vpi_plan_rung_count(const vp_plan *plan)
 const char *vpi_plan_rung_name(const vp_plan *plan, size_t rung)
 {
     return rung < plan->rung_count ? plan->rungs[rung].name : NULL;
+}
+
+bool vpi_plan_has_analysis(const vp_plan *plan)
+{
+    return plan->two_pass;
 }
 
 bool vpi_plan_has_video(const vp_plan *plan)
@@ -90,13 +123,15 @@ bool vpi_plan_has_cmaf(const vp_plan *plan)
 
 vp_status vpi_plan_name_tasks(vp_plan *plan, vp_error *err)
 {
-    size_t n = plan->audio_count + plan->span_count;
+    static const char *const words[] = { "", "analyse", "audio", "video" };
+    uint32_t n = vp_plan_task_count(plan);
     plan->task_names = vpi_calloc(n ? n : 1, sizeof(*plan->task_names));
     if (!plan->task_names) return vpi_fail_nomem(err);
-    for (size_t i = 0; i < plan->audio_count; i++)
-        snprintf(plan->task_names[i], sizeof(*plan->task_names), "audio-%04zu", i + 1);
-    for (size_t i = 0; i < plan->span_count; i++)
-        snprintf(plan->task_names[plan->audio_count + i], sizeof(*plan->task_names), "video-%04zu", i + 1);
+    for (uint32_t i = 0; i < n; i++) {
+        size_t at;
+        int32_t kind = vpi_plan_task_kind(plan, i, &at);
+        snprintf(plan->task_names[i], sizeof(*plan->task_names), "%s-%04zu", words[kind], at + 1);
+    }
     return VP_OK;
 }
 
@@ -133,38 +168,59 @@ static void video_estimate(const vp_plan *plan, vp_task_info *info)
     info->threads = (uint32_t)plan->rung_count;
 }
 
-static void video_task(const vp_plan *plan, size_t span, vp_task_info *info)
+static void analysis_estimate(const vp_plan *plan, vp_task_info *info)
+{
+    const vpi_plan_video *v = &plan->video;
+    const vpi_h264enc_options *e = &plan->analysis;
+    uint64_t source = (uint64_t)v->source_width * v->source_height, pixels = (uint64_t)e->width * e->height;
+    info->memory_bytes = DECODER_FRAMES * vpi_frame_memory(v->source_width, v->source_height) +
+                         vpi_h264enc_memory(e) + PIPE_FRAMES * vpi_frame_memory(e->width, e->height);
+    if (v->deinterlace != VPI_DEINTERLACE_NONE)
+        info->memory_bytes += FIELD_FRAMES * vpi_frame_memory(v->source_width, v->source_height);
+    info->cpu_us = info->frames * (source * NS_DECODE_PIXEL + pixels * NS_ENCODE_PIXEL) / 1000;
+    info->threads = 1; /* x264's lookahead */
+}
+
+uint64_t vpi_plan_span_frames(const vp_plan *plan, size_t span)
 {
     const vpi_plan_span *s = &plan->spans[span];
-    uint64_t start = vpi_grid_start(&plan->grid, s->first),
-             end = vpi_grid_start(&plan->grid, s->first + s->count);
-    info->kind = VP_TASK_VIDEO;
-    info->need_count = plan->mux_audio ? 1 : 0;
-    info->start_us = title_us(plan, start);
-    info->end_us = title_us(plan, end);
-    info->frames = plan->video.variable
-                       ? (uint64_t)vpi_rescale((int64_t)(end - start), plan->video.fps.num,
-                                               plan->video.fps.den * plan->grid.timescale, VPI_CEIL)
-                       : (end - start) / plan->video.frame_ticks;
+    uint64_t ticks = vpi_grid_start(&plan->grid, s->first + s->count) - vpi_grid_start(&plan->grid, s->first);
+    if (!plan->video.variable) return ticks / plan->video.frame_ticks;
+    return (uint64_t)vpi_rescale((int64_t)ticks, plan->video.fps.num,
+                                 plan->video.fps.den * plan->grid.timescale, VPI_CEIL);
+}
+
+static void span_task(const vp_plan *plan, size_t span, vp_task_info *info)
+{
+    const vpi_plan_span *s = &plan->spans[span];
+    info->start_us = title_us(plan, vpi_grid_start(&plan->grid, s->first));
+    info->end_us = title_us(plan, vpi_grid_start(&plan->grid, s->first + s->count));
+    info->frames = vpi_plan_span_frames(plan, span);
+    if (info->kind == VP_TASK_ANALYSE) {
+        analysis_estimate(plan, info);
+        return;
+    }
+    info->need_count = (uint32_t)vpi_plan_analyses(plan) + (plan->mux_audio ? 1 : 0);
     video_estimate(plan, info);
 }
 
 vp_status vp_plan_get_task(const vp_plan *plan, uint32_t index, vp_task_info *info, vp_error *err)
 {
     vp_task_info full;
+    size_t at;
     vpi_error_reset(err);
     if (!plan || !info || info->struct_size < 4 || index >= vp_plan_task_count(plan))
         return vpi_fail(err, VP_E_ARG, NULL, "no task %u", index);
     vp_task_info_init(&full, sizeof(full));
     full.name = plan->task_names[index];
-    if (index < plan->audio_count) {
-        full.kind = VP_TASK_AUDIO;
-        full.frames = plan->audio[index].audio.frames;
-        full.cpu_us = full.frames * US_AAC_FRAME * plan->audio[index].audio.channels / 2;
+    full.kind = vpi_plan_task_kind(plan, index, &at);
+    if (full.kind == VP_TASK_AUDIO) {
+        full.frames = plan->audio[at].audio.frames;
+        full.cpu_us = full.frames * US_AAC_FRAME * plan->audio[at].audio.channels / 2;
         full.memory_bytes = (uint64_t)8 << 20;
         full.end_us = title_us(plan, plan->grid.total);
     } else {
-        video_task(plan, index - plan->audio_count, &full);
+        span_task(plan, at, &full);
     }
     full.struct_size = VPI_MIN(info->struct_size, (uint32_t)sizeof(full));
     memcpy(info, &full, full.struct_size);
@@ -173,8 +229,11 @@ vp_status vp_plan_get_task(const vp_plan *plan, uint32_t index, vp_task_info *in
 
 const char *vp_plan_get_need(const vp_plan *plan, uint32_t index, uint32_t need)
 {
-    bool muxed = plan && plan->mux_audio && index >= plan->audio_count && index < vp_plan_task_count(plan);
-    return muxed && need == 0 ? plan->task_names[0] : NULL;
+    size_t at;
+    if (index >= vp_plan_task_count(plan) || vpi_plan_task_kind(plan, index, &at) != VP_TASK_VIDEO)
+        return NULL;
+    if (need < vpi_plan_analyses(plan)) return plan->task_names[need]; /* the solver wants the whole title */
+    return plan->mux_audio && need == vpi_plan_analyses(plan) ? plan->task_names[need] : NULL;
 }
 
 void vpi_plan_rung_setup(const vp_plan *plan, size_t rung, vpi_track_setup *setup)

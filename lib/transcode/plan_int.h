@@ -99,8 +99,21 @@ struct vp_plan {
     size_t audio_count;
     vpi_plan_span *spans;
     size_t span_count;
-    char (*task_names)[32]; /* audio tasks, then video tasks */
+    bool two_pass;                /* with video: a task of analysis for each span */
+    vpi_h264enc_options analysis; /* its first pass */
+    char (*task_names)[32];       /* of analysis, audio, then video tasks */
 };
+
+/* ---- plan.c ---- */
+
+size_t vpi_plan_analyses(const vp_plan *plan); /* tasks of analysis */
+/* Index of a task. */
+size_t vpi_plan_analysis_task(const vp_plan *plan, size_t span);
+size_t vpi_plan_audio_task(const vp_plan *plan, size_t audio);
+size_t vpi_plan_video_task(const vp_plan *plan, size_t span);
+/* VP_TASK_*; *at becomes the span or audio track. */
+int32_t vpi_plan_task_kind(const vp_plan *plan, uint32_t index, size_t *at);
+uint64_t vpi_plan_span_frames(const vp_plan *plan, size_t span); /* an estimate where times vary */
 
 /* ---- timeline.c ---- */
 
@@ -151,8 +164,10 @@ typedef struct vpi_task_env {
     json_t *result;       /* tracks are appended to its "tracks" */
     json_t *tracks;       /* borrowed from result */
     uint64_t concealed;   /* pictures or frames that were damaged */
+    uint64_t pictures;    /* made, on each rung; 0 for sound */
 } vpi_task_env;
 
+vp_status vpi_task_analyse(vpi_task_env *env, vp_error *err);
 vp_status vpi_task_audio(vpi_task_env *env, vp_error *err);
 vp_status vpi_task_video(vpi_task_env *env, vp_error *err);
 
@@ -167,6 +182,10 @@ bool vpi_plan_key(const vp_plan *plan, const char *kind, const char *name, const
 vp_status vpi_plan_rung_track(const vp_plan *plan, size_t rung, int32_t container, vpi_ptrack *t,
                               vp_error *err);
 vp_status vpi_plan_audio_track(const vp_plan *plan, size_t audio, int32_t container, vpi_ptrack *t,
+                               vp_error *err);
+
+/* The result document of a task, checked to be this plan's; VP_END: not done. The caller drops *out. */
+vp_status vpi_task_load_result(const vp_plan *plan, vp_store *work, const char *task, json_t **out,
                                vp_error *err);
 
 /*

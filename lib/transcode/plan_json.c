@@ -83,6 +83,17 @@ static bool write_rung(json_t *list, const vpi_plan_rung *r)
     return append(list, o, ok);
 }
 
+static bool write_analysis(json_t *to, const vpi_h264enc_options *e)
+{
+    json_t *o = json_object();
+    bool ok = vpi_json_set_u64(o, "width", e->width) && vpi_json_set_u64(o, "height", e->height) &&
+              vpi_json_set_str(o, "preset", e->preset) && vpi_json_set_u64(o, "lookahead", e->lookahead) &&
+              vpi_json_set_u64(o, "keyint", e->keyint_max) &&
+              vpi_json_set_u64(o, "crf_milli", e->crf_milli) &&
+              vpi_json_set_u64(o, "level_idc", e->level_idc);
+    return put(to, "analysis", o, ok);
+}
+
 static const char *codec_word(vpi_codec codec)
 {
     return codec == VPI_CODEC_AC3 ? "ac3" : codec == VPI_CODEC_EAC3 ? "eac3" : "aac";
@@ -154,6 +165,7 @@ json_t *vpi_plan_to_json(const vp_plan *p)
     for (size_t i = 0; ok && i < p->audio_count; i++) ok = write_audio(audio, &p->audio[i]);
     for (size_t i = 0; ok && i < p->span_count; i++)
         ok = json_array_append_new(spans, json_integer((json_int_t)p->spans[i].count)) == 0;
+    if (ok && p->two_pass) ok = write_analysis(o, &p->analysis);
     ok = put(o, "rungs", rungs, ok);
     ok = put(o, "audio", audio, ok);
     ok = put(o, "spans", spans, ok);
@@ -188,7 +200,10 @@ static json_t *task_json(const vp_plan *plan, uint32_t index)
     json_t *o = json_object(), *needs = json_array(), *estimate = json_object();
     bool ok = o && needs && estimate && vpi_json_set_u64(o, "vodpipe", 1) &&
               vpi_json_set_str(o, "plan", plan->hash) && vpi_json_set_str(o, "task", info.name) &&
-              vpi_json_set_str(o, "kind", info.kind == VP_TASK_AUDIO ? "audio" : "video");
+              vpi_json_set_str(o, "kind",
+                               info.kind == VP_TASK_ANALYSE ? "analyse"
+                               : info.kind == VP_TASK_AUDIO ? "audio"
+                                                            : "video");
     for (uint32_t n = 0; ok && n < info.need_count; n++)
         ok = json_array_append_new(needs, json_string(vp_plan_get_need(plan, index, n))) == 0;
     ok = ok && vpi_json_set_u64(estimate, "cpu_us", info.cpu_us) &&
@@ -415,6 +430,17 @@ static vp_status read_video(vp_plan *p, const json_t *o, vp_error *err)
     return VP_OK;
 }
 
+/* What an encoder takes from the plan as a whole. */
+static void common_options(const vp_plan *p, vpi_h264enc_options *e)
+{
+    e->fps_num = (uint32_t)p->video.fps.num;
+    e->fps_den = (uint32_t)p->video.fps.den;
+    e->timebase_num = 1;
+    e->timebase_den = p->grid.timescale;
+    e->variable = p->video.variable;
+    e->colour = p->video.colour;
+}
+
 static vp_status read_rung(vp_plan *p, const json_t *o, vpi_plan_rung *r, vp_error *err)
 {
     static const char *const fields[] = { "name",         "width",        "height",    "preset",  "trellis",
@@ -444,12 +470,33 @@ static vp_status read_rung(vp_plan *p, const json_t *o, vpi_plan_rung *r, vp_err
     if (!vpi_key_valid(r->name) || strchr(r->name, '/')) return refuse(err, w, "name: not a folder name");
     if (e->width < 2 || e->height < 2 || e->width % 2 || e->height % 2)
         return refuse(err, w, "size: not even");
-    e->fps_num = (uint32_t)p->video.fps.num;
-    e->fps_den = (uint32_t)p->video.fps.den;
-    e->timebase_num = 1;
-    e->timebase_den = p->grid.timescale;
-    e->variable = p->video.variable;
-    e->colour = p->video.colour;
+    common_options(p, e);
+    if (p->two_pass) e->pass = VPI_PASS_SECOND;
+    return VP_OK;
+}
+
+static vp_status read_analysis(vp_plan *p, const json_t *o, vp_error *err)
+{
+    static const char *const fields[] = { "width",  "height",    "preset",    "lookahead",
+                                          "keyint", "crf_milli", "level_idc", NULL };
+    const char *w = "plan.analysis";
+    vpi_h264enc_options *e = &p->analysis;
+    if (!p->has_video) return refuse(err, w, "without video");
+    VPI_TRY(vpi_json_fields(o, w, fields, err));
+    VPI_TRY(vpi_json_u32(o, w, "width", true, SIZE_MAX_PICTURE, &e->width, err));
+    VPI_TRY(vpi_json_u32(o, w, "height", true, SIZE_MAX_PICTURE, &e->height, err));
+    VPI_TRY(get_text(o, w, "preset", e->preset, sizeof(e->preset), err));
+    VPI_TRY(vpi_json_u32(o, w, "lookahead", true, 250, &e->lookahead, err));
+    VPI_TRY(vpi_json_u32(o, w, "keyint", true, 1000000, &e->keyint_max, err));
+    VPI_TRY(vpi_json_u32(o, w, "crf_milli", true, 51000, &e->crf_milli, err));
+    VPI_TRY(vpi_json_u32(o, w, "level_idc", true, 255, &e->level_idc, err));
+    if (e->width < 2 || e->height < 2 || e->width % 2 || e->height % 2)
+        return refuse(err, w, "size: not even");
+    vpi_strlcpy(e->profile, "high", sizeof(e->profile));
+    e->trellis = -1;
+    e->pass = VPI_PASS_FIRST;
+    common_options(p, e);
+    p->two_pass = true;
     return VP_OK;
 }
 
@@ -561,10 +608,10 @@ static vp_status check_hash(const vp_plan *p, vp_error *err)
 
 static vp_status read_plan(vp_plan *p, const json_t *o, vp_error *err)
 {
-    static const char *const fields[] = { "vodpipe",     "plan",      "version", "request", "prefix",
-                                          "build",       "source",    "grid",    "cmaf",    "ts",
-                                          "single_file", "mux_audio", "video",   "rungs",   "audio",
-                                          "spans",       "timeline",  NULL };
+    static const char *const fields[] = { "vodpipe",     "plan",      "version",  "request", "prefix",
+                                          "build",       "source",    "grid",     "cmaf",    "ts",
+                                          "single_file", "mux_audio", "video",    "rungs",   "audio",
+                                          "spans",       "timeline",  "analysis", NULL };
     VPI_TRY(vpi_json_version(o, "plan", true, err));
     VPI_TRY(vpi_json_fields(o, "plan", fields, err));
     VPI_TRY(read_head(p, o, err));
@@ -573,6 +620,9 @@ static vp_status read_plan(vp_plan *p, const json_t *o, vp_error *err)
     const json_t *timeline = NULL;
     VPI_TRY(vpi_json_object(o, "plan", "timeline", false, &timeline, err));
     if (timeline) VPI_TRY(read_timeline(&p->timeline, timeline, err));
+    const json_t *analysis = NULL;
+    VPI_TRY(vpi_json_object(o, "plan", "analysis", false, &analysis, err));
+    if (analysis) VPI_TRY(read_analysis(p, analysis, err));
     VPI_TRY(read_lists(p, o, err));
     VPI_TRY(check_hash(p, err));
     return vpi_plan_name_tasks(p, err);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <math.h>
 #include <stdio.h>
 
 #include "base/build.h"
@@ -19,6 +20,11 @@
 #define DEFAULT_LOOKAHEAD 15
 #define TS_PICTURE_BYTES 125 /* of packets and headers around a picture */
 #define DECODER_THREADS 1
+/* The shared first pass; measured in tests/bench. */
+#define ANALYSIS_PIXELS (640.0 * 360)
+#define ANALYSIS_PRESET "veryfast"
+#define ANALYSIS_LOOKAHEAD 40
+#define ANALYSIS_CRF_MILLI 23000
 #define LEVEL_REFS 4 /* as lib/ladder has it */
 
 void vp_transcode_options_init(vp_transcode_options *options, size_t size)
@@ -59,7 +65,8 @@ static vp_status check_options(vp_transcode_options *o, vp_error *err)
     if (o->segment_ms % o->gop_ms) return bad(err, "segment: not a whole multiple of gop");
     if (o->single_file > 1) return bad(err, "single_file: 0 or 1");
     if (o->single_file && o->formats != VP_FORMAT_CMAF) return bad(err, "single_file: with format cmaf only");
-    if (o->rate != VP_RATE_ABR && o->rate != VP_RATE_CRF) return bad(err, "rate: unknown");
+    if (o->rate != VP_RATE_ABR && o->rate != VP_RATE_CRF && o->rate != VP_RATE_2PASS)
+        return bad(err, "rate: unknown");
     if (o->crf_milli > 51000) return bad(err, "crf: at most 51");
     if (o->audio_kbps && (o->audio_kbps < 16 || o->audio_kbps > 512))
         return bad(err, "audio bitrate: 16 to 512 kbit/s");
@@ -112,7 +119,11 @@ static void rung_encoder(const vp_plan *plan, const vp_rung *r, const vp_transco
     /* a GOP merged with a short tail is up to half a second longer than the others */
     uint64_t most = plan->grid.fragment + plan->grid.timescale;
     e->keyint_max = (uint32_t)VPI_CLAMP(most / v->min_gap + 2, 2u, 100000u);
-    e->abr = o->rate == VP_RATE_ABR;
+    e->abr = o->rate != VP_RATE_CRF;
+    if (plan->two_pass) {
+        e->pass = VPI_PASS_SECOND; /* with the first one's frame types and tree: nothing to look ahead for */
+        e->lookahead = 0;
+    }
     e->kbps = r->kbps;
     e->crf_milli = o->crf_milli;
     e->maxrate_kbps = r->maxrate_kbps;
@@ -162,6 +173,28 @@ static vp_status add_rungs(vp_context *context, vp_plan *plan, const vp_ladder *
         VPI_TRY(rung_headers(context, plan, i, err));
     }
     return VP_OK;
+}
+
+/* About 360p in the shape of the first rung, never above it. */
+static void plan_analysis(vp_plan *plan, const vp_transcode_options *o)
+{
+    const vpi_h264enc_options *top = &plan->rungs[0].enc;
+    vpi_h264enc_options *e = &plan->analysis;
+    double shrink = sqrt(ANALYSIS_PIXELS / ((double)top->width * top->height));
+    (void)o;
+    *e = *top;
+    if (shrink < 1) {
+        e->width = VPI_MAX((uint32_t)(top->width * shrink / 2 + 0.5) * 2, 2u);
+        e->height = VPI_MAX((uint32_t)(top->height * shrink / 2 + 0.5) * 2, 2u);
+    }
+    vpi_strlcpy(e->preset, ANALYSIS_PRESET, sizeof(e->preset));
+    vpi_strlcpy(e->profile, "high", sizeof(e->profile));
+    e->trellis = -1;
+    e->lookahead = ANALYSIS_LOOKAHEAD;
+    e->abr = false;
+    e->kbps = e->maxrate_kbps = e->bufsize_kbit = 0;
+    e->crf_milli = ANALYSIS_CRF_MILLI;
+    e->pass = VPI_PASS_FIRST;
 }
 
 static vp_status cut_spans(vp_plan *plan, const vp_transcode_options *o, bool seekable, vp_error *err)
@@ -303,7 +336,9 @@ static vp_status fill(vp_context *context, vp_plan *plan, const vpi_media *m, co
         plan->video.flipped = video->flipped;
         plan->video.decoder_threads = DECODER_THREADS;
         vpi_video_colour_for(video, &plan->video.colour);
+        plan->two_pass = o->rate == VP_RATE_2PASS;
         VPI_TRY(add_rungs(context, plan, ladder, o, err));
+        if (plan->two_pass) plan_analysis(plan, o);
         VPI_TRY(cut_spans(plan, o, m->seekable, err));
     }
     VPI_TRY(request_hash(plan, ladder, o, err));

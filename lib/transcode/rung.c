@@ -227,6 +227,7 @@ static void rung_main(void *arg)
     vp_error err = VP_ERROR_INIT;
     vp_status st = encode_all(run, &err);
     if (st >= 0) st = finish_tracks(run, &err);
+    if (run->index == 0) run->span->pictures = run->pictures;
     if (st < 0) vpi_span_fail(run->span, st, &err);
 }
 
@@ -256,7 +257,9 @@ static vp_status rung_open(vpi_rung_run *run, vp_error *err)
     if (run->span->audio) vpi_plan_audio_setup(env->plan, 0, &run->audio_setup);
     run->segment = run->span->span->first;
     run->fragment = vpi_grid_fragments(&env->plan->grid, run->segment);
-    VPI_TRY(vpi_h264enc_new(env->context, &run->rung->enc, &run->enc, err));
+    vpi_h264enc_options enc = run->rung->enc;
+    if (run->span->analysis) vpi_analysis_use(run->span->analysis, run->index, &enc);
+    VPI_TRY(vpi_h264enc_new(env->context, &enc, &run->enc, err));
     VPI_TRY(check_headers(run, err));
     if (env->plan->single_file) VPI_TRY(vpi_task_part_begin(env, run->rung->name, &run->part, err));
     return vpi_pipe_new(PIPE_PICTURES, vpi_feed_drop, &run->pipe, err);

@@ -5,6 +5,7 @@
 /* One rung of one span: a thread that encodes the pictures it is fed and writes their segments. */
 
 #include "base/context.h"
+#include "analysis_int.h"
 #include "frames_int.h"
 #include "plan_int.h"
 
@@ -12,10 +13,11 @@
 typedef struct vpi_span_run {
     vpi_task_env *env;
     const vpi_plan_span *span;
-    uint64_t start, end;            /* ticks */
+    struct vpi_analysis *analysis;  /* while rungs start; NULL: a single pass */
     const vpi_frames_reader *audio; /* muxed into TS; NULL */
     pthread_mutex_t lock;
-    vp_status status; /* under lock, as is err */
+    uint64_t pictures; /* by the first rung, once it has ended */
+    vp_status status;  /* under lock, as is err */
     vp_error err;
     struct vpi_rung_run **rungs;
     size_t rung_count;

@@ -149,7 +149,9 @@ static vp_status put_result(vpi_task_env *env, vp_error *err)
 {
     char name[64];
     vpi_buf text = { 0 };
-    vp_status st = vpi_json_set_u64(env->result, "concealed", env->concealed) ? VP_OK : vpi_fail_nomem(err);
+    bool counted = vpi_json_set_u64(env->result, "concealed", env->concealed) &&
+                   vpi_json_set_u64(env->result, "pictures", env->pictures);
+    vp_status st = counted ? VP_OK : vpi_fail_nomem(err);
     if (st >= 0) st = vpi_json_dump(env->result, &text, err);
     /* objects first: a result may only name what is durable */
     if (st >= 0) st = vp_sink_flush(env->sink, err);
@@ -190,12 +192,11 @@ static vp_status run_leased(vpi_task_env *env, uint32_t index, vp_error *err)
         !vpi_json_set_str(env->result, "task", env->name) ||
         json_object_set(env->result, "tracks", env->tracks)) {
         st = vpi_fail_nomem(err);
-    } else if (index < plan->audio_count) {
-        env->index = index;
-        st = vpi_task_audio(env, err);
     } else {
-        env->index = index - plan->audio_count;
-        st = vpi_task_video(env, err);
+        int32_t kind = vpi_plan_task_kind(plan, index, &env->index);
+        st = kind == VP_TASK_ANALYSE ? vpi_task_analyse(env, err)
+             : kind == VP_TASK_AUDIO ? vpi_task_audio(env, err)
+                                     : vpi_task_video(env, err);
     }
     if (st >= 0) st = put_result(env, err);
     json_decref(env->tracks);

@@ -73,7 +73,7 @@ def help_and_version(folder):
         h = tool(name, "--help")
         equal(h.code, 0)
         assert h.out.startswith("usage: vodpipe " + name) and not h.err, h.out[:80]
-        for hidden in ("encrypt", "keys", "hevc", "av1", "2pass", "s3:", "endpoint"):
+        for hidden in ("encrypt", "keys", "hevc", "av1", "s3:", "endpoint"):
             assert hidden not in h.out, "%s --help names %s, which is not built" % (name, hidden)
         for line in h.out.splitlines()[2:]:
             assert line.startswith("  --"), line
@@ -106,7 +106,7 @@ USAGE = [
     # designed, not built
     (["publish", "a", "b", "--encrypt", "cenc"], "not built yet"), (["publish", "a", "b", "--keys=k"], "not built yet"),
     (["publish", "a", "b", "--vcodec", "hevc"], "not built yet"), (["publish", "a", "b", "--vcodec", "av1"], "not built yet"),
-    (["publish", "a", "b", "--rate", "2pass"], "not built yet"), (["publish", "a", "b", "--endpoint", "x"], "not built yet"),
+    (["publish", "a", "b", "--endpoint", "x"], "not built yet"),
     (["publish", "s3://b/a", "b"], "not built yet"), (["publish", "a", "s3://b/a"], "not built yet"),
     (["publish", "https://h/a", "b"], "not built yet"), (["probe", "https://h/a"], "not built yet"),
     (["finish", "--work", "s3://b/w"], "not built yet"),

@@ -83,7 +83,7 @@ static void test_refused(void **state)
         { "{\"format\":\"hls\"}", "format" },
         { "{\"format\":1}", "format" },
         { "{\"crf\":99}", "crf" },
-        { "{\"rate\":\"2pass\"}", "rate" },
+        { "{\"rate\":\"3pass\"}", "rate" },
         { "{\"player\":1}", "player" },
         { "{\"max_fps\":0.5}", "max_fps" },
         { "{\"ladder\":3}", "ladder" },

@@ -420,7 +420,8 @@ static void test_refusals(void **state)
     REFUSED(bad.timebase_num = 0);
     REFUSED(bad.kbps = 0);
     REFUSED(bad.trellis = 3);
-    REFUSED(bad.pass = VPI_PASS_SECOND);
+    REFUSED((bad.pass = VPI_PASS_SECOND, bad.abr = false));
+    REFUSED((bad.pass = VPI_PASS_FIRST, bad.abr = false));
     REFUSED((bad.pass = VPI_PASS_FIRST, bad.stats = "x")); /* a first pass is by crf */
 #undef REFUSED
 }

@@ -130,6 +130,51 @@ static void test_tasks(void **state)
     vp_plan_unref(plan);
 }
 
+/* Tasks of analysis come first; every video task needs all of them, and with muxed sound that too. */
+static void test_two_passes(void **state)
+{
+    vp_transcode_options o = VP_TRANSCODE_OPTIONS_INIT;
+    vp_plan *again = NULL;
+    vp_bytes *json = NULL;
+    vp_error err = VP_ERROR_INIT;
+    vp_task_info info;
+    (void)state;
+    o.rate = VP_RATE_2PASS;
+    o.formats = VP_FORMAT_TS;
+    o.span_ms = 12000;
+    vp_plan *plan = make_plan(60, true, 1, &o);
+    uint32_t spans = (uint32_t)plan->span_count;
+    assert_true(spans > 2 && plan->mux_audio);
+    assert_int_equal(vp_plan_task_count(plan), 2 * spans + 1);
+    vp_task_info_init(&info, sizeof(info));
+    assert_int_equal(vp_plan_get_task(plan, 1, &info, NULL), VP_OK);
+    assert_int_equal(info.kind, VP_TASK_ANALYSE);
+    assert_string_equal(info.name, "analyse-0002");
+    assert_int_equal(info.need_count, 0);
+    assert_true(info.memory_bytes > 0 && info.cpu_us > 0 && info.end_us > info.start_us);
+    assert_int_equal(vp_plan_get_task(plan, spans + 2, &info, NULL), VP_OK);
+    assert_string_equal(info.name, "video-0002");
+    assert_int_equal(info.need_count, spans + 1);
+    assert_string_equal(vp_plan_get_need(plan, spans + 2, 0), "analyse-0001");
+    assert_string_equal(vp_plan_get_need(plan, spans + 2, spans), "audio-0001");
+    assert_null(vp_plan_get_need(plan, spans + 2, spans + 1));
+    assert_null(vp_plan_get_need(plan, 0, 0));
+    assert_true(plan->analysis.width * plan->analysis.height <= 640 * 362);
+    assert_int_equal(plan->rungs[0].enc.pass, VPI_PASS_SECOND);
+    assert_int_equal(vp_plan_json(plan, &json, &err), VP_OK);
+    assert_int_equal(vp_plan_parse(vp_bytes_data(json), vp_bytes_size(json), &again, &err), VP_OK);
+    assert_int_equal(again->analysis.pass, VPI_PASS_FIRST);
+    assert_int_equal(again->analysis.crf_milli, plan->analysis.crf_milli);
+    assert_int_equal(again->rungs[0].enc.pass, VPI_PASS_SECOND);
+    assert_string_equal(vp_plan_hash(again), vp_plan_hash(plan));
+    vp_bytes_unref(json);
+    vp_plan_unref(again);
+    vp_plan_unref(plan);
+    plan = make_plan(60, false, 1, &o); /* nothing to analyse */
+    assert_int_equal(vp_plan_task_count(plan), 1);
+    vp_plan_unref(plan);
+}
+
 static void test_names(void **state)
 {
     vp_transcode_options o = VP_TRANSCODE_OPTIONS_INIT;
@@ -372,8 +417,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_tasks),    cmocka_unit_test(test_names),
-        cmocka_unit_test(test_surround),   cmocka_unit_test(test_identity), cmocka_unit_test(test_tampered),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_two_passes), cmocka_unit_test(test_surround), cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_tampered),   cmocka_unit_test(test_refusals),
     };
     if (!vpi_media_feature("h264")) {
         puts("skipped: built without media");

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef VPI_TRANSCODE_ANALYSIS_INT_H
+#define VPI_TRANSCODE_ANALYSIS_INT_H
+
+/*
+ * The shared analysis: one first pass of x264 over each span at a low resolution serves the second pass of all rungs.
+ * In the work store: what a span costs in its task's result (`cost`), x264's own statistics as `stats/<task>` and
+ * `stats/<task>.mbtree`. The solver needs the first of all spans, the encoders of a span the second of their own.
+ */
+
+#include "plan_int.h"
+#include "solve_int.h"
+
+/* Cost as a JSON object of a result, and back. */
+json_t *vpi_span_cost_to_json(const vpi_span_cost *cost);
+vp_status vpi_span_cost_from_json(const json_t *o, const char *where, vpi_span_cost *out, vp_error *err);
+/* From local files (path, path + ".mbtree") into the work store; cost is read from them. */
+vp_status vpi_analysis_store(vpi_task_env *env, const char *path, vpi_span_cost *cost, vp_error *err);
+
+/* What the rungs of span env->index are encoded with: statistics as local files, rates. */
+typedef struct vpi_analysis vpi_analysis;
+vp_status vpi_analysis_open(vpi_task_env *env, vpi_analysis **out, vp_error *err);
+vpi_analysis *vpi_analysis_close(vpi_analysis *analysis); /* files go; open encoders keep what they read */
+void vpi_analysis_use(const vpi_analysis *analysis, size_t rung, vpi_h264enc_options *enc);
+
+#endif
