@@ -159,13 +159,15 @@ static vp_status report_missing(json_t *missing, vp_bytes **out, vp_error *err)
 }
 
 /*
- * Where times vary the plan knows a bound; what was made has a mean, in thousandths, which is what manifests tell.
+ * Where times vary the plan knows a bound; what was made has a mean, which is what manifests tell: in thousandths,
+ * of slides more exactly.
  */
 static void set_mean_rate(const vp_plan *plan, vpi_presentation *p, uint64_t pictures)
 {
-    int64_t milli = vpi_rescale((int64_t)VPI_MIN(pictures, (uint64_t)INT32_MAX),
-                                (int64_t)plan->grid.timescale * 1000, (int64_t)plan->grid.total, VPI_NEAREST);
-    vpi_rational mean = vpi_reduce(VPI_MAX(milli, 1), 1000);
+    int64_t count = (int64_t)VPI_MIN(pictures, (uint64_t)INT32_MAX), total = (int64_t)plan->grid.total;
+    int64_t scale = count >= total / (int64_t)plan->grid.timescale * 5 ? 1000 : 1000000000;
+    int64_t rate = vpi_rescale(count, (int64_t)plan->grid.timescale * scale, total, VPI_NEAREST);
+    vpi_rational mean = vpi_reduce(VPI_CLAMP(rate, 1, INT32_MAX), scale);
     for (size_t i = 0; plan->has_video && plan->video.variable && i < p->track_count; i++) {
         if (p->tracks[i].kind != VP_TRACK_VIDEO) continue;
         p->tracks[i].frame_rate_num = (uint32_t)mean.num;
