@@ -8,7 +8,7 @@ __extension__ typedef __int128 i128;
 /* A video or audio that leads by less is cut rather than held: edit lists round to 1 ms. */
 #define SKEW_IGNORED_US 10000
 /* Sound that outlasts the picture by more keeps the last picture on; less is cut. */
-#define AUDIO_TAIL_US 1000000
+#define AUDIO_TAIL_US 10000000
 
 static i128 floor_div(i128 a, i128 b)
 {
