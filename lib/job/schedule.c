@@ -184,10 +184,10 @@ static uint32_t choose(scheduler *s)
     return s->count;
 }
 
-/* Sound was made beside the analysis? */
-static bool audio_unsaid(const scheduler *s)
+/* Sound is made, or was, beside other tasks? */
+static bool has_audio(const scheduler *s)
 {
-    for (uint32_t i = 0; vpi_plan_has_analysis(s->job->plan) && i < s->count; i++)
+    for (uint32_t i = 0; i < s->count; i++)
         if (s->tasks[i].info.kind == VP_TASK_AUDIO && !s->tasks[i].resumed) return true;
     return false;
 }
@@ -200,7 +200,7 @@ static void say_stage(scheduler *s, int32_t kind)
     pthread_mutex_unlock(&s->lock);
     if (!ready) return;
     vpi_emit_stage(&s->job->emitter, VP_STAGE_SOLVE);
-    if (kind == VP_TASK_AUDIO || (kind == VP_TASK_VIDEO && audio_unsaid(s)))
+    if (kind == VP_TASK_AUDIO || (kind == VP_TASK_VIDEO && has_audio(s)))
         vpi_emit_stage(&s->job->emitter, VP_STAGE_AUDIO);
     if (kind != VP_TASK_VIDEO) return;
     vpi_emit_stage(&s->job->emitter, VP_STAGE_ENCODE);

@@ -273,8 +273,10 @@ static vp_status look(scan *s, vp_error *err)
         m->seekable = vpi_report_seekable(s->demux, m, s->results);
         VPI_TRY(vpi_look(s->context, s->source, m, t, s->cancel, &ran_back, err));
         /* Reordered pictures whose writer gave them their decoding times to be shown at. */
-        if (ran_back && t->has_times && !t->missing_pts && !s->results[i].delayed)
+        if (ran_back && t->has_times && !t->missing_pts && !s->results[i].delayed) {
             m->timeline.decode_times = true;
+            m->seekable = false; /* which picture has which time is known from the start only */
+        }
         return VP_OK;
     }
     m->seekable = vpi_report_seekable(s->demux, m, s->results);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -211,6 +212,18 @@ static vp_status keep_headers(vpi_h264enc *e, vp_error *err)
     return VP_OK;
 }
 
+/* x264 leaks the encoder that it was about to open when it cannot open these. */
+static vp_status try_stats(const vpi_h264enc_options *o, vp_error *err)
+{
+    FILE *file;
+
+    if (!o->stats) return VP_OK;
+    file = fopen(o->stats, o->pass == VPI_PASS_FIRST ? "wbe" : "rbe");
+    if (!file) return vpi_fail_errno(err, errno, o->stats, "statistics of the encoder");
+    fclose(file);
+    return VP_OK;
+}
+
 vp_status vpi_h264enc_new(vp_context *context, const vpi_h264enc_options *options, vpi_h264enc **out,
                           vp_error *err)
 {
@@ -221,6 +234,7 @@ vp_status vpi_h264enc_new(vp_context *context, const vpi_h264enc_options *option
     *out = NULL;
     VPI_TRY(check_options(options, err));
     VPI_TRY(set_params(&param, options, context, err));
+    VPI_TRY(try_stats(options, err));
     e = vpi_calloc(1, sizeof(*e));
     if (!e) return vpi_fail_nomem(err);
     e->width = param.i_width;

@@ -101,11 +101,6 @@ const char *vpi_plan_rung_name(const vp_plan *plan, size_t rung)
     return rung < plan->rung_count ? plan->rungs[rung].name : NULL;
 }
 
-bool vpi_plan_has_analysis(const vp_plan *plan)
-{
-    return plan->two_pass;
-}
-
 bool vpi_plan_has_video(const vp_plan *plan)
 {
     return plan->has_video;

@@ -40,7 +40,6 @@ vp_status vpi_plan_compose(const vp_plan *plan, vp_store *work, vp_sink *sink, v
 /* Rungs for progress lines: name and bytes so far are the job's own business; this gives the names. */
 size_t vpi_plan_rung_count(const vp_plan *plan);
 const char *vpi_plan_rung_name(const vp_plan *plan, size_t rung);
-bool vpi_plan_has_analysis(const vp_plan *plan);
 bool vpi_plan_has_video(const vp_plan *plan);
 bool vpi_plan_has_ts(const vp_plan *plan);
 bool vpi_plan_has_cmaf(const vp_plan *plan);
