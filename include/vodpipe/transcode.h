@@ -34,12 +34,12 @@ typedef struct vp_transcode_options {
     uint32_t segment_ms;  /* 0: 6000; 500..60000, a whole multiple of gop_ms */
     uint32_t gop_ms;      /* 0: 2000; 250..60000 */
     uint32_t single_file; /* 1: one media.mp4 for each rung, byte ranges (CMAF only) */
-    uint32_t rate;        /* VP_RATE_*; 0: VP_RATE_ABR */
+    uint32_t rate;        /* VP_RATE_*; 0: VP_RATE_2PASS */
     uint32_t crf_milli;   /* with CRF: 1000 * crf; 0: 23000; at most 51000 */
     uint32_t audio_kbps;  /* of stereo; 5.1 has three times that; 0: the ladder's (128); 16..512 */
     uint32_t max_fps;     /* 0: 60; 1..240: faster pictures are left out */
     uint32_t span_ms;     /* length of a span; 0: 12 to 60 s by the title's length; rounded to segments */
-    const char *preset;   /* x264's names; NULL or "auto": "veryfast" with trellis 1 */
+    const char *preset;   /* x264's names; NULL or "auto": what docs/encoding.md chooses and why */
     const char *audio;    /* NULL or "all": every track; else languages, "en,fr"; "none" */
     const char *prefix; /* NULL or "auto": a folder named by the version; "none": no folder; else its name */
     uint32_t timeline;  /* VP_TIMELINE_*; 0: VP_TIMELINE_REPAIR */

@@ -94,6 +94,8 @@ typedef struct vpi_h264enc_options {
     bool variable;                       /* b_vfr_input */
     char preset[16];                     /* x264's names: "veryfast" ... */
     int32_t trellis;                     /* -1: the preset's; 0..2 */
+    uint32_t aq_mode;                    /* 0: the preset's; 1..3 */
+    bool inter16;                        /* inter prediction of whole macroblocks only */
     uint32_t lookahead;                  /* frames */
     uint32_t keyint_max;                 /* frames; IDRs are forced, this is only a bound */
     bool abr;                            /* true: kbps; false: crf */

@@ -13,6 +13,9 @@
 #define LAST_SLICE_NAL 5
 #define MAX_KBPS 2000000u
 #define PASS_BFRAMES 3
+/* Of a second pass: what a picture costs beyond the first pass's guess changes the quality of the next ones little. They
+ * lie in the same span, whose rate the solver has settled; without this, hard scenes would pay for it twice. */
+#define PASS_TOLERANCE 4.0f
 #define MAX_LOOKAHEAD 250u /* X264_LOOKAHEAD_MAX, which x264.h does not tell */
 
 struct vpi_h264enc {
@@ -71,7 +74,8 @@ static vp_status check_options(const vpi_h264enc_options *o, vp_error *err)
     if (o->abr && (!o->kbps || o->kbps > MAX_KBPS)) {
         return vpi_fail(err, VP_E_ARG, NULL, "rate of %u kbit/s", o->kbps);
     }
-    if (o->maxrate_kbps > MAX_KBPS || o->bufsize_kbit > MAX_KBPS || o->crf_milli > 51000 || o->trellis > 2) {
+    if (o->maxrate_kbps > MAX_KBPS || o->bufsize_kbit > MAX_KBPS || o->crf_milli > 51000 || o->trellis > 2 ||
+        o->aq_mode > X264_AQ_AUTOVARIANCE_BIASED) {
         return vpi_fail(err, VP_E_ARG, NULL, "rate control values are out of range");
     }
     return VP_OK;
@@ -109,12 +113,13 @@ static void set_pass(x264_param_t *p, const vpi_h264enc_options *o)
 {
     if (o->pass == VPI_PASS_SINGLE) return;
     p->i_bframe = PASS_BFRAMES;
-    p->i_bframe_adaptive = X264_B_ADAPT_FAST;
+    p->i_bframe_adaptive = X264_B_ADAPT_TRELLIS; /* of the first pass alone, which is small */
     p->i_bframe_pyramid = X264_B_PYRAMID_NORMAL;
     p->rc.b_mb_tree = 1;
     if (p->rc.i_aq_mode == X264_AQ_NONE) p->rc.i_aq_mode = X264_AQ_VARIANCE;
     p->rc.i_lookahead = VPI_MAX(p->rc.i_lookahead, 1); /* without any x264 gives the tree up */
     p->rc.b_stat_write = o->pass == VPI_PASS_FIRST;
+    if (o->pass == VPI_PASS_SECOND) p->rc.f_rate_tolerance = PASS_TOLERANCE;
     p->rc.b_stat_read = o->pass == VPI_PASS_SECOND && o->stats;
     if (!o->stats) return;
     p->rc.psz_stat_out = p->rc.psz_stat_in = (char *)(uintptr_t)o->stats; /* x264 copies both */
@@ -152,6 +157,10 @@ static vp_status set_params(x264_param_t *p, const vpi_h264enc_options *o, vp_co
     /* Equal on all passes and rungs, else statistics of one do not fit the other. */
     p->analyse.i_weighted_pred = X264_WEIGHTP_SIMPLE;
     if (o->trellis >= 0) p->analyse.i_trellis = o->trellis;
+    if (o->aq_mode) p->rc.i_aq_mode = (int)o->aq_mode;
+    if (o->inter16)
+        p->analyse.inter &=
+            ~(unsigned)(X264_ANALYSE_PSUB16x16 | X264_ANALYSE_PSUB8x8 | X264_ANALYSE_BSUB16x16);
     set_rate(p, o);
     set_pass(p, o);
 

@@ -11,7 +11,9 @@
 struct vpi_analysis {
     vpi_scratch *scratch;
     char path[VPI_SCRATCH_PATH];
-    uint32_t kbps[VPI_PLAN_RUNGS];
+    vpi_solve_span span[VPI_PLAN_RUNGS]; /* as each rung has it */
+    double q[VPI_PLAN_RUNGS];
+    bool tight[VPI_PLAN_RUNGS]; /* the encoder has to mind the buffer */
 };
 
 /* Tree: the macroblock tree; else the text. */
@@ -177,19 +179,41 @@ static vp_status load_costs(vpi_task_env *env, vpi_solve_span *spans, vp_error *
     return VP_OK;
 }
 
-static vp_status solve(vpi_task_env *env, uint32_t kbps[VPI_PLAN_RUNGS], vp_error *err)
+static vpi_solve_rung solve_rung(const vp_plan *plan, size_t rung)
+{
+    const vpi_h264enc_options *e = &plan->rungs[rung].enc;
+    return (vpi_solve_rung){ e->width, e->height, e->kbps, e->maxrate_kbps, e->bufsize_kbit };
+}
+
+static vp_status solve(vpi_task_env *env, vpi_analysis *a, vp_error *err)
 {
     const vp_plan *plan = env->plan;
     vpi_solve_span *spans = vpi_calloc(plan->span_count, sizeof(*spans));
     vp_status st = spans ? load_costs(env, spans, err) : vpi_fail_nomem(err);
 
     for (size_t i = 0; st >= 0 && i < plan->rung_count; i++) {
-        const vpi_h264enc_options *e = &plan->rungs[i].enc;
-        const vpi_solve_rung rung = { e->width, e->height, e->kbps, e->maxrate_kbps };
-        vpi_solve(&rung, spans, plan->span_count);
-        kbps[i] = spans[env->index].kbps;
+        const vpi_solve_rung rung = solve_rung(plan, i);
+        a->q[i] = vpi_solve(&rung, spans, plan->span_count);
+        a->span[i] = spans[env->index];
     }
     vpi_free(spans);
+    return st;
+}
+
+/* Times that vary make bursts that a mean does not tell: there the buffer is always minded. */
+static vp_status find_tight(vpi_task_env *env, vpi_analysis *a, vp_error *err)
+{
+    const vp_plan *plan = env->plan;
+    vpi_buf text = { 0 };
+    vp_status st = read_text(a->path, &text, err);
+
+    for (size_t i = 0; st >= 0 && i < plan->rung_count; i++) {
+        const vpi_solve_rung rung = solve_rung(plan, i);
+        st = vpi_solve_buffer((const char *)text.data, text.size, &rung, a->q[i], &a->span[i], &a->tight[i],
+                              err);
+        a->tight[i] = a->tight[i] || plan->video.variable;
+    }
+    vpi_buf_dispose(&text);
     return st;
 }
 
@@ -202,7 +226,7 @@ vp_status vpi_analysis_open(vpi_task_env *env, vpi_analysis **out, vp_error *err
 
     *out = NULL;
     if (!a) return vpi_fail_nomem(err);
-    VPI_GO(solve(env, a->kbps, err));
+    VPI_GO(solve(env, a, err));
     VPI_GO(vpi_scratch_new(&a->scratch, err));
     vpi_scratch_file(a->scratch, "stats", a->path);
     stats_name(task, false, name);
@@ -210,6 +234,7 @@ vp_status vpi_analysis_open(vpi_task_env *env, vpi_analysis **out, vp_error *err
     tree_path(a->path, tree);
     stats_name(task, true, name);
     VPI_GO(get_file(env, name, tree, err));
+    VPI_GO(find_tight(env, a, err));
     *out = a;
     return VP_OK;
 done:
@@ -228,5 +253,6 @@ vpi_analysis *vpi_analysis_close(vpi_analysis *a)
 void vpi_analysis_use(const vpi_analysis *a, size_t rung, vpi_h264enc_options *enc)
 {
     enc->stats = a->path;
-    enc->kbps = a->kbps[rung];
+    enc->kbps = a->span[rung].kbps;
+    if (!a->tight[rung]) enc->maxrate_kbps = enc->bufsize_kbit = 0;
 }

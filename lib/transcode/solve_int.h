@@ -37,9 +37,21 @@ typedef struct vpi_solve_rung {
     uint32_t width, height;
     uint32_t kbps;         /* average of the title */
     uint32_t maxrate_kbps; /* no span gets more than fits below it; 0: no bound */
+    uint32_t bufsize_kbit;
 } vpi_solve_rung;
 
-/* Fills kbps of each span. Their mean is the rung's kbps, or less where all of them reached the maxrate. */
-void vpi_solve(const vpi_solve_rung *rung, vpi_solve_span *spans, size_t count);
+/*
+ * Fills kbps of each span. Their mean is the rung's kbps, or less where all of them reached the maxrate, or where
+ * nothing would be seen of more. Returns the quantiser of the title.
+ */
+double vpi_solve(const vpi_solve_rung *rung, vpi_solve_span *spans, size_t count);
+
+/*
+ * Could a span that is coded with its kbps, and nothing that minds the buffer, run the rung's buffer dry? Told from its
+ * statistics and the title's quantiser, with a margin for what the model does not know. x264 then looks at all
+ * pictures once more, which costs it a fifth. Errors: as vpi_span_cost_parse.
+ */
+vp_status vpi_solve_buffer(const char *text, size_t size, const vpi_solve_rung *rung, double q,
+                           const vpi_solve_span *span, bool *tight, vp_error *err);
 
 #endif

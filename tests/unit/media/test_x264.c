@@ -255,7 +255,8 @@ static void test_two_passes(void **state)
     assert_memory_equal(a.pts, b.pts, sizeof(a.pts));
     assert_memory_equal(a.idr_pts, b.idr_pts, 3 * sizeof(a.idr_pts[0]));
     kbps = (double)b.bytes.size * 8 / 1000 / 3;
-    assert_true(kbps > 200 * 0.85 && kbps < 200 * 1.15);
+    print_message("two passes: %.0f kbit/s of 200\n", kbps);
+    assert_true(kbps > 200 * 0.8 && kbps < 200 * 1.2); /* of three seconds, told by a sixth of the pixels */
     encode_all(&second, 1000, &again);
     assert_int_equal(again.bytes.size, b.bytes.size);
     assert_memory_equal(again.bytes.data, b.bytes.data, b.bytes.size);

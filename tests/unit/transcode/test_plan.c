@@ -111,6 +111,7 @@ static void test_tasks(void **state)
     int64_t at = 0;
     (void)state;
     o.formats = VP_FORMAT_CMAF | VP_FORMAT_TS;
+    o.rate = VP_RATE_ABR;
     vp_plan *plan = make_plan(100, true, 1, &o);
     assert_string_equal(vp_plan_get_need(plan, 1, 0), "audio-0001"); /* TS muxes it */
     assert_null(vp_plan_get_need(plan, 0, 0));
@@ -139,8 +140,7 @@ static void test_two_passes(void **state)
     vp_error err = VP_ERROR_INIT;
     vp_task_info info;
     (void)state;
-    o.rate = VP_RATE_2PASS;
-    o.formats = VP_FORMAT_TS;
+    o.formats = VP_FORMAT_TS; /* two passes are the default */
     o.span_ms = 12000;
     vp_plan *plan = make_plan(60, true, 1, &o);
     uint32_t spans = (uint32_t)plan->span_count;

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -78,7 +79,7 @@ static void shares(vpi_solve_span spans[3])
 
 static void test_shares(void **state)
 {
-    const vpi_solve_rung rung = { 1920, 1080, 700, 0 };
+    const vpi_solve_rung rung = { 1920, 1080, 700, 0, 0 };
     vpi_solve_span spans[3];
 
     (void)state;
@@ -97,7 +98,7 @@ static void test_shares(void **state)
 /* What a span cannot have goes to the others; when none can have more it stays unspent. */
 static void test_maxrate(void **state)
 {
-    vpi_solve_rung rung = { 1920, 1080, 700, 1000 };
+    vpi_solve_rung rung = { 1920, 1080, 700, 1000, 1000 };
     vpi_solve_span spans[3];
 
     (void)state;
@@ -114,7 +115,7 @@ static void test_maxrate(void **state)
 /* Motion and headers cost the same at a coarse quantiser: simple spans get relatively more at a low rate. */
 static void test_model(void **state)
 {
-    vpi_solve_rung rung = { 640, 360, 1000, 0 };
+    vpi_solve_rung rung = { 640, 360, 1000, 0, 0 };
     vpi_solve_span spans[2] = {
         { .cost = { 50000000, 100000, 1000, 200000, 250, 640, 360 }, .duration_us = 10 * SECOND },
         { .cost = { 400000000, 100000, 1000, 200000, 250, 640, 360 }, .duration_us = 10 * SECOND },
@@ -135,13 +136,13 @@ static void test_model(void **state)
 /* Nothing to share out: still a rate that an encoder takes. */
 static void test_edges(void **state)
 {
-    const vpi_solve_rung rung = { 640, 360, 1000, 1500 };
+    const vpi_solve_rung rung = { 640, 360, 1000, 1500, 1500 };
     vpi_solve_span one = { .cost = { 0, 0, 0, 0, 1, 640, 360 }, .duration_us = 40000 };
 
     (void)state;
     vpi_solve(&rung, &one, 1);
     assert_int_equal(one.kbps, 1);
-    one.cost.other = 1;
+    one.cost.texture = 1000000000;
     vpi_solve(&rung, &one, 1);
     assert_int_equal(one.kbps, 1000);
     one.duration_us = 0;
@@ -149,11 +150,82 @@ static void test_edges(void **state)
     assert_int_equal(one.kbps, 1);
 }
 
+/* Beyond the cap nobody sees a difference: an easy title leaves bits unspent, a hard one does not. */
+static void test_easy(void **state)
+{
+    vpi_solve_rung rung = { 640, 360, 1000, 0, 0 };
+    vpi_solve_span spans[2] = {
+        { .cost = { 4000000, 10000, 100, 20000, 250, 640, 360 }, .duration_us = 10 * SECOND },
+        { .cost = { 8000000, 10000, 100, 20000, 250, 640, 360 }, .duration_us = 10 * SECOND },
+    };
+    double cap, hard;
+    uint32_t easy;
+
+    (void)state;
+    cap = vpi_solve(&rung, spans, 2);
+    easy = spans[0].kbps + spans[1].kbps;
+    assert_true(easy > 0 && easy < 1000);
+    rung.kbps = 5000; /* more to spend changes nothing */
+    assert_true(fabs(vpi_solve(&rung, spans, 2) - cap) < 1e-9);
+    assert_int_equal(spans[0].kbps + spans[1].kbps, easy);
+    rung.kbps = 50;
+    hard = vpi_solve(&rung, spans, 2);
+    assert_true(hard > cap);
+    assert_in_range(spans[0].kbps + spans[1].kbps, 99, 101);
+}
+
+/* 50 pictures in two seconds: a large I picture and P pictures, all at the quantiser that is asked for later. */
+static const char *pictures(unsigned intra, unsigned peak_at, unsigned peak)
+{
+    static char text[8192];
+    int n = snprintf(text, sizeof(text), OPTIONS);
+
+    for (unsigned i = 0; i < 50; i++)
+        n += snprintf(text + n, sizeof(text) - (size_t)n,
+                      "in:%u out:%u type:%c dur:2 cpbdur:2 q:24.00 aq:1.00 tex:%u mv:0 misc:0 imb:0 ;\n", i,
+                      i, i ? 'P' : 'I',
+                      i == 0                             ? intra
+                      : i >= peak_at && i < peak_at + 10 ? peak
+                                                         : 1000);
+    return text;
+}
+
+static bool tight(const vpi_solve_rung *rung, const char *text, uint32_t kbps)
+{
+    const vpi_solve_span span = { .duration_us = 2 * SECOND, .kbps = kbps };
+    bool answer = false;
+
+    assert_int_equal(vpi_solve_buffer(text, strlen(text), rung, 3.4, &span, &answer, &err), VP_OK);
+    return answer;
+}
+
+static void test_buffer(void **state)
+{
+    vpi_solve_rung rung = { 640, 360, 800, 1200, 1200 };
+    bool answer = true;
+
+    (void)state;
+    assert_false(tight(&rung, pictures(5000, 50, 0), 800));    /* even: two thirds of the maxrate */
+    assert_true(tight(&rung, pictures(5000, 50, 0), 1500));    /* above it all through */
+    assert_true(tight(&rung, pictures(5000, 20, 20000), 800)); /* most of the bits within 0.4 s */
+    assert_true(tight(&rung, pictures(500000, 50, 0), 800));   /* in one picture */
+    rung.bufsize_kbit = 3000;                                  /* which a larger buffer holds */
+    assert_false(tight(&rung, pictures(500000, 50, 0), 800));
+    rung.maxrate_kbps = rung.bufsize_kbit = 0; /* no buffer, nothing to mind */
+    assert_false(tight(&rung, pictures(500000, 20, 20000), 5000));
+    rung.maxrate_kbps = 1200;
+    assert_int_equal(
+        vpi_solve_buffer("x", 1, &rung, 3.4, &(vpi_solve_span){ .duration_us = 1 }, &answer, &err),
+        VP_E_DATA);
+    assert_false(answer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse),   cmocka_unit_test(test_refused), cmocka_unit_test(test_shares),
         cmocka_unit_test(test_maxrate), cmocka_unit_test(test_model),   cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_easy),    cmocka_unit_test(test_buffer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
