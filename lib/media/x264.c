@@ -233,10 +233,30 @@ static vp_status try_stats(const vpi_h264enc_options *o, vp_error *err)
     return VP_OK;
 }
 
+/* x264 copies them when it opens. */
+static vp_status set_zones(x264_param_t *p, const vpi_h264enc_options *o, x264_zone_t **out, vp_error *err)
+{
+    x264_zone_t *zones;
+
+    *out = NULL;
+    if (!o->zone_count) return VP_OK;
+    zones = vpi_calloc(o->zone_count, sizeof(*zones));
+    if (!zones) return vpi_fail_nomem(err);
+    for (size_t i = 0; i < o->zone_count; i++) {
+        zones[i].i_start = (int)o->zones[i].first;
+        zones[i].i_end = (int)o->zones[i].last;
+        zones[i].f_bitrate_factor = o->zones[i].factor;
+    }
+    p->rc.zones = *out = zones;
+    p->rc.i_zones = (int)o->zone_count;
+    return VP_OK;
+}
+
 vp_status vpi_h264enc_new(vp_context *context, const vpi_h264enc_options *options, vpi_h264enc **out,
                           vp_error *err)
 {
     vpi_h264enc *e = NULL;
+    x264_zone_t *zones = NULL;
     x264_param_t param;
     vp_status st;
 
@@ -249,9 +269,11 @@ vp_status vpi_h264enc_new(vp_context *context, const vpi_h264enc_options *option
     e->width = param.i_width;
     e->height = param.i_height;
     e->context = vp_context_ref(context);
+    VPI_GO(set_zones(&param, options, &zones, err));
     vpi_cpu_enter(context);
     e->x264 = x264_encoder_open(&param);
     vpi_cpu_leave(context);
+    vpi_free(zones);
     if (!e->x264 && options->stats) {
         st = vpi_fail(err, VP_E_IO, NULL, "x264 cannot %s statistics of %dx%d at %s",
                       options->pass == VPI_PASS_FIRST ? "write" : "use", e->width, e->height, options->stats);

@@ -498,6 +498,7 @@ static vp_status read_analysis(vp_plan *p, const json_t *o, vp_error *err)
         return refuse(err, w, "size: not even");
     vpi_strlcpy(e->profile, "high", sizeof(e->profile));
     e->trellis = -1;
+    e->inter16 = true;
     e->pass = VPI_PASS_FIRST;
     common_options(p, e);
     p->two_pass = true;

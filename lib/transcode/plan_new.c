@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <math.h>
 #include <stdio.h>
 
 #include "base/build.h"
@@ -22,9 +21,10 @@
 #define TS_PICTURE_BYTES 125 /* of packets and headers around a picture */
 #define DECODER_THREADS 1
 /* The shared first pass; measured in tests/bench. It is never slower than the encoders that it leads. */
-#define ANALYSIS_PIXELS (640.0 * 360)
+#define ANALYSIS_MOST (960u * 540)  /* pixels */
+#define ANALYSIS_WHOLE (640u * 360) /* pictures up to this are not shrunk */
 #define ANALYSIS_PRESET "veryfast"
-#define ANALYSIS_LOOKAHEAD 60
+#define ANALYSIS_LOOKAHEAD 40
 #define ANALYSIS_CRF_MILLI 23000
 #define LEVEL_REFS 4 /* as lib/ladder has it */
 
@@ -178,22 +178,26 @@ static vp_status add_rungs(vp_context *context, vp_plan *plan, const vp_ladder *
     return VP_OK;
 }
 
-/* About 360p in the shape of the first rung, never above it. */
+/* A whole fraction of the first rung: x264 scales what it finds up again, and is most exact where that is by 2. */
+static uint32_t shrink(uint32_t side, uint32_t by)
+{
+    return VPI_MAX(side / by / 2 * 2, 2u);
+}
+
 static void plan_analysis(vp_plan *plan)
 {
     const vpi_h264enc_options *top = &plan->rungs[0].enc;
     vpi_h264enc_options *e = &plan->analysis;
-    double shrink = sqrt(ANALYSIS_PIXELS / ((double)top->width * top->height));
+    uint32_t by = top->width * top->height > ANALYSIS_WHOLE ? 2 : 1;
     bool faster = vpi_streq(top->preset, "ultrafast") || vpi_streq(top->preset, "superfast");
     *e = *top;
-    if (shrink < 1) {
-        e->width = VPI_MAX((uint32_t)(top->width * shrink / 2 + 0.5) * 2, 2u);
-        e->height = VPI_MAX((uint32_t)(top->height * shrink / 2 + 0.5) * 2, 2u);
-    }
+    while ((uint64_t)shrink(top->width, by) * shrink(top->height, by) > ANALYSIS_MOST) by++;
+    e->width = shrink(top->width, by);
+    e->height = shrink(top->height, by);
     if (!faster) vpi_strlcpy(e->preset, ANALYSIS_PRESET, sizeof(e->preset));
     vpi_strlcpy(e->profile, "high", sizeof(e->profile));
     e->trellis = -1;
-    e->inter16 = false;
+    e->inter16 = true;
     e->lookahead = ANALYSIS_LOOKAHEAD;
     e->abr = false;
     e->kbps = e->maxrate_kbps = e->bufsize_kbit = 0;

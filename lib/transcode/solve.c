@@ -18,8 +18,15 @@
 /* Bounds of the search, on the linear scale: finer than this nobody sees (as crf 15), above what H.264 can code. */
 #define QUALITY_CAP 2.24
 #define COARSEST 1000.0
+/*
+ * Hard scenes get a coarser quantiser than easy ones, by this power of what they cost at the reference (crf 23): to
+ * the eye, as to SSIM and VMAF, one quantiser for all makes still scenes poor, busy ones needlessly good.
+ */
+#define EVENNESS 0.5
+#define REFERENCE 5.65
+#define COARSER_MAX 3.0
 #define STEPS 60
-#define MAXRATE_SHARE 0.95    /* of the maxrate: what a span may have on average */
+#define MAXRATE_SHARE 0.95    /* of the maxrate: what a GOP may have on average */
 #define BUFFER_START 0.9      /* of the buffer is full when a span begins, as x264 has it */
 #define BUFFER_MARGIN 1.3     /* what a picture may cost beyond the model */
 #define LINE_BYTES_MAX 65536u /* x264 lists weights and references of each picture */
@@ -29,11 +36,11 @@
 /* ---- reading ---- */
 
 typedef struct picture { /* one line of the statistics; q on the linear scale */
-    bool intra;
+    bool idr, intra;
     double q, texture, motion, other;
 } picture;
 
-typedef void (*picture_fn)(void *user, const picture *p);
+typedef bool (*picture_fn)(void *user, const picture *p); /* false: that picture cannot be */
 
 /* The number behind " name:"; false when there is none, or none in 0..max. Without the locale's idea of a point. */
 static bool field(const char *line, const char *name, double max, double *out)
@@ -62,7 +69,8 @@ static bool read_picture(const char *line, picture *p)
     if (!field(line, "q", 100, &qp) || !field(line, "tex", BITS_MAX, &p->texture) ||
         !field(line, "mv", BITS_MAX, &p->motion) || !field(line, "misc", BITS_MAX, &p->other))
         return false;
-    p->intra = type[6] == 'I' || type[6] == 'i';
+    p->idr = type[6] == 'I';
+    p->intra = p->idr || type[6] == 'i';
     p->q = QP_SCALE * pow(2, (qp - QP_ZERO) / 6);
     return true;
 }
@@ -72,19 +80,14 @@ static bool read_options(const char *line, uint32_t *width, uint32_t *height)
     return sscanf(line, "#options: %5ux%5u", width, height) == 2 && *width && *height;
 }
 
-typedef struct head { /* what is no picture's */
-    uint32_t width, height;
-    size_t pictures;
-} head;
-
 /* Visits the pictures in coded order. */
-static vp_status walk(const char *text, size_t size, picture_fn visit, void *user, head *out, vp_error *err)
+static vp_status walk(const char *text, size_t size, picture_fn visit, void *user, uint32_t *width,
+                      uint32_t *height, vp_error *err)
 {
     char *line = vpi_alloc(LINE_BYTES_MAX);
     size_t number = 0;
     bool good = true;
 
-    *out = (head){ 0 };
     if (!line) return vpi_fail_nomem(err);
     while (size && good) {
         const char *end = memchr(text, '\n', size);
@@ -96,8 +99,8 @@ static vp_status walk(const char *text, size_t size, picture_fn visit, void *use
         if (!good) break;
         memcpy(line, text, length);
         line[length] = 0;
-        good = number == 1 ? read_options(line, &out->width, &out->height) : read_picture(line, &p);
-        if (good && number > 1) visit(user, &p);
+        good = number == 1 ? read_options(line, width, height) : read_picture(line, &p);
+        if (good && number > 1) good = visit(user, &p);
         text += length + 1;
         size -= length + 1;
     }
@@ -105,101 +108,150 @@ static vp_status walk(const char *text, size_t size, picture_fn visit, void *use
     if (!good)
         return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "statistics: line %zu is not one of x264's", number);
     if (number < 2) return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "statistics of no picture");
-    out->pictures = number - 1;
     return VP_OK;
 }
 
-typedef struct costs { /* exact until all lines are read */
+typedef struct sums { /* of a GOP; exact until its last line is read */
+    vpi_costs *costs;
     double texture, motion, motion_intra, other;
-} costs;
+    bool failed;
+} sums;
 
-static void add_costs(void *user, const picture *p)
+static void end_gop(sums *s)
 {
-    costs *c = user;
+    vpi_cost *c = s->costs->count ? &s->costs->gops[s->costs->count - 1] : NULL;
+
+    if (!c) return;
+    c->texture = (uint64_t)(s->texture + 0.5);
+    c->motion = (uint64_t)(s->motion + 0.5);
+    c->motion_intra = (uint64_t)(s->motion_intra + 0.5);
+    c->other = (uint64_t)(s->other + 0.5);
+    s->texture = s->motion = s->motion_intra = s->other = 0;
+}
+
+static bool add_picture(void *user, const picture *p)
+{
+    sums *s = user;
+    vpi_costs *c = s->costs;
     double motion = p->motion * sqrt(VPI_MAX(p->q, 1.0));
 
-    c->texture += (p->texture + 0.1) * pow(p->intra ? p->q * INTRA_FACTOR : p->q, TEXTURE_POWER);
-    *(p->intra ? &c->motion_intra : &c->motion) += motion;
-    c->other += p->other;
+    if (!p->idr && !c->count) return false;
+    if (p->idr) {
+        end_gop(s);
+        s->failed = !VPI_GROW(c->gops, c->count, c->cap);
+        if (s->failed) return false;
+        c->gops[c->count++] = (vpi_cost){ 0 };
+    }
+    c->gops[c->count - 1].pictures++;
+    s->texture += (p->texture + 0.1) * pow(p->intra ? p->q * INTRA_FACTOR : p->q, TEXTURE_POWER);
+    *(p->intra ? &s->motion_intra : &s->motion) += motion;
+    s->other += p->other;
+    return true;
 }
 
-vp_status vpi_span_cost_parse(const char *text, size_t size, vpi_span_cost *out, vp_error *err)
+vp_status vpi_costs_parse(const char *text, size_t size, vpi_costs *out, vp_error *err)
 {
-    costs c = { 0, 0, 0, 0 };
-    head h;
+    sums s = { .costs = out };
+    vp_status st;
 
-    *out = (vpi_span_cost){ 0 };
-    VPI_TRY(walk(text, size, add_costs, &c, &h, err));
-    out->width = h.width;
-    out->height = h.height;
-    out->pictures = h.pictures;
-    out->texture = (uint64_t)(c.texture + 0.5);
-    out->motion = (uint64_t)(c.motion + 0.5);
-    out->motion_intra = (uint64_t)(c.motion_intra + 0.5);
-    out->other = (uint64_t)(c.other + 0.5);
-    return VP_OK;
+    *out = (vpi_costs){ 0 };
+    st = walk(text, size, add_picture, &s, &out->width, &out->height, err);
+    end_gop(&s);
+    if (st >= 0) return VP_OK;
+    vpi_costs_dispose(out);
+    return s.failed ? vpi_fail_nomem(err) : st;
+}
+
+void vpi_costs_dispose(vpi_costs *costs)
+{
+    vpi_free(costs->gops);
+    *costs = (vpi_costs){ 0 };
 }
 
 /* ---- solving ---- */
 
-static double most_bits(const vpi_solve_rung *rung, const vpi_solve_span *span)
+/* At the first pass's size. */
+static double cost_bits(const vpi_cost *c, double q)
+{
+    return (double)c->texture / pow(q, TEXTURE_POWER) + (double)c->motion / sqrt(VPI_MAX(q, 1.0)) +
+           (double)c->motion_intra / sqrt(VPI_MAX(q / INTRA_FACTOR, 1.0)) + (double)c->other;
+}
+
+static double rate_of(const vpi_solve_gop *g, double q)
+{
+    return cost_bits(&g->cost, q) / (double)VPI_MAX(g->duration_us, 1u);
+}
+
+static double area_factor(const vpi_solve_rung *rung)
+{
+    return pow((double)rung->width * rung->height / ((double)rung->pass_width * rung->pass_height),
+               AREA_POWER);
+}
+
+static double most_bits(const vpi_solve_rung *rung, const vpi_solve_gop *g)
 {
     if (!rung->maxrate_kbps) return INFINITY;
-    return MAXRATE_SHARE * rung->maxrate_kbps * (double)span->duration_us / 1000;
+    return MAXRATE_SHARE * rung->maxrate_kbps * (double)g->duration_us / 1000;
 }
 
-static double area_factor(const vpi_solve_rung *rung, uint32_t width, uint32_t height)
+/* Of a GOP, against the title: what is hard to code gets a coarser one. */
+static double coarser(const vpi_solve_gop *g, double mean)
 {
-    return pow((double)rung->width * rung->height / ((double)width * height), AREA_POWER);
+    double factor = mean > 0 ? pow(rate_of(g, REFERENCE) / mean, EVENNESS) : 1;
+
+    return VPI_CLAMP(factor, 1 / COARSER_MAX, COARSER_MAX);
 }
 
-static double span_bits(const vpi_solve_rung *rung, const vpi_solve_span *span, double q)
+/* With q for the title: bits of all, each GOP's own quantiser in its q. */
+static double all_bits(const vpi_solve_rung *rung, vpi_solve_gop *gops, size_t count, double mean, double q)
 {
-    const vpi_span_cost *c = &span->cost;
-    double bits = (double)c->texture / pow(q, TEXTURE_POWER) + (double)c->motion / sqrt(VPI_MAX(q, 1.0)) +
-                  (double)c->motion_intra / sqrt(VPI_MAX(q / INTRA_FACTOR, 1.0)) + (double)c->other;
+    double area = area_factor(rung), all = 0;
 
-    return VPI_MIN(bits * area_factor(rung, c->width, c->height), most_bits(rung, span));
+    for (size_t i = 0; i < count; i++) {
+        vpi_solve_gop *g = &gops[i];
+        double most = most_bits(rung, g);
+
+        g->q = q * coarser(g, mean);
+        g->bits = cost_bits(&g->cost, g->q) * area;
+        if (g->bits > most) {
+            g->q *= pow(g->bits / VPI_MAX(most, 1.0), 1 / TEXTURE_POWER);
+            g->bits = most;
+        }
+        all += g->bits;
+    }
+    return all;
 }
 
-static double all_bits(const vpi_solve_rung *rung, const vpi_solve_span *spans, size_t count, double q)
+void vpi_solve(const vpi_solve_rung *rung, vpi_solve_gop *gops, size_t count)
 {
-    double bits = 0;
+    double low = QUALITY_CAP, high = COARSEST, wanted = 0, total, mean = 0, us = 0;
 
-    for (size_t i = 0; i < count; i++) bits += span_bits(rung, &spans[i], q);
-    return bits;
-}
-
-double vpi_solve(const vpi_solve_rung *rung, vpi_solve_span *spans, size_t count)
-{
-    double low = QUALITY_CAP, high = COARSEST, wanted = 0, total;
-
-    for (size_t i = 0; i < count; i++) wanted += rung->kbps * (double)spans[i].duration_us / 1000;
+    for (size_t i = 0; i < count; i++) {
+        wanted += rung->kbps * (double)gops[i].duration_us / 1000;
+        mean += cost_bits(&gops[i].cost, REFERENCE);
+        us += (double)gops[i].duration_us;
+    }
+    mean = us > 0 ? mean / us : 0;
+    wanted = VPI_MIN(wanted, all_bits(rung, gops, count, mean, QUALITY_CAP)); /* easier than its rate */
     for (unsigned n = 0; n < STEPS; n++) { /* halving, on a logarithmic scale */
         double middle = sqrt(low * high);
 
-        *(all_bits(rung, spans, count, middle) > wanted ? &low : &high) = middle;
+        *(all_bits(rung, gops, count, mean, middle) > wanted ? &low : &high) = middle;
     }
-    total = all_bits(rung, spans, count, high);
-    wanted = VPI_MIN(wanted, all_bits(rung, spans, count, QUALITY_CAP)); /* easier than its rate */
-    for (size_t i = 0; i < count; i++) {
-        /* At the ends of the search the model has no say: what is left is scaled. */
-        double bits = total > 0 ? span_bits(rung, &spans[i], high) * wanted / total : 0;
-        double kbps = spans[i].duration_us ? bits * 1000 / (double)spans[i].duration_us : 0;
-
-        kbps = VPI_MIN(kbps, rung->maxrate_kbps ? MAXRATE_SHARE * rung->maxrate_kbps : kbps);
-        spans[i].kbps = (uint32_t)VPI_CLAMP(kbps + 0.5, 1.0, (double)INT32_MAX);
-    }
-    return high;
+    total = all_bits(rung, gops, count, mean, high);
+    /* At the ends of the search the model has no say: what is left is scaled. */
+    for (size_t i = 0; i < count && total > 0; i++)
+        gops[i].bits = VPI_MIN(gops[i].bits * wanted / total, most_bits(rung, &gops[i]));
 }
 
 /* ---- the buffer ---- */
 
 typedef struct bucket {
-    double q;
-    double bits;        /* of all pictures, by the model; then what makes them the bits that the span has */
-    double size, level; /* of the buffer, bits */
-    double fill;        /* between two pictures */
+    const vpi_solve_rung *rung;
+    const vpi_solve_gop *gops;
+    size_t count, next;    /* the GOP that begins with the next IDR */
+    double level;          /* bits that the buffer holds */
+    double q, scale, fill; /* of this GOP: quantiser, model to bits, what comes in for each picture */
     bool dry;
 } bucket;
 
@@ -211,37 +263,35 @@ static double picture_bits(const picture *p, double q)
            p->motion * sqrt(VPI_MAX(p->q, 1.0) / VPI_MAX(at, 1.0)) + p->other;
 }
 
-static void sum_bits(void *user, const picture *p)
+static bool drain(void *user, const picture *p)
 {
     bucket *b = user;
+    double size = b->rung->bufsize_kbit * 1000.0;
 
-    b->bits += picture_bits(p, b->q);
-}
-
-static void drain(void *user, const picture *p)
-{
-    bucket *b = user;
-
-    b->level -= picture_bits(p, b->q) * b->bits * BUFFER_MARGIN;
+    if (p->idr) {
+        const vpi_solve_gop *g = &b->gops[b->next];
+        if (b->next++ >= b->count || !g->cost.pictures) return false;
+        b->q = g->q;
+        b->scale = g->bits / VPI_MAX(cost_bits(&g->cost, g->q), 1.0) * BUFFER_MARGIN;
+        b->fill = b->rung->maxrate_kbps * (double)g->duration_us / 1000 / (double)g->cost.pictures;
+    }
+    b->level -= picture_bits(p, b->q) * b->scale;
     b->dry = b->dry || b->level < 0;
-    b->level = VPI_MIN(b->level + b->fill, b->size);
+    b->level = VPI_MIN(b->level + b->fill, size);
+    return true;
 }
 
-vp_status vpi_solve_buffer(const char *text, size_t size, const vpi_solve_rung *rung, double q,
-                           const vpi_solve_span *span, bool *tight, vp_error *err)
+vp_status vpi_solve_buffer(const char *text, size_t size, const vpi_solve_rung *rung,
+                           const vpi_solve_gop *gops, size_t count, bool *tight, vp_error *err)
 {
-    bucket b = { .q = q };
-    double seconds = (double)span->duration_us / 1000000;
-    head h;
+    bucket b = {
+        .rung = rung, .gops = gops, .count = count, .level = rung->bufsize_kbit * 1000.0 * BUFFER_START
+    };
+    uint32_t width, height;
 
     *tight = false;
     if (!rung->maxrate_kbps) return VP_OK;
-    VPI_TRY(walk(text, size, sum_bits, &b, &h, err));
-    b.bits = b.bits > 0 ? span->kbps * 1000.0 * seconds / b.bits : 0;
-    b.size = rung->bufsize_kbit * 1000.0;
-    b.level = b.size * BUFFER_START;
-    b.fill = rung->maxrate_kbps * 1000.0 * seconds / (double)h.pictures;
-    VPI_TRY(walk(text, size, drain, &b, &h, err));
+    VPI_TRY(walk(text, size, drain, &b, &width, &height, err));
     *tight = b.dry;
     return VP_OK;
 }

@@ -54,10 +54,10 @@ def describe(path):
 
 # ---- the three ----
 
-def settings(binary, source, work):
+def settings(binary, source, work, rungs=RUNGS):
     """What the planner chose: the peers get the same."""
     plan_work, out = os.path.join(work, "plan"), os.path.join(work, "plan-out")
-    measure.tool([binary, "plan", source, out, "--work", plan_work, "--ladder", RUNGS])
+    measure.tool([binary, "plan", source, out, "--work", plan_work, "--ladder", rungs])
     with open(os.path.join(plan_work, "plan.json"), encoding="utf-8") as f:
         plan = json.load(f)
     shutil.rmtree(plan_work)
@@ -65,8 +65,8 @@ def settings(binary, source, work):
     return plan
 
 
-def run_vodpipe(binary, source, out, plan, jobs, more=()):
-    argv = [binary, "publish", source, out, "--ladder", RUNGS, "--progress", "none", *more]
+def run_vodpipe(binary, source, out, plan, jobs, rungs=RUNGS, more=()):
+    argv = [binary, "publish", source, out, "--ladder", rungs, "--progress", "none", *more]
     result = measure.run(argv + (["--jobs", str(jobs)] if jobs else []))
     result["files"] = {}
     for rung in plan["rungs"]:
@@ -283,7 +283,8 @@ def main():
         plan["grid"]["per_fragment_s"] = Fraction(int(plan["grid"]["fragment"]), plan["grid"]["timescale"])
         conditions, results = measure.conditions(), {}
         vmaf = None if o.skip_quality else with_vmaf(cache)
-        results["vodpipe"] = run_vodpipe(binary, source, os.path.join(work, "vodpipe"), plan, o.jobs, o.options.split())
+        results["vodpipe"] = run_vodpipe(binary, source, os.path.join(work, "vodpipe"), plan, o.jobs, RUNGS,
+                                        o.options.split())
         rates = {name: rate_of(parts, info) for name, (_, parts) in results["vodpipe"]["files"].items()}
         if not o.skip_preset:
             results[o.preset] = run_ffmpeg(source, os.path.join(work, "preset"), plan, info, o.ffmpeg_threads, o.preset,

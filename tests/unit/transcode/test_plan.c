@@ -159,7 +159,8 @@ static void test_two_passes(void **state)
     assert_string_equal(vp_plan_get_need(plan, spans + 2, spans), "audio-0001");
     assert_null(vp_plan_get_need(plan, spans + 2, spans + 1));
     assert_null(vp_plan_get_need(plan, 0, 0));
-    assert_true(plan->analysis.width * plan->analysis.height <= 640 * 362);
+    assert_int_equal(plan->rungs[0].enc.width, 2 * plan->analysis.width); /* 1280x720 */
+    assert_int_equal(plan->rungs[0].enc.height, 2 * plan->analysis.height);
     assert_int_equal(plan->rungs[0].enc.pass, VPI_PASS_SECOND);
     assert_int_equal(vp_plan_json(plan, &json, &err), VP_OK);
     assert_int_equal(vp_plan_parse(vp_bytes_data(json), vp_bytes_size(json), &again, &err), VP_OK);
