@@ -309,6 +309,31 @@ static void test_priming(void **state)
     }
 }
 
+/* AVI whose sound is a frame a chunk under a block size of a few bytes, and what has a block size that means something. */
+static void test_avi_sound(void **state)
+{
+    static const char *const codecs[] = { "dca -ac 1",       "eac3 -ac 2", "flac -ac 6",
+                                          "libvorbis -ac 2", "libmp3lame", "adpcm_ms -ac 2" };
+
+    (void)state;
+    have_base();
+    for (size_t i = 0; i < sizeof(codecs) / sizeof(codecs[0]); i++) {
+        const vpi_track *t;
+        char command[128];
+        int64_t us;
+        vp_media *m;
+
+        snprintf(command, sizeof(command), "FF -i base.mp4 -c:v copy -strict -2 -c:a %s a.avi", codecs[i]);
+        shell(command);
+        m = accepted("a.avi", 1);
+        t = vpi_media_nth(&m->m, VPI_KIND_AUDIO, 0);
+        us = vpi_rescale(t->end - t->start, t->tb.num * 1000000, t->tb.den, VPI_NEAREST);
+        if (llabs(us - 2000000) > 100000) fail_msg("%s: %lld us", codecs[i], (long long)us);
+        assert_null(warned(m, "VIDEO_ENDS_EARLY"));
+        vp_media_unref(m);
+    }
+}
+
 static void test_jump(void **state)
 {
     vp_media *m;
@@ -519,11 +544,11 @@ int main(void)
         cmocka_unit_test(test_raw),           cmocka_unit_test(test_rotation),
         cmocka_unit_test(test_sar),           cmocka_unit_test(test_colour),
         cmocka_unit_test(test_interlaced),    cmocka_unit_test(test_skew),
-        cmocka_unit_test(test_short_picture), cmocka_unit_test(test_priming),
-        cmocka_unit_test(test_jump),          cmocka_unit_test(test_tracks),
-        cmocka_unit_test(test_late_track),    cmocka_unit_test(test_edit_list),
-        cmocka_unit_test(test_real_clips),    cmocka_unit_test(test_fingerprint),
-        cmocka_unit_test(test_containers),
+        cmocka_unit_test(test_short_picture), cmocka_unit_test(test_avi_sound),
+        cmocka_unit_test(test_priming),       cmocka_unit_test(test_jump),
+        cmocka_unit_test(test_tracks),        cmocka_unit_test(test_late_track),
+        cmocka_unit_test(test_edit_list),     cmocka_unit_test(test_real_clips),
+        cmocka_unit_test(test_fingerprint),   cmocka_unit_test(test_containers),
     };
 
     if (!clip_tools()) {
