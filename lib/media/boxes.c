@@ -298,7 +298,7 @@ static vp_status check_riff(vpi_window *w, vp_error *err)
     for (unsigned n = 0; n < BOXES_OPEN; n++) {
         VPI_TRY(vpi_window_read(w, at, 8, &p, &got, err));
         if (got < 8 || memcmp(p, "RIFF", 4) != 0) return VP_OK;
-        size = (uint32_t)p[4] | ((uint32_t)p[5] << 8) | ((uint32_t)p[6] << 16) | ((uint32_t)p[7] << 24);
+        size = vpi_rl32(p + 4);
         if (size == 0 || size >= UINT32_MAX - 64) return VP_OK;
         if (at + 8 + size > w->size + RIFF_SLACK) return cut(at + 8 + size, w->size, err);
         at += 8 + size + (size & 1);
@@ -473,6 +473,7 @@ vp_status vpi_structure_check(vpi_window *w, const AVInputFormat *format, bool a
     memset(out, 0, sizeof(*out));
     if (strncmp(format->name, "mov", 3) == 0) return check_mp4(w, all, out, err);
     if (strncmp(format->name, "matroska", 8) == 0) return check_matroska(w, out, err);
+    if (strcmp(format->name, "avi") == 0) VPI_TRY(vpi_avi_frames(w, &out->avi_frames, err));
     if (strcmp(format->name, "avi") == 0 || strcmp(format->name, "wav") == 0) return check_riff(w, err);
     if (strcmp(format->name, "aiff") == 0) return check_aiff(w, err);
     if (strcmp(format->name, "caf") == 0) return check_caf(w, err);

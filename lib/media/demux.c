@@ -13,6 +13,7 @@
 #define SETTLE_PACKETS 2000u /* looked at to see all streams of a file without a list of them */
 #define SETTLE_BYTES (1u << 20)
 #define SEEK_PACKETS 100000u               /* looked at for a random access point */
+#define TICK_SAMPLES 32                    /* of AVI: in so much time there is more than one byte */
 #define ANALYZE_US (30 * INT64_C(1000000)) /* media time in which a declared track may begin */
 
 struct vpi_demux {
@@ -33,6 +34,8 @@ struct vpi_demux {
     bool *wanted;
     vpi_mp4 *mp4;
     int64_t *positions; /* of each stream's last packet */
+    int64_t
+        *counted; /* time of the next packet, for streams of structure.avi_frames; AV_NOPTS_VALUE: its own */
     const vpi_timeline *timeline;
     size_t count;
     AVPacket **queue; /* read, not given out yet */
@@ -424,10 +427,13 @@ static vp_status fill_tracks(vpi_demux *d, vp_error *err)
     d->wanted = vpi_calloc(n, sizeof(*d->wanted));
     d->mp4 = vpi_calloc(n, sizeof(*d->mp4));
     d->positions = vpi_calloc(n, sizeof(*d->positions));
-    if (!d->tracks || !d->dropped || !d->wanted || !d->mp4 || !d->positions) return vpi_fail_nomem(err);
+    d->counted = vpi_calloc(n, sizeof(*d->counted));
+    if (!d->tracks || !d->dropped || !d->wanted || !d->mp4 || !d->positions || !d->counted)
+        return vpi_fail_nomem(err);
     d->count = n;
     for (size_t i = 0; i < n; i++) {
         d->wanted[i] = true;
+        d->counted[i] = AV_NOPTS_VALUE;
         vpi_track_fill(&d->tracks[i], d->ic->streams[i], d->ic);
     }
     return sort_tracks(d, err);
@@ -496,6 +502,7 @@ vpi_demux *vpi_demux_close(vpi_demux *d)
     vpi_free(d->wanted);
     vpi_free(d->mp4);
     vpi_free(d->positions);
+    vpi_free(d->counted);
     vpi_avio_close(&d->io);
     vp_cancel_unref(d->cancel);
     vp_source_unref(d->source);
@@ -534,6 +541,33 @@ static void bound_times(AVPacket *p)
     if (p->duration < 0 || p->duration > VPI_TIME_MAX) p->duration = 0;
 }
 
+/*
+ * Is the sound of an AVI a frame a chunk, timed by its size as if it were samples? What is made up of samples of so
+ * many bits is. A tick of such a stream is a frame, or a good part of one.
+ */
+static bool is_counted(const vpi_demux *d, int32_t stream)
+{
+    const AVStream *st = d->ic->streams[stream];
+    const AVCodecParameters *par = st->codecpar;
+
+    return stream < 64 && d->structure.avi_frames >> stream & 1 && !av_get_bits_per_sample(par->codec_id) &&
+           par->codec_type == AVMEDIA_TYPE_AUDIO && par->sample_rate > 0 && st->time_base.den > 0 &&
+           (int64_t)st->time_base.num * par->sample_rate / st->time_base.den >= TICK_SAMPLES;
+}
+
+/* Each frame begins where the one before ends. */
+static void count_time(vpi_demux *d, AVPacket *p)
+{
+    int64_t *next = &d->counted[p->stream_index];
+
+    if (!is_counted(d, p->stream_index)) return;
+    if (*next == AV_NOPTS_VALUE) *next = p->dts;
+    if (*next == AV_NOPTS_VALUE) return;
+    p->pts = p->dts = *next;
+    if (p->duration <= 0) p->duration = 1; /* dwRate / dwScale: frames a second */
+    if (!vpi_add_i64(*next, p->duration, next)) *next = AV_NOPTS_VALUE;
+}
+
 /* The next packet of a wanted stream, from the file. */
 static vp_status read_packet(vpi_demux *d, AVPacket **out, vp_error *err)
 {
@@ -562,6 +596,7 @@ static vp_status read_packet(vpi_demux *d, AVPacket **out, vp_error *err)
         if (packet->stream_index >= 0 && (size_t)packet->stream_index < d->count &&
             d->wanted[packet->stream_index]) {
             bound_times(packet);
+            count_time(d, packet);
             *out = packet;
             return VP_OK;
         }
@@ -656,6 +691,7 @@ static vp_status rewind_input(vpi_demux *d, vp_error *err)
     clear_queue(d);
     if (!d->read_any) return VP_OK;
     memset(d->positions, 0, d->count * sizeof(*d->positions));
+    for (size_t i = 0; i < d->count; i++) d->counted[i] = AV_NOPTS_VALUE;
     avformat_close_input(&d->ic);
     if (avio_seek(d->io.context, 0, SEEK_SET) < 0)
         return vpi_fail(err, VP_E_IO, NULL, "no way back to byte 0");

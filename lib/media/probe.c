@@ -271,7 +271,6 @@ static bool warn_edit(vpi_media *m, const vpi_track *t, const vpi_stats_result *
 
 static bool warn_times(vpi_media *m, bool exact, const vpi_stats_result *results)
 {
-    const vpi_track *video = vpi_media_nth(m, VPI_KIND_VIDEO, 0), *audio;
     bool ok = true;
 
     for (size_t i = 0; results && i < m->track_count; i++) {
@@ -298,26 +297,63 @@ static bool warn_times(vpi_media *m, bool exact, const vpi_stats_result *results
                  ok;
         }
     }
-    for (size_t i = 0; video && (audio = vpi_media_nth(m, VPI_KIND_AUDIO, i)) != NULL; i++) {
-        int64_t late, early;
+    return ok;
+}
 
-        if (!video->has_times || !audio->has_times) continue;
-        late = to_us(audio->start, audio->tb) - to_us(video->start, video->tb);
-        early = to_us(video->end, video->tb) - to_us(audio->end, audio->tb);
-        if (late > LATE_US) {
-            ok = vpi_media_warn(m, "AUDIO_STARTS_LATE", to_us(audio->start, audio->tb),
-                                "stream %d starts %lld ms after the picture", audio->id,
-                                (long long)(late / 1000)) &&
-                 ok;
-        }
-        if (exact && early > EARLY_US) {
-            ok = vpi_media_warn(m, "AUDIO_ENDS_EARLY", to_us(audio->end, audio->tb),
-                                "stream %d ends %lld ms before the picture", audio->id,
-                                (long long)(early / 1000)) &&
-                 ok;
-        }
+/* By the picture: what sound lacks is silent, for what the picture lacks its first or last one is held. */
+static bool warn_sound(vpi_media *m, const vpi_track *video, const vpi_track *audio, bool exact)
+{
+    int64_t late = to_us(audio->start, audio->tb) - to_us(video->start, video->tb);
+    int64_t early = to_us(video->end, video->tb) - to_us(audio->end, audio->tb);
+    bool ok = true;
+
+    if (late > LATE_US) {
+        ok =
+            vpi_media_warn(m, "AUDIO_STARTS_LATE", to_us(audio->start, audio->tb),
+                           "stream %d starts %lld ms after the picture", audio->id, (long long)(late / 1000));
+    }
+    if (exact && early > EARLY_US) {
+        ok = vpi_media_warn(m, "AUDIO_ENDS_EARLY", to_us(audio->end, audio->tb),
+                            "stream %d ends %lld ms before the picture", audio->id,
+                            (long long)(early / 1000)) &&
+             ok;
     }
     return ok;
+}
+
+static bool warn_picture_times(vpi_media *m, const vpi_track *video, int64_t late, int64_t early, bool exact)
+{
+    bool ok = true;
+
+    if (late > EARLY_US) {
+        ok = vpi_media_warn(m, "VIDEO_STARTS_LATE", to_us(video->start, video->tb),
+                            "stream %d starts %lld ms after the sound: its first picture is held", video->id,
+                            (long long)(late / 1000));
+    }
+    if (exact && early > EARLY_US) {
+        ok = vpi_media_warn(m, "VIDEO_ENDS_EARLY", to_us(video->end, video->tb),
+                            "stream %d ends %lld ms before the sound: %s", video->id,
+                            (long long)(early / 1000),
+                            early > VPI_AUDIO_TAIL_US ? "its last picture is held" : "that sound is cut") &&
+             ok;
+    }
+    return ok;
+}
+
+static bool warn_ends(vpi_media *m, bool exact)
+{
+    const vpi_track *video = vpi_media_nth(m, VPI_KIND_VIDEO, 0), *audio;
+    int64_t late = 0, early = 0;
+    bool ok = true;
+
+    if (!video || !video->has_times) return true;
+    for (size_t i = 0; (audio = vpi_media_nth(m, VPI_KIND_AUDIO, i)) != NULL; i++) {
+        if (!audio->has_times) continue;
+        ok = warn_sound(m, video, audio, exact) && ok;
+        late = VPI_MAX(late, to_us(video->start, video->tb) - to_us(audio->start, audio->tb));
+        early = VPI_MAX(early, to_us(audio->end, audio->tb) - to_us(video->end, video->tb));
+    }
+    return warn_picture_times(m, video, late, early, exact) && ok;
 }
 
 /* ---- the whole ---- */
@@ -406,6 +442,7 @@ vp_status vpi_report_finish(vpi_demux *d, vp_media *media, const vpi_limits *lim
         ok = warn_edit(m, &m->tracks[i], &results[i]) && ok;
     ok = warn_streams(d, m, results) && ok;
     ok = warn_times(m, exact, results) && ok;
+    ok = warn_ends(m, exact) && ok;
     return ok ? VP_OK : vpi_fail_nomem(err);
 }
 

@@ -66,12 +66,19 @@ typedef struct vpi_structure {
     bool edits_complex; /* several edits, or a media rate other than 1 */
     bool fragmented;
     bool encrypted;
+    uint64_t
+        avi_frames; /* bit n: sound of stream n is a frame a chunk, of which libavformat tells wrong times */
 } vpi_structure;
 
 /* all: walk every top-level box, else stop at what tells enough. Refusals INPUT_NO_MOOV, INPUT_TRUNCATED,
  * NOT_A_VIDEO, INPUT_ENCRYPTED. */
 vp_status vpi_structure_check(vpi_window *w, const AVInputFormat *format, bool all, vpi_structure *out,
                               vp_error *err);
+
+/* ---- avi.c ---- */
+
+/* vpi_structure.avi_frames of an AVI file. */
+vp_status vpi_avi_frames(vpi_window *w, uint64_t *frames, vp_error *err);
 
 /* ---- track.c ---- */
 

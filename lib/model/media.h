@@ -103,6 +103,9 @@ typedef struct vpi_timeline {
     bool decode_times;    /* the picture has decoding times alone (AVI): shown in their order */
 } vpi_timeline;
 
+/* Sound that outlasts the picture by more keeps the last picture on; less is cut. */
+#define VPI_AUDIO_TAIL_US 10000000
+
 typedef struct vpi_warning {
     char name[32];
     char *text;

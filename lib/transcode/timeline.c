@@ -7,8 +7,6 @@ __extension__ typedef __int128 i128;
 
 /* A video or audio that leads by less is cut rather than held: edit lists round to 1 ms. */
 #define SKEW_IGNORED_US 10000
-/* Sound that outlasts the picture by more keeps the last picture on; less is cut. */
-#define AUDIO_TAIL_US 10000000
 
 static i128 floor_div(i128 a, i128 b)
 {
@@ -164,7 +162,7 @@ static vp_status video_timeline(vp_plan *plan, const vpi_track *t, const vpi_tra
     for (size_t i = 0; i < count; i++) {
         if (!audio[i]->has_times) continue;
         int64_t tail = track_us(audio[i], audio[i]->end) - track_us(t, t->end);
-        if (tail <= AUDIO_TAIL_US) continue;
+        if (tail <= VPI_AUDIO_TAIL_US) continue;
         uint64_t more = (uint64_t)vpi_rescale(tail, v->rate.num, v->rate.den * 1000000, VPI_CEIL);
         v->points = VPI_MAX(v->points, v->content_end + more);
     }

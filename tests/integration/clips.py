@@ -294,6 +294,11 @@ def _(to, dep):
     run(lavfi(test_video(d="2"), "sine=d=6:r=48000") + X264 + AAC, to)
 
 
+@clip("longer_audio.mp4", "audio lasts 14 s, video 2 s: more than is cut (I24)")
+def _(to, dep):
+    run(lavfi(test_video(d="2"), "sine=d=14:r=48000") + X264 + AAC, to)
+
+
 @clip("centre51.mkv", "5.1 with sound in the centre only: a downmix must hear it (I21)")
 def _(to, dep):
     run(lavfi(test_video(d="4"), "aevalsrc='0|0|0.5*sin(2*PI*440*t)|0|0|0':c=5.1:d=4:s=48000") + X264

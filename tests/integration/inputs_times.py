@@ -167,9 +167,9 @@ def _(t):
     return "silence to 1.4 s, beep within 20 ms of its flash, AUDIO_STARTS_LATE"
 
 
-@case("I08", "video 1.5 s late", "the first picture held from 0")
+@case("I08", "video 1.5 s late", "the first picture held from 0, told")
 def _(t):
-    t.publish(clip("late_video.mp4"))
+    t.publish(clip("late_video.mp4"), warns=["VIDEO_STARTS_LATE"])
     at = t.times()
     continuous(at, 2.01)
     tone(t.sound(), 1000, 0.2, 1.8)
@@ -179,7 +179,7 @@ def _(t):
     close(moves[0] if 1.47 < moves[0] else moves[1], 1.5, 0.04, "second picture")
     later = picture(clip("base.mp4"), 16, 9, at=1)
     assert difference(picture(t.video, 16, 9, at=2.5), later) < 6, "pictures moved against the sound"
-    return "first picture from 0, the others 1.5 s later, sound from 0"
+    return "first picture from 0, the others 1.5 s later, sound from 0, VIDEO_STARTS_LATE"
 
 
 def ramp_times(t):

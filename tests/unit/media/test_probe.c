@@ -253,6 +253,37 @@ static void test_skew(void **state)
     shell("FF -i base.mp4 -t 1 -i base.mp4 -map 0:v -map 1:a -c copy early.mp4");
     m = accepted("early.mp4", 1);
     assert_non_null(warned(m, "AUDIO_ENDS_EARLY"));
+    assert_null(warned(m, "VIDEO_ENDS_EARLY"));
+    vp_media_unref(m);
+}
+
+/* Picture that is shorter than the sound at either end: told, and what becomes of it. */
+static void test_short_picture(void **state)
+{
+    static const struct {
+        const char *seconds, *what;
+    } ends[] = { { "2.05", NULL }, { "3", "sound is cut" }, { "11.9", "sound is cut" }, { "12.1", "held" } };
+    char command[256];
+    vp_media *m;
+
+    (void)state;
+    have_base();
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        snprintf(command, sizeof(command),
+                 "FF -i base.mp4 -f lavfi -i sine=d=%s:r=48000 -map 0:v -map 1 -c:v copy -c:a aac tail.mp4",
+                 ends[i].seconds);
+        shell(command);
+        m = accepted("tail.mp4", 1);
+        assert_int_equal(warned(m, "VIDEO_ENDS_EARLY") != NULL, ends[i].what != NULL);
+        if (ends[i].what && !strstr(warned(m, "VIDEO_ENDS_EARLY"), ends[i].what))
+            fail_msg("%s s: %s", ends[i].seconds, warned(m, "VIDEO_ENDS_EARLY"));
+        assert_null(warned(m, "VIDEO_STARTS_LATE"));
+        vp_media_unref(m);
+    }
+    shell("FF -itsoffset 1.5 -i base.mp4 -i base.mp4 -map 0:v -map 1:a -c copy behind.mp4");
+    m = accepted("behind.mp4", 1);
+    assert_non_null(strstr(warned(m, "VIDEO_STARTS_LATE"), " 1500 ms after the sound"));
+    assert_null(warned(m, "AUDIO_STARTS_LATE"));
     vp_media_unref(m);
 }
 
@@ -274,6 +305,31 @@ static void test_priming(void **state)
             fail_msg("%s: %lld us", names[i], (long long)m->m.duration_us);
         }
         assert_int_equal(vpi_media_count(&m->m, VPI_KIND_VIDEO), 0);
+        vp_media_unref(m);
+    }
+}
+
+/* AVI whose sound is a frame a chunk under a block size of a few bytes, and what has a block size that means something. */
+static void test_avi_sound(void **state)
+{
+    static const char *const codecs[] = { "dca -ac 1",       "eac3 -ac 2", "flac -ac 6",
+                                          "libvorbis -ac 2", "libmp3lame", "adpcm_ms -ac 2" };
+
+    (void)state;
+    have_base();
+    for (size_t i = 0; i < sizeof(codecs) / sizeof(codecs[0]); i++) {
+        const vpi_track *t;
+        char command[128];
+        int64_t us;
+        vp_media *m;
+
+        snprintf(command, sizeof(command), "FF -i base.mp4 -c:v copy -strict -2 -c:a %s a.avi", codecs[i]);
+        shell(command);
+        m = accepted("a.avi", 1);
+        t = vpi_media_nth(&m->m, VPI_KIND_AUDIO, 0);
+        us = vpi_rescale(t->end - t->start, t->tb.num * 1000000, t->tb.den, VPI_NEAREST);
+        if (llabs(us - 2000000) > 100000) fail_msg("%s: %lld us", codecs[i], (long long)us);
+        assert_null(warned(m, "VIDEO_ENDS_EARLY"));
         vp_media_unref(m);
     }
 }
@@ -488,6 +544,7 @@ int main(void)
         cmocka_unit_test(test_raw),           cmocka_unit_test(test_rotation),
         cmocka_unit_test(test_sar),           cmocka_unit_test(test_colour),
         cmocka_unit_test(test_interlaced),    cmocka_unit_test(test_skew),
+        cmocka_unit_test(test_short_picture), cmocka_unit_test(test_avi_sound),
         cmocka_unit_test(test_priming),       cmocka_unit_test(test_jump),
         cmocka_unit_test(test_tracks),        cmocka_unit_test(test_late_track),
         cmocka_unit_test(test_edit_list),     cmocka_unit_test(test_real_clips),
