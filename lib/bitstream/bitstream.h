@@ -163,7 +163,9 @@ enum { /* NAL unit types, table 7-1 */
        VPI_HEVC_AUD = 35,
        VPI_HEVC_EOS = 36,
        VPI_HEVC_EOB = 37,
-       VPI_HEVC_FILLER = 38
+       VPI_HEVC_FILLER = 38,
+       VPI_HEVC_DV_RPU = 62, /* unspecified in H.265: metadata of Dolby Vision, its enhancement layer */
+       VPI_HEVC_DV_LAYER = 63
 };
 static inline unsigned vpi_hevc_type(const vpi_nal *nal)
 {

@@ -81,7 +81,8 @@ static bool plain(const vpi_movie *m)
         if (!video && !audio) continue;
         videos += video;
         audios += audio;
-        if (t->info.turned || t->descriptions != 1 || !t->samples || !t->info.codec_config) return false;
+        if (t->info.turned || t->info.dolby_vision || t->descriptions != 1) return false;
+        if (!t->samples || !t->info.codec_config) return false;
         const entry_codec *entry = find_entry(t->info.sample_entry);
         if (!entry || entry->kind != (video ? VPI_KIND_VIDEO : VPI_KIND_AUDIO)) return false;
     }

@@ -48,7 +48,7 @@ static bool in_ts(const vpi_track *t)
 static vp_status check_codec(const vpi_ready *pk, size_t input, const vpi_track *t, vp_error *err)
 {
     const char *what = t->kind == VPI_KIND_VIDEO ? "video" : "audio", *name = input_name(pk, input);
-    if (packaged(t) && (!pk->ts || in_ts(t))) return VP_OK;
+    if (packaged(t) && (!pk->ts || in_ts(t))) return vpi_track_check_base(t, err);
     vpi_error_key(err, name);
     if (packaged(t))
         return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
@@ -56,6 +56,16 @@ static vp_status check_codec(const vpi_ready *pk, size_t input, const vpi_track 
                         name, what, t->codec_name);
     return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "%s: %s codec %s cannot be packaged", name,
                     what, t->codec_name);
+}
+
+/* What is left is a whole stream of HDR10, HLG or SDR. */
+static void warn_dolby_vision(vpi_ready *pk, size_t input, const vpi_track *t)
+{
+    char text[300];
+    if (!vpi_streq(t->hdr, "dolbyvision")) return;
+    snprintf(text, sizeof(text), "%.120s: track %d is packaged as the base layer of Dolby Vision alone",
+             input_name(pk, input), (int)t->id);
+    vpi_emit_warning(&pk->job->emitter, "DOLBY_VISION_DROPPED", VP_TIME_UNKNOWN, text);
 }
 
 static vp_status add_video(vpi_ready *pk, size_t input, const vpi_track *t, const uint8_t *config,
@@ -361,6 +371,7 @@ static vp_status add_track(file_scan *f, const vpi_track *t, vp_error *err)
     if (t->kind == VPI_KIND_VIDEO) {
         VPI_TRY(check_codec(pk, f->input, t, err));
         VPI_TRY(config_of(f, t->id, &config, &size, err));
+        warn_dolby_vision(pk, f->input, t);
         return add_video(pk, f->input, t, config, size, err);
     }
     if (t->kind == VPI_KIND_AUDIO && pk->audio_count < VPI_READY_AUDIO_MAX) {

@@ -5,6 +5,7 @@
 #include "media/turn_int.h"
 
 #include <libavutil/channel_layout.h>
+#include <libavutil/dovi_meta.h>
 #include <libavutil/intreadwrite.h>
 #include <libavutil/pixdesc.h>
 
@@ -40,12 +41,32 @@ static void fill_colour(vpi_track *t, const AVCodecParameters *par)
     }
 }
 
+/* Its record, or a sample entry that it alone has (Dolby Vision Streams within the ISO Base Media File Format). */
+static bool fill_dolby_vision(vpi_track *t, const AVStream *stream)
+{
+    static const uint32_t entries[] = { MKTAG('d', 'v', 'h', '1'), MKTAG('d', 'v', 'h', 'e'),
+                                        MKTAG('d', 'v', 'a', '1'), MKTAG('d', 'v', 'a', 'v'),
+                                        MKTAG('d', 'a', 'v', '1') };
+    AVDOVIDecoderConfigurationRecord record = { 0 };
+    size_t size;
+    const uint8_t *data = vpi_libav_side_data(stream, AV_PKT_DATA_DOVI_CONF, &size);
+
+    if (data) {
+        memcpy(&record, data, VPI_MIN(size, sizeof(record)));
+        t->dv_profile = record.dv_profile;
+        t->dv_compatibility = record.dv_bl_signal_compatibility_id;
+        return true;
+    }
+    for (size_t i = 0; i < VPI_COUNT(entries); i++)
+        if (stream->codecpar->codec_tag == entries[i]) return true;
+    return false;
+}
+
 static void fill_pixels(vpi_track *t, const AVStream *stream)
 {
     const AVCodecParameters *par = stream->codecpar;
     const AVPixFmtDescriptor *d = av_pix_fmt_desc_get((enum AVPixelFormat)par->format);
     const char *hdr = "none", *chroma = "";
-    size_t size;
 
     if (d) {
         t->bit_depth = (uint32_t)d->comp[0].depth;
@@ -69,7 +90,7 @@ static void fill_pixels(vpi_track *t, const AVStream *stream)
     vpi_strlcpy(t->chroma, chroma, sizeof(t->chroma));
     if (par->color_trc == AVCOL_TRC_SMPTE2084) hdr = "pq";
     if (par->color_trc == AVCOL_TRC_ARIB_STD_B67) hdr = "hlg";
-    if (vpi_libav_side_data(stream, AV_PKT_DATA_DOVI_CONF, &size)) hdr = "dolbyvision";
+    if (fill_dolby_vision(t, stream)) hdr = "dolbyvision";
     vpi_strlcpy(t->hdr, hdr, sizeof(t->hdr));
 }
 

@@ -79,12 +79,7 @@ static vp_status open_filter(vpi_video_reader *r, vp_error *err)
         .bottom_first = r->o.bottom_first,
     };
 
-    /* Without PQ or HLG tags it is profile 5, whose colours only its own metadata explain. */
-    if (vpi_streq(track->hdr, "dolbyvision") && !vpi_filter_is_hdr(track->cicp_transfer) &&
-        track->cicp_transfer != AVCOL_TRC_BT709) {
-        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
-                        "Dolby Vision without an HDR10, HLG or SDR base layer");
-    }
+    VPI_TRY(vpi_track_check_base(track, err));
     return vpi_filter_new(&f, &r->filter, err);
 }
 

@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ET
 
 sys.dont_write_bytecode = True
 
-from clips import clip as define, colours, lavfi, run as make_clip  # noqa: E402
+from clips import clip as define, colours, dolby, lavfi, run as make_clip, write  # noqa: E402
 from titles import (FF, FULL, Cases, Skip, Sound, audios, check, clip, ffmpeg, good, joined, picture_hashes, tool,  # noqa: E402
                     videos)
 
@@ -332,6 +332,70 @@ def changing_sets(folder):
     refused(folder, "CODEC_UNSUPPORTED", [path], ["parameter sets"])
 
 
+def with_rpu(folder, transfer):
+    """HEVC whose every picture ends with a NAL unit of type 62, Dolby Vision's metadata, and one of type 63: its path."""
+    raw, path = os.path.join(folder, "rpu.hevc"), os.path.join(folder, "rpu.mp4")
+    make_clip(lavfi("testsrc2=s=160x90:r=25:d=4") + ["-vf", "format=yuv420p10le," + colours("bt2020", transfer, "bt2020nc")]
+              + (X265 + "bframes=0").split(), raw)
+    data, out = open(raw, "rb").read(), b""
+    run = subprocess.run(["ffprobe", "-v", "error", "-show_entries", "packet=pos,size", "-of", "csv=p=0", raw],
+                         stdout=subprocess.PIPE, text=True, check=True)
+    for line in run.stdout.split():
+        size, pos = (int(x) for x in line.strip(",").split(",")[:2])
+        out += data[pos:pos + size] + b"\0\0\0\1\x7c\x01\x19\x08\x09\x80" + b"\0\0\0\1\x7e\x01\x26\x01\x80"
+    write(raw, out)
+    make_clip(["-r", "25", "-i", raw, "-c", "copy", "-tag:v", "hvc1"], path)
+    return path
+
+
+def unit_types(path):
+    """Types of the NAL units in the packets of HEVC in MP4."""
+    data, out = open(path, "rb").read(), set()
+    run = subprocess.run(["ffprobe", "-v", "error", "-show_entries", "packet=pos,size", "-of", "csv=p=0", path],
+                         stdout=subprocess.PIPE, text=True, check=True)
+    for line in run.stdout.split():
+        size, at = (int(x) for x in line.strip(",").split(",")[:2])
+        end = at + size
+        while at < end:
+            out.add(data[at + 4] >> 1 & 63)
+            at += 4 + int.from_bytes(data[at:at + 4], "big")
+    return out
+
+
+def dolby_base(folder, transfer, profile, compatible, ext, entry=b"hvc1"):
+    """The base layer alone, as what it is."""
+    plain, path, out = with_rpu(folder, transfer), os.path.join(folder, "dv.mp4"), os.path.join(folder, "out")
+    dolby(plain, path, profile, compatible)
+    if ext == "mp4":
+        write(path, open(path, "rb").read().replace(b"hvc1", entry))
+        assert unit_types(path) >= {62, 63}, "the clip has no metadata"
+    else:
+        make_clip(["-i", path, "-c", "copy", "-strict", "unofficial"], os.path.join(folder, "dv." + ext))
+        path = os.path.join(folder, "dv." + ext)
+    r = good("package", path, out, *CUTS)
+    assert "DOLBY_VISION_DROPPED" in r.warnings, r.err
+    c = check(out)
+    t, = videos(c)
+    assert t.codecs[0].startswith("hvc1.2.4."), t.codecs
+    assert picture_hashes(plain) == picture_hashes(joined(c, t, folder)), "pictures differ"
+    assert not unit_types(joined(c, t, folder)) & {62, 63}, "metadata that nothing tells of"
+    master = open(os.path.join(out, "master.m3u8"), encoding="utf-8").read()
+    assert "VIDEO-RANGE=" + {"smpte2084": "PQ", "arib-std-b67": "HLG"}[transfer] in master, master
+
+
+def no_base(folder, profile, compatible, ext, entry=b"hvc1", transfer="smpte2084"):
+    plain, path = source("hevc_pq" if transfer else "hevc", "aac"), os.path.join(folder, "dv.mp4")
+    if profile:
+        dolby(plain, path, profile, compatible)
+    else:
+        write(path, open(plain, "rb").read())
+    write(path, open(path, "rb").read().replace(b"hvc1", entry))
+    if ext != "mp4":
+        make_clip(["-i", path, "-c", "copy", "-strict", "unofficial"], os.path.join(folder, "dv." + ext))
+        path = os.path.join(folder, "dv." + ext)
+    refused(folder, "CODEC_UNSUPPORTED", [path], ["Dolby Vision", "base layer"])
+
+
 def again(folder):
     """The same bytes with one job and with four."""
     from titles import tree
@@ -370,6 +434,16 @@ def main():
     run("AC-3 lacks a language", lacking_language)
     run("single file", single_file)
     run("the same again", again)
+    for ext in ("mp4", "mkv"):
+        run("Dolby Vision 8.1 in " + ext, dolby_base, "smpte2084", 8, 1, ext)
+        run("Dolby Vision 5 in " + ext, no_base, 5, 0, ext)
+    run("Dolby Vision 8.4", dolby_base, "arib-std-b67", 8, 4, "mp4")
+    run("Dolby Vision 7 of an early record", dolby_base, "smpte2084", 7, 0, "mp4")
+    run("Dolby Vision 8.1 as dvh1", dolby_base, "smpte2084", 8, 1, "mp4", b"dvh1")
+    run("Dolby Vision 5 as dvh1", no_base, 5, 0, "mp4", b"dvh1")
+    run("Dolby Vision 5 as dvhe", no_base, 5, 0, "mp4", b"dvhe")
+    run("Dolby Vision 8 that names no base", no_base, 8, 0, "mp4")
+    run("dvh1 without a record", no_base, None, 0, "mp4", b"dvh1", None)
     run("TS: HEVC", no_ts, "hevc", "aac", "ts", ["hevc"])
     run("TS: AC-3", no_ts, "h264", "ac3", "both", ["ac3"])
     run("TS: AV1 and Opus", no_ts, "av1", "opus", "both", ["av1"])
