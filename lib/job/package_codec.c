@@ -7,8 +7,10 @@
 
 /* ---- video ---- */
 
+/* 0: not there at all. */
 static bool is_told(unsigned primaries, unsigned transfer, unsigned matrix)
 {
+    if (!primaries && !transfer) return false;
     return primaries != UNSPECIFIED || transfer != UNSPECIFIED || matrix != UNSPECIFIED;
 }
 
@@ -127,6 +129,29 @@ static vp_status vp9_setup(vpi_ready_video *v, const vpi_track *t, vp_error *err
     return VP_OK;
 }
 
+/* Static metadata of HDR: the bitstream's, then the container's. Also Dolby Vision that no record tells of. */
+vp_status vpi_ready_video_head(vpi_ready_video *v, const uint8_t *data, size_t size, vp_error *err)
+{
+    vpi_track_setup *s = &v->setup;
+    vpi_mastering m = { .has_volume = false };
+    bool hevc = s->codec == VPI_CODEC_HEVC;
+
+    if (hevc && !is_told(s->primaries, s->transfer, s->matrix) && vpi_hevc_has_rpu(data, size, v->nal_length))
+        return vpi_fail(
+            err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
+            "Dolby Vision (by the metadata of its pictures) whose base layer has no colours told");
+    if (hevc) vpi_mastering_hvcc(v->config.data, v->config.size, &m);
+    if (s->codec == VPI_CODEC_AV1 && v->config.size > 4)
+        vpi_mastering_av1(v->config.data + 4, v->config.size - 4, &m);
+    if (s->codec == VPI_CODEC_AV1)
+        vpi_mastering_av1(data, size, &m);
+    else if (v->nal_length)
+        vpi_mastering_h26x(data, size, v->nal_length, hevc, &m);
+    vpi_mastering_merge(&m, &s->mastering);
+    s->mastering = m;
+    return VP_OK;
+}
+
 /* Timescale of the output: the source's ticks are kept, so that every time stays exact. */
 static vp_status set_timescale(vpi_track_setup *s, vpi_rational tb, vp_error *err)
 {
@@ -150,6 +175,9 @@ vp_status vpi_ready_video_setup(vpi_ready_video *v, const vpi_track *t, vp_error
                                   .config = v->config.data,
                                   .config_size = v->config.size,
                                   .language = "und" };
+    v->setup.mastering = (vpi_mastering){ .has_volume = t->has_mdcv, .has_light = t->has_clli };
+    memcpy(v->setup.mastering.volume, t->mdcv, sizeof(t->mdcv));
+    memcpy(v->setup.mastering.light, t->clli, sizeof(t->clli));
     v->fps = t->frame_rate; /* the scan looks where it is not known */
     switch (t->codec) {
     case VPI_CODEC_H264:

@@ -288,6 +288,25 @@ static vp_status walk_table(vpi_ready *pk, vpi_ready_video *v, bool look, vp_err
     return end_pictures(pk, v, &o, err);
 }
 
+/* The first picture that can be shown, of a file that is read by its tables. */
+static vp_status look_at_head(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
+{
+    vpi_ready_reader *reader = NULL;
+    bool found = false;
+    vp_status st = vpi_ready_open(&pk->inputs[v->input], v->stream, &reader, err);
+
+    while (st >= 0 && !found) {
+        vpi_ready_packet p;
+        st = vpi_ready_next(reader, &p, err);
+        if (st != VP_OK) break;
+        found = p.key && vpi_ready_point(v->setup.codec, v->nal_length, p.data, p.size) != VPI_POINT_NONE;
+        if (found) st = vpi_ready_video_head(v, p.data, p.size, err);
+        vpi_ready_drop(reader, &p);
+    }
+    vpi_ready_close(reader);
+    return st < 0 ? st : VP_OK;
+}
+
 vp_status vpi_ready_look(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
 {
     return walk_table(pk, v, true, err);
@@ -308,8 +327,9 @@ static vp_status walk_packets(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
         if ((o.count || idr) && !p.has_pts)
             st = vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: pictures without times",
                           input_name(pk, v->input));
-        else
-            st = add_picture(v, &o, p.pts, p.duration, idr, err);
+        else if (idr && !o.count)
+            st = vpi_ready_video_head(v, p.data, p.size, err);
+        if (st >= 0) st = add_picture(v, &o, p.pts, p.duration, idr, err);
         vpi_ready_drop(reader, &p);
     }
     vpi_ready_close(reader);
@@ -441,6 +461,7 @@ static vp_status scan_tables(file_scan *f, vp_error *err)
     VPI_TRY(add_tracks(f, err));
     if (has_video(f)) {
         VPI_TRY(walk_table(pk, &pk->video[pk->video_count - 1], false, err));
+        VPI_TRY(look_at_head(pk, &pk->video[pk->video_count - 1], err));
         look_at_edits(pk, &pk->video[pk->video_count - 1]);
     }
     for (size_t i = f->first_audio; i < pk->audio_count; i++) VPI_TRY(walk_audio(pk, &pk->audio[i], err));

@@ -7,6 +7,7 @@
 #include <libavutil/channel_layout.h>
 #include <libavutil/dovi_meta.h>
 #include <libavutil/intreadwrite.h>
+#include <libavutil/mastering_display_metadata.h>
 #include <libavutil/pixdesc.h>
 
 #include "bitstream/bitstream.h"
@@ -60,6 +61,46 @@ static bool fill_dolby_vision(vpi_track *t, const AVStream *stream)
     for (size_t i = 0; i < VPI_COUNT(entries); i++)
         if (stream->codecpar->codec_tag == entries[i]) return true;
     return false;
+}
+
+static uint32_t in_units(AVRational v, int64_t units)
+{
+    if (v.num < 0 || v.den <= 0) return 0;
+    return (uint32_t)VPI_MIN(vpi_rescale(v.num, units, v.den, VPI_NEAREST), (int64_t)UINT32_MAX);
+}
+
+static void read_mastering(const AVStream *stream, vpi_mastering *m)
+{
+    const void *data;
+    AVMasteringDisplayMetadata volume = { .has_luminance = 0 };
+    AVContentLightMetadata light = { 0 };
+    uint32_t points[8];
+    size_t size;
+
+    data = vpi_libav_side_data(stream, AV_PKT_DATA_MASTERING_DISPLAY_METADATA, &size);
+    if (data) memcpy(&volume, data, VPI_MIN(size, sizeof(volume)));
+    for (size_t i = 0; i < 8; i++)
+        points[i] =
+            in_units(i < 6 ? volume.display_primaries[i / 2][i % 2] : volume.white_point[i - 6], 50000);
+    if (volume.has_primaries && volume.has_luminance) {
+        vpi_mastering_set_volume(m, points, in_units(volume.max_luminance, 10000),
+                                 in_units(volume.min_luminance, 10000));
+    }
+    data = vpi_libav_side_data(stream, AV_PKT_DATA_CONTENT_LIGHT_LEVEL, &size);
+    if (!data) return;
+    memcpy(&light, data, VPI_MIN(size, sizeof(light)));
+    vpi_mastering_set_light(m, light.MaxCLL, light.MaxFALL);
+}
+
+static void fill_mastering(vpi_track *t, const AVStream *stream)
+{
+    vpi_mastering m = { .has_volume = false };
+
+    read_mastering(stream, &m);
+    t->has_mdcv = m.has_volume;
+    t->has_clli = m.has_light;
+    memcpy(t->mdcv, m.volume, sizeof(t->mdcv));
+    memcpy(t->clli, m.light, sizeof(t->clli));
 }
 
 static void fill_pixels(vpi_track *t, const AVStream *stream)
@@ -252,6 +293,7 @@ static void fill_video(vpi_track *t, const AVStream *stream)
     t->frame_rate = (vpi_rational){ 0, 1 };
     fill_colour(t, par);
     fill_pixels(t, stream);
+    fill_mastering(t, stream);
     fill_rotation(t, stream);
     fill_display(t, stream);
 }

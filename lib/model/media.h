@@ -71,6 +71,9 @@ typedef struct vpi_track {
     char chroma[8], primaries[24], transfer[24], matrix[24], range[8], hdr[16];
     /* Dolby Vision: profile and base layer compatibility of its configuration record; profile 0: there is none */
     uint8_t dv_profile, dv_compatibility;
+    /* Static metadata of HDR as the container has it: payload of the boxes mdcv and clli */
+    bool has_mdcv, has_clli;
+    uint8_t mdcv[24], clli[4];
     uint8_t cicp_primaries, cicp_transfer, cicp_matrix; /* ISO/IEC 23091-2, 2 unspecified */
     int8_t full_range;                                  /* 1, 0, -1 unknown */
     int64_t min_delta, max_delta;     /* between presentation times, ticks of tb; full scan only */
