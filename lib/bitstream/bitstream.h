@@ -264,6 +264,9 @@ typedef struct vpi_sound { /* what a decoder configuration tells of the sound */
     uint32_t frame_samples; /* of a frame; the usual ones where it may vary; 0: not told */
     uint32_t pre_skip;      /* Opus: samples at 48 kHz */
     uint8_t family;         /* Opus: channel mapping */
+    /* AC-3 and E-AC-3: of the first substream; bit/s and the number of substreams are of all */
+    uint8_t acmod, lfe, substreams;
+    uint32_t bit_rate;
 } vpi_sound;
 /* Payload of dOps (Encapsulation of Opus in ISOBMFF 4.3.2). */
 vp_status vpi_dops_parse(const void *data, size_t size, vpi_sound *out, vp_error *err);

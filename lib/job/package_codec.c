@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "package_codec.h"
 
+#include "media/audio.h"
+
 #define REORDER_MAX 16u
 #define SHAPE_MAX 65535 /* of a pixel: what H.264 and HEVC can say */
 #define UNSPECIFIED 2   /* ISO/IEC 23091-2 */
@@ -203,13 +205,16 @@ vp_status vpi_ready_video_setup(vpi_ready_video *v, const vpi_track *t, vp_error
 
 static vp_status aac_setup(vpi_ready_audio *a, const vpi_track *t, vpi_sound *sound, vp_error *err)
 {
+    uint8_t frame[VPI_AAC_SILENCE_MAX];
+    size_t size;
     vpi_asc asc;
 
     VPI_TRY(vpi_asc_parse(a->config.data, a->config.size, &asc, err));
     *sound = (vpi_sound){ .sample_rate = asc.sample_rate,
                           .channels = asc.channels ? asc.channels : t->channels,
                           .frame_samples = asc.frame_samples ? asc.frame_samples : 1024 };
-    if (asc.core_object_type == 2) vpi_aac_silence(asc.channel_config, a->silence, &a->silence_size);
+    if (asc.core_object_type == 2 && vpi_aac_silence(asc.channel_config, frame, &size))
+        vpi_buf_add(&a->silence, frame, size);
     return vpi_codecs_aac(a->config.data, a->config.size, a->codecs, err);
 }
 
@@ -219,8 +224,22 @@ static void opus_silence(vpi_ready_audio *a, const vpi_sound *sound)
     static const uint8_t frame[] = { 0xF8, 0xFF, 0xFE };
 
     if (sound->family != 0) return; /* several streams in a packet */
-    memcpy(a->silence, frame, sizeof(frame));
-    a->silence_size = sizeof(frame);
+    vpi_buf_add(&a->silence, frame, sizeof(frame));
+}
+
+/* Of one substream, which decoders take in place of any other frame; a libavcodec without encoders makes none. */
+static vp_status ac3_silence(vpi_ready_audio *a, const vpi_sound *sound, bool eac3, vp_error *err)
+{
+    vpi_ac3 like = { .eac3 = eac3,
+                     .sample_rate = sound->sample_rate,
+                     .bit_rate = sound->bit_rate,
+                     .acmod = sound->acmod,
+                     .lfe = sound->lfe };
+    if (sound->substreams != 1) return VP_OK;
+    vp_status st = vpi_ac3_silence(&like, &a->silence, NULL);
+    if (st == VP_E_NOMEM) return vpi_fail_nomem(err);
+    if (st < 0) vpi_buf_clear(&a->silence);
+    return VP_OK;
 }
 
 vp_status vpi_ready_audio_setup(vpi_ready_audio *a, const vpi_track *t, vp_error *err)
@@ -229,17 +248,19 @@ vp_status vpi_ready_audio_setup(vpi_ready_audio *a, const vpi_track *t, vp_error
     size_t size = a->config.size;
     vpi_sound sound = { 0 };
 
-    a->silence_size = 0;
+    vpi_buf_clear(&a->silence);
     switch (t->codec) {
     case VPI_CODEC_AAC:
         VPI_TRY(aac_setup(a, t, &sound, err));
         break;
     case VPI_CODEC_AC3:
         VPI_TRY(vpi_dac3_parse(config, size, &sound, err));
+        VPI_TRY(ac3_silence(a, &sound, false, err));
         vpi_strlcpy(a->codecs, "ac-3", sizeof(a->codecs));
         break;
     case VPI_CODEC_EAC3:
         VPI_TRY(vpi_dec3_parse(config, size, &sound, err));
+        VPI_TRY(ac3_silence(a, &sound, true, err));
         vpi_strlcpy(a->codecs, "ec-3", sizeof(a->codecs));
         break;
     case VPI_CODEC_OPUS:
@@ -258,6 +279,7 @@ vp_status vpi_ready_audio_setup(vpi_ready_audio *a, const vpi_track *t, vp_error
     if (!sound.sample_rate || !sound.channels)
         return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s of %u Hz and %u channels", t->codec_name,
                         (unsigned)sound.sample_rate, (unsigned)sound.channels);
+    if (vpi_buf_failed(&a->silence)) return vpi_fail_nomem(err);
     a->frame_samples = sound.frame_samples;
     a->pre_skip = sound.pre_skip;
     a->setup = (vpi_track_setup){ .kind = VPI_KIND_AUDIO,

@@ -131,7 +131,9 @@ def same_sound(c, folder, reference, exact, slack, moved=0):
         if worst <= (0 if exact else 40):
             break
     assert best[0] <= (0 if exact else 40), "sound differs by up to %d of 32768, %d samples away at best" % best
-    assert abs(len(got.channels[0]) + start + moved - len(want.channels[0])) <= 48000 * max(t.frame, t.last_frame) + 1, "length"
+    # The frame that covers the end of the title may be a silent one, behind a reference that lacks its priming of 256 samples.
+    away = len(got.channels[0]) + start + moved - len(want.channels[0])
+    assert abs(away) <= 48000 * max(t.frame, t.last_frame) + 257, "%d samples longer" % away
     return t
 
 
