@@ -248,11 +248,15 @@ vp_status vpi_dac3_parse(const void *data, size_t size, vpi_sound *out, vp_error
     vpi_bits_init(&b, data, size);
     uint32_t fscod = vpi_bits_read(&b, 2);
     vpi_bits_skip(&b, 5 + 3);
-    uint32_t acmod = vpi_bits_read(&b, 3), lfe = vpi_bits_read(&b, 1);
+    uint32_t acmod = vpi_bits_read(&b, 3), lfe = vpi_bits_read(&b, 1), code = vpi_bits_read(&b, 5);
     if (b.failed || fscod == 3) return VPI_CORRUPT(err, "broken dac3");
     *out = (vpi_sound){ .sample_rate = ac3_rates[fscod],
                         .channels = ac3_channels[acmod] + lfe,
-                        .frame_samples = 1536 };
+                        .frame_samples = 1536,
+                        .acmod = (uint8_t)acmod,
+                        .lfe = (uint8_t)lfe,
+                        .substreams = 1,
+                        .bit_rate = code < VPI_COUNT(ac3_kbps) ? ac3_kbps[code] * 1000u : 0 };
     return VP_OK;
 }
 
@@ -261,15 +265,18 @@ vp_status vpi_dec3_parse(const void *data, size_t size, vpi_sound *out, vp_error
     vpi_bits b;
     memset(out, 0, sizeof(*out));
     vpi_bits_init(&b, data, size);
-    vpi_bits_skip(&b, 16);
+    out->bit_rate = vpi_bits_read(&b, 13) * 1000;
+    uint32_t programmes = vpi_bits_read(&b, 3) + 1;
     uint32_t fscod = vpi_bits_read(&b, 2);
     vpi_bits_skip(&b, 5 + 1 + 1 + 3);
     uint32_t acmod = vpi_bits_read(&b, 3), lfe = vpi_bits_read(&b, 1);
     vpi_bits_skip(&b, 3);
-    bool dependent = vpi_bits_read(&b, 4) > 0;
-    uint32_t locations = dependent ? vpi_bits_read(&b, 9) : 0;
+    uint32_t dependents = vpi_bits_read(&b, 4), locations = dependents ? vpi_bits_read(&b, 9) : 0;
     if (b.failed) return VPI_CORRUPT(err, "broken dec3");
     out->channels = ac3_channels[acmod] + lfe;
+    out->acmod = (uint8_t)acmod;
+    out->lfe = (uint8_t)lfe;
+    out->substreams = (uint8_t)(programmes + dependents);
     /* Lc/Rc, Lrs/Rrs, Lsd/Rsd, Lw/Rw, Lvh/Rvh are pairs */
     for (unsigned i = 0; i < 9; i++) {
         if (locations >> i & 1) out->channels += i == 0 || i == 1 || (i >= 4 && i <= 6) ? 2 : 1;

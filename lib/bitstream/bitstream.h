@@ -163,7 +163,10 @@ enum { /* NAL unit types, table 7-1 */
        VPI_HEVC_AUD = 35,
        VPI_HEVC_EOS = 36,
        VPI_HEVC_EOB = 37,
-       VPI_HEVC_FILLER = 38
+       VPI_HEVC_FILLER = 38,
+       VPI_HEVC_SEI = 39,    /* before the picture */
+       VPI_HEVC_DV_RPU = 62, /* unspecified in H.265: metadata of Dolby Vision, its enhancement layer */
+       VPI_HEVC_DV_LAYER = 63
 };
 static inline unsigned vpi_hevc_type(const vpi_nal *nal)
 {
@@ -186,6 +189,9 @@ vp_status vpi_hvcc_parse(const void *data, size_t size, vpi_hevc_ptl *out, uint8
                          vp_error *err);
 vp_status vpi_hevc_sps_parse(const vpi_nal *nal, vpi_hevc_ptl *out, vp_error *err);
 
+/* Does a picture carry Dolby Vision's metadata, whatever its container says? length_size 0: Annex B. */
+bool vpi_hevc_has_rpu(const uint8_t *data, size_t size, unsigned length_size);
+
 /* The NAL units of all arrays of an HEVCDecoderConfigurationRecord (8.3.3.1). Views into the record. */
 #define VPI_HVCC_MAX_SETS 64
 typedef struct vpi_hvcc {
@@ -205,6 +211,7 @@ enum {
     VPI_OBU_SEQUENCE = 1,
     VPI_OBU_DELIMITER = 2,
     VPI_OBU_HEADER = 3,
+    VPI_OBU_METADATA = 5,
     VPI_OBU_FRAME = 6,
     VPI_OBU_PADDING = 15
 };
@@ -257,6 +264,9 @@ typedef struct vpi_sound { /* what a decoder configuration tells of the sound */
     uint32_t frame_samples; /* of a frame; the usual ones where it may vary; 0: not told */
     uint32_t pre_skip;      /* Opus: samples at 48 kHz */
     uint8_t family;         /* Opus: channel mapping */
+    /* AC-3 and E-AC-3: of the first substream; bit/s and the number of substreams are of all */
+    uint8_t acmod, lfe, substreams;
+    uint32_t bit_rate;
 } vpi_sound;
 /* Payload of dOps (Encapsulation of Opus in ISOBMFF 4.3.2). */
 vp_status vpi_dops_parse(const void *data, size_t size, vpi_sound *out, vp_error *err);
@@ -298,6 +308,36 @@ vp_status vpi_dac3_write(const uint8_t *data, size_t size, struct vpi_buf *out, 
 vp_status vpi_dec3_write(const uint8_t *data, size_t size, struct vpi_buf *out, vp_error *err);
 vp_status vpi_dac3_parse(const void *data, size_t size, vpi_sound *out, vp_error *err);
 vp_status vpi_dec3_parse(const void *data, size_t size, vpi_sound *out, vp_error *err);
+
+/* ---- SEI messages, static metadata of HDR ---- */
+
+typedef struct vpi_sei {
+    uint32_t type;
+    const uint8_t *data;
+    size_t size;
+    bool whole; /* else it goes on behind what is given */
+} vpi_sei;
+/* Next message at *at of an unescaped SEI behind its NAL header (start at 0). False at the end. */
+bool vpi_sei_next(const uint8_t *data, size_t size, size_t *at, vpi_sei *out);
+
+/* Payload of the boxes mdcv and clli (ISO/IEC 14496-12 12.1.6, 12.1.7). */
+typedef struct vpi_mastering {
+    bool has_volume, has_light;
+    uint8_t volume[24], light[4];
+} vpi_mastering;
+/* x and y of red, green, blue, white in 0.00002; cd/m2 in 0.0001. */
+void vpi_mastering_set_volume(vpi_mastering *m, const uint32_t points[8], uint32_t brightest,
+                              uint32_t darkest);
+void vpi_mastering_set_light(vpi_mastering *m, uint32_t most, uint32_t average); /* cd/m2 */
+/* From x, y of 0.16 bits and luminance of 24.8 and 18.14 bits (AV1 bitstream 5.8.4; SmDm of VP9). */
+void vpi_mastering_fixed(const uint8_t bytes[24], vpi_mastering *out);
+/* What *m lacks, from the other. */
+void vpi_mastering_merge(vpi_mastering *m, const vpi_mastering *other);
+/* Adds what the messages of a picture, or the OBUs of a sample or of av1C, say before its first slice or frame. */
+void vpi_mastering_h26x(const uint8_t *data, size_t size, unsigned length_size, bool hevc,
+                        vpi_mastering *out);
+void vpi_mastering_hvcc(const uint8_t *hvcc, size_t size, vpi_mastering *out); /* of its arrays */
+void vpi_mastering_av1(const uint8_t *obus, size_t size, vpi_mastering *out);
 
 /*
  * Closed captions (CEA-608, CEA-708) in one coded picture, before its first slice; null pairs do not count.

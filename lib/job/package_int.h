@@ -37,11 +37,10 @@ typedef struct vpi_ready_audio {
     int32_t stream;
     char name[64], base[48], label[96], codecs[64];
     vpi_rational tb;
-    int64_t start;  /* of the track by its container, 0 where files begin at zero; ticks of tb */
-    int64_t origin; /* title time 0 on the file timeline, ticks of tb */
-    uint8_t silence[VPI_AAC_SILENCE_MAX];
-    size_t silence_size; /* 0: none can be made for this codec or layout; else it lasts frame_samples */
-    bool marked;         /* as default, by its file */
+    int64_t start;   /* of the track by its container, 0 where files begin at zero; ticks of tb */
+    int64_t origin;  /* title time 0 on the file timeline, ticks of tb */
+    vpi_buf silence; /* a frame of frame_samples; empty: none can be made for this codec or layout */
+    bool marked;     /* as default, by its file */
     bool is_default;
     uint32_t frame_samples; /* of the usual frame; Opus and FLAC may vary */
     uint32_t pre_skip;      /* Opus: samples of priming that the container's times say are before 0 */

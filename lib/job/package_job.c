@@ -356,6 +356,7 @@ void vpi_ready_video_dispose(vpi_ready_video *v)
 void vpi_ready_audio_dispose(vpi_ready_audio *a)
 {
     vpi_buf_dispose(&a->config);
+    vpi_buf_dispose(&a->silence);
     vpi_ptrack_dispose(&a->cmaf);
     vpi_ptrack_dispose(&a->packed);
     memset(a, 0, sizeof(*a));

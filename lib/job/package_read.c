@@ -81,7 +81,8 @@ static bool plain(const vpi_movie *m)
         if (!video && !audio) continue;
         videos += video;
         audios += audio;
-        if (t->info.turned || t->descriptions != 1 || !t->samples || !t->info.codec_config) return false;
+        if (t->info.turned || t->info.dolby_vision || t->descriptions != 1) return false;
+        if (!t->samples || !t->info.codec_config) return false;
         const entry_codec *entry = find_entry(t->info.sample_entry);
         if (!entry || entry->kind != (video ? VPI_KIND_VIDEO : VPI_KIND_AUDIO)) return false;
     }
@@ -104,6 +105,19 @@ vp_status vpi_ready_input_open(vpi_ready_input *in, vp_error *err)
 void vpi_ready_input_close(vpi_ready_input *in)
 {
     vpi_movie_dispose(&in->movie);
+}
+
+static void set_mastering(const vpi_init_info *info, vpi_track *out)
+{
+    vpi_mastering fixed = { .has_volume = false };
+    const uint8_t *mdcv = info->mdcv;
+
+    if (info->smdm) vpi_mastering_fixed(info->smdm, &fixed);
+    if (info->smdm && !mdcv) mdcv = fixed.volume;
+    out->has_mdcv = mdcv != NULL;
+    out->has_clli = info->clli != NULL;
+    if (mdcv) memcpy(out->mdcv, mdcv, sizeof(out->mdcv));
+    if (info->clli) memcpy(out->clli, info->clli, sizeof(out->clli));
 }
 
 void vpi_ready_movie_track(const vpi_ready_input *in, size_t track, vpi_track *out)
@@ -131,6 +145,7 @@ void vpi_ready_movie_track(const vpi_ready_input *in, size_t track, vpi_track *o
     out->sample_rate = info->sample_rate;
     out->sar_num = info->has_pasp ? info->pasp_h : 0;
     out->sar_den = info->has_pasp ? info->pasp_v : 0;
+    set_mastering(info, out);
     if (!info->has_colr) return;
     out->cicp_primaries = (uint8_t)VPI_MIN(info->colr_primaries, 255);
     out->cicp_transfer = (uint8_t)VPI_MIN(info->colr_transfer, 255);

@@ -48,7 +48,7 @@ static bool in_ts(const vpi_track *t)
 static vp_status check_codec(const vpi_ready *pk, size_t input, const vpi_track *t, vp_error *err)
 {
     const char *what = t->kind == VPI_KIND_VIDEO ? "video" : "audio", *name = input_name(pk, input);
-    if (packaged(t) && (!pk->ts || in_ts(t))) return VP_OK;
+    if (packaged(t) && (!pk->ts || in_ts(t))) return vpi_track_check_base(t, err);
     vpi_error_key(err, name);
     if (packaged(t))
         return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
@@ -56,6 +56,16 @@ static vp_status check_codec(const vpi_ready *pk, size_t input, const vpi_track 
                         name, what, t->codec_name);
     return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "%s: %s codec %s cannot be packaged", name,
                     what, t->codec_name);
+}
+
+/* What is left is a whole stream of HDR10, HLG or SDR. */
+static void warn_dolby_vision(vpi_ready *pk, size_t input, const vpi_track *t)
+{
+    char text[300];
+    if (!vpi_streq(t->hdr, "dolbyvision")) return;
+    snprintf(text, sizeof(text), "%.120s: track %d is packaged as the base layer of Dolby Vision alone",
+             input_name(pk, input), (int)t->id);
+    vpi_emit_warning(&pk->job->emitter, "DOLBY_VISION_DROPPED", VP_TIME_UNKNOWN, text);
 }
 
 static vp_status add_video(vpi_ready *pk, size_t input, const vpi_track *t, const uint8_t *config,
@@ -278,6 +288,25 @@ static vp_status walk_table(vpi_ready *pk, vpi_ready_video *v, bool look, vp_err
     return end_pictures(pk, v, &o, err);
 }
 
+/* The first picture that can be shown, of a file that is read by its tables. */
+static vp_status look_at_head(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
+{
+    vpi_ready_reader *reader = NULL;
+    bool found = false;
+    vp_status st = vpi_ready_open(&pk->inputs[v->input], v->stream, &reader, err);
+
+    while (st >= 0 && !found) {
+        vpi_ready_packet p;
+        st = vpi_ready_next(reader, &p, err);
+        if (st != VP_OK) break;
+        found = p.key && vpi_ready_point(v->setup.codec, v->nal_length, p.data, p.size) != VPI_POINT_NONE;
+        if (found) st = vpi_ready_video_head(v, p.data, p.size, err);
+        vpi_ready_drop(reader, &p);
+    }
+    vpi_ready_close(reader);
+    return st < 0 ? st : VP_OK;
+}
+
 vp_status vpi_ready_look(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
 {
     return walk_table(pk, v, true, err);
@@ -298,8 +327,9 @@ static vp_status walk_packets(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
         if ((o.count || idr) && !p.has_pts)
             st = vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: pictures without times",
                           input_name(pk, v->input));
-        else
-            st = add_picture(v, &o, p.pts, p.duration, idr, err);
+        else if (idr && !o.count)
+            st = vpi_ready_video_head(v, p.data, p.size, err);
+        if (st >= 0) st = add_picture(v, &o, p.pts, p.duration, idr, err);
         vpi_ready_drop(reader, &p);
     }
     vpi_ready_close(reader);
@@ -361,6 +391,7 @@ static vp_status add_track(file_scan *f, const vpi_track *t, vp_error *err)
     if (t->kind == VPI_KIND_VIDEO) {
         VPI_TRY(check_codec(pk, f->input, t, err));
         VPI_TRY(config_of(f, t->id, &config, &size, err));
+        warn_dolby_vision(pk, f->input, t);
         return add_video(pk, f->input, t, config, size, err);
     }
     if (t->kind == VPI_KIND_AUDIO && pk->audio_count < VPI_READY_AUDIO_MAX) {
@@ -430,6 +461,7 @@ static vp_status scan_tables(file_scan *f, vp_error *err)
     VPI_TRY(add_tracks(f, err));
     if (has_video(f)) {
         VPI_TRY(walk_table(pk, &pk->video[pk->video_count - 1], false, err));
+        VPI_TRY(look_at_head(pk, &pk->video[pk->video_count - 1], err));
         look_at_edits(pk, &pk->video[pk->video_count - 1]);
     }
     for (size_t i = f->first_audio; i < pk->audio_count; i++) VPI_TRY(walk_audio(pk, &pk->audio[i], err));

@@ -291,6 +291,7 @@ static bool same_set(const vpi_nal *nal, const vpi_nal *sets, size_t n)
 /* What the configuration holds, of either codec. */
 typedef struct config_sets {
     bool hevc;
+    bool base; /* of Dolby Vision: its metadata (RPU) and enhancement layer are left out */
     vpi_avcc avcc;
     vpi_hvcc hvcc;
 } config_sets;
@@ -303,6 +304,7 @@ static bool keeps(const vpi_nal *nal, const config_sets *c, bool *other)
         unsigned type = vpi_hevc_type(nal);
         bool set = type >= VPI_HEVC_VPS && type <= VPI_HEVC_PPS;
         if (set && !same_set(nal, c->hvcc.sets, c->hvcc.count)) *other = true;
+        if (c->base && (type == VPI_HEVC_DV_RPU || type == VPI_HEVC_DV_LAYER)) return false;
         return nal->size > 0 && !set && !(type >= VPI_HEVC_AUD && type <= VPI_HEVC_FILLER);
     }
     switch (vpi_h264_type(nal)) {
@@ -337,13 +339,14 @@ static vp_status replace(AVPacket *packet, size_t size, AVBufferRef **old, vp_er
     return VP_OK;
 }
 
-static vp_status convert_nals(const vpi_mp4 *m, bool hevc, AVPacket *packet, vp_error *err)
+static vp_status convert_nals(const vpi_mp4 *m, const vpi_track *track, AVPacket *packet, vp_error *err)
 {
     const uint8_t *data = packet->data;
     size_t size = (size_t)packet->size, at = 0, needed = 0;
     unsigned length = m->nal_length;
     AVBufferRef *old = NULL;
-    config_sets c = { .hevc = hevc };
+    bool hevc = track->codec == VPI_CODEC_HEVC;
+    config_sets c = { .hevc = hevc, .base = vpi_streq(track->hdr, "dolbyvision") };
     vpi_nal nal;
     uint8_t *p;
     bool other = false, bad = false;
@@ -461,7 +464,7 @@ vp_status vpi_mp4_convert(vpi_mp4 *m, const vpi_track *track, AVPacket *packet, 
     switch (track->codec) {
     case VPI_CODEC_H264:
     case VPI_CODEC_HEVC:
-        return convert_nals(m, track->codec == VPI_CODEC_HEVC, packet, err);
+        return convert_nals(m, track, packet, err);
     case VPI_CODEC_AV1:
         return convert_av1(packet, err);
     case VPI_CODEC_VP9:

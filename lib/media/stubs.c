@@ -392,11 +392,9 @@ uint64_t vpi_audio_copy_refused(const vpi_audio_copy *copy)
     return 0;
 }
 
-vp_status vpi_ac3_silence(bool eac3, uint32_t sample_rate, uint32_t bit_rate, vpi_buf *out, vp_error *err)
+vp_status vpi_ac3_silence(const vpi_ac3 *like, vpi_buf *out, vp_error *err)
 {
-    (void)eac3;
-    (void)sample_rate;
-    (void)bit_rate;
+    (void)like;
     (void)out;
     return disabled(err);
 }

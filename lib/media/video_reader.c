@@ -79,12 +79,7 @@ static vp_status open_filter(vpi_video_reader *r, vp_error *err)
         .bottom_first = r->o.bottom_first,
     };
 
-    /* Without PQ or HLG tags it is profile 5, whose colours only its own metadata explain. */
-    if (vpi_streq(track->hdr, "dolbyvision") && !vpi_filter_is_hdr(track->cicp_transfer) &&
-        track->cicp_transfer != AVCOL_TRC_BT709) {
-        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
-                        "Dolby Vision without an HDR10, HLG or SDR base layer");
-    }
+    VPI_TRY(vpi_track_check_base(track, err));
     return vpi_filter_new(&f, &r->filter, err);
 }
 
@@ -229,6 +224,24 @@ static void set_time(vpi_video_reader *r, AVFrame *av)
     av->pts = pts;
 }
 
+/* Dolby Vision without a record shows in its pictures; without told colours it is of a profile that has no base. */
+static vp_status check_first(vpi_video_reader *r, vp_error *err)
+{
+    const vpi_track *track = vpi_demux_track(r->demux, r->o.stream);
+    const uint8_t *extra = r->decoder->extradata;
+    bool boxed = r->decoder->extradata_size > 21 && extra[0] == 1;
+
+    if (r->looked) return VP_OK;
+    r->looked = true;
+    if (vpi_streq(track->hdr, "dolbyvision")) return VP_OK;
+    if (track->codec != VPI_CODEC_HEVC ||
+        (track->cicp_transfer && track->cicp_transfer != AVCOL_TRC_UNSPECIFIED) ||
+        !vpi_hevc_has_rpu(r->packet.data, r->packet.size, boxed ? (extra[21] & 3u) + 1 : 0))
+        return VP_OK;
+    return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
+                    "Dolby Vision (by the metadata of its pictures) whose base layer has no colours told");
+}
+
 /* Feeds the decoder with the next packet; VP_END after the last. */
 static vp_status feed(vpi_video_reader *r, vp_error *err)
 {
@@ -242,6 +255,7 @@ static vp_status feed(vpi_video_reader *r, vp_error *err)
         st = vpi_demux_read(r->demux, &r->packet, err);
     }
     if (st < 0) return st;
+    if (st == VP_OK) VPI_TRY(check_first(r, err));
     if (st == VP_OK) wait_for(r, &r->packet);
     vpi_cpu_enter(r->context);
     e = avcodec_send_packet(r->decoder, st == VP_END ? NULL : vpi_packet_av(&r->packet));
@@ -308,22 +322,16 @@ static bool recovers_at_once(const vpi_nal *nal)
 {
     uint8_t head[SEI_HEAD];
     vpi_nal cut = { nal->data, VPI_MIN(nal->size, sizeof(head)) };
-    size_t size = vpi_nal_unescape(&cut, head), at = 1;
+    size_t size = vpi_nal_unescape(&cut, head), at = 0;
+    vpi_sei sei;
 
-    while (at + 2 <= size) {
-        uint32_t type = 0, length = 0;
+    while (size > 1 && vpi_sei_next(head + 1, size - 1, &at, &sei)) {
         vpi_bits bits;
 
-        while (at < size && head[at] == 0xFF) type += head[at++];
-        if (at < size) type += head[at++];
-        while (at < size && head[at] == 0xFF) length += head[at++];
-        if (at < size) length += head[at++];
-        if (length > size - at) return false;
-        if (type == SEI_RECOVERY_POINT) {
-            vpi_bits_init(&bits, head + at, length);
-            return vpi_bits_ue(&bits) == 0 && vpi_bits_read(&bits, 1) == 1 && !bits.failed;
-        }
-        at += length;
+        if (!sei.whole) return false;
+        if (sei.type != SEI_RECOVERY_POINT) continue;
+        vpi_bits_init(&bits, sei.data, sei.size);
+        return vpi_bits_ue(&bits) == 0 && vpi_bits_read(&bits, 1) == 1 && !bits.failed;
     }
     return false;
 }

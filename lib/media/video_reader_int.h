@@ -22,6 +22,7 @@ struct vpi_video_reader {
     AVFrame *ahead;    /* decoded already, to find out how the one before it is turned */
     vpi_packet packet; /* with has_packet: read, not decoded yet */
     bool has_packet, started, has_times;
+    bool looked;                      /* at the first packet */
     uint64_t counted;                 /* pictures of a stream without times */
     int64_t waiting[VPI_WAITING_MAX]; /* decoding times of packets whose pictures are still to come */
     size_t waiting_count;

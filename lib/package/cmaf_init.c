@@ -268,6 +268,16 @@ static void add_video_entry(vpi_buf *b, const vpi_track_setup *setup, const entr
         vpi_buf_u8(b, setup->full_range ? 0x80 : 0);
         vpi_box_end(b, at);
     }
+    if (setup->mastering.has_volume) {
+        at = vpi_box_begin(b, VPI_FOURCC('m', 'd', 'c', 'v'));
+        vpi_buf_add(b, setup->mastering.volume, sizeof(setup->mastering.volume));
+        vpi_box_end(b, at);
+    }
+    if (setup->mastering.has_light) {
+        at = vpi_box_begin(b, VPI_FOURCC('c', 'l', 'l', 'i'));
+        vpi_buf_add(b, setup->mastering.light, sizeof(setup->mastering.light));
+        vpi_box_end(b, at);
+    }
     at = vpi_box_begin(b, VPI_FOURCC('p', 'a', 's', 'p'));
     vpi_buf_be32(b, square ? 1 : setup->sar_num);
     vpi_buf_be32(b, square ? 1 : setup->sar_den);
