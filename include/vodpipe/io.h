@@ -220,7 +220,11 @@ typedef struct vp_store_ops {
      * earlier holder. VP_AGAIN when somebody else holds it. A lease ends with unlease or with its holder's life.
      */
     vp_status (*lease)(void *user, const char *name, void **lease, uint64_t *fence, vp_error *err);
-    vp_status (*renew)(void *user, void *lease, vp_error *err); /* CONFLICT: lost */
+    /*
+     * CONFLICT, best with reason ALREADY_RUNNING: lost. Asked for right before each commit that the lease guards, which
+     * may be minutes apart: leases that end by time are kept alive by the store.
+     */
+    vp_status (*renew)(void *user, void *lease, vp_error *err);
     void (*unlease)(void *user, void *lease);
     void (*interrupt)(void *user);
     void (*release)(void *user);
