@@ -4,7 +4,9 @@
 #include <stdio.h>
 
 #include "analysis_int.h"
+#include "base/hash.h"
 #include "io/scratch.h"
+#include "record_int.h"
 
 #define COPY_BYTES 65536u
 #define STATS_MAX ((uint64_t)1 << 30) /* of a span: an hour of pictures is 100 MB */
@@ -25,10 +27,9 @@ struct vpi_analysis {
     rung_rate rungs[VPI_PLAN_RUNGS];
 };
 
-/* Tree: the macroblock tree; else the text. */
-static void stats_name(const char *task, bool tree, char to[96])
+void vpi_analysis_value_name(const char *task, bool tree, char to[VPI_STATS_NAME])
 {
-    snprintf(to, 96, "stats/%s%s", task, tree ? ".mbtree" : "");
+    snprintf(to, VPI_STATS_NAME, "stats/%s%s", task, tree ? ".mbtree" : "");
 }
 
 static void tree_path(const char *path, char to[VPI_SCRATCH_PATH])
@@ -105,28 +106,27 @@ vp_status vpi_costs_from_json(const json_t *o, const char *where, vpi_costs *c, 
 
 /* ---- into the store ---- */
 
-static vp_status put_file(vp_store *work, const char *path, const char *name, vp_error *err)
+static vp_status put_file(vpi_task_env *env, const char *path, const char *name, vp_error *err)
 {
     char *block = vpi_alloc(COPY_BYTES);
-    vp_value *value = NULL;
+    vp_object *value = NULL;
     FILE *file = fopen(path, "rbe");
     vp_status st;
 
     if (!block) VPI_GO(vpi_fail_nomem(err));
     if (!file) VPI_GO(vpi_fail_errno(err, errno, path, "statistics of the encoder could not be read"));
-    VPI_GO(vp_store_begin(work, name, &value, err));
-    if (st == VP_END) goto done; /* there already: an earlier run of this task */
+    VPI_GO(vpi_task_value_begin(env, name, &value, err));
     for (;;) {
         size_t n = fread(block, 1, COPY_BYTES, file);
         if (ferror(file))
             VPI_GO(vpi_fail_errno(err, EIO, path, "statistics of the encoder could not be read"));
         if (!n) break;
-        VPI_GO(vp_value_write(value, block, n, err));
+        VPI_GO(vp_object_write(value, block, n, err));
     }
-    st = vp_value_commit(value, err);
+    st = vpi_task_value_commit(env, name, value, err);
     value = NULL;
 done:
-    vp_value_abort(value);
+    vp_object_abort(value);
     if (file) fclose(file);
     vpi_free(block);
     return st < 0 ? st : VP_OK;
@@ -150,52 +150,81 @@ static vp_status read_text(const char *path, vpi_buf *out, vp_error *err)
 
 vp_status vpi_analysis_store(vpi_task_env *env, const char *path, vpi_costs *costs, vp_error *err)
 {
-    char name[96], tree[VPI_SCRATCH_PATH];
+    char name[VPI_STATS_NAME], tree[VPI_SCRATCH_PATH];
     vpi_buf text = { 0 };
     vp_status st = read_text(path, &text, err);
 
     if (st >= 0) st = vpi_costs_parse((const char *)text.data, text.size, costs, err);
     vpi_buf_dispose(&text);
     VPI_TRY(st);
-    stats_name(env->name, false, name);
-    VPI_TRY(put_file(env->work, path, name, err));
+    vpi_analysis_value_name(env->name, false, name);
+    VPI_TRY(put_file(env, path, name, err));
     tree_path(path, tree);
-    stats_name(env->name, true, name);
-    return put_file(env->work, tree, name, err);
+    vpi_analysis_value_name(env->name, true, name);
+    return put_file(env, tree, name, err);
 }
 
 /* ---- out of it ---- */
 
-static vp_status get_file(vpi_task_env *env, const char *name, const char *path, vp_error *err)
+static vp_status copy_out(vpi_task_env *env, const vpi_value_note *note, FILE *file, uint32_t *crc,
+                          vp_error *err)
 {
     uint8_t *block = vpi_alloc(COPY_BYTES);
     vp_source *value = NULL;
-    FILE *file = NULL;
-    uint64_t at = 0, size = 0;
     size_t got = 0;
     vp_status st;
 
-    if (!block) VPI_GO(vpi_fail_nomem(err));
-    VPI_GO(vp_store_open(env->work, name, &value, err));
-    if (st == VP_END)
-        VPI_GO(vpi_fail(err, VP_E_CONFLICT, "TASKS_MISSING", "%s is not in the work store", name));
-    VPI_GO(vp_source_size(value, &size, err));
-    file = fopen(path, "wbe");
-    if (!file) VPI_GO(vpi_fail_errno(err, errno, path, "statistics could not be laid out for the encoder"));
-    while (at < size) {
-        uint64_t n = VPI_MIN(size - at, (uint64_t)COPY_BYTES);
+    if (!block) return vpi_fail_nomem(err);
+    VPI_GO(vp_store_open(env->work, note->name, &value, err));
+    for (uint64_t at = 0; st == VP_OK && at < note->bytes; at += got) {
         VPI_GO(vpi_cancel_check(env->cancel, err));
-        VPI_GO(vp_source_read_at(value, at, block, (size_t)n, &got, err));
-        if (got != n) VPI_GO(vpi_fail(err, VP_E_DATA, "CHECKSUM_MISMATCH", "%s is cut off", name));
-        if (fwrite(block, 1, (size_t)n, file) != n)
-            VPI_GO(vpi_fail_errno(err, errno, path, "statistics could not be laid out for the encoder"));
-        at += n;
+        VPI_GO(vp_source_read_at(value, at, block, (size_t)VPI_MIN(note->bytes - at, (uint64_t)COPY_BYTES),
+                                 &got, err));
+        if (!got) break;
+        *crc = vpi_crc32c(*crc, block, got);
+        if (fwrite(block, 1, got, file) != got)
+            VPI_GO(
+                vpi_fail_errno(err, errno, note->name, "statistics could not be laid out for the encoder"));
     }
-    if (fflush(file) != 0) st = vpi_fail_errno(err, errno, path, "statistics could not be laid out");
 done:
-    if (file) fclose(file);
     vp_source_unref(value);
     vpi_free(block);
+    return st < 0 ? st : VP_OK;
+}
+
+/* What is lost or damaged is made again by the next run of its task. */
+static vp_status get_file(vpi_task_env *env, const char *task, const vpi_value_note *note, const char *path,
+                          vp_error *err)
+{
+    FILE *file = fopen(path, "wbe");
+    uint32_t crc = 0;
+
+    if (!file) return vpi_fail_errno(err, errno, path, "statistics could not be laid out for the encoder");
+    vp_status st = copy_out(env, note, file, &crc, err);
+    if (fclose(file) != 0 && st >= 0)
+        st = vpi_fail_errno(err, errno, path, "statistics could not be laid out for the encoder");
+    if (st < 0 || crc == note->crc32c) return st;
+    vpi_task_redo(env, task);
+    return vpi_fail(err, VP_E_DATA, "CHECKSUM_MISMATCH", "%s is lost or damaged; run again", note->name);
+}
+
+/* The two files of an analysis, path and path + ".mbtree". */
+static vp_status get_files(vpi_task_env *env, const char *task, const char *path, vp_error *err)
+{
+    char name[VPI_STATS_NAME], tree[VPI_SCRATCH_PATH];
+    vpi_place place = { .plan = env->plan, .work = env->work };
+    vpi_value_note note;
+    json_t *record = NULL;
+    vp_status st = vpi_record_load(&place, task, &record, err);
+
+    tree_path(path, tree);
+    vpi_analysis_value_name(task, true, name);
+    if (st == VP_END) st = vpi_fail(err, VP_E_CONFLICT, "TASKS_MISSING", "%s is not done", task);
+    for (size_t n = 0; st == VP_OK; n++) {
+        st = vpi_record_value(record, task, n, &note, err);
+        if (st == VP_OK) st = get_file(env, task, &note, vpi_streq(note.name, name) ? tree : path, err);
+    }
+    json_decref(record);
     return st < 0 ? st : VP_OK;
 }
 
@@ -225,6 +254,7 @@ static vp_status take_costs(vpi_analysis *a, const vp_plan *plan, size_t span, c
 static vp_status load_costs(vpi_task_env *env, vpi_analysis *a, vp_error *err)
 {
     const vp_plan *plan = env->plan;
+    vpi_place place = { .plan = plan, .work = env->work };
 
     for (size_t i = 0; i < plan->span_count; i++) {
         const char *task = plan->task_names[vpi_plan_analysis_task(plan, i)];
@@ -233,7 +263,7 @@ static vp_status load_costs(vpi_task_env *env, vpi_analysis *a, vp_error *err)
         vpi_costs costs = { 0 };
 
         VPI_TRY(vpi_cancel_check(env->cancel, err));
-        vp_status st = vpi_task_load_result(plan, env->work, task, &result, err);
+        vp_status st = vpi_record_load(&place, task, &result, err);
         if (st == VP_END) st = vpi_fail(err, VP_E_CONFLICT, "TASKS_MISSING", "%s is not done", task);
         if (st >= 0) st = vpi_json_object(result, task, "cost", true, &cost, err);
         if (st >= 0) st = vpi_costs_from_json(cost, task, &costs, err);
@@ -304,7 +334,6 @@ vp_status vpi_analysis_open(vpi_task_env *env, vpi_analysis **out, vp_error *err
     const vp_plan *plan = env->plan;
     const vpi_plan_span *span = &plan->spans[env->index];
     const char *task = plan->task_names[vpi_plan_analysis_task(plan, env->index)];
-    char name[96], tree[VPI_SCRATCH_PATH];
     vpi_analysis *a = vpi_calloc(1, sizeof(*a));
     vp_status st;
 
@@ -318,11 +347,7 @@ vp_status vpi_analysis_open(vpi_task_env *env, vpi_analysis **out, vp_error *err
     VPI_GO(load_costs(env, a, err));
     VPI_GO(vpi_scratch_new(&a->scratch, err));
     vpi_scratch_file(a->scratch, "stats", a->path);
-    stats_name(task, false, name);
-    VPI_GO(get_file(env, name, a->path, err));
-    tree_path(a->path, tree);
-    stats_name(task, true, name);
-    VPI_GO(get_file(env, name, tree, err));
+    VPI_GO(get_files(env, task, a->path, err));
     VPI_GO(solve(env, a, err));
     *out = a;
     return VP_OK;

@@ -14,6 +14,10 @@
 /* Costs as a JSON object of a result, and back; NULL, or NOMEM, without memory. */
 json_t *vpi_costs_to_json(const vpi_costs *costs);
 vp_status vpi_costs_from_json(const json_t *o, const char *where, vpi_costs *out, vp_error *err);
+#define VPI_STATS_NAME 96u
+/* Names of the two values: x264's text and its macroblock tree. */
+void vpi_analysis_value_name(const char *task, bool tree, char to[VPI_STATS_NAME]);
+
 /* From local files (path, path + ".mbtree") into the work store; costs are read from them. */
 vp_status vpi_analysis_store(vpi_task_env *env, const char *path, vpi_costs *costs, vp_error *err);
 

@@ -63,7 +63,7 @@ vp_status vpi_task_analyse(vpi_task_env *env, vp_error *err)
         VPI_GO(vpi_fail(err, VP_E_IO, NULL, "statistics of %llu pictures of %llu",
                         (unsigned long long)pictures, (unsigned long long)a.fed));
     json = vpi_costs_to_json(&costs);
-    if (!json || json_object_set_new(env->result, "cost", json) != 0) st = vpi_fail_nomem(err);
+    if (!json || json_object_set_new(env->record, "cost", json) != 0) st = vpi_fail_nomem(err);
     env->concealed = 0; /* counted where the title's pictures are made */
 done:
     vpi_costs_dispose(&costs);
