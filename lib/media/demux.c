@@ -34,6 +34,7 @@ struct vpi_demux {
     vpi_mp4 *mp4;
     int64_t *positions; /* of each stream's last packet */
     const vpi_timeline *timeline;
+    vpi_routes routes;
     size_t count;
     AVPacket **queue; /* read, not given out yet */
     size_t queue_at, queue_count, queue_cap;
@@ -379,6 +380,31 @@ static char *unusable(const AVStream *stream, const vpi_track *t, bool *codec, b
     return text;
 }
 
+/* The sound of another programme of a multiplex is not that of the picture that is published. */
+static vp_status keep_program(vpi_demux *d, vp_error *err)
+{
+    const AVProgram *shown = NULL;
+
+    for (size_t i = 0; i < d->count && !shown; i++) {
+        if (d->tracks[i].kind != VPI_KIND_VIDEO || d->tracks[i].attached_picture) continue;
+        shown = av_find_program_from_stream(d->ic, NULL, (int)i);
+        if (!shown) return VP_OK;
+    }
+    for (size_t i = 0; i < d->count && shown; i++) {
+        const AVProgram *own = NULL;
+        bool same = false;
+
+        if (d->tracks[i].kind != VPI_KIND_AUDIO) continue;
+        while ((own = av_find_program_from_stream(d->ic, (AVProgram *)own, (int)i)) != NULL && !same)
+            same = own == shown;
+        if (same || !av_find_program_from_stream(d->ic, NULL, (int)i)) continue;
+        d->dropped[i] = vpi_strdup("it belongs to another programme than the picture");
+        if (!d->dropped[i]) return vpi_fail_nomem(err);
+        d->tracks[i].kind = VPI_KIND_OTHER;
+    }
+    return VP_OK;
+}
+
 static vp_status sort_tracks(vpi_demux *d, vp_error *err)
 {
     unsigned good[2] = { 0, 0 }, bad[2] = { 0, 0 };
@@ -404,7 +430,8 @@ static vp_status sort_tracks(vpi_demux *d, vp_error *err)
             name = t->codec_name;
         }
     }
-    if (good[0] || (good[1] && !bad[0])) return VP_OK;
+    if (good[0]) return keep_program(d, err);
+    if (good[1] && !bad[0]) return VP_OK;
     if (any_codec)
         return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "the codec %s is not supported", name);
     if (bad[0] || bad[1]) {
@@ -426,6 +453,7 @@ static vp_status fill_tracks(vpi_demux *d, vp_error *err)
     d->positions = vpi_calloc(n, sizeof(*d->positions));
     if (!d->tracks || !d->dropped || !d->wanted || !d->mp4 || !d->positions) return vpi_fail_nomem(err);
     d->count = n;
+    vpi_routes_reset(&d->routes, n);
     for (size_t i = 0; i < n; i++) {
         d->wanted[i] = true;
         vpi_track_fill(&d->tracks[i], d->ic->streams[i], d->ic);
@@ -496,6 +524,7 @@ vpi_demux *vpi_demux_close(vpi_demux *d)
     vpi_free(d->wanted);
     vpi_free(d->mp4);
     vpi_free(d->positions);
+    vpi_routes_dispose(&d->routes);
     vpi_avio_close(&d->io);
     vp_cancel_unref(d->cancel);
     vp_source_unref(d->source);
@@ -539,6 +568,7 @@ static vp_status read_packet(vpi_demux *d, AVPacket **out, vp_error *err)
 {
     AVPacket *packet = av_packet_alloc();
     unsigned bad = 0;
+    int32_t track;
     vp_status st;
     int r;
 
@@ -558,9 +588,11 @@ static vp_status read_packet(vpi_demux *d, AVPacket **out, vp_error *err)
             if (st != VP_OK) break;
             continue;
         }
-        /* Streams that show up after opening were not checked: they are left out. */
-        if (packet->stream_index >= 0 && (size_t)packet->stream_index < d->count &&
-            d->wanted[packet->stream_index]) {
+        st = vpi_route_packet(&d->routes, d->ic, packet, &track, err);
+        if (st < 0) break;
+        /* Other streams that show up after opening were not checked: they are left out. */
+        if (track >= 0 && (size_t)track < d->count && d->wanted[track]) {
+            packet->stream_index = track;
             bound_times(packet);
             *out = packet;
             return VP_OK;
@@ -643,11 +675,22 @@ vp_status vpi_demux_read(vpi_demux *d, vpi_packet *packet, vp_error *err)
 
 /* ---- seeking ---- */
 
+/* Another stream may carry on a track: see route.c. */
+static bool may_be_wanted(const vpi_demux *d, size_t stream)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        if (d->wanted[i] &&
+            (i == stream || (d->ic->nb_programs > 0 && d->ic->streams[i]->codecpar->codec_id ==
+                                                           d->ic->streams[stream]->codecpar->codec_id)))
+            return true;
+    }
+    return false;
+}
+
 static void apply_wanted(vpi_demux *d)
 {
-    for (size_t i = 0; i < d->count && i < d->ic->nb_streams; i++) {
-        d->ic->streams[i]->discard = d->wanted[i] ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
-    }
+    for (size_t i = 0; i < d->count && i < d->ic->nb_streams; i++)
+        d->ic->streams[i]->discard = may_be_wanted(d, i) ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
 }
 
 /* To the first packet: demuxers differ too much in what they make of a seek there, so open the file again. */
@@ -656,6 +699,7 @@ static vp_status rewind_input(vpi_demux *d, vp_error *err)
     clear_queue(d);
     if (!d->read_any) return VP_OK;
     memset(d->positions, 0, d->count * sizeof(*d->positions));
+    vpi_routes_reset(&d->routes, d->count);
     avformat_close_input(&d->ic);
     if (avio_seek(d->io.context, 0, SEEK_SET) < 0)
         return vpi_fail(err, VP_E_IO, NULL, "no way back to byte 0");
@@ -776,6 +820,11 @@ AVFormatContext *vpi_demux_format(vpi_demux *d)
 const vpi_avio *vpi_demux_avio(const vpi_demux *d)
 {
     return &d->io;
+}
+
+const vpi_routes *vpi_demux_routes(const vpi_demux *d)
+{
+    return &d->routes;
 }
 
 const char *vpi_demux_format_name(const vpi_demux *d)

@@ -58,7 +58,10 @@ char *vpi_formats_codec_list(void);
 /* No timestamps in the file, or only those a parser makes up: an elementary stream. */
 bool vpi_formats_raw(const AVInputFormat *format);
 
-/* ---- boxes.c: is the file whole, by its outer structure ---- */
+/* ---- structure.c, boxes.c, ebml.c: is the file whole, and one, by its outer structure ---- */
+
+#define VPI_PARTS_OPEN 64u     /* parts looked at before reading begins */
+#define VPI_PARTS_ALL 4000000u /* of a scan: two fragments a second for 11 days */
 
 typedef struct vpi_structure {
     char name[16]; /* "mp4", "mov", "webm" ...; "" where the demuxer's name says all */
@@ -68,10 +71,44 @@ typedef struct vpi_structure {
     bool encrypted;
 } vpi_structure;
 
-/* all: walk every top-level box, else stop at what tells enough. Refusals INPUT_NO_MOOV, INPUT_TRUNCATED,
+/* all: walk every part, else stop at what tells enough. Refusals INPUT_NO_MOOV, INPUT_TRUNCATED, INPUT_CORRUPT,
  * NOT_A_VIDEO, INPUT_ENCRYPTED. */
 vp_status vpi_structure_check(vpi_window *w, const AVInputFormat *format, bool all, vpi_structure *out,
                               vp_error *err);
+/* Its cases. */
+vp_status vpi_boxes_check(vpi_window *w, bool all, vpi_structure *out, vp_error *err);
+vp_status vpi_ebml_check(vpi_window *w, bool all, vpi_structure *out, vp_error *err);
+/* Its refusals: the file reaches farther than it is long; another one begins at a byte of it. */
+vp_status vpi_structure_cut(uint64_t needed, uint64_t size, vp_error *err);
+vp_status vpi_structure_second(uint64_t at, uint64_t size, vp_error *err);
+
+/* ---- route.c: which track a packet belongs to ---- */
+
+typedef struct vpi_route { /* of a stream of libavformat */
+    int32_t to;            /* track that it belongs to: mostly itself; -1: none */
+    int32_t carrier;       /* of a track: stream of its last packet */
+    bool carried;          /* and there was one */
+    bool named;            /* by a program map when it began */
+    bool timed;            /* of a track carried by another stream: next is known */
+    int64_t next;          /* end of the last packet, ticks */
+    int64_t position;      /* of its first packet */
+} vpi_route;
+typedef struct vpi_routes {
+    vpi_route *list;
+    size_t count, cap, tracks;
+    bool joined; /* a stream carries on the track of another one */
+} vpi_routes;
+void vpi_routes_dispose(vpi_routes *routes);
+/* At the first byte of the file; streams below `tracks` are tracks. */
+void vpi_routes_reset(vpi_routes *routes, size_t tracks);
+/* *track: -1: none. Times that libavformat does not give are put in. */
+vp_status vpi_route_packet(vpi_routes *routes, AVFormatContext *format, AVPacket *packet, int32_t *track,
+                           vp_error *err);
+/* The track of a stream; itself, where no packet came yet. */
+int32_t vpi_route_of(const vpi_routes *routes, size_t stream);
+/* Is it a picture or sound that showed up behind opening and carries on no track? */
+bool vpi_route_late(const vpi_routes *routes, const AVFormatContext *format, size_t stream, vpi_kind *kind,
+                    int64_t *position);
 
 /* ---- track.c ---- */
 
@@ -107,6 +144,8 @@ const vpi_structure *vpi_demux_structure(const vpi_demux *demux);
 bool vpi_demux_has_palette(const vpi_demux *demux, int32_t stream);
 AVFormatContext *vpi_demux_format(vpi_demux *demux);
 const vpi_avio *vpi_demux_avio(const vpi_demux *demux);
+/* As far as was read. */
+const vpi_routes *vpi_demux_routes(const vpi_demux *demux);
 const char *vpi_demux_format_name(const vpi_demux *demux);
 /* Why a stream is listed under other though it is picture or sound; NULL when it is not. */
 const char *vpi_demux_dropped(const vpi_demux *demux, int32_t stream);
@@ -146,6 +185,8 @@ vp_status vpi_look(vp_context *context, vp_source *source, const vpi_media *medi
 
 /* ---- probe.c: what probe and scan share ---- */
 
+/* Makes streams that carry on the track of another one no tracks of their own. */
+void vpi_report_routes(vpi_demux *demux, vpi_media *media);
 /* Are seeks exact: every track with times, no jumps, a format with an index or times? */
 bool vpi_report_seekable(vpi_demux *demux, const vpi_media *media, const vpi_stats_result *results);
 

@@ -35,6 +35,25 @@ for _name, _offsets in (("sync_jump.ts", ("0", "5000")), ("sync_restart.ts", ("5
         join(to, [["-i", dep("sync4.ts"), "-c", "copy", "-output_ts_offset", o] for o in offsets])
 
 
+PIDS = "-mpegts_pmt_start_pid 0x200 -mpegts_start_pid 0x300".split()
+for _name, _options in (("sync_pids.ts", PIDS), ("sync_program.ts", PIDS + ["-mpegts_service_id", "7"]),
+                        ("sync_sound_pid.ts", ["-streamid", "1:768"])):
+    @clip(_name, "two SYNC recordings of 4 s, the second one with %s" % " ".join(_options))
+    def _(to, dep, options=_options):
+        join(to, [["-i", dep("sync4.ts"), "-c", "copy"] + o for o in ([], options)])
+
+
+@clip("other_pids.ts", "a recording in H.264 and one in MPEG-2 with other PIDs behind it")
+def _(to, dep):
+    join(to, [["-i", dep("base.mp4"), "-c", "copy"], ["-i", dep("base.mp4"), "-c:v", "mpeg2video", "-c:a", "copy"] + PIDS])
+
+
+@clip("programs.ts", "two programmes: base.mp4 with 1000 Hz, motion.mp4 with 300 Hz")
+def _(to, dep):
+    run(["-i", dep("base.mp4"), "-t", "2", "-i", dep("motion.mp4")] + "-map 0 -map 1 -c copy".split()
+        + ["-program", "program_num=1:st=0:st=1", "-program", "program_num=2:st=2:st=3"], to)
+
+
 @clip("sync_wrap.ts", "SYNC with B-frames whose 33-bit times wrap after about a second")
 def _(to, dep):
     run(["-i", dep("sync4.ts"), "-c", "copy", "-output_ts_offset", "95441.3"], to)
@@ -308,11 +327,25 @@ def _(to, dep):
     run(["-i", dep("base.mp4"), "-i", dep("portrait.mp4")] + "-map 0 -map 1:v -c copy".split(), to)
 
 
-@clip("joined.flv", "two FLV files one behind the other: readers stop at the second header")
+for _ext in ("mp4", "avi", "flv", "wmv"):
+    @clip("joined." + _ext, "base.%s twice: readers stop at the second header, or read on out of step" % _ext)
+    def _(to, dep, name="base." + _ext):
+        write(to, open(dep(name), "rb").read() * 2)
+
+
+@clip("joined.webm", "two WebM recordings of one recorder")
 def _(to, dep):
-    run(lavfi(test_video("320x180", "25", "4", ",noise=alls=60:allf=t"), "sine=d=4:r=44100") + X264 + AAC, to)
-    data = open(to, "rb").read()
-    write(to, data + data)
+    write(to, open(dep("sync4.webm"), "rb").read() * 2)
+
+
+@clip("joined.mkv", "two Matroska files whose tracks differ")
+def _(to, dep):
+    write(to, open(dep("base.mkv"), "rb").read() + open(dep("sync4.webm"), "rb").read())
+
+
+@clip("padded.mp4", "an MP4, zeros and an ID3 tag behind it")
+def _(to, dep):
+    write(to, open(dep("faststart.mp4"), "rb").read() + bytes(1 << 20) + b"TAG" + bytes(125))
 
 
 def captions(field, pairs):

@@ -78,7 +78,7 @@ def _(t):
     return "60 pictures at 30 fps"
 
 
-def joined_recordings(t, name):
+def joined_recordings(t, name, drift=sync.DRIFT_MS):
     # The second part is what the first is: eight flashes a second apart, and their beeps.
     t.publish(clip(name), warns=["TIMELINE_REPAIRED"])
     at = t.times()
@@ -86,7 +86,8 @@ def joined_recordings(t, name):
     continuous(at, 0.1)
     flashes = sync.flashes(t.video)
     equal(len(flashes), 8, "flashes")
-    t.in_sync()
+    for by_tracks in (False, True):
+        sync.check(t.master, by_tracks, drift=drift)
     return "8 s without a gap, beep within 20 ms of its flash in both parts, TIMELINE_REPAIRED"
 
 
@@ -98,6 +99,18 @@ def _(t):
 @case("I04", "times fall back by 5000 s", "one timeline, both tracks moved alike, told where")
 def _(t):
     return joined_recordings(t, "sync_restart.ts")
+
+
+@case("I04", "two WebM recordings of one recorder, joined", "one timeline, both tracks moved alike, told where")
+def _(t):
+    return joined_recordings(t, "joined.webm", 2)      # both tracks in ticks of 1 ms
+
+
+for _name, _what in (("sync_pids.ts", "PIDs"), ("sync_program.ts", "PIDs and program number"),
+                     ("sync_sound_pid.ts", "PID of its sound")):
+    @case("I04", "a second recording with other " + _what, "one timeline, both tracks go on")
+    def _(t, name=_name):
+        return joined_recordings(t, name)
 
 
 @case("I04", "times jump ahead by 5000 s, --timeline fail", "refused")
@@ -293,6 +306,15 @@ def _(t):
 @case("I37", "240 fps", "60 fps, level and CODECS agree")
 def _(t):
     return fast(t, "r240.mp4", 2, 240)
+
+
+@case("I42", "TS with two programmes", "picture and sound of the first one, told")
+def _(t):
+    t.publish(clip("programs.ts"), warns=["TRACK_DROPPED"])
+    equal(len(audios(t.c)), 1, "audio tracks")
+    t.pictures(60)
+    tone(t.sound(), 1000, 0.2, 1.8)
+    return "60 pictures and the tone of the first programme, TRACK_DROPPED"
 
 
 @case("I42", "TS whose audio PID begins after 8 s", "found within the deadline, silence before it")
