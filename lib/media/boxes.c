@@ -10,7 +10,6 @@
 
 #define PADDING_MAX (64u << 20)
 #define BOXES_INSIDE 4096u /* children of moov, and of a trak */
-#define EDITS_MAX 64u      /* entries looked at */
 #define ENTRIES_MAX 64u
 #define DEPTH_MAX 5u /* moov trak mdia minf stbl stsd */
 
@@ -46,34 +45,6 @@ static vp_status box_at(vpi_window *w, uint64_t at, uint64_t limit, box *b, vp_e
         return VP_END;
     }
     if (!vpi_add_u64(at, size, &b->end)) b->end = UINT64_MAX;
-    return VP_OK;
-}
-
-/* ISO/IEC 14496-12 8.6.6: more than one edit with media, or one that is not played at rate 1. */
-static vp_status edits(vpi_window *w, const box *elst, bool *complex, vp_error *err)
-{
-    const uint8_t *p;
-    size_t got, entry;
-    uint32_t count, version, media = 0;
-
-    VPI_TRY(vpi_window_read(w, elst->body, 8, &p, &got, err));
-    if (got < 8) return VP_OK;
-    version = p[0];
-    count = VPI_MIN(vpi_rd32(p + 4), EDITS_MAX);
-    entry = version == 1 ? 20 : 12;
-    for (uint32_t i = 0; i < count; i++) {
-        int64_t time;
-        uint32_t rate;
-
-        VPI_TRY(vpi_window_read(w, elst->body + 8 + i * entry, entry, &p, &got, err));
-        if (got < entry || elst->body + 8 + (i + 1) * entry > elst->end) break;
-        time = version == 1 ? (int64_t)vpi_rd64(p + 8) : (int32_t)vpi_rd32(p + 4);
-        rate = vpi_rd32(p + entry - 4);
-        if (time < 0) continue;
-        media++;
-        if (rate != 0x10000) *complex = true;
-    }
-    if (media > 1) *complex = true;
     return VP_OK;
 }
 
@@ -113,8 +84,42 @@ static bool has_children(uint32_t type)
            type == TYPE('s', 't', 'b', 'l');
 }
 
-static vp_status look_inside(vpi_window *w, const box *parent, unsigned depth, vpi_structure *out,
-                             vp_error *err)
+/* What an edit list is reckoned with; 8.3.2, 8.4.2, 8.4.3, 8.6.1, 8.6.6. */
+static vp_status look_at_table(vpi_window *w, const box *b, vpi_trak *t, vp_error *err)
+{
+    const vpi_span span = { b->body, VPI_MIN(b->end, w->size) };
+    const uint8_t *p;
+    size_t got;
+
+    switch (b->type) {
+    case TYPE('e', 'l', 's', 't'):
+        t->elst = span;
+        return VP_OK;
+    case TYPE('s', 't', 't', 's'):
+        t->stts = span;
+        return VP_OK;
+    case TYPE('c', 't', 't', 's'):
+        t->ctts = span;
+        return VP_OK;
+    case TYPE('t', 'k', 'h', 'd'):
+        VPI_TRY(vpi_window_read(w, b->body, 24, &p, &got, err));
+        if (got == 24) t->id = vpi_rd32(p + (p[0] == 1 ? 20 : 12));
+        return VP_OK;
+    case TYPE('m', 'd', 'h', 'd'):
+        VPI_TRY(vpi_window_read(w, b->body, 24, &p, &got, err));
+        if (got == 24) t->scale = vpi_rd32(p + (p[0] == 1 ? 20 : 12));
+        return VP_OK;
+    case TYPE('h', 'd', 'l', 'r'):
+        VPI_TRY(vpi_window_read(w, b->body, 12, &p, &got, err));
+        if (got == 12 && vpi_rd32(p + 8) == TYPE('v', 'i', 'd', 'e')) t->video = true;
+        return VP_OK;
+    default:
+        return VP_OK;
+    }
+}
+
+static vp_status look_at_track(vpi_window *w, const box *parent, unsigned depth, vpi_trak *t,
+                               vpi_structure *out, vp_error *err)
 {
     uint64_t at = parent->body, end = VPI_MIN(parent->end, w->size);
     vp_status st = VP_OK;
@@ -123,17 +128,48 @@ static vp_status look_inside(vpi_window *w, const box *parent, unsigned depth, v
     for (unsigned n = 0; at < end && n < BOXES_INSIDE; n++) {
         st = box_at(w, at, end, &b, err);
         if (st != VP_OK) return st < 0 ? st : VP_OK;
-        if (b.type == TYPE('e', 'l', 's', 't')) {
-            VPI_TRY(edits(w, &b, &out->edits_complex, err));
-        } else if (b.type == TYPE('s', 't', 's', 'd')) {
+        if (b.type == TYPE('s', 't', 's', 'd')) {
             VPI_TRY(entries(w, &b, &out->encrypted, err));
         } else if (depth < DEPTH_MAX && has_children(b.type)) {
-            VPI_TRY(look_inside(w, &b, depth + 1, out, err));
+            VPI_TRY(look_at_track(w, &b, depth + 1, t, out, err));
+        } else {
+            VPI_TRY(look_at_table(w, &b, t, err));
         }
         if (b.end <= at) break;
         at = b.end;
     }
     return VP_OK;
+}
+
+static vp_status look_at_movie(vpi_window *w, const box *moov, vpi_structure *out, vp_error *err)
+{
+    uint64_t at = moov->body, end = VPI_MIN(moov->end, w->size);
+    uint32_t scale = 0;
+    bool fragments = false;
+    const uint8_t *p;
+    size_t got;
+    box b;
+
+    for (unsigned n = 0; at < end && n < BOXES_INSIDE; n++) {
+        vp_status st = box_at(w, at, end, &b, err);
+
+        if (st < 0) return st;
+        if (st == VP_END) break;
+        if (b.type == TYPE('m', 'v', 'h', 'd')) {
+            VPI_TRY(vpi_window_read(w, b.body, 24, &p, &got, err));
+            if (got == 24) scale = vpi_rd32(p + (p[0] == 1 ? 20 : 12));
+        } else if (b.type == TYPE('m', 'v', 'e', 'x')) {
+            fragments = true;
+        } else if (b.type == TYPE('t', 'r', 'a', 'k')) {
+            vpi_trak trak = { .movie_scale = scale };
+
+            VPI_TRY(look_at_track(w, &b, 1, &trak, out, err));
+            VPI_TRY(vpi_edits_add(w, &trak, out, err));
+        }
+        if (b.end <= at) break;
+        at = b.end;
+    }
+    return vpi_edits_decide(w, fragments, out, err);
 }
 
 static const char *brand_name(uint32_t brand)
@@ -239,7 +275,7 @@ static vp_status see_moov(vpi_window *w, walk *k, const box *b, vpi_structure *o
         out->moov_at_end = k->mdat;
         k->moov = true;
         VPI_TRY(checksum(w, b, &k->crc, err));
-        return look_inside(w, b, 0, out, err);
+        return look_at_movie(w, b, out, err);
     }
     if (out->fragmented) {
         VPI_TRY(checksum(w, b, &crc, err));

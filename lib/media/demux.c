@@ -33,6 +33,7 @@ struct vpi_demux {
     bool *wanted;
     vpi_mp4 *mp4;
     int64_t *positions; /* of each stream's last packet */
+    bool *behind;       /* its edits have ended */
     const vpi_timeline *timeline;
     vpi_routes routes;
     size_t count;
@@ -331,6 +332,7 @@ static vp_status open_once(vpi_demux *d, vp_error *err)
     if (strncmp(d->format->name, "mov", 3) == 0) {
         r = av_dict_set(&options, "enable_drefs", "0", 0);
         if (r >= 0) r = av_dict_set(&options, "use_absolute_path", "0", 0);
+        if (r >= 0 && d->structure.edit_tracks) r = av_dict_set(&options, "ignore_editlist", "1", 0);
     }
     d->io.refuse_packed = strncmp(d->format->name, "mov", 3) == 0;
     if (r >= 0) r = avformat_open_input(&d->ic, "", d->format, &options);
@@ -442,6 +444,16 @@ static vp_status sort_tracks(vpi_demux *d, vp_error *err)
                     any_text ? ", only text" : "");
 }
 
+static void edit_range(vpi_demux *d, size_t i)
+{
+    const vpi_edits *edits = vpi_edits_of(&d->structure, d->ic->streams[i]);
+    vpi_track *t = &d->tracks[i];
+
+    if (!edits) return;
+    vpi_edits_range(edits, t->end, &t->start, &t->end);
+    t->has_times = true;
+}
+
 static vp_status fill_tracks(vpi_demux *d, vp_error *err)
 {
     size_t n = d->ic->nb_streams;
@@ -451,12 +463,15 @@ static vp_status fill_tracks(vpi_demux *d, vp_error *err)
     d->wanted = vpi_calloc(n, sizeof(*d->wanted));
     d->mp4 = vpi_calloc(n, sizeof(*d->mp4));
     d->positions = vpi_calloc(n, sizeof(*d->positions));
-    if (!d->tracks || !d->dropped || !d->wanted || !d->mp4 || !d->positions) return vpi_fail_nomem(err);
+    d->behind = vpi_calloc(n, sizeof(*d->behind));
+    if (!d->tracks || !d->dropped || !d->wanted || !d->mp4 || !d->positions || !d->behind)
+        return vpi_fail_nomem(err);
     d->count = n;
     vpi_routes_reset(&d->routes, n);
     for (size_t i = 0; i < n; i++) {
         d->wanted[i] = true;
         vpi_track_fill(&d->tracks[i], d->ic->streams[i], d->ic);
+        edit_range(d, i);
     }
     return sort_tracks(d, err);
 }
@@ -524,6 +539,8 @@ vpi_demux *vpi_demux_close(vpi_demux *d)
     vpi_free(d->wanted);
     vpi_free(d->mp4);
     vpi_free(d->positions);
+    vpi_free(d->behind);
+    vpi_structure_dispose(&d->structure);
     vpi_routes_dispose(&d->routes);
     vpi_avio_close(&d->io);
     vp_cancel_unref(d->cancel);
@@ -563,12 +580,40 @@ static void bound_times(AVPacket *p)
     if (p->duration < 0 || p->duration > VPI_TIME_MAX) p->duration = 0;
 }
 
+/* Have the edits of all wanted tracks ended? */
+static bool all_behind(const vpi_demux *d)
+{
+    for (size_t i = 0; i < d->count; i++)
+        if (d->wanted[i] && !d->behind[i]) return false;
+    return true;
+}
+
+/* What is to be done with a packet that was read. VP_OK: it is given out; VP_AGAIN: it is not; VP_END: nor is any
+ * other. */
+static vp_status take_packet(vpi_demux *d, AVPacket *packet, vp_error *err)
+{
+    vpi_edit_place place = VPI_EDIT_GIVEN;
+    const vpi_edits *edits;
+    int32_t track;
+
+    VPI_TRY(vpi_route_packet(&d->routes, d->ic, packet, &track, err));
+    /* Other streams that show up after opening were not checked: they are left out. */
+    if (track < 0 || (size_t)track >= d->count || !d->wanted[track]) return VP_AGAIN;
+    packet->stream_index = track;
+    bound_times(packet);
+    edits = vpi_edits_of(&d->structure, d->ic->streams[track]);
+    if (!edits) return VP_OK;
+    VPI_TRY(vpi_edits_apply(edits, d->ic->streams[track], packet, &place, err));
+    if (place == VPI_EDIT_GIVEN) return VP_OK;
+    if (place == VPI_EDIT_BEHIND) d->behind[track] = true;
+    return all_behind(d) ? VP_END : VP_AGAIN;
+}
+
 /* The next packet of a wanted stream, from the file. */
 static vp_status read_packet(vpi_demux *d, AVPacket **out, vp_error *err)
 {
     AVPacket *packet = av_packet_alloc();
     unsigned bad = 0;
-    int32_t track;
     vp_status st;
     int r;
 
@@ -588,15 +633,12 @@ static vp_status read_packet(vpi_demux *d, AVPacket **out, vp_error *err)
             if (st != VP_OK) break;
             continue;
         }
-        st = vpi_route_packet(&d->routes, d->ic, packet, &track, err);
-        if (st < 0) break;
-        /* Other streams that show up after opening were not checked: they are left out. */
-        if (track >= 0 && (size_t)track < d->count && d->wanted[track]) {
-            packet->stream_index = track;
-            bound_times(packet);
+        st = take_packet(d, packet, err);
+        if (st == VP_OK) {
             *out = packet;
             return VP_OK;
         }
+        if (st != VP_AGAIN) break;
         av_packet_unref(packet);
     }
     av_packet_free(&packet);
@@ -646,6 +688,7 @@ static void give(AVPacket *p, vpi_packet *out)
     out->position = p->pos;
     out->data = p->data;
     out->size = p->size > 0 ? (size_t)p->size : 0;
+    out->edit = (int32_t)(intptr_t)p->opaque;
     out->ref = p;
 }
 
@@ -697,6 +740,7 @@ static void apply_wanted(vpi_demux *d)
 static vp_status rewind_input(vpi_demux *d, vp_error *err)
 {
     clear_queue(d);
+    memset(d->behind, 0, d->count * sizeof(*d->behind));
     if (!d->read_any) return VP_OK;
     memset(d->positions, 0, d->count * sizeof(*d->positions));
     vpi_routes_reset(&d->routes, d->count);
@@ -751,6 +795,7 @@ vp_status vpi_demux_seek(vpi_demux *d, int32_t stream, int64_t pts, vp_error *er
     /* Where the file has no index libav* lands near the time, not on a random access point: begin earlier. */
     static const int64_t back_ms[] = { 0, 1000, 4000, 12000, 40000 };
     const vpi_track *t = vpi_demux_track(d, stream);
+    const vpi_edits *edits;
     vp_status st = VP_AGAIN;
 
     if (!t) return vpi_fail(err, VP_E_ARG, NULL, "no stream %d", stream);
@@ -758,11 +803,14 @@ vp_status vpi_demux_seek(vpi_demux *d, int32_t stream, int64_t pts, vp_error *er
     if (!t->has_times || vpi_formats_raw(d->format) || pts <= t->start ||
         (d->timeline && d->timeline->count) || !d->ic || vpi_demux_has_palette(d, stream))
         return rewind_input(d, err);
+    memset(d->behind, 0, d->count * sizeof(*d->behind));
+    edits = vpi_edits_of(&d->structure, d->ic->streams[stream]);
     for (size_t i = 0; i < VPI_COUNT(back_ms) && st == VP_AGAIN; i++) {
         int64_t back = vpi_rescale(back_ms[i], t->tb.den, 1000 * t->tb.num, VPI_CEIL), to = 0;
 
         if (!vpi_add_i64(pts, -back, &to) || (i > 0 && to <= t->start)) break;
         d->read_any = true;
+        if (edits) to = vpi_edits_media(edits, to);
         if (av_seek_frame(d->ic, stream, to, AVSEEK_FLAG_BACKWARD) < 0) break;
         st = land(d, stream, pts, err);
     }

@@ -161,6 +161,7 @@ void vpi_report_track(vpi_track *t, vpi_stats_result *r, bool exact)
     if (t->kind == VPI_KIND_VIDEO && !t->attached_picture) {
         t->frame_rate = r->rate;
         t->variable = r->variable;
+        t->phase = r->phase;
         if (r->reordered) t->has_b_frames = true;
         if (!r->has_times) {
             t->start = 0;
@@ -425,10 +426,11 @@ vp_status vpi_report_finish(vpi_demux *d, vp_media *media, const vpi_limits *lim
     }
     if (structure->edits_complex) {
         ok = vpi_media_warn(m, "EDIT_LIST_APPROXIMATED", VP_TIME_UNKNOWN,
-                            "the edit list has several parts or another speed") &&
+                            "the edit list has parts that repeat, go back or have another speed") &&
              ok;
     }
-    for (size_t i = 0; exact && !structure->edits_complex && i < m->track_count; i++)
+    for (size_t i = 0; exact && !structure->edits_complex && !structure->edit_tracks && i < m->track_count;
+         i++)
         ok = warn_edit(m, &m->tracks[i], &results[i]) && ok;
     ok = warn_streams(d, m, results) && ok;
     ok = warn_late(d, m) && ok;

@@ -66,10 +66,14 @@ bool vpi_formats_raw(const AVInputFormat *format);
 typedef struct vpi_structure {
     char name[16]; /* "mp4", "mov", "webm" ...; "" where the demuxer's name says all */
     bool moov_at_end;
-    bool edits_complex; /* several edits, or a media rate other than 1 */
+    bool
+        edits_complex; /* several edits, or a media rate other than 1, that libavformat has to make something of */
     bool fragmented;
     bool encrypted;
+    struct vpi_edits *edits; /* of tracks that have a list; none: edits are libavformat's affair */
+    size_t edit_tracks, edit_cap;
 } vpi_structure;
+void vpi_structure_dispose(vpi_structure *structure); /* accepts a zeroed one */
 
 /* all: walk every part, else stop at what tells enough. Refusals INPUT_NO_MOOV, INPUT_TRUNCATED, INPUT_CORRUPT,
  * NOT_A_VIDEO, INPUT_ENCRYPTED. */
@@ -81,6 +85,44 @@ vp_status vpi_ebml_check(vpi_window *w, bool all, vpi_structure *out, vp_error *
 /* Its refusals: the file reaches farther than it is long; another one begins at a byte of it. */
 vp_status vpi_structure_cut(uint64_t needed, uint64_t size, vp_error *err);
 vp_status vpi_structure_second(uint64_t at, uint64_t size, vp_error *err);
+
+/* ---- edits.c: edit lists of MP4 that play on through the media at its own speed ---- */
+
+typedef struct vpi_span { /* of the content of a box in the file; at 0: there is none */
+    uint64_t at, end;
+} vpi_span;
+typedef struct vpi_trak {
+    uint32_t id, scale, movie_scale; /* timescales; 0: unknown */
+    bool video;
+    vpi_span elst, stts, ctts;
+} vpi_trak;
+typedef struct vpi_edit {         /* ticks of the media */
+    int64_t start, length, media; /* where it is shown, for how long, from which time of the media on */
+    int64_t hold; /* time of the picture that is on the screen there already; INT64_MIN: none */
+} vpi_edit;
+typedef struct vpi_edits {
+    vpi_trak trak;
+    bool onward; /* at speed 1, nothing twice, nothing back */
+    size_t count;
+    vpi_edit *list;
+} vpi_edits;
+/* While the boxes are walked: adds the list of a track; behind the last, takes them or leaves them to libavformat. */
+vp_status vpi_edits_add(vpi_window *w, const vpi_trak *trak, vpi_structure *out, vp_error *err);
+vp_status vpi_edits_decide(vpi_window *w, bool fragments, vpi_structure *structure, vp_error *err);
+/* Of a picture or sound; NULL: it has none. */
+const vpi_edits *vpi_edits_of(const vpi_structure *structure, const AVStream *stream);
+/* The time of the media that is shown at a time; where nothing is, what was before. */
+int64_t vpi_edits_media(const vpi_edits *edits, int64_t shown);
+/* From the first to the last edit; media_end: of the whole media. */
+void vpi_edits_range(const vpi_edits *edits, int64_t media_end, int64_t *start, int64_t *end);
+typedef enum vpi_edit_place {
+    VPI_EDIT_GIVEN,    /* shown, or (flagged as to be discarded) to be decoded only */
+    VPI_EDIT_LEFT_OUT, /* needed for nothing */
+    VPI_EDIT_BEHIND,   /* neither is what follows it in the track */
+} vpi_edit_place;
+/* Gives a packet with times of the media those it is shown at; opaque becomes the number of its edit, from 1. */
+vp_status vpi_edits_apply(const vpi_edits *edits, AVStream *stream, AVPacket *packet, vpi_edit_place *place,
+                          vp_error *err);
 
 /* ---- route.c: which track a packet belongs to ---- */
 

@@ -6,6 +6,7 @@ import subprocess
 
 import inputs
 import sync
+from inputs_clips import EDITED, EDITS_LONG
 from inputs import case, close, continuous, entries, equal, lumas, names_of, quiet, tone
 from test_publish import same_times
 from titles import BIN, FAST, audios, check, clip, ladder, picture, difference, videos
@@ -231,6 +232,70 @@ def _(t):
     t.lasts(2, 0.1)
     ramp_tones(t, (0.2, 1), (0.8, 1), (1.2, 4), (1.8, 4))
     return "2 s, pictures and tones of both ranges only"
+
+
+def edited_times(edits, end):
+    """[(title time, whole)] of the flashes of a SYNC clip with one each half second; whole: none of it is cut."""
+    out, at = [], 0
+    for length, media, _ in edits:
+        length = length or end - media
+        for k in range(0 if media is None else 2 * end):
+            if media - 0.04 < k / 2 < media + length:
+                out.append((at + max(k / 2 - media, 0), media <= k / 2 < media + length - 0.04))
+        at += length
+    return out
+
+
+def edited(t, name, lists, end=12):
+    """Each flash and each beep of the edited ranges is where the edits put it, and there is no other."""
+    t.publish(clip(name))
+    assert "EDIT_LIST_APPROXIMATED" not in t.result.warnings, t.result.warnings
+    pictures, sound = sync.tracks(t.master, t.folder)
+    for what, found, edits in (("flash", sync.flashes(pictures), lists[0]), ("beep", sync.beeps(sound), lists[-1])):
+        due = edited_times(edits, end)
+        for at, whole in due:
+            assert not whole or any(abs(x - at) <= 0.02 for x in found), "no %s at %.3f: %s" % (what, at, found)
+        for x in found:
+            assert any(abs(x - at) <= 0.03 for at, _ in due), "a %s at %.3f: %s" % (what, x, due)
+    return "each flash and each beep within 20 ms of its place, no others"
+
+
+for _name, _what in (("edits_between.mp4", "three edits that begin between pictures"),
+                     ("edits_many.mp4", "twenty edits of 0.35 s"),
+                     ("edits_pause.mp4", "an empty edit between two others"),
+                     ("edits_picture.mp4", "two edits of the picture alone"),
+                     ("edits_sound.mp4", "a part of the sound alone left out"),
+                     ("edit_between.mp4", "one edit that begins between two pictures"),
+                     ("edits_to_end.mp4", "a last edit without a length")):
+    @case("I09", _what, "nothing outside is published, in sync everywhere")
+    def _(t, name=_name):
+        return edited(t, name, EDITED[name])
+
+
+@case("I09", "edits of 70 s in all, keyframes 8 s apart", "the same where several spans begin within them")
+def _(t):
+    return edited(t, "edits_long.mp4", [EDITS_LONG], 130)
+
+
+@case("I09", "edits that go back", "EDIT_LIST_APPROXIMATED")
+def _(t):
+    t.publish(clip("edits_again.mp4"), warns=["EDIT_LIST_APPROXIMATED"])
+    t.lasts(2, 0.1)
+    return "EDIT_LIST_APPROXIMATED, 2 s"
+
+
+for _name, _at in (("rare_early.mp4", 0.7), ("rare_late.mp4", 7.77)):
+    @case("I09", "an edit at %s s between pictures up to 1.7 s apart" % _at, "each moment shows what it did in the source")
+    def _(t, name=_name, at=_at):
+        t.publish(clip(name))
+        assert "EDIT_LIST_APPROXIMATED" not in t.result.warnings, t.result.warnings
+        source, shown = lumas(clip("rare.mp4")), t.lumas()
+        for k in range(295):
+            x = 0.01 * k + 0.005
+            due = {[y for a, y in source if a - at <= x + late][-1] for late in (-0.02, 0, 0.02)}
+            got = [y for a, y in shown if a <= x][-1]
+            assert min(abs(got - y) for y in due) < 3, "luma %.1f at %.3f, not %s" % (got, x, sorted(due))
+        return "the picture of each moment within 20 ms"
 
 
 @case("I09", "an edit at half speed", "EDIT_LIST_APPROXIMATED")
