@@ -161,6 +161,7 @@ void vpi_report_track(vpi_track *t, vpi_stats_result *r, bool exact)
     if (t->kind == VPI_KIND_VIDEO && !t->attached_picture) {
         t->frame_rate = r->rate;
         t->variable = r->variable;
+        t->phase = r->phase;
         if (r->reordered) t->has_b_frames = true;
         if (!r->has_times) {
             t->start = 0;
@@ -218,6 +219,31 @@ static bool warn_picture(vpi_media *m, const vpi_track *t)
     return ok;
 }
 
+/* Streams that were opened as tracks and carry on the track of another one. */
+void vpi_report_routes(vpi_demux *d, vpi_media *m)
+{
+    for (size_t i = 0; i < m->track_count; i++) {
+        if (vpi_route_of(vpi_demux_routes(d), i) != (int32_t)i) m->tracks[i].kind = VPI_KIND_OTHER;
+    }
+}
+
+/* Streams that began behind opening; a picture that would go on in one was refused. */
+static bool warn_late(vpi_demux *d, vpi_media *m)
+{
+    const AVFormatContext *ic = vpi_demux_format(d);
+    bool ok = true;
+    int64_t at;
+    vpi_kind kind;
+
+    for (unsigned i = 0; i < ic->nb_streams; i++) {
+        if (!vpi_route_late(vpi_demux_routes(d), ic, i, &kind, &at)) continue;
+        ok = vpi_media_warn(m, "TRACK_DROPPED", VP_TIME_UNKNOWN, "stream %u (%s) begins at byte %lld only", i,
+                            kind == VPI_KIND_VIDEO ? "picture" : "sound", (long long)at) &&
+             ok;
+    }
+    return ok;
+}
+
 static bool warn_streams(vpi_demux *d, vpi_media *m, const vpi_stats_result *results)
 {
     const vpi_track *video = vpi_media_nth(m, VPI_KIND_VIDEO, 0);
@@ -227,7 +253,8 @@ static bool warn_streams(vpi_demux *d, vpi_media *m, const vpi_stats_result *res
         const vpi_track *t = &m->tracks[i];
         const char *why = vpi_demux_dropped(d, (int32_t)i);
 
-        if (why) ok = vpi_media_warn(m, "TRACK_DROPPED", VP_TIME_UNKNOWN, "stream %d: %s", t->id, why) && ok;
+        if (why && vpi_route_of(vpi_demux_routes(d), i) == (int32_t)i)
+            ok = vpi_media_warn(m, "TRACK_DROPPED", VP_TIME_UNKNOWN, "stream %d: %s", t->id, why) && ok;
         if (video && t != video && t->kind == VPI_KIND_VIDEO && !t->attached_picture) {
             ok = vpi_media_warn(m, "TRACK_DROPPED", VP_TIME_UNKNOWN,
                                 "stream %d is another picture; that of stream %d is published", t->id,
@@ -416,8 +443,8 @@ bool vpi_report_seekable(vpi_demux *d, const vpi_media *m, const vpi_stats_resul
         jumps = jumps || results[i].jumps || vpi_demux_has_palette(d, (int32_t)i);
         times = times && m->tracks[i].has_times;
     }
-    return times && !jumps && !m->timeline.count && !m->timeline.decode_times &&
-           !vpi_formats_raw(vpi_demux_format(d)->iformat);
+    return times && !jumps && !vpi_demux_routes(d)->joined && !m->timeline.count &&
+           !m->timeline.decode_times && !vpi_formats_raw(vpi_demux_format(d)->iformat);
 }
 
 vp_status vpi_report_finish(vpi_demux *d, vp_media *media, const vpi_limits *limits, bool exact,
@@ -435,12 +462,14 @@ vp_status vpi_report_finish(vpi_demux *d, vp_media *media, const vpi_limits *lim
     }
     if (structure->edits_complex) {
         ok = vpi_media_warn(m, "EDIT_LIST_APPROXIMATED", VP_TIME_UNKNOWN,
-                            "the edit list has several parts or another speed") &&
+                            "the edit list has parts that repeat, go back or have another speed") &&
              ok;
     }
-    for (size_t i = 0; exact && !structure->edits_complex && i < m->track_count; i++)
+    for (size_t i = 0; exact && !structure->edits_complex && !structure->edit_tracks && i < m->track_count;
+         i++)
         ok = warn_edit(m, &m->tracks[i], &results[i]) && ok;
     ok = warn_streams(d, m, results) && ok;
+    ok = warn_late(d, m) && ok;
     ok = warn_times(m, exact, results) && ok;
     ok = warn_ends(m, exact) && ok;
     return ok ? VP_OK : vpi_fail_nomem(err);
@@ -549,6 +578,7 @@ static vp_status probe_head(vpi_demux *d, const vpi_limits *limits, vp_media **o
         vpi_free(results[i].keyframes);
         results[i].keyframes = NULL;
     }
+    vpi_report_routes(d, &media->m);
     VPI_GO(vpi_report_finish(d, media, limits, whole, results, err));
     *out = media;
     media = NULL;

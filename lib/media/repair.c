@@ -19,6 +19,7 @@ typedef struct clock_of {
     bool by_dts;
     int64_t last; /* continuous time, 1/90000 s */
     int64_t step; /* of the last packet */
+    int64_t end;  /* of what is shown, 1/90000 s of continuous time */
     int64_t position;
 } clock_of;
 
@@ -88,12 +89,46 @@ static bool all_silent(const vpi_repairer *r, int64_t t)
     return true;
 }
 
-static bool is_jump(const vpi_repairer *r, const clock_of *c, bool by_dts, int64_t t)
+/* Where a track begins, or goes on: behind its last packet, or where the others are by now. */
+static bool wanted_at(const vpi_repairer *r, const clock_of *c, int64_t *wanted)
+{
+    bool any = c->any;
+
+    *wanted = c->last + c->step;
+    for (size_t i = 0; !c->any && i < r->count; i++) {
+        if (!r->clocks[i].any || (any && r->clocks[i].last <= *wanted)) continue;
+        *wanted = r->clocks[i].last;
+        any = true;
+    }
+    return any;
+}
+
+static bool is_jump(const vpi_repairer *r, const clock_of *c, bool by_dts, int64_t t, int64_t wanted)
 {
     int64_t back = c->by_dts && by_dts ? BACK_DTS_S : BACK_PTS_S, by = t - c->last;
 
+    /* A track that begins late; where clocks jump, all are interleaved. */
+    if (!c->any) return r->forward && t - wanted < -SAME_S * 90000;
     if (by < -back * 90000) return true;
     return r->forward && by > FORWARD_S * 90000 && by > 2 * c->step && all_silent(r, t);
+}
+
+/*
+ * Where the next packet of a track is wanted, moved on until all that was read so far is shown: nothing of it is lost,
+ * nor of what follows. In whole steps, which keep a grid of pictures; less than one is the length of the last frame of
+ * sound. delay: from decoding to showing.
+ */
+static int64_t behind_all(const vpi_repairer *r, int64_t wanted, int64_t step, int64_t delay)
+{
+    int64_t over = 0;
+
+    for (size_t i = 0; i < r->count; i++) {
+        const clock_of *c = &r->clocks[i];
+
+        if (c->any && c->end - wanted < FORWARD_S * 90000) over = VPI_MAX(over, c->end - (wanted + delay));
+    }
+    if (step <= 0) return wanted + over;
+    return over <= step ? wanted : wanted + (over + step - 1) / step * step;
 }
 
 /* A jump that another track showed first, a little behind this byte: it begins here already. */
@@ -126,10 +161,18 @@ static bool add(vpi_repairer *r, int64_t position, int64_t shift, int64_t at, in
     return true;
 }
 
+/* From decoding to showing; 0 where the file does not tell, or nothing sensible. */
+static int64_t delay_of(const vpi_repair_packet *p, int64_t time)
+{
+    int64_t shown = p->has_dts && p->has_pts ? clock90(p->pts, p->tb) : time;
+
+    return shown < time || shown > TIME_MAX || shown - time > SAME_S * 90000 ? 0 : shown - time;
+}
+
 bool vpi_repairer_see(vpi_repairer *r, const vpi_repair_packet *p, int64_t *shift)
 {
     clock_of *c = &r->clocks[p->stream];
-    int64_t position = p->position >= 0 ? p->position : c->position, time, t;
+    int64_t position = p->position >= 0 ? p->position : c->position, time, t, wanted, delay;
 
     *shift = vpi_repair_shift(r->list, r->used, position);
     c->position = position;
@@ -137,10 +180,11 @@ bool vpi_repairer_see(vpi_repairer *r, const vpi_repair_packet *p, int64_t *shif
     time = clock90(p->has_dts ? p->dts : p->pts, p->tb);
     if (time > TIME_MAX || time < -TIME_MAX) return true;
     t = time - *shift;
-    if (c->any && is_jump(r, c, p->has_dts, t)) {
-        int64_t wanted = c->last + c->step;
-        if (!is_known(r, position, time, wanted) && !add(r, position, time - wanted, wanted, t - wanted))
-            return false;
+    delay = delay_of(p, time);
+    if (wanted_at(r, c, &wanted) && is_jump(r, c, p->has_dts, t, wanted)) {
+        int64_t end = behind_all(r, wanted, c->step, delay);
+
+        if (!is_known(r, position, time, wanted) && !add(r, position, time - end, end, t - end)) return false;
         *shift = vpi_repair_shift(r->list, r->used, position);
         t = time - *shift;
     }
@@ -148,6 +192,7 @@ bool vpi_repairer_see(vpi_repairer *r, const vpi_repair_packet *p, int64_t *shif
         c->step = clock90(p->duration, p->tb);
     else if (c->any && t > c->last && t - c->last < 90000)
         c->step = t - c->last;
+    c->end = c->any ? VPI_MAX(c->end, t + delay + c->step) : t + delay + c->step;
     c->last = t;
     c->by_dts = p->has_dts;
     c->any = true;

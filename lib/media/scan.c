@@ -28,6 +28,7 @@ typedef struct scan {
     vpi_stats **stats;
     vpi_stats_result *results;
     uint64_t *packets, *bytes; /* per stream */
+    int64_t *first, *last;     /* per stream: positions of packets; -1: none */
     vpi_sha256 sha;
     void (*progress)(void *user, uint64_t done, uint64_t total);
     void *progress_user;
@@ -127,6 +128,8 @@ static vp_status read_all(scan *s, vp_error *err)
         hash_packet(s, &p);
         s->partial = p.corrupt;
         if (p.position >= 0) s->used = VPI_MAX(s->used, (uint64_t)p.position + p.size);
+        if (s->first[p.stream] < 0) s->first[p.stream] = p.position;
+        s->last[p.stream] = VPI_MAX(s->last[p.stream], p.position);
         s->packets[p.stream]++;
         s->bytes[p.stream] += p.size;
         look_at_ac3(&s->media->m.tracks[p.stream], &p);
@@ -162,6 +165,44 @@ static vp_status check_rest(const scan *s, vp_error *err)
     return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT",
                     "nothing that can be read is in the last %llu of %llu bytes", (unsigned long long)rest,
                     (unsigned long long)size);
+}
+
+/* The picture goes on in a stream that cannot be joined to its own: half of the film would be missing. */
+static vp_status check_goes_on(const scan *s, vp_error *err)
+{
+    const AVFormatContext *ic = vpi_demux_format(s->demux);
+    const vpi_track *shown = vpi_media_nth(&s->media->m, VPI_KIND_VIDEO, 0);
+
+    if (!shown || !vpi_demux_any_start(s->demux) || s->last[shown->id] < 0) return VP_OK;
+    for (unsigned i = 0; i < ic->nb_streams; i++) {
+        vpi_kind kind = VPI_KIND_OTHER;
+        int64_t at = -1;
+
+        if (i >= s->count && !vpi_route_late(vpi_demux_routes(s->demux), ic, i, &kind, &at)) continue;
+        if (i < s->count && ic->streams[i]->codecpar->codec_type == AVMEDIA_TYPE_VIDEO) {
+            kind = VPI_KIND_VIDEO;
+            at = s->first[i];
+        }
+        if (kind != VPI_KIND_VIDEO || at <= s->last[shown->id]) continue;
+        return vpi_fail(
+            err, VP_E_DATA, "INPUT_CORRUPT",
+            "the picture ends, and another one that cannot be joined to it begins at byte %lld of %llu",
+            (long long)at, (unsigned long long)s->media->m.size);
+    }
+    return VP_OK;
+}
+
+/* Fragments (tfdt, ISO/IEC 14496-12 8.8.12) never run back: libavformat gives those that do in no order. */
+static vp_status check_fragments(const scan *s, vp_error *err)
+{
+    if (!vpi_demux_structure(s->demux)->fragmented) return VP_OK;
+    for (size_t i = 0; i < s->count; i++) {
+        if (!s->stats[i] || !s->results[i].jumps) continue;
+        return vpi_fail(
+            err, VP_E_DATA, "INPUT_CORRUPT",
+            "stream %zu: the times of the fragments run back, as where a second recording follows", i);
+    }
+    return VP_OK;
 }
 
 /*
@@ -228,7 +269,11 @@ static vp_status prepare(scan *s, vp_error *err)
     s->results = vpi_calloc(s->count, sizeof(*s->results));
     s->packets = vpi_calloc(s->count, sizeof(*s->packets));
     s->bytes = vpi_calloc(s->count, sizeof(*s->bytes));
-    if (!s->stats || !s->results || !s->packets || !s->bytes) return vpi_fail_nomem(err);
+    s->first = vpi_calloc(s->count, sizeof(*s->first));
+    s->last = vpi_calloc(s->count, sizeof(*s->last));
+    if (!s->stats || !s->results || !s->packets || !s->bytes || !s->first || !s->last)
+        return vpi_fail_nomem(err);
+    for (size_t i = 0; i < s->count; i++) s->first[i] = s->last[i] = -1;
     for (size_t i = 0; i < s->count && !nomem; i++) {
         s->stats[i] = vpi_report_stats(s->demux, (int32_t)i, true, &nomem);
     }
@@ -292,6 +337,8 @@ static vp_status run(scan *s, const vpi_limits *limits, vp_error *err)
     VPI_TRY(check_last(s, err));
     VPI_TRY(check_rest(s, err));
     m = &s->media->m;
+    vpi_report_routes(s->demux, m);
+    VPI_TRY(check_goes_on(s, err));
     m->full = true;
     for (size_t i = 0; i < s->count; i++) {
         m->tracks[i].packets = s->packets[i];
@@ -300,6 +347,7 @@ static vp_status run(scan *s, const vpi_limits *limits, vp_error *err)
         vpi_stats_finish(s->stats[i], &s->results[i]);
         vpi_report_track(&m->tracks[i], &s->results[i], true);
     }
+    VPI_TRY(check_fragments(s, err));
     VPI_TRY(take_repairs(s, err));
     VPI_TRY(check_length(s, err));
     VPI_TRY(check_empty(s, err));
@@ -342,6 +390,8 @@ done:
     vpi_free(s.results);
     vpi_free(s.packets);
     vpi_free(s.bytes);
+    vpi_free(s.first);
+    vpi_free(s.last);
     vpi_demux_close(s.demux);
     vp_cancel_unref(child);
     return st < 0 ? st : VP_OK;

@@ -38,6 +38,8 @@ typedef struct vpi_stats_result {
     int64_t min_delta, max_delta;
     int32_t variable;
     vpi_rational rate;
+    int64_t
+        phase; /* of a constant rate: from start to a picture of its grid; not 0 where the first is not on it */
     bool reordered, captions;
     bool delayed;          /* a packet is decoded at another time than shown */
     uint32_t skip_samples; /* of the first packet */

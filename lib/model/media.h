@@ -62,6 +62,7 @@ typedef struct vpi_track {
     uint32_t sar_num, sar_den;
     vpi_rational frame_rate; /* grid when cfr, average when not; 0/1 unknown */
     int32_t variable;        /* 1, 0, -1 unknown */
+    int64_t phase; /* from start to a picture of the grid, where start is not on it (a cut); full scan only */
     /* A probe repeats what the file says; a scan looked at pictures and decided, and then knows the order. */
     bool interlaced;
     vpi_scan_order order;

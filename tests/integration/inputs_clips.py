@@ -4,7 +4,7 @@ import os
 import struct
 import tempfile
 
-from clips import AAC, X264, clip, colours, lavfi, run, test_video, write
+from clips import AAC, X264, clip, colours, lavfi, run, sync_sources, test_video, write
 
 RAMP = "color=white:s=160x90:r=30:d=%s,format=yuv420p,fade=in:st=0:d=%s"
 PCM = "-c:a pcm_s16le".split()
@@ -35,6 +35,25 @@ for _name, _offsets in (("sync_jump.ts", ("0", "5000")), ("sync_restart.ts", ("5
         join(to, [["-i", dep("sync4.ts"), "-c", "copy", "-output_ts_offset", o] for o in offsets])
 
 
+PIDS = "-mpegts_pmt_start_pid 0x200 -mpegts_start_pid 0x300".split()
+for _name, _options in (("sync_pids.ts", PIDS), ("sync_program.ts", PIDS + ["-mpegts_service_id", "7"]),
+                        ("sync_sound_pid.ts", ["-streamid", "1:768"])):
+    @clip(_name, "two SYNC recordings of 4 s, the second one with %s" % " ".join(_options))
+    def _(to, dep, options=_options):
+        join(to, [["-i", dep("sync4.ts"), "-c", "copy"] + o for o in ([], options)])
+
+
+@clip("other_pids.ts", "a recording in H.264 and one in MPEG-2 with other PIDs behind it")
+def _(to, dep):
+    join(to, [["-i", dep("base.mp4"), "-c", "copy"], ["-i", dep("base.mp4"), "-c:v", "mpeg2video", "-c:a", "copy"] + PIDS])
+
+
+@clip("programs.ts", "two programmes: base.mp4 with 1000 Hz, motion.mp4 with 300 Hz")
+def _(to, dep):
+    run(["-i", dep("base.mp4"), "-t", "2", "-i", dep("motion.mp4")] + "-map 0 -map 1 -c copy".split()
+        + ["-program", "program_num=1:st=0:st=1", "-program", "program_num=2:st=2:st=3"], to)
+
+
 @clip("sync_wrap.ts", "SYNC with B-frames whose 33-bit times wrap after about a second")
 def _(to, dep):
     run(["-i", dep("sync4.ts"), "-c", "copy", "-output_ts_offset", "95441.3"], to)
@@ -56,18 +75,21 @@ def _(to, dep):
         "log-level=none:pools=1:vui-timing-info=0:keyint=30".split(), to)
 
 
-def patch_edits(to, source, entries):
-    """Replaces what the edit list of each track says: (duration s, media time s or None, rate)."""
+def patch_edits(to, source, *lists, shift=False):
+    """Replaces what the edit list of each track says: (duration s, media time s or None, rate). lists: one for each
+    track, or one for all; shift: media times count from where the track's list of before begins (priming, delay of
+    reordering), so that tracks cut alike stay together."""
     data = bytearray(open(source, "rb").read())
     movie = u32(data, find(data, b"mvhd") + 16)
     at = find(data, b"moov") - 4
     # Tables may grow: the moov of these clips stands at the end.
-    for _ in range(2):
+    for n in range(2):
+        entries = lists[min(n, len(lists) - 1)]
         at = data.index(b"elst", at) - 4
         media = u32(data, data.index(b"mdhd", at) + 16)
-        size = u32(data, at)
-        table = b"".join(struct.pack(">IiI", round(d * movie), -1 if m is None else round(m * media), round(r * 65536))
-                         for d, m, r in entries)
+        size, first = u32(data, at), u32(data, at + 20) if shift else 0
+        table = b"".join(struct.pack(">IiI", round(d * movie), -1 if m is None else first + round(m * media),
+                                     round(r * 65536)) for d, m, r in entries)
         new = struct.pack(">I4sII", 16 + len(table), b"elst", 0, len(entries)) + table
         grow = len(new) - size
         for parent in (b"edts", b"trak", b"moov"):
@@ -76,6 +98,52 @@ def patch_edits(to, source, entries):
         data[at:at + size] = new
         at += len(new)
     write(to, bytes(data))
+
+
+@clip("sync_half.mp4", "12 s with a flash and a beep each half second, B-frames, a keyframe each 2 s")
+def _(to, dep):
+    run(sync_sources("12", period="0.5") + "-c:v libx264 -preset veryfast -bf 3 -g 60 -threads 1".split() + AAC, to)
+
+
+# Of picture and sound; in seconds of sync_half.mp4.
+EDITED = {
+    "edits_between.mp4": [[(1.7, 1.013, 1), (2.21, 4.777, 1), (1.3, 9.111, 1)]],
+    "edits_many.mp4": [[(0.35, 0.1 + 0.537 * n, 1) for n in range(20)]],
+    "edits_pause.mp4": [[(2, 1, 1), (0.731, None, 1), (2, 5.1, 1)]],
+    "edits_picture.mp4": [[(1.5, 1.213, 1), (2.5, 3, 1)], [(4, 1.213, 1)]],
+    "edits_sound.mp4": [[(4, 1, 1)], [(2, 1, 1), (0.25, None, 1), (1.75, 3.25, 1)]],
+    "edit_between.mp4": [[(3, 2.517, 1)]],
+    "edits_to_end.mp4": [[(1, 2, 1), (0, 9, 1)]],
+    "edits_again.mp4": [[(1, 5, 1), (1, 2, 1)]],
+}
+for _name, _lists in EDITED.items():
+    @clip(_name, "sync_half.mp4 with the edits %s" % _lists[0][:3])
+    def _(to, dep, lists=_lists):
+        patch_edits(to, dep("sync_half.mp4"), *lists, shift=True)
+
+
+@clip("edits_long.mp4", "70 s of SYNC in three edits of 130 s, a keyframe each 8 s: more than one span of work")
+def _(to, dep):
+    run(sync_sources("130", period="0.5") + "-c:v libx264 -preset veryfast -bf 3 -g 250 -threads 1".split() + AAC,
+        to + ".mp4")
+    patch_edits(to, to + ".mp4", EDITS_LONG, shift=True)
+    os.unlink(to + ".mp4")
+
+
+EDITS_LONG = [(25, 10.3, 1), (30, 50.1, 1), (15, 100.7, 1)]
+
+
+@clip("rare.mp4", "12 s that rise from black to white, in pictures that are up to 1.7 s apart, with B-frames")
+def _(to, dep):
+    run(lavfi(RAMP % (12, 12), "sine=d=12")
+        + ["-vf", "select='eq(n,0)+eq(n,50)+gt(n,90)*not(mod(n,11))+eq(n,200)'", "-vsync", "vfr"]
+        + "-c:v libx264 -crf 8 -bf 3 -g 30 -threads 1".split() + AAC, to)
+
+
+for _name, _at in (("rare_early.mp4", 0.7), ("rare_late.mp4", 7.77)):
+    @clip(_name, "3 s of rare.mp4 from %s s on" % _at)
+    def _(to, dep, at=_at):
+        patch_edits(to, dep("rare.mp4"), [(3, at, 1)], shift=True)
 
 
 def u32(data, at):
@@ -308,11 +376,25 @@ def _(to, dep):
     run(["-i", dep("base.mp4"), "-i", dep("portrait.mp4")] + "-map 0 -map 1:v -c copy".split(), to)
 
 
-@clip("joined.flv", "two FLV files one behind the other: readers stop at the second header")
+for _ext in ("mp4", "avi", "flv", "wmv"):
+    @clip("joined." + _ext, "base.%s twice: readers stop at the second header, or read on out of step" % _ext)
+    def _(to, dep, name="base." + _ext):
+        write(to, open(dep(name), "rb").read() * 2)
+
+
+@clip("joined.webm", "two WebM recordings of one recorder")
 def _(to, dep):
-    run(lavfi(test_video("320x180", "25", "4", ",noise=alls=60:allf=t"), "sine=d=4:r=44100") + X264 + AAC, to)
-    data = open(to, "rb").read()
-    write(to, data + data)
+    write(to, open(dep("sync4.webm"), "rb").read() * 2)
+
+
+@clip("joined.mkv", "two Matroska files whose tracks differ")
+def _(to, dep):
+    write(to, open(dep("base.mkv"), "rb").read() + open(dep("sync4.webm"), "rb").read())
+
+
+@clip("padded.mp4", "an MP4, zeros and an ID3 tag behind it")
+def _(to, dep):
+    write(to, open(dep("faststart.mp4"), "rb").read() + bytes(1 << 20) + b"TAG" + bytes(125))
 
 
 def captions(field, pairs):

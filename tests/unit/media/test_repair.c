@@ -133,6 +133,25 @@ static void lies_before(void **state)
     vpi_free(list);
 }
 
+/* Sound that begins with the new recording, and is read before its first picture: its own times are those of it. */
+static void begins_behind(void **state)
+{
+    feed f;
+    vpi_repair *list;
+    size_t n;
+    int64_t last, sound;
+    (void)state;
+    for (int forward = 0; forward < 2; forward++) {
+        begin(&f, forward);
+        for (int i = 0; i < 1000; i++) last = one_at(&f, PICTURE, 90000 + i * step[PICTURE], ++f.position);
+        sound = one_at(&f, SOUND, 126000, f.position + 1000);
+        /* elsewhere tracks may lie one behind the other */
+        assert_int_equal(sound, forward ? last + step[PICTURE] : 126000);
+        assert_int_equal(end(&f, &list, &n), forward);
+        vpi_free(list);
+    }
+}
+
 /* One track pauses while the other goes on: no jump. Nor is a long picture in a format that does not jump. */
 static void pauses(void **state)
 {
@@ -181,7 +200,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_to_do), cmocka_unit_test(restarts), cmocka_unit_test(lies_before),
-        cmocka_unit_test(pauses),        cmocka_unit_test(wild),     cmocka_unit_test(ticks),
+        cmocka_unit_test(begins_behind), cmocka_unit_test(pauses),   cmocka_unit_test(wild),
+        cmocka_unit_test(ticks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
