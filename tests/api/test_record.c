@@ -22,6 +22,7 @@ static void plan_with(room *r, planned *p, const vp_transcode_options *more)
     o.full = 1;
     t.preset = "ultrafast";
     t.segment_ms = t.gop_ms = 500;
+    if (!t.rate) t.rate = VP_RATE_ABR;
     if (!t.span_ms) t.span_ms = 1000;
     l.rungs = "240p";
     assert_end(VP_OK, vp_probe(r->context, r->source, &o, NULL, &p->media, &r->err), &r->err);
@@ -106,6 +107,7 @@ static void expect_title(room *r, const vp_transcode_options *more)
     vp_sink *other = NULL;
     vp_job_options o = VP_JOB_OPTIONS_INIT;
     vp_transcode_options t = *more;
+    if (!t.rate) t.rate = VP_RATE_ABR;
     if (!t.span_ms) t.span_ms = 1000;
     assert_ok(vp_sink_memory(r->context, &other, NULL));
     o.source = r->source;
