@@ -18,6 +18,9 @@
 #define BASE_MAX 400u
 #define TRIES 100
 
+#define TRY_BLOCK 65536u
+#define TRY_BLOCKS 16u
+
 struct vpi_scratch {
     char path[VPI_SCRATCH_PATH - 80];
     int lock;
@@ -129,4 +132,24 @@ vpi_scratch *vpi_scratch_free(vpi_scratch *s)
 void vpi_scratch_file(const vpi_scratch *s, const char *name, char to[VPI_SCRATCH_PATH])
 {
     snprintf(to, VPI_SCRATCH_PATH, "%s/%.64s", s->path, name);
+}
+
+vp_status vpi_scratch_try(const vpi_scratch *s, vp_error *err)
+{
+    static const char block[TRY_BLOCK];
+    char path[VPI_SCRATCH_PATH];
+    vp_status st = VP_OK;
+    int fd;
+
+    vpi_scratch_file(s, "try", path);
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) return vpi_fail_errno(err, errno, path, "temporary files cannot be written");
+    for (unsigned n = 0; st >= 0 && n < TRY_BLOCKS; n++) {
+        ssize_t done = write(fd, block, sizeof(block));
+        if (done < 0 && errno != EINTR)
+            st = vpi_fail_errno(err, errno, path, "temporary files cannot be written");
+    }
+    close(fd);
+    unlink(path);
+    return st;
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "analysis_int.h"
 #include "base/hash.h"
@@ -148,6 +149,18 @@ static vp_status read_text(const char *path, vpi_buf *out, vp_error *err)
     return vpi_buf_failed(out) ? vpi_fail_nomem(err) : VP_OK;
 }
 
+/* x264 writes a type and two bytes for each macroblock, and does not look whether the last of it could be written. */
+static vp_status check_tree(const char *path, const vpi_costs *c, vp_error *err)
+{
+    uint64_t blocks = (uint64_t)((c->width + 15) / 16) * ((c->height + 15) / 16);
+    struct stat s;
+
+    if (stat(path, &s) != 0) return vpi_fail_errno(err, errno, path, "statistics of the encoder");
+    if ((uint64_t)s.st_size == c->kept * (1 + 2 * blocks)) return VP_OK;
+    return vpi_fail(err, VP_E_IO, NULL, "a macroblock tree of %llu bytes for %llu pictures",
+                    (unsigned long long)s.st_size, (unsigned long long)c->kept);
+}
+
 vp_status vpi_analysis_store(vpi_task_env *env, const char *path, vpi_costs *costs, vp_error *err)
 {
     char name[VPI_STATS_NAME], tree[VPI_SCRATCH_PATH];
@@ -157,9 +170,10 @@ vp_status vpi_analysis_store(vpi_task_env *env, const char *path, vpi_costs *cos
     if (st >= 0) st = vpi_costs_parse((const char *)text.data, text.size, costs, err);
     vpi_buf_dispose(&text);
     VPI_TRY(st);
+    tree_path(path, tree);
+    VPI_TRY(check_tree(tree, costs, err));
     vpi_analysis_value_name(env->name, false, name);
     VPI_TRY(put_file(env, path, name, err));
-    tree_path(path, tree);
     vpi_analysis_value_name(env->name, true, name);
     return put_file(env, tree, name, err);
 }

@@ -36,7 +36,7 @@
 /* ---- reading ---- */
 
 typedef struct picture { /* one line of the statistics; q on the linear scale */
-    bool idr, intra;
+    bool idr, intra, kept;
     double q, texture, motion, other;
 } picture;
 
@@ -71,6 +71,7 @@ static bool read_picture(const char *line, picture *p)
         return false;
     p->idr = type[6] == 'I';
     p->intra = p->idr || type[6] == 'i';
+    p->kept = type[6] != 'b';
     p->q = QP_SCALE * pow(2, (qp - QP_ZERO) / 6);
     return true;
 }
@@ -143,6 +144,7 @@ static bool add_picture(void *user, const picture *p)
         c->gops[c->count++] = (vpi_cost){ 0 };
     }
     c->gops[c->count - 1].pictures++;
+    c->kept += p->kept;
     s->texture += (p->texture + 0.1) * pow(p->intra ? p->q * INTRA_FACTOR : p->q, TEXTURE_POWER);
     *(p->intra ? &s->motion_intra : &s->motion) += motion;
     s->other += p->other;

@@ -27,6 +27,7 @@ typedef struct vpi_costs {  /* of a span */
     uint32_t width, height; /* of the first pass */
     vpi_cost *gops;
     size_t count, cap;
+    uint64_t kept; /* pictures that others refer to: the macroblock tree is of these */
 } vpi_costs;
 
 /* From the text that x264 wrote, whole. Errors: DATA INPUT_CORRUPT naming the line, NOMEM; then out is empty. */

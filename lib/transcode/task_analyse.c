@@ -36,6 +36,19 @@ static vp_status flush(analyser *a, vp_error *err)
                     (unsigned long long)a->fed, (unsigned long long)a->coded);
 }
 
+/* x264 does not tell why it could not write: where nobody can, that is it. */
+static vp_status why(const vpi_scratch *scratch, vp_status st, vp_error *err)
+{
+    vp_error own = VP_ERROR_INIT;
+    vp_status full;
+
+    if (st != VP_E_INTERNAL && st != VP_E_IO && st != VP_E_DATA) return st;
+    full = vpi_scratch_try(scratch, &own);
+    if (full >= 0) return st;
+    if (err) vpi_error_copy(err, &own);
+    return full;
+}
+
 vp_status vpi_task_analyse(vpi_task_env *env, vp_error *err)
 {
     analyser a = { 0 };
@@ -66,6 +79,7 @@ vp_status vpi_task_analyse(vpi_task_env *env, vp_error *err)
     if (!json || json_object_set_new(env->record, "cost", json) != 0) st = vpi_fail_nomem(err);
     env->concealed = 0; /* counted where the title's pictures are made */
 done:
+    if (st < 0) st = why(scratch, st, err);
     vpi_costs_dispose(&costs);
     vpi_h264enc_free(a.enc);
     vpi_scratch_free(scratch);
