@@ -21,6 +21,7 @@ typedef struct clock_of {
     int64_t step; /* of the last packet */
     int64_t end;  /* of what is shown, 1/90000 s of continuous time */
     int64_t position;
+    int64_t shift; /* of the last packet */
 } clock_of;
 
 struct vpi_repairer {
@@ -29,6 +30,7 @@ struct vpi_repairer {
     bool forward;
     vpi_repair *list;
     size_t used, cap;
+    int64_t step; /* of the track that showed the last jump */
     uint64_t found;
     int64_t first_at, first_by;
 };
@@ -113,24 +115,6 @@ static bool is_jump(const vpi_repairer *r, const clock_of *c, bool by_dts, int64
     return r->forward && by > FORWARD_S * 90000 && by > 2 * c->step && all_silent(r, t);
 }
 
-/*
- * Where the next packet of a track is wanted, moved on until all that was read so far is shown: nothing of it is lost,
- * nor of what follows. In whole steps, which keep a grid of pictures; less than one is the length of the last frame of
- * sound. delay: from decoding to showing.
- */
-static int64_t behind_all(const vpi_repairer *r, int64_t wanted, int64_t step, int64_t delay)
-{
-    int64_t over = 0;
-
-    for (size_t i = 0; i < r->count; i++) {
-        const clock_of *c = &r->clocks[i];
-
-        if (c->any && c->end - wanted < FORWARD_S * 90000) over = VPI_MAX(over, c->end - (wanted + delay));
-    }
-    if (step <= 0) return wanted + over;
-    return over <= step ? wanted : wanted + (over + step - 1) / step * step;
-}
-
 /* A jump that another track showed first, a little behind this byte: it begins here already. */
 static bool is_known(vpi_repairer *r, int64_t position, int64_t time, int64_t wanted)
 {
@@ -143,6 +127,22 @@ static bool is_known(vpi_repairer *r, int64_t position, int64_t time, int64_t wa
     if (off < -SAME_S * 90000 || off > SAME_S * 90000) return false;
     last->position = position;
     return true;
+}
+
+/*
+ * The first packet of a track behind a jump that another one showed, whose recording had ended before that of this
+ * track: all of what follows is moved on, so that nothing is shown at once with what came before. In whole steps, which
+ * keep a grid of pictures; less than one is the length of the last frame of sound. Returns by how much.
+ */
+static int64_t move_on(vpi_repairer *r, const clock_of *c, int64_t shift, int64_t shown)
+{
+    int64_t over = c->end - shown, step = VPI_MAX(r->step, 1);
+
+    if (!c->any || !r->used || shift == c->shift || shift != r->list[r->used - 1].shift) return 0;
+    if (over <= VPI_MAX(r->step, c->step) || over > FORWARD_S * 90000) return 0;
+    over = (over + step - 1) / step * step;
+    r->list[r->used - 1].shift -= over;
+    return over;
 }
 
 static bool add(vpi_repairer *r, int64_t position, int64_t shift, int64_t at, int64_t by)
@@ -172,7 +172,7 @@ static int64_t delay_of(const vpi_repair_packet *p, int64_t time)
 bool vpi_repairer_see(vpi_repairer *r, const vpi_repair_packet *p, int64_t *shift)
 {
     clock_of *c = &r->clocks[p->stream];
-    int64_t position = p->position >= 0 ? p->position : c->position, time, t, wanted, delay;
+    int64_t position = p->position >= 0 ? p->position : c->position, time, t, wanted, delay, by;
 
     *shift = vpi_repair_shift(r->list, r->used, position);
     c->position = position;
@@ -182,12 +182,18 @@ bool vpi_repairer_see(vpi_repairer *r, const vpi_repair_packet *p, int64_t *shif
     t = time - *shift;
     delay = delay_of(p, time);
     if (wanted_at(r, c, &wanted) && is_jump(r, c, p->has_dts, t, wanted)) {
-        int64_t end = behind_all(r, wanted, c->step, delay);
-
-        if (!is_known(r, position, time, wanted) && !add(r, position, time - end, end, t - end)) return false;
+        if (!is_known(r, position, time, wanted)) {
+            if (!add(r, position, time - wanted, wanted, t - wanted)) return false;
+            r->step = c->step;
+            c->shift = r->list[r->used - 1].shift;
+        }
         *shift = vpi_repair_shift(r->list, r->used, position);
         t = time - *shift;
     }
+    by = move_on(r, c, *shift, t + delay);
+    *shift -= by;
+    t += by;
+    c->shift = *shift;
     if (p->duration > 0)
         c->step = clock90(p->duration, p->tb);
     else if (c->any && t > c->last && t - c->last < 90000)

@@ -158,7 +158,7 @@ static vp_status report_missing(json_t *missing, vp_bytes **out, vp_error *err)
 static void set_mean_rate(const vp_plan *plan, vpi_presentation *p, uint64_t pictures)
 {
     int64_t count = (int64_t)VPI_MIN(pictures, (uint64_t)INT32_MAX), total = (int64_t)plan->grid.total;
-    int64_t scale = count >= total / (int64_t)plan->grid.timescale * 5 ? 1000 : 1000000000;
+    int64_t scale = count >= total / (int64_t)plan->grid.timescale * 5 ? 1000 : 100000000; /* below 2^31 */
     int64_t rate = vpi_rescale(count, (int64_t)plan->grid.timescale * scale, total, VPI_NEAREST);
     vpi_rational mean = vpi_reduce(VPI_CLAMP(rate, 1, INT32_MAX), scale);
     for (size_t i = 0; plan->has_video && plan->video.variable && i < p->track_count; i++) {
