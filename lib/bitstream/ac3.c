@@ -80,6 +80,27 @@ static void skip_mixing(vpi_bits *b, const vpi_ac3 *out, unsigned stream_type, u
     }
 }
 
+/* E.1.3.1: from infomdate to addbsi, where object audio tells of itself (ETSI TS 103 420 8.3). */
+static void read_information(vpi_bits *b, unsigned stream_type, unsigned blocks, vpi_ac3 *out)
+{
+    if (vpi_bits_read(b, 1)) {
+        out->bsmod = (uint8_t)vpi_bits_read(b, 3);
+        vpi_bits_skip(b, 2);
+        if (out->acmod == 2) vpi_bits_skip(b, 4);
+        if (out->acmod >= 6) vpi_bits_skip(b, 2);
+        for (unsigned i = 0; i < (out->acmod == 0 ? 2u : 1u); i++)
+            if (vpi_bits_read(b, 1)) vpi_bits_skip(b, 8);
+        if (out->fscod < 3) vpi_bits_skip(b, 1);
+    }
+    if (stream_type == 0 && blocks != 6) vpi_bits_skip(b, 1);
+    if (stream_type == 2 && (blocks == 6 || vpi_bits_read(b, 1))) vpi_bits_skip(b, 6);
+    if (!vpi_bits_read(b, 1) || vpi_bits_read(b, 6) < 1) return;
+    vpi_bits_skip(b, 7);
+    bool joc = vpi_bits_read(b, 1); /* flag_ec3_extension_type_a */
+    uint32_t complexity = vpi_bits_read(b, 8);
+    if (joc && !b->failed) out->joc = (uint8_t)complexity;
+}
+
 static vp_status parse_eac3(vpi_bits *b, vpi_ac3 *out, vp_error *err)
 {
     unsigned stream_type = vpi_bits_read(b, 2);
@@ -107,7 +128,7 @@ static vp_status parse_eac3(vpi_bits *b, vpi_ac3 *out, vp_error *err)
     }
     if (stream_type == 1 && vpi_bits_read(b, 1)) out->channel_map = (uint16_t)vpi_bits_read(b, 16);
     if (vpi_bits_read(b, 1)) skip_mixing(b, out, stream_type, blocks);
-    if (vpi_bits_read(b, 1)) out->bsmod = (uint8_t)vpi_bits_read(b, 3);
+    read_information(b, stream_type, blocks, out);
     if (b->failed) { /* what matters was in the first bytes; bsmod 0 is "complete main" */
         out->bsmod = 0;
         b->failed = false;
@@ -238,6 +259,7 @@ vp_status vpi_dec3_write(const uint8_t *data, size_t size, vpi_buf *out, vp_erro
         put_programme(&all[i], &bits, &n);
         for (; n; n -= 8) vpi_buf_u8(out, (unsigned)(bits >> (n - 8)) & 0xFFu);
     }
+    if (all[0].frame.joc) vpi_buf_be16(out, 0x100u | all[0].frame.joc); /* ETSI TS 103 420 C.3 */
     return VP_OK;
 }
 

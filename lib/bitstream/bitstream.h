@@ -125,8 +125,8 @@ vp_status vpi_avcc_write(const vpi_nal *sps, size_t sps_count, const vpi_nal *pp
 
 typedef struct vpi_asc {
     /*
-     * As coded first, what the codec string shows: 2 LC, 5 SBR, 29 PS, 42 xHE. Signalling that old decoders do
-     * not see (a sync extension at the end) leaves 2 here and sets sbr and ps.
+     * As coded first: 2 LC, 5 SBR, 29 PS, 42 xHE. Signalling that old decoders do not see (a sync extension at the
+     * end) leaves 2 here and sets sbr and ps.
      */
     uint8_t object_type;
     uint8_t core_object_type;
@@ -140,6 +140,17 @@ typedef struct vpi_asc {
 vp_status vpi_asc_parse(const void *data, size_t size, vpi_asc *out, vp_error *err);
 /* Plain LC config of 2 bytes. False for a rate or count that has no index. */
 bool vpi_asc_write_lc(uint32_t sample_rate, unsigned channels, uint8_t out[2]);
+/*
+ * LC config of 5 or 7 bytes that signals SBR, and PS, so that decoders of LC alone do not mind (1.6.5.3). False where
+ * rate, twice it, or channel_config has no index, or frames are not of 1024 samples.
+ */
+bool vpi_asc_write_sbr(const vpi_asc *core, bool ps, uint8_t out[7], size_t *size);
+/*
+ * Plain LC config for the ADTS frame at data, with its program_config_element where the header leaves the layout to
+ * that (channel configuration 0). 0: the frame is damaged, not LC, or its element too long.
+ */
+#define VPI_ASC_MAX 64
+size_t vpi_adts_config(const uint8_t *data, size_t size, uint8_t out[VPI_ASC_MAX]);
 /* 7-byte ADTS header without CRC (1.A.2) for a frame of payload bytes. False when it does not fit 13 bits, or ASC
  * cannot be carried in ADTS. */
 bool vpi_adts_write(const vpi_asc *asc, size_t payload, uint8_t out[7]);
@@ -263,6 +274,7 @@ typedef struct vpi_sound { /* what a decoder configuration tells of the sound */
     uint32_t sample_rate, channels;
     uint32_t frame_samples; /* of a frame; the usual ones where it may vary; 0: not told */
     uint32_t pre_skip;      /* Opus: samples at 48 kHz */
+    uint32_t bits;          /* FLAC: of a sample */
     uint8_t family;         /* Opus: channel mapping */
     /* AC-3 and E-AC-3: of the first substream; bit/s and the number of substreams are of all */
     uint8_t acmod, lfe, substreams;
@@ -297,6 +309,7 @@ typedef struct vpi_ac3 {
     uint8_t bsid, bsmod, acmod, lfe, fscod, bit_rate_code, channels;
     uint8_t stream_type, substream; /* E-AC-3: type 1 is dependent */
     uint16_t channel_map;           /* of a dependent substream; 0: not given */
+    uint8_t joc;                    /* E-AC-3: complexity index of object audio; 0: none */
 } vpi_ac3;
 vp_status vpi_ac3_parse(const void *data, size_t size, vpi_ac3 *out, vp_error *err);
 /* Samples of the whole frames of substream 0 in data: what a sample of 'ac-3' or 'ec-3' lasts. 0: damaged. */

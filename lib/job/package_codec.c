@@ -203,17 +203,42 @@ vp_status vpi_ready_video_setup(vpi_ready_video *v, const vpi_track *t, vp_error
 
 /* ---- audio ---- */
 
-static vp_status aac_setup(vpi_ready_audio *a, const vpi_track *t, vpi_sound *sound, vp_error *err)
+/*
+ * SBR that only the frames show (libavcodec has decoded one): it is signalled, so that players need not find out after
+ * they have begun.
+ */
+static vp_status signal_sbr(vpi_ready_audio *a, const vpi_track *t, vpi_asc *asc, vp_error *err)
+{
+    bool ps = asc->channels == 1 && t->channels == 2;
+    uint8_t config[7];
+    size_t size;
+
+    if (asc->object_type != 2 || asc->sbr || t->sample_rate != 2 * asc->sample_rate ||
+        !vpi_asc_write_sbr(asc, ps, config, &size))
+        return VP_OK;
+    vpi_buf_clear(&a->config);
+    vpi_buf_add(&a->config, config, size);
+    if (vpi_buf_failed(&a->config)) return vpi_fail_nomem(err);
+    return vpi_asc_parse(a->config.data, a->config.size, asc, err);
+}
+
+static vp_status aac_setup(vpi_ready_audio *a, const vpi_track *t, vpi_sound *sound, vpi_asc *asc,
+                           vp_error *err)
 {
     uint8_t frame[VPI_AAC_SILENCE_MAX];
     size_t size;
-    vpi_asc asc;
 
-    VPI_TRY(vpi_asc_parse(a->config.data, a->config.size, &asc, err));
-    *sound = (vpi_sound){ .sample_rate = asc.sample_rate,
-                          .channels = asc.channels ? asc.channels : t->channels,
-                          .frame_samples = asc.frame_samples ? asc.frame_samples : 1024 };
-    if (asc.core_object_type == 2 && vpi_aac_silence(asc.channel_config, frame, &size))
+    VPI_TRY(vpi_asc_parse(a->config.data, a->config.size, asc, err));
+    /* Few of its frames can be decoded on their own (ISO/IEC 23003-3), which segments begin with. */
+    if (asc->core_object_type == 42)
+        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "xHE-AAC cannot be packaged");
+    VPI_TRY(signal_sbr(a, t, asc, err));
+    *sound = (vpi_sound){ .sample_rate = asc->sample_rate,
+                          .channels = asc->ps && asc->channels == 1 ? 2
+                                      : asc->channels               ? asc->channels
+                                                                    : t->channels,
+                          .frame_samples = asc->frame_samples ? asc->frame_samples : 1024 };
+    if (asc->core_object_type == 2 && vpi_aac_silence(asc->channel_config, frame, &size))
         vpi_buf_add(&a->silence, frame, size);
     return vpi_codecs_aac(a->config.data, a->config.size, a->codecs, err);
 }
@@ -247,11 +272,12 @@ vp_status vpi_ready_audio_setup(vpi_ready_audio *a, const vpi_track *t, vp_error
     const uint8_t *config = a->config.data;
     size_t size = a->config.size;
     vpi_sound sound = { 0 };
+    vpi_asc asc = { 0 };
 
     vpi_buf_clear(&a->silence);
     switch (t->codec) {
     case VPI_CODEC_AAC:
-        VPI_TRY(aac_setup(a, t, &sound, err));
+        VPI_TRY(aac_setup(a, t, &sound, &asc, err));
         break;
     case VPI_CODEC_AC3:
         VPI_TRY(vpi_dac3_parse(config, size, &sound, err));
@@ -285,9 +311,9 @@ vp_status vpi_ready_audio_setup(vpi_ready_audio *a, const vpi_track *t, vp_error
     a->setup = (vpi_track_setup){ .kind = VPI_KIND_AUDIO,
                                   .codec = t->codec,
                                   .timescale = sound.sample_rate,
-                                  .config = config,
-                                  .config_size = size,
-                                  .sample_rate = sound.sample_rate,
+                                  .config = a->config.data,
+                                  .config_size = a->config.size,
+                                  .sample_rate = asc.sbr ? asc.ext_sample_rate : sound.sample_rate,
                                   .channels = sound.channels,
                                   .kbps = t->bit_rate / 1000 };
     return VP_OK;

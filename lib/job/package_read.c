@@ -10,6 +10,7 @@
 #define RUN 256u                      /* samples of one read */
 #define SAMPLE_MAX (128u << 20)       /* bytes; more than any picture takes */
 #define NALS_MAX 256u                 /* units that are looked at for the first slice of a picture */
+#define SBR_CORE_MAX 24000u           /* Hz */
 #define HEAD_BYTES 512u               /* of a sample that are looked at where it has no NAL units */
 
 struct vpi_ready_block {
@@ -69,6 +70,16 @@ static const entry_codec *find_entry(uint32_t entry)
     return NULL;
 }
 
+/* AAC of a low rate that says nothing of SBR may have it in its frames, which have to be looked at. */
+static bool may_hide_sbr(const vpi_init_info *info)
+{
+    vpi_asc asc;
+
+    return info->sample_entry == VPI_FOURCC('m', 'p', '4', 'a') &&
+           vpi_asc_parse(info->codec_config, info->codec_config_size, &asc, NULL) == VP_OK &&
+           asc.object_type == 2 && !asc.sbr && asc.sample_rate <= SBR_CORE_MAX;
+}
+
 /* Tracks that the tables and sample entries say all of; the other reader knows more formats, and more refusals. */
 static bool plain(const vpi_movie *m)
 {
@@ -82,7 +93,7 @@ static bool plain(const vpi_movie *m)
         videos += video;
         audios += audio;
         if (t->info.turned || t->info.dolby_vision || t->descriptions != 1) return false;
-        if (!t->samples || !t->info.codec_config) return false;
+        if (!t->samples || !t->info.codec_config || may_hide_sbr(&t->info)) return false;
         const entry_codec *entry = find_entry(t->info.sample_entry);
         if (!entry || entry->kind != (video ? VPI_KIND_VIDEO : VPI_KIND_AUDIO)) return false;
     }

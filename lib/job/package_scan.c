@@ -89,11 +89,14 @@ static vp_status add_video(vpi_ready *pk, size_t input, const vpi_track *t, cons
 
 static void audio_names(vpi_ready *pk, vpi_ready_audio *a, const char *language)
 {
-    const char *layout = a->setup.channels == 6 ? "5.1" : a->setup.channels == 8 ? "7.1" : "stereo";
+    static const char *const layouts[] = { "", "mono", "stereo", "3ch", "4ch", "5ch", "5.1", "7ch", "7.1" };
+    char base[48], layout[16];
     bool aac = a->setup.codec == VPI_CODEC_AAC;
-    if (a->setup.channels == 1) layout = "mono";
     size_t same = 1;
-    char base[48];
+    if (a->setup.channels < VPI_COUNT(layouts))
+        vpi_strlcpy(layout, layouts[a->setup.channels], sizeof(layout));
+    else
+        snprintf(layout, sizeof(layout), "%uch", (unsigned)a->setup.channels);
     snprintf(base, sizeof(base), "%.24s-%s%s%s", language, layout, aac ? "" : "-",
              aac ? "" : vpi_ready_family(a->setup.codec));
     for (vpi_ready_audio *o = pk->audio; o < a; o++) same += vpi_streq(o->base, base);
@@ -361,6 +364,19 @@ static bool has_video(const file_scan *f)
     return f->pk->video_count > f->first_video;
 }
 
+/* The frames know of substreams and object audio what many writers of dec3 leave out. */
+static vp_status dec3_of_frames(const file_scan *f, int32_t stream, vpi_buf *out, vp_error *err)
+{
+    vpi_ready_reader *reader = NULL;
+    vpi_ready_packet p = { 0 };
+    vp_status st = vpi_ready_open(&f->pk->inputs[f->input], stream, &reader, err);
+    if (st >= 0) st = vpi_ready_next(reader, &p, err);
+    if (st == VP_OK && vpi_dec3_write(p.data, p.size, out, NULL) < 0) vpi_buf_clear(out);
+    if (st >= 0) vpi_ready_drop(reader, &p);
+    vpi_ready_close(reader);
+    return st < 0 ? st : vpi_buf_failed(out) ? vpi_fail_nomem(err) : VP_OK;
+}
+
 static vp_status config_of(const file_scan *f, int32_t stream, const uint8_t **config, size_t *size,
                            vp_error *err)
 {
@@ -398,8 +414,14 @@ static vp_status add_track(file_scan *f, const vpi_track *t, vp_error *err)
         f->has_audio = true;
         VPI_TRY(check_codec(pk, f->input, t, err));
         VPI_TRY(config_of(f, t->id, &config, &size, err));
+        vpi_buf dec3 = { 0 };
         size_t before = pk->audio_count;
-        vp_status st = add_audio(pk, f->input, t, config, size, err);
+        vp_status st = VP_OK;
+        if (!f->demux && t->codec == VPI_CODEC_EAC3) st = dec3_of_frames(f, t->id, &dec3, err);
+        if (st >= 0)
+            st =
+                add_audio(pk, f->input, t, dec3.size ? dec3.data : config, dec3.size ? dec3.size : size, err);
+        vpi_buf_dispose(&dec3);
         /* transport streams begin at any time */
         if (st >= 0 && pk->audio_count > before && f->demux && t->has_times && vpi_demux_any_start(f->demux))
             pk->audio[before].start = t->start;

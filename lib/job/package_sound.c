@@ -35,7 +35,7 @@ vp_status vpi_ready_sound_none(const vpi_ready_sound *r, const char *what, vp_er
 static int64_t samples_to(const vpi_ready_sound *r, int64_t pts)
 {
     const vpi_ready_audio *a = r->a;
-    int64_t rate = a->setup.sample_rate;
+    int64_t rate = a->setup.timescale;
     int64_t at = vpi_rescale(pts - a->origin, a->tb.num * rate, a->tb.den, VPI_NEAREST);
     int64_t tick = vpi_rescale(1, a->tb.num * rate, a->tb.den, VPI_CEIL), off = at + (int64_t)a->pre_skip;
     bool first = a->pre_skip && r->dropped == 0 && a->origin == 0;
@@ -51,14 +51,14 @@ static vp_status place(vpi_ready_sound *r, int64_t at, vp_error *err)
     if (at < (int64_t)r->samples) return VP_OK;
     r->lead = r->before = (uint64_t)(at / frame);
     r->at = at % frame;
-    if (r->lead && (!r->a->silence.size || at / r->a->setup.sample_rate >= LATE_MAX_S))
+    if (r->lead && (!r->a->silence.size || at / r->a->setup.timescale >= LATE_MAX_S))
         return vpi_ready_sound_none(r, "begins long after", err);
     return VP_OK;
 }
 
 static vp_status not_mended(const vpi_ready_sound *r, int64_t away, const char *what, vp_error *err)
 {
-    int64_t rate = r->a->setup.sample_rate;
+    int64_t rate = r->a->setup.timescale;
     return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: %lld ms of sound %s at %lld ms", r->a->name,
                     (long long)(away * 1000 / rate), what, (long long)(r->at * 1000 / rate));
 }
@@ -66,7 +66,7 @@ static vp_status not_mended(const vpi_ready_sound *r, int64_t away, const char *
 /* Is a packet off by so many samples (of a frame, away > 0) for good, not by a clock that jitters? */
 static bool is_off(vpi_ready_sound *r, int64_t away, bool behind)
 {
-    int64_t rate = r->a->setup.sample_rate, frame = (int64_t)r->a->frame_samples;
+    int64_t rate = r->a->setup.timescale, frame = (int64_t)r->a->frame_samples;
     if (4 * away < 3 * frame || away * 1000 < LATE_MS * rate) {
         r->late = 0;
         r->steady = 8 * away > frame ? 0 : VPI_MIN(r->steady + 1, LATE_PACKETS);
@@ -93,7 +93,7 @@ static void note(vpi_ready_sound *r)
  */
 static vp_status mend(vpi_ready_sound *r, bool *leave, vp_error *err)
 {
-    int64_t rate = r->a->setup.sample_rate, frame = (int64_t)r->a->frame_samples, hole;
+    int64_t rate = r->a->setup.timescale, frame = (int64_t)r->a->frame_samples, hole;
     *leave = false;
     if (!r->next.has_pts) return VP_OK;
     hole = samples_to(r, r->next.pts) - r->at;
@@ -184,7 +184,7 @@ vp_status vpi_ready_sound_take(vpi_ready_sound *r, vpi_ready_packet *to, vpi_sam
 int64_t vpi_ready_sound_border(const vpi_ready_sound *r, size_t segment)
 {
     const vpi_ready_video *v = &r->pk->video[0];
-    return vpi_rescale(v->cuts[segment] * v->tb.num, r->a->setup.sample_rate, v->tb.den, VPI_NEAREST);
+    return vpi_rescale(v->cuts[segment] * v->tb.num, r->a->setup.timescale, v->tb.den, VPI_NEAREST);
 }
 
 bool vpi_ready_sound_over(const vpi_ready_sound *r, int64_t border)
@@ -197,7 +197,7 @@ bool vpi_ready_sound_over(const vpi_ready_sound *r, int64_t border)
 
 static void tell(const vpi_ready_sound *r, const char *name, int64_t at, const char *text)
 {
-    int64_t us = vpi_rescale(at, 1000000, r->a->setup.sample_rate, VPI_NEAREST);
+    int64_t us = vpi_rescale(at, 1000000, r->a->setup.timescale, VPI_NEAREST);
     vpi_emit_warning(&r->pk->job->emitter, name, us, text);
 }
 
@@ -206,7 +206,7 @@ void vpi_ready_sound_tell(const vpi_ready_sound *r)
 {
     char text[300];
     const char *name = r->a->name;
-    uint64_t frame = r->a->frame_samples, rate = r->a->setup.sample_rate;
+    uint64_t frame = r->a->frame_samples, rate = r->a->setup.timescale;
 
     if (r->before > 1) {
         snprintf(text, sizeof(text), "%s: silence for %llu ms before it", name,

@@ -159,7 +159,7 @@ static vp_status audio_fill(vpi_ready_sound *r, audio_segment *s, size_t number,
 /* Border behind a segment of a title of sound alone, by the segment length. */
 static int64_t alone_border(const vpi_ready *pk, const vpi_ready_audio *a, size_t number)
 {
-    return (int64_t)((uint64_t)(number + 1) * pk->job->settings.transcode.segment_ms * a->setup.sample_rate /
+    return (int64_t)((uint64_t)(number + 1) * pk->job->settings.transcode.segment_ms * a->setup.timescale /
                      1000);
 }
 
@@ -209,7 +209,7 @@ static vp_status alone_put(vpi_ready *pk, vpi_ready_audio *a, vpi_ready_sound *r
 static vp_status audio_alone(vpi_ready *pk, vpi_ready_audio *a, vpi_ready_sound *r, audio_segment *s,
                              vp_object *part, vp_error *err)
 {
-    int64_t tail = (int64_t)a->setup.sample_rate / 2;
+    int64_t tail = (int64_t)a->setup.timescale / 2;
     size_t number = 0, count = 0; /* frames of the segment; more than those are held */
     int64_t border = alone_border(pk, a, number);
     for (;;) {

@@ -233,17 +233,18 @@ static vp_status ac3_config(vpi_mp4 *m, const AVPacket *packet, bool eac3)
 
 static vp_status aac_config(vpi_mp4 *m, const AVPacket *packet, vp_error *err)
 {
-    size_t header, frame;
-    uint8_t out[2];
+    size_t size = (size_t)packet->size, header, frame;
+    uint8_t out[VPI_ASC_MAX];
     vpi_asc asc;
 
-    if (vpi_adts_parse(packet->data, (size_t)packet->size, &asc, &header, &frame, NULL) != VP_OK)
-        return VP_AGAIN;
-    if (asc.object_type != 2 || !vpi_asc_write_lc(asc.sample_rate, asc.channels, out)) {
+    if (vpi_adts_parse(packet->data, size, &asc, &header, &frame, NULL) != VP_OK) return VP_AGAIN;
+    size = vpi_adts_config(packet->data, size, out);
+    if (!size) {
         return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
-                        "AAC of object type %u with %u channels in ADTS", asc.object_type, asc.channels);
+                        "AAC of object type %u and channel configuration %u in ADTS", asc.object_type,
+                        asc.channel_config);
     }
-    return set_config(m, out, sizeof(out), err);
+    return set_config(m, out, size, err);
 }
 
 vp_status vpi_mp4_config_packet(vpi_mp4 *m, const vpi_track *track, const AVStream *stream,
