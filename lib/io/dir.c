@@ -281,8 +281,9 @@ int vpi_dir_file_create(vpi_dir *dir, const char *key, vpi_dir_file *f)
     /* Now, not when it is renamed. */
     if (strlen(vpi_key_name(key)) >= PART_ROOM) return -ENAMETOOLONG;
     for (tries = 0; rc == -ENOENT && tries < TRIES; tries++) {
+        /* A folder may be pruned between any two steps. */
         rc = vpi_dir_parent(dir, key, &f->made, &f->name);
-        if (rc < 0) break;
+        if (rc < 0) continue;
         f->parent = rc;
         rc = vpi_dir_temp(f->parent, f->name, f->temp);
         if (rc >= 0) {

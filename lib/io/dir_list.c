@@ -119,6 +119,8 @@ static vp_status visit_folder(walk *w, int folder, size_t length, unsigned depth
     vp_status st;
     size_t i;
 
+    /* Pruned since it was opened. */
+    if (copy < 0 && errno == ENOENT) return VP_OK;
     if (copy < 0) return vpi_fail_errno(w->err, errno, w->key, "reading a folder failed");
     st = read_names(w, copy, &n);
     for (i = 0; st == VP_OK && i < n.count; i++) {

@@ -108,8 +108,9 @@ static int run(const form *f, const char *out, long n, int number, long *left)
         vp_status st = run_job(f, log, out, &err);
         long rest = atomic_load(&vpi_disk_fail_at);
         if (write(ends[1], &rest, sizeof(rest)) != sizeof(rest)) _exit(9);
-        if (st < 0 && st != VP_E_IO)
-            fprintf(stderr, "%s %s: %s\n", vp_status_name(st), err.reason, err.message);
+        if (st < 0 && (n == 0 || st != VP_E_IO))
+            fprintf(stderr, "%s %s: %s (%s %s)\n", vp_status_name(st), err.reason, err.message, err.op,
+                    err.key);
         _exit(st == VP_OK ? 0 : st == VP_END ? 1 : st == VP_E_IO ? 2 : 3);
     }
     close(ends[1]);

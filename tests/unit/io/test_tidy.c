@@ -168,6 +168,43 @@ static void beside_work(void **state)
     vp_sink_unref(t.sink);
 }
 
+/* Values that come and go take their folders with them, while others are about to be made in these. */
+static void *begin_and_abort(void *arg)
+{
+    vp_store *store = arg;
+    vp_status st = VP_OK;
+    char name[32];
+    int i;
+
+    for (i = 0; i < 3000 && st == VP_OK; i++) {
+        vp_value *v = NULL;
+
+        snprintf(name, sizeof(name), "part/360p/%p", (void *)&v);
+        st = vp_store_begin(store, name, &v, NULL);
+        vp_value_abort(v);
+    }
+    return (void *)(intptr_t)st;
+}
+
+static void folders_come_and_go(void **state)
+{
+    room *r = *state;
+    vp_store *store = NULL;
+    pthread_t threads[4];
+    size_t i;
+
+    assert_int_equal(vp_store_directory(r->context, in_room(r, "work"), &store, &r->err), VP_OK);
+    for (i = 0; i < VPI_COUNT(threads); i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, begin_and_abort, store), 0);
+    for (i = 0; i < VPI_COUNT(threads); i++) {
+        void *end = NULL;
+
+        pthread_join(threads[i], &end);
+        assert_int_equal((intptr_t)end, VP_OK);
+    }
+    vp_store_unref(store);
+}
+
 /* ---- disks ---- */
 
 static vp_status use_disk(room *r, vp_error *err)
@@ -288,8 +325,9 @@ static void killed_at_each_change(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(of_the_dead),       TEST(of_strangers),         TEST(beside_work),
-        TEST(each_change_fails), TEST(failures_are_counted), TEST(killed_at_each_change),
+        TEST(of_the_dead),           TEST(of_strangers),      TEST(beside_work),
+        TEST(folders_come_and_go),   TEST(each_change_fails), TEST(failures_are_counted),
+        TEST(killed_at_each_change),
     };
 
     return cmocka_run_group_tests_name("tidy", tests, NULL, NULL);
