@@ -277,12 +277,13 @@ static vp_status check_matroska(vpi_window *w, vpi_structure *out, vp_error *err
         if (got == 4 && size >= 4 && memcmp(p, "webm", 4) == 0)
             vpi_strlcpy(out->name, "webm", sizeof(out->name));
     }
-    for (unsigned n = 0; n < 16; n++, at = body + size) {
+    for (unsigned n = 0; n < BOXES_OPEN; n++, at = end) {
         st = ebml_at(w, at, &id, &body, &size, err);
         if (st != VP_OK || size == UINT64_MAX) return st < 0 ? st : VP_OK;
         if (!vpi_add_u64(body, size, &end)) end = UINT64_MAX;
-        if (id == 0x18538067) return end > w->size ? cut(end, w->size, err) : VP_OK;
+        if (id == 0x18538067 && end > w->size) return cut(end, w->size, err);
         if (end > w->size) return VP_OK;
+        if (id == 0x1A45DFA3) out->last_part = at;
     }
     return VP_OK;
 }

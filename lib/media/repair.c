@@ -8,8 +8,10 @@
 #include "media/repair_int.h"
 
 #define REPAIRS_MAX 10000u
-#define BACK_DTS_S 1 /* decoding times never run back; this much is not jitter of a writer */
-#define BACK_PTS_S 10
+/* Decoding times never run back; so much is not jitter of a writer, or (exact) no rounding of a page's end. */
+#define BACK_DTS_MS 1000
+#define BACK_EXACT_MS 100
+#define BACK_PTS_MS 10000
 #define FORWARD_S 10 /* a clock that may jump: as long without any packet of any track is a jump */
 #define SAME_S 2     /* how far tracks of one recording begin from each other */
 #define TIME_MAX ((int64_t)1 << 60)
@@ -25,14 +27,14 @@ typedef struct clock_of {
 struct vpi_repairer {
     clock_of *clocks;
     size_t count;
-    bool forward;
+    bool forward, exact;
     vpi_repair *list;
     size_t used, cap;
     uint64_t found;
     int64_t first_at, first_by;
 };
 
-vpi_repairer *vpi_repairer_new(size_t streams, bool jumps_forward)
+vpi_repairer *vpi_repairer_new(size_t streams, bool jumps_forward, bool exact)
 {
     vpi_repairer *r = vpi_calloc(1, sizeof(*r));
 
@@ -44,6 +46,7 @@ vpi_repairer *vpi_repairer_new(size_t streams, bool jumps_forward)
     }
     r->count = streams;
     r->forward = jumps_forward;
+    r->exact = exact;
     return r;
 }
 
@@ -90,9 +93,10 @@ static bool all_silent(const vpi_repairer *r, int64_t t)
 
 static bool is_jump(const vpi_repairer *r, const clock_of *c, bool by_dts, int64_t t)
 {
-    int64_t back = c->by_dts && by_dts ? BACK_DTS_S : BACK_PTS_S, by = t - c->last;
+    int64_t back = !c->by_dts || !by_dts ? BACK_PTS_MS : r->exact ? BACK_EXACT_MS : BACK_DTS_MS;
+    int64_t by = t - c->last;
 
-    if (by < -back * 90000) return true;
+    if (by < -back * 90) return true;
     return r->forward && by > FORWARD_S * 90000 && by > 2 * c->step && all_silent(r, t);
 }
 
@@ -126,6 +130,15 @@ static bool add(vpi_repairer *r, int64_t position, int64_t shift, int64_t at, in
     return true;
 }
 
+/*
+ * What of a recording is put behind the one before. Times below 0 are its decoder's to begin with (priming of Opus,
+ * AAC), which nobody hears; those of a clock that begins anywhere mean nothing.
+ */
+static int64_t begin_of(const vpi_repairer *r, const vpi_repair_packet *p, int64_t time)
+{
+    return (r->exact || !r->forward) && p->has_pts && p->pts < 0 ? time - clock90(p->pts, p->tb) : time;
+}
+
 bool vpi_repairer_see(vpi_repairer *r, const vpi_repair_packet *p, int64_t *shift)
 {
     clock_of *c = &r->clocks[p->stream];
@@ -138,8 +151,8 @@ bool vpi_repairer_see(vpi_repairer *r, const vpi_repair_packet *p, int64_t *shif
     if (time > TIME_MAX || time < -TIME_MAX) return true;
     t = time - *shift;
     if (c->any && is_jump(r, c, p->has_dts, t)) {
-        int64_t wanted = c->last + c->step;
-        if (!is_known(r, position, time, wanted) && !add(r, position, time - wanted, wanted, t - wanted))
+        int64_t wanted = c->last + c->step, begin = begin_of(r, p, time);
+        if (!is_known(r, position, begin, wanted) && !add(r, position, begin - wanted, wanted, t - wanted))
             return false;
         *shift = vpi_repair_shift(r->list, r->used, position);
         t = time - *shift;
