@@ -150,6 +150,16 @@ bool vpi_report_count(vpi_demux *d, vpi_stats *stats, const vpi_packet *packet)
     return vpi_stats_add(stats, &p);
 }
 
+/*
+ * The last frame of these is shorter than the others, by up to a second, which only its decoder sees; Matroska gives it
+ * the length of the others, but its own duration is what was written.
+ */
+static bool ends_as_declared(const vpi_track *t, const vpi_stats_result *r)
+{
+    return (strcmp(t->codec_name, "tta") == 0 || strcmp(t->codec_name, "alac") == 0) && r->has_times &&
+           t->end < r->end && t->end > r->last;
+}
+
 void vpi_report_track(vpi_track *t, vpi_stats_result *r, bool exact)
 {
     if (r->packets == 0) return;
@@ -161,6 +171,7 @@ void vpi_report_track(vpi_track *t, vpi_stats_result *r, bool exact)
         /* One packet that does not tell how long it lasts: what the container says of the whole. */
         if (r->has_times && r->end <= r->start && t->end > r->start)
             r->end = VPI_MIN(t->end, r->start + vpi_rescale(PACKET_S, t->tb.den, t->tb.num, VPI_NEAREST));
+        if (ends_as_declared(t, r)) r->end = t->end;
     }
     if (r->has_times) {
         if (exact)
