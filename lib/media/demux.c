@@ -27,6 +27,7 @@ struct vpi_demux {
     AVFormatContext *ic;
     bool refused_open; /* the demuxer wanted another file */
     bool read_any;
+    bool lost; /* the reads after the last packet failed */
     unsigned
         late_streams; /* so many are there once a first look has come to the end of the file; 0: it was enough */
     vpi_track *tracks;
@@ -664,11 +665,13 @@ static vp_status read_packet(vpi_demux *d, AVPacket **out, vp_error *err)
         r = av_read_frame(d->ic, packet);
         if (r < 0) {
             st = read_failed(d, r, &bad, err);
+            d->lost = bad > 0;
             if (st != VP_OK) break;
             continue;
         }
         st = take_packet(d, packet, err);
         if (st == VP_OK) {
+            d->lost = false;
             *out = packet;
             return VP_OK;
         }
@@ -908,6 +911,11 @@ const vpi_avio *vpi_demux_avio(const vpi_demux *d)
 const vpi_routes *vpi_demux_routes(const vpi_demux *d)
 {
     return &d->routes;
+}
+
+bool vpi_demux_lost(const vpi_demux *d)
+{
+    return d->lost;
 }
 
 const char *vpi_demux_format_name(const vpi_demux *d)

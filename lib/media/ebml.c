@@ -154,7 +154,10 @@ vp_status vpi_ebml_check(vpi_window *w, bool all, vpi_structure *out, vp_error *
     for (unsigned n = 0; at && at < w->size && n < (all ? VPI_PARTS_ALL : VPI_PARTS_OPEN); n++) {
         st = ebml_at(w, at, &id, &body, &size, err);
         if (st != VP_OK) return st < 0 ? st : VP_OK;
-        if (id == ID_EBML) VPI_TRY(check_second(w, at, err));
+        if (id == ID_EBML) {
+            VPI_TRY(check_second(w, at, err));
+            out->last_part = at;
+        }
         if (!vpi_add_u64(body, size, &end)) end = UINT64_MAX;
         if (size == UINT64_MAX) { /* of live recordings: its children follow, then the next element */
             if (!all) return VP_OK;

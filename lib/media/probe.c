@@ -106,6 +106,23 @@ static bool has_captions(vpi_demux *d, const vpi_packet *p)
     return vpi_captions_h26x(p->data, size, length, hevc);
 }
 
+/* Samples that a packet of sound says are not content, in ticks. */
+static int64_t skipped(const vpi_track *track, uint32_t samples)
+{
+    return vpi_rescale(samples, track->tb.den, track->tb.num * (int64_t)track->sample_rate, VPI_NEAREST);
+}
+
+int64_t vpi_report_cut(vpi_demux *d, const vpi_packet *packet)
+{
+    const vpi_track *track = vpi_demux_track(d, packet->stream);
+    uint32_t start, end;
+
+    if (track->kind != VPI_KIND_AUDIO || !track->sample_rate) return 0;
+    if (vpi_formats_trimmed(vpi_demux_format(d)->iformat)) return 0;
+    vpi_packet_skips(vpi_packet_av(packet), &start, &end);
+    return VPI_MIN(skipped(track, end), packet->duration);
+}
+
 bool vpi_report_count(vpi_demux *d, vpi_stats *stats, const vpi_packet *packet)
 {
     const vpi_track *track = vpi_demux_track(d, packet->stream);
@@ -123,17 +140,24 @@ bool vpi_report_count(vpi_demux *d, vpi_stats *stats, const vpi_packet *packet)
     if (track->kind == VPI_KIND_VIDEO) p.captions = has_captions(d, packet);
     vpi_packet_skips(vpi_packet_av(packet), &start, &end);
     if (track->kind == VPI_KIND_AUDIO && track->sample_rate) {
-        int64_t ticks = track->tb.num * (int64_t)track->sample_rate;
-
         /* The Opus decoder skips what its header says where the demuxer does not ask for it. */
         if (!start && track->codec == VPI_CODEC_OPUS && !vpi_stats_started(stats))
             start = track->skip_samples;
-        if (vpi_formats_trimmed(vpi_demux_format(d)->iformat)) end = 0;
         p.skip_samples = start;
-        p.skip_start = vpi_rescale(start, track->tb.den, ticks, VPI_NEAREST);
-        p.skip_end = vpi_rescale(end, track->tb.den, ticks, VPI_NEAREST);
+        p.skip_start = skipped(track, start);
+        p.skip_end = vpi_report_cut(d, packet);
     }
     return vpi_stats_add(stats, &p);
+}
+
+/*
+ * The last frame of these is shorter than the others, by up to a second, which only its decoder sees; Matroska gives it
+ * the length of the others, but its own duration is what was written.
+ */
+static bool ends_as_declared(const vpi_track *t, const vpi_stats_result *r)
+{
+    return (strcmp(t->codec_name, "tta") == 0 || strcmp(t->codec_name, "alac") == 0) && r->has_times &&
+           t->end < r->end && t->end > r->last;
 }
 
 void vpi_report_track(vpi_track *t, vpi_stats_result *r, bool exact)
@@ -147,6 +171,7 @@ void vpi_report_track(vpi_track *t, vpi_stats_result *r, bool exact)
         /* One packet that does not tell how long it lasts: what the container says of the whole. */
         if (r->has_times && r->end <= r->start && t->end > r->start)
             r->end = VPI_MIN(t->end, r->start + vpi_rescale(PACKET_S, t->tb.den, t->tb.num, VPI_NEAREST));
+        if (ends_as_declared(t, r)) r->end = t->end;
     }
     if (r->has_times) {
         if (exact)

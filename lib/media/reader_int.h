@@ -70,8 +70,8 @@ typedef struct vpi_structure {
         edits_complex; /* several edits, or a media rate other than 1, that libavformat has to make something of */
     bool fragmented;
     bool encrypted;
-    uint64_t
-        avi_frames; /* bit n: sound of stream n is a frame a chunk, of which libavformat tells wrong times */
+    uint64_t last_part;  /* of several Matroska files one behind the other; 0: there is one */
+    uint64_t avi_frames; /* bit n: sound of stream n is a frame a chunk, which libavformat times wrongly */
     struct vpi_edits *edits; /* of tracks that have a list; none: edits are libavformat's affair */
     size_t edit_tracks, edit_cap;
 } vpi_structure;
@@ -195,6 +195,8 @@ AVFormatContext *vpi_demux_format(vpi_demux *demux);
 const vpi_avio *vpi_demux_avio(const vpi_demux *demux);
 /* As far as was read. */
 const vpi_routes *vpi_demux_routes(const vpi_demux *demux);
+/* Did reads fail after the last packet, so that the file may hold more? */
+bool vpi_demux_lost(const vpi_demux *demux);
 const char *vpi_demux_format_name(const vpi_demux *demux);
 /* Why a stream is listed under other though it is picture or sound; NULL when it is not. */
 const char *vpi_demux_dropped(const vpi_demux *demux, int32_t stream);
@@ -247,6 +249,8 @@ void vpi_report_track(vpi_track *track, vpi_stats_result *result, bool exact);
  * tracks. */
 vp_status vpi_report_finish(vpi_demux *demux, vp_media *media, const vpi_limits *limits, bool exact,
                             const vpi_stats_result *results, vp_error *err);
+/* Ticks at the end of a packet of sound that are not content and not left out of its duration already. */
+int64_t vpi_report_cut(vpi_demux *demux, const vpi_packet *packet);
 /* Statistics for a stream of the demuxer; NULL for one that needs none or (nomem) on no memory. */
 vpi_stats *vpi_report_stats(vpi_demux *demux, int32_t stream, bool repaired, bool *nomem);
 bool vpi_report_count(vpi_demux *demux, vpi_stats *stats, const vpi_packet *packet);

@@ -8,8 +8,10 @@
 #include "media/repair_int.h"
 
 #define REPAIRS_MAX 10000u
-#define BACK_DTS_S 1 /* decoding times never run back; this much is not jitter of a writer */
-#define BACK_PTS_S 10
+/* Decoding times never run back; so much is not jitter of a writer, or (exact) no rounding of a page's end. */
+#define BACK_DTS_MS 1000
+#define BACK_EXACT_MS 100
+#define BACK_PTS_MS 10000
 #define FORWARD_S 10 /* a clock that may jump: as long without any packet of any track is a jump */
 #define SAME_S 2     /* how far tracks of one recording begin from each other */
 #define TIME_MAX ((int64_t)1 << 60)
@@ -27,7 +29,7 @@ typedef struct clock_of {
 struct vpi_repairer {
     clock_of *clocks;
     size_t count;
-    bool forward;
+    bool forward, exact;
     vpi_repair *list;
     size_t used, cap;
     int64_t step; /* of the track that showed the last jump */
@@ -35,7 +37,7 @@ struct vpi_repairer {
     int64_t first_at, first_by;
 };
 
-vpi_repairer *vpi_repairer_new(size_t streams, bool jumps_forward)
+vpi_repairer *vpi_repairer_new(size_t streams, bool jumps_forward, bool exact)
 {
     vpi_repairer *r = vpi_calloc(1, sizeof(*r));
 
@@ -47,6 +49,7 @@ vpi_repairer *vpi_repairer_new(size_t streams, bool jumps_forward)
     }
     r->count = streams;
     r->forward = jumps_forward;
+    r->exact = exact;
     return r;
 }
 
@@ -107,11 +110,12 @@ static bool wanted_at(const vpi_repairer *r, const clock_of *c, int64_t *wanted)
 
 static bool is_jump(const vpi_repairer *r, const clock_of *c, bool by_dts, int64_t t, int64_t wanted)
 {
-    int64_t back = c->by_dts && by_dts ? BACK_DTS_S : BACK_PTS_S, by = t - c->last;
+    int64_t back = !c->by_dts || !by_dts ? BACK_PTS_MS : r->exact ? BACK_EXACT_MS : BACK_DTS_MS;
+    int64_t by = t - c->last;
 
     /* A track that begins late; where clocks jump, all are interleaved. */
     if (!c->any) return r->forward && t - wanted < -SAME_S * 90000;
-    if (by < -back * 90000) return true;
+    if (by < -back * 90) return true;
     return r->forward && by > FORWARD_S * 90000 && by > 2 * c->step && all_silent(r, t);
 }
 
@@ -169,10 +173,20 @@ static int64_t delay_of(const vpi_repair_packet *p, int64_t time)
     return shown < time || shown > TIME_MAX || shown - time > SAME_S * 90000 ? 0 : shown - time;
 }
 
+/*
+ * What of a recording is put behind the one before. Times below 0 are its decoder's to begin with (priming of Opus,
+ * AAC), which nobody hears; those of a clock that begins anywhere mean nothing.
+ */
+static int64_t begin_of(const vpi_repairer *r, const vpi_repair_packet *p, int64_t time)
+{
+    return (r->exact || !r->forward) && p->has_pts && p->pts < 0 ? time - clock90(p->pts, p->tb) : time;
+}
+
 bool vpi_repairer_see(vpi_repairer *r, const vpi_repair_packet *p, int64_t *shift)
 {
     clock_of *c = &r->clocks[p->stream];
-    int64_t position = p->position >= 0 ? p->position : c->position, time, t, wanted, delay, by;
+    int64_t position = p->position >= 0 ? p->position : c->position, time, t, wanted;
+    int64_t delay, begin, by;
 
     *shift = vpi_repair_shift(r->list, r->used, position);
     c->position = position;
@@ -181,16 +195,17 @@ bool vpi_repairer_see(vpi_repairer *r, const vpi_repair_packet *p, int64_t *shif
     if (time > TIME_MAX || time < -TIME_MAX) return true;
     t = time - *shift;
     delay = delay_of(p, time);
+    begin = begin_of(r, p, time);
     if (wanted_at(r, c, &wanted) && is_jump(r, c, p->has_dts, t, wanted)) {
-        if (!is_known(r, position, time, wanted)) {
-            if (!add(r, position, time - wanted, wanted, t - wanted)) return false;
+        if (!is_known(r, position, begin, wanted)) {
+            if (!add(r, position, begin - wanted, wanted, t - wanted)) return false;
             r->step = c->step;
             c->shift = r->list[r->used - 1].shift;
         }
         *shift = vpi_repair_shift(r->list, r->used, position);
         t = time - *shift;
     }
-    by = move_on(r, c, *shift, t + delay);
+    by = move_on(r, c, *shift, begin - *shift + delay);
     *shift -= by;
     t += by;
     c->shift = *shift;

@@ -74,7 +74,7 @@ static bool repair(scan *s, vpi_packet *p)
                                   .has_dts = p->has_dts,
                                   .pts = p->pts,
                                   .dts = p->dts,
-                                  .duration = p->duration,
+                                  .duration = p->duration - vpi_report_cut(s->demux, p),
                                   .tb = t->tb,
                                   .position = p->position };
     int64_t shift = 0;
@@ -158,10 +158,11 @@ static vp_status check_rest(const scan *s, vp_error *err)
     static const char *const names[] = { "flv", "ogg", "asf", "mpegts" };
     const char *name = vpi_demux_format(s->demux)->iformat->name;
     uint64_t size = s->media->m.size, rest = size - VPI_MIN(size, s->used);
-    bool whole = false;
+    bool whole = false, lost = strcmp(name, "ogg") == 0 && vpi_demux_lost(s->demux);
 
     for (size_t i = 0; i < VPI_COUNT(names); i++) whole = whole || strcmp(name, names[i]) == 0;
-    if (!whole || rest < REST_MIN_BYTES || rest < size / 10) return VP_OK;
+    lost = lost || s->used < vpi_demux_structure(s->demux)->last_part;
+    if (!lost && (!whole || rest < REST_MIN_BYTES || rest < size / 10)) return VP_OK;
     return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT",
                     "nothing that can be read is in the last %llu of %llu bytes", (unsigned long long)rest,
                     (unsigned long long)size);
@@ -277,7 +278,8 @@ static vp_status prepare(scan *s, vp_error *err)
     for (size_t i = 0; i < s->count && !nomem; i++) {
         s->stats[i] = vpi_report_stats(s->demux, (int32_t)i, true, &nomem);
     }
-    s->repairer = vpi_repairer_new(s->count, vpi_demux_any_start(s->demux));
+    s->repairer = vpi_repairer_new(s->count, vpi_demux_any_start(s->demux),
+                                   strcmp(vpi_demux_format(s->demux)->iformat->name, "ogg") == 0);
     if (nomem || !s->repairer) return vpi_fail_nomem(err);
     VPI_TRY(vpi_report_new(s->demux, &s->media, err));
     return hash_edges(s, err);

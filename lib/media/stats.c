@@ -531,6 +531,7 @@ void vpi_stats_finish(vpi_stats *s, vpi_stats_result *result)
     /* ALAC and WavPack in Matroska, ALAC in CAF: the last packet lasts as the others do. */
     if (!s->o.video && s->any && !s->last_duration) s->end = VPI_MAX(s->end, s->last + s->least_step);
     s->r.end = VPI_MAX(s->end, s->r.start);
+    s->r.last = s->last;
     if (s->o.video) {
         /* The last picture's duration is often not in the file: an average one then. */
         if (s->shown && s->r.end <= s->last) {

@@ -32,6 +32,7 @@ typedef struct vpi_stats_packet {
 typedef struct vpi_stats_result {
     bool has_times;
     int64_t start, end; /* content; jumps are taken out of the length */
+    int64_t last;       /* of sound: where the last packet begins */
     uint64_t packets, duplicates, missing_pts;
     bool hides; /* an edit list hides pictures before the start: the last one's time */
     int64_t hidden;

@@ -15,7 +15,7 @@ def join(to, parts):
     joined = b""
     with tempfile.TemporaryDirectory() as tmp:
         for n, args in enumerate(parts):
-            part = os.path.join(tmp, "%d.ts" % n)
+            part = os.path.join(tmp, "%d%s" % (n, os.path.splitext(to)[1]))
             run(args, part)
             joined += open(part, "rb").read()
     write(to, joined)
@@ -52,6 +52,19 @@ def _(to, dep):
 def _(to, dep):
     run(["-i", dep("base.mp4"), "-t", "2", "-i", dep("motion.mp4")] + "-map 0 -map 1 -c copy".split()
         + ["-program", "program_num=1:st=0:st=1", "-program", "program_num=2:st=2:st=3"], to)
+
+
+for _name, _codec, _lengths in (("chain.opus", "libopus", (2, 0.8, 2)), ("chain.ogg", "libvorbis", (2, 0.8, 2)),
+                                ("chain.webm", "libopus", (2, 0.8, 2)), ("chain_two.webm", "libopus", (2, 2))):
+    @clip(_name, "recordings one after the other: a beep 0.4 s into each second of each")
+    def _(to, dep, codec=_codec, lengths=_lengths):
+        beep = "aevalsrc='sin(2*PI*1000*t)*between(mod(t,1),0.4,0.43)':d=%s:s=48000"
+        join(to, [lavfi(None, beep % d) + ["-c:a", codec, "-b:a", "96k"] for d in lengths])
+
+
+@clip("chain_av.ogv", "two recordings of picture and sound in Ogg, one after the other")
+def _(to, dep):
+    join(to, [lavfi(test_video(d="2"), "sine=1000:d=2:r=48000") + "-c:v libtheora -c:a libvorbis".split()] * 2)
 
 
 @clip("sync_wrap.ts", "SYNC with B-frames whose 33-bit times wrap after about a second")

@@ -9,7 +9,7 @@ import sync
 from inputs_clips import EDITED, EDITS_LONG
 from inputs import case, close, continuous, entries, equal, lumas, names_of, quiet, tone
 from test_publish import same_times
-from titles import BIN, FAST, audios, check, clip, ladder, picture, difference, videos
+from titles import BIN, FAST, audios, check, clip, ladder, picture, difference, tool, videos
 
 inputs.group[0] = "times"
 
@@ -118,6 +118,39 @@ for _name, _what in (("sync_pids.ts", "PIDs"), ("sync_program.ts", "PIDs and pro
 def _(t):
     t.refused(clip("sync_jump.ts"), "INPUT_CORRUPT", publish_only=True, more=["--timeline", "fail"])
     return "INPUT_CORRUPT"
+
+
+for _name, _what in (("chain.opus", "chained Ogg Opus"), ("chain.ogg", "chained Ogg Vorbis"),
+                     ("chain_two.webm", "Opus in WebM, two files one after the other")):
+    @case("I04", _what, "each part where the one before ends, without its priming")
+    def _(t, name=_name):
+        t.publish(clip(name), warns=["TIMELINE_REPAIRED"])
+        whole = [0.4, 1.4, 2.4, 3.2, 4.2] if name.startswith("chain.o") else [0.4, 1.4, 2.4, 3.4]
+        heard = sync.beeps(t.audio())
+        equal(len(heard), len(whole), "beeps (at %s)" % heard)
+        for at, want in zip(heard, whole):
+            close(at, want, 0.004, "time of a beep")
+        return "each beep within 4 ms of its place"
+
+
+@case("I04", "three WebM files one after the other, of which libavformat reads two", "no half of a title")
+def _(t):
+    r = tool("probe", "--full", clip("chain.webm"))
+    if r.code == 0:
+        t.publish(clip("chain.webm"), warns=["TIMELINE_REPAIRED"]).lasts(4.8, 0.1)
+    else:
+        t.refused(clip("chain.webm"), "INPUT_CORRUPT")
+    return "whole, or INPUT_CORRUPT"
+
+
+@case("I04", "chained Ogg with pictures, of which libavformat reads the first part", "no half of a title")
+def _(t):
+    r = tool("probe", "--full", clip("chain_av.ogv"))
+    if r.code == 0:    # a libavformat that reads all of it
+        t.publish(clip("chain_av.ogv"), warns=["TIMELINE_REPAIRED"]).lasts(4, 0.2)
+    else:
+        t.refused(clip("chain_av.ogv"), "INPUT_CORRUPT")
+    return "whole, or INPUT_CORRUPT"
 
 
 @case("I05", "raw H.264, rate in its headers", "the rate of the headers")

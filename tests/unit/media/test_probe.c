@@ -309,6 +309,26 @@ static void test_priming(void **state)
     }
 }
 
+/* The last frame of sound is shorter than the others, which each last a second in TTA. */
+static void test_short_last_frame(void **state)
+{
+    static const char *const names[] = { "tta.mkv", "alac.mkv", "tta.tta" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char command[128];
+        vp_media *m;
+
+        snprintf(command, sizeof(command), "FF -f lavfi -i sine=d=2.3:r=48000 -c:a %.*s %s",
+                 (int)strcspn(names[i], "."), names[i], names[i]);
+        shell(command);
+        m = accepted(names[i], 1);
+        if (llabs(m->m.duration_us - 2300000) > 1000)
+            fail_msg("%s: %lld us", names[i], (long long)m->m.duration_us);
+        vp_media_unref(m);
+    }
+}
+
 /* AVI whose sound is a frame a chunk under a block size of a few bytes, and what has a block size that means something. */
 static void test_avi_sound(void **state)
 {
@@ -539,16 +559,27 @@ static void test_containers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rates),         cmocka_unit_test(test_variable),
-        cmocka_unit_test(test_timescale_600), cmocka_unit_test(test_one_frame),
-        cmocka_unit_test(test_raw),           cmocka_unit_test(test_rotation),
-        cmocka_unit_test(test_sar),           cmocka_unit_test(test_colour),
-        cmocka_unit_test(test_interlaced),    cmocka_unit_test(test_skew),
-        cmocka_unit_test(test_short_picture), cmocka_unit_test(test_avi_sound),
-        cmocka_unit_test(test_priming),       cmocka_unit_test(test_jump),
-        cmocka_unit_test(test_tracks),        cmocka_unit_test(test_late_track),
-        cmocka_unit_test(test_edit_list),     cmocka_unit_test(test_real_clips),
-        cmocka_unit_test(test_fingerprint),   cmocka_unit_test(test_containers),
+        cmocka_unit_test(test_rates),
+        cmocka_unit_test(test_variable),
+        cmocka_unit_test(test_timescale_600),
+        cmocka_unit_test(test_one_frame),
+        cmocka_unit_test(test_raw),
+        cmocka_unit_test(test_rotation),
+        cmocka_unit_test(test_sar),
+        cmocka_unit_test(test_colour),
+        cmocka_unit_test(test_interlaced),
+        cmocka_unit_test(test_skew),
+        cmocka_unit_test(test_short_picture),
+        cmocka_unit_test(test_avi_sound),
+        cmocka_unit_test(test_short_last_frame),
+        cmocka_unit_test(test_priming),
+        cmocka_unit_test(test_jump),
+        cmocka_unit_test(test_tracks),
+        cmocka_unit_test(test_late_track),
+        cmocka_unit_test(test_edit_list),
+        cmocka_unit_test(test_real_clips),
+        cmocka_unit_test(test_fingerprint),
+        cmocka_unit_test(test_containers),
     };
 
     if (!clip_tools()) {

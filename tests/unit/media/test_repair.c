@@ -23,7 +23,7 @@ typedef struct feed {
 
 static void begin(feed *f, bool forward)
 {
-    *f = (feed){ .r = vpi_repairer_new(2, forward) };
+    *f = (feed){ .r = vpi_repairer_new(2, forward, false) };
     assert_non_null(f->r);
 }
 
@@ -222,6 +222,31 @@ static void wild(void **state)
     vpi_free(list);
 }
 
+/* Recordings that begin at 0, whose decoder has priming before that: heard is what begins at 0. */
+static void priming(void **state)
+{
+    static const int64_t lengths[] = { 20, 5, 20 }; /* packets; the second one lasts a tenth of a second */
+
+    for (int exact = 0; exact < 2; exact++) {
+        feed f = { .r = vpi_repairer_new(2, exact, exact) };
+        vpi_repair *list;
+        int64_t whole = 0;
+        size_t n;
+
+        (void)state;
+        assert_non_null(f.r);
+        for (size_t i = 0; i < VPI_COUNT(lengths); i++) {
+            int64_t count = lengths[i] * (exact ? 1 : 60);
+
+            for (int64_t k = -1; k < count; k++)
+                assert_int_equal(one_at(&f, SOUND, k * step[SOUND], ++f.position), whole + k * step[SOUND]);
+            whole += count * step[SOUND];
+        }
+        assert_int_equal(end(&f, &list, &n), 2);
+        vpi_free(list);
+    }
+}
+
 static void ticks(void **state)
 {
     (void)state;
@@ -235,7 +260,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_to_do), cmocka_unit_test(restarts),   cmocka_unit_test(lies_before),
         cmocka_unit_test(begins_behind), cmocka_unit_test(ends_apart), cmocka_unit_test(pauses),
-        cmocka_unit_test(wild),          cmocka_unit_test(ticks),
+        cmocka_unit_test(wild),          cmocka_unit_test(ticks),      cmocka_unit_test(priming),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
