@@ -70,6 +70,7 @@ typedef struct vpi_structure {
         edits_complex; /* several edits, or a media rate other than 1, that libavformat has to make something of */
     bool fragmented;
     bool encrypted;
+    bool whole_tags;         /* FLV that ends where a tag does: no upload that was broken off */
     struct vpi_edits *edits; /* of tracks that have a list; none: edits are libavformat's affair */
     size_t edit_tracks, edit_cap;
 } vpi_structure;
