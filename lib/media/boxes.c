@@ -160,6 +160,9 @@ static vp_status look_at_movie(vpi_window *w, const box *moov, vpi_structure *ou
             if (got == 24) scale = vpi_rd32(p + (p[0] == 1 ? 20 : 12));
         } else if (b.type == TYPE('m', 'v', 'e', 'x')) {
             fragments = true;
+        } else if (b.type == TYPE('r', 'm', 'r', 'a')) { /* QuickTime's list of movies to be played instead */
+            return vpi_fail(err, VP_E_UNSUPPORTED, "INPUT_FORBIDDEN_FORMAT",
+                            "the file is a reference movie, which makes a reader open other files");
         } else if (b.type == TYPE('t', 'r', 'a', 'k')) {
             vpi_trak trak = { .movie_scale = scale };
 

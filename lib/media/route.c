@@ -70,8 +70,8 @@ static int32_t continued(const vpi_routes *r, AVFormatContext *ic, int stream)
 }
 
 /*
- * libavformat knows nothing of a stream that shows up late: its packets of sound have no lengths, and a time where a PES
- * packet begins only.
+ * libavformat knows nothing of a stream that shows up late: its packets of sound have no lengths, and a time only
+ * where a PES packet begins.
  */
 static void complete_times(vpi_route *track, const AVStream *of_track, AVPacket *p)
 {

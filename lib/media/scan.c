@@ -220,6 +220,7 @@ static vp_status check_length(const scan *s, vp_error *err)
     if (vpi_formats_raw(ic->iformat) || strcmp(name, "mpegts") == 0 || strcmp(name, "mpeg") == 0)
         return VP_OK;
     if (strncmp(name, "mov", 3) == 0 && !vpi_demux_structure(s->demux)->fragmented) return VP_OK;
+    if (vpi_demux_structure(s->demux)->whole_tags) return VP_OK;
     for (size_t i = 0; i < s->count; i++) {
         const vpi_track *t = &s->media->m.tracks[i];
 

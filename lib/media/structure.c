@@ -203,10 +203,14 @@ static vp_status check_asf(vpi_window *w, vp_error *err)
     return check_asf_objects(w, err);
 }
 
-/* Adobe Flash Video specification E.2, E.3: tags, each with its size before and behind it. */
-static vp_status check_flv(vpi_window *w, vp_error *err)
+/*
+ * Adobe Flash Video specification E.2, E.3: tags, each with its size before and behind it. What the metadata say of the
+ * duration is often that of what the file was cut from.
+ */
+static vp_status check_flv(vpi_window *w, vpi_structure *out, vp_error *err)
 {
     uint64_t at;
+    uint32_t size = 0;
     const uint8_t *p;
     size_t got;
 
@@ -216,12 +220,17 @@ static vp_status check_flv(vpi_window *w, vp_error *err)
     for (unsigned n = 0; n < VPI_PARTS_ALL; n++) {
         uint32_t type;
 
+        if (at == w->size && size) {
+            VPI_TRY(vpi_window_read(w, at - 4, 4, &p, &got, err));
+            out->whole_tags = got == 4 && vpi_rd32(p) == size;
+        }
         VPI_TRY(vpi_window_read(w, at, 11, &p, &got, err));
         if (got < 11) return VP_OK;
         if (memcmp(p, "FLV\1", 4) == 0 && vpi_rd32(p + 5) == 9) return vpi_structure_second(at, w->size, err);
         type = p[0] & 0x1Fu;
         if (type != 8 && type != 9 && type != 18) return VP_OK;
-        at += 11 + (uint64_t)(vpi_rd32(p) & 0xFFFFFFu) + 4;
+        size = 11 + (vpi_rd32(p) & 0xFFFFFFu);
+        at += (uint64_t)size + 4;
     }
     return VP_OK;
 }
@@ -332,7 +341,7 @@ vp_status vpi_structure_check(vpi_window *w, const AVInputFormat *format, bool a
     if (strcmp(name, "mpeg") == 0) vpi_strlcpy(out->name, "mpegps", sizeof(out->name));
     if (!all) return VP_OK; /* those below are looked at from begin to end */
     if (strcmp(name, "gif") == 0) return check_gif(w, err);
-    if (strcmp(name, "flv") == 0) return check_flv(w, err);
+    if (strcmp(name, "flv") == 0) return check_flv(w, out, err);
     if (strcmp(name, "ivf") == 0) return check_ivf(w, err);
     if (strcmp(name, "apng") == 0) return check_apng(w, err);
     if (strcmp(name, "flac") == 0) return check_flac(w, err);

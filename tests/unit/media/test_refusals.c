@@ -103,6 +103,31 @@ static void test_cut(void **state)
     vp_media_unref(accepted("cut.ts", 1));
 }
 
+/* Metadata of FLV that tell more, or nothing sensible, of a file that ends with a whole tag. */
+static void test_flv_duration(void **state)
+{
+    static const char *const values[] = { "4000.0", "float('nan')", "-5.0", "1e300", "0.0" };
+
+    (void)state;
+    have_base();
+    have("base.flv", "FF -i base.mp4 -c copy base.flv");
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        char command[512];
+        vp_media *media;
+
+        snprintf(command, sizeof(command),
+                 "python3 -c \"import struct; d = bytearray(open('base.flv', 'rb').read()); "
+                 "struct.pack_into('>d', d, d.index(b'duration') + 9, %s); open('long.flv', 'wb').write(d); "
+                 "open('cut.flv', 'wb').write(d[:-70])\"",
+                 values[i]);
+        shell(command);
+        media = accepted("long.flv", 1);
+        assert_true(media->m.duration_us > 1990000 && media->m.duration_us < 2100000);
+        vp_media_unref(media);
+        if (i == 0) refused("cut.flv", 1, VP_E_DATA, "INPUT_TRUNCATED");
+    }
+}
+
 /* Every cut of a faststart file is either seen or outside of its media. */
 static void test_every_cut(void **state)
 {
@@ -280,6 +305,10 @@ static void test_forbidden(void **state)
              "'s/M.3.U/M\\x003\\x00U/' utf16.mp4; true",
              clip_dir, clip_dir);
     shell(command);
+    /* a reference movie: moov, rmra, rmda, rdrf */
+    shell("printf '\\0\\0\\0\\100moov\\0\\0\\0\\070rmra\\0\\0\\0\\060rmda\\0\\0\\0\\050rdrf\\0\\0\\0\\0url "
+          "\\0\\0\\0\\024file:///etc/passwd\\0\\0' >reference.mov");
+    both("reference.mov", VP_E_UNSUPPORTED, "INPUT_FORBIDDEN_FORMAT");
     both("hls.mp4", VP_E_UNSUPPORTED, "INPUT_FORBIDDEN_FORMAT");
     both("concat.mp4", VP_E_UNSUPPORTED, "INPUT_FORBIDDEN_FORMAT");
     both("dash.mp4", VP_E_UNSUPPORTED, "INPUT_FORBIDDEN_FORMAT");
@@ -528,14 +557,23 @@ static void test_arguments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_not_media),    cmocka_unit_test(test_stills),
-        cmocka_unit_test(test_cut),          cmocka_unit_test(test_every_cut),
-        cmocka_unit_test(test_joined),       cmocka_unit_test(test_tails),
-        cmocka_unit_test(test_joined_whole), cmocka_unit_test(test_forbidden),
-        cmocka_unit_test(test_text_only),    cmocka_unit_test(test_names),
-        cmocka_unit_test(test_encrypted),    cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_long),         cmocka_unit_test(test_unsupported_codec),
-        cmocka_unit_test(test_mutations),    cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_not_media),
+        cmocka_unit_test(test_stills),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_every_cut),
+        cmocka_unit_test(test_flv_duration),
+        cmocka_unit_test(test_joined),
+        cmocka_unit_test(test_tails),
+        cmocka_unit_test(test_joined_whole),
+        cmocka_unit_test(test_forbidden),
+        cmocka_unit_test(test_text_only),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_encrypted),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_long),
+        cmocka_unit_test(test_unsupported_codec),
+        cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_arguments),
     };
 

@@ -153,9 +153,9 @@ static void begins_behind(void **state)
 }
 
 /*
- * Two recordings, of the first of which the sound ends a second before the picture, or the other way round: what follows
- * begins behind both, on the grid of the pictures. A clock that is set anew within a recording moves nothing, however far
- * sound and picture lie from each other in the file.
+ * Two recordings, of the first of which the sound ends a second before the picture, or the other way round: what
+ * follows begins behind both, on the grid of the pictures. A clock that is set anew within a recording moves nothing,
+ * however far sound and picture lie from each other in the file.
  */
 static void ends_apart(void **state)
 {
