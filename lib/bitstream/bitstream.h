@@ -246,6 +246,8 @@ typedef struct vpi_av1_colour {
 } vpi_av1_colour;
 /* The first sequence header in size bytes of OBUs; found is false where there is none. */
 vp_status vpi_av1_colour_parse(const uint8_t *obus, size_t size, vpi_av1_colour *out, vp_error *err);
+/* The first sequence header in the OBUs; type 0 where there is none. */
+vpi_obu vpi_av1_sequence(const uint8_t *obus, size_t size);
 /* av1C with the sequence header that is found in the OBUs of a sample; VP_AGAIN where there is none. */
 vp_status vpi_av1c_write(const uint8_t *obus, size_t size, struct vpi_buf *out, vp_error *err);
 /*

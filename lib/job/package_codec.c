@@ -61,6 +61,7 @@ static vp_status h264_setup(vpi_ready_video *v, const vpi_track *t, vp_error *er
         s->transfer = sps.transfer;
         s->matrix = sps.matrix;
     }
+    v->interlaced = !sps.frame_mbs_only;
     v->reorder = sps.has_reorder ? VPI_MIN(sps.max_reorder_frames, REORDER_MAX) : 0;
     return vpi_codecs_avc(v->config.data, v->config.size, v->codecs, err);
 }
@@ -85,6 +86,8 @@ static vp_status hevc_setup(vpi_ready_video *v, const vpi_track *t, vp_error *er
         s->transfer = ptl.transfer;
         s->matrix = ptl.matrix;
     }
+    /* general_progressive_source_flag 0, general_interlaced_source_flag 1 */
+    v->interlaced = (ptl.constraints[0] & 0xC0) == 0x40;
     v->reorder = VPI_MIN(ptl.reorder, REORDER_MAX);
     return vpi_codecs_hevc(v->config.data, v->config.size, v->codecs, err);
 }
@@ -149,9 +152,46 @@ vp_status vpi_ready_video_head(vpi_ready_video *v, const uint8_t *data, size_t s
         vpi_mastering_av1(data, size, &m);
     else if (v->nal_length)
         vpi_mastering_h26x(data, size, v->nal_length, hevc, &m);
+    if (s->codec == VPI_CODEC_VP9) VPI_TRY(vpi_vp9_parse(data, size, &v->vp9, err));
     vpi_mastering_merge(&m, &s->mastering);
     s->mastering = m;
     return VP_OK;
+}
+
+/* The container's configuration may leave the sequence header out: then all are as they are. */
+static bool same_sequence(const vpi_ready_video *v, const uint8_t *data, size_t size)
+{
+    vpi_obu first = { .type = 0 }, own = vpi_av1_sequence(data, size);
+
+    if (v->config.size > 4) first = vpi_av1_sequence(v->config.data + 4, v->config.size - 4);
+    if (!first.type || !own.type) return true;
+    return first.payload_size == own.payload_size &&
+           memcmp(first.payload, own.payload, own.payload_size) == 0;
+}
+
+static bool same_vp9(const vpi_vp9 *a, const uint8_t *data, size_t size)
+{
+    vpi_vp9 b;
+
+    if (vpi_vp9_parse(data, size, &b, NULL) != VP_OK || !b.key) return true;
+    return a->profile == b.profile && a->bit_depth == b.bit_depth && a->width == b.width &&
+           a->height == b.height && a->full_range == b.full_range && a->colour_space == b.colour_space &&
+           a->subsampling_x == b.subsampling_x && a->subsampling_y == b.subsampling_y;
+}
+
+vp_status vpi_ready_video_same(const vpi_ready_video *v, const uint8_t *data, size_t size, vp_error *err)
+{
+    bool same = true, sets = false;
+
+    if (v->nal_length)
+        vpi_ready_point(v->setup.codec, v->nal_length, data, size, &sets);
+    else if (v->setup.codec == VPI_CODEC_AV1)
+        same = same_sequence(v, data, size);
+    else
+        same = same_vp9(&v->vp9, data, size);
+    if (same && !sets) return VP_OK;
+    return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "%s: the %s change within the stream",
+                    v->name, v->nal_length ? "parameter sets" : "size or format of the pictures");
 }
 
 /* Timescale of the output: the source's ticks are kept, so that every time stays exact. */

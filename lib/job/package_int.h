@@ -21,10 +21,12 @@ typedef struct vpi_ready_video {
     int64_t end;        /* end of the last picture */
     int64_t min_gap;    /* least distance of two pictures */
     uint32_t reorder;   /* pictures by which decoding is ahead of showing */
+    vpi_vp9 vp9;        /* VP9: of its first key frame */
     uint8_t nal_length; /* bytes of a NAL unit's length: 1, 2 or 4; 0 for codecs without */
     vpi_rational fps;
     int64_t *keys; /* pictures at which a segment may begin, rising: no later one is shown before them */
     size_t key_count, key_cap;
+    bool interlaced;
     bool exact;    /* each key was looked at; else they are what the file's table says */
     int64_t *cuts; /* segment starts; one more at the end: end */
     vpi_track_setup setup;

@@ -198,16 +198,18 @@ static bool has_nals(vpi_codec codec)
     return codec == VPI_CODEC_H264 || codec == VPI_CODEC_HEVC;
 }
 
-vpi_point vpi_ready_point(vpi_codec codec, unsigned nal_length, const uint8_t *data, size_t size)
+vpi_point vpi_ready_point(vpi_codec codec, unsigned nal_length, const uint8_t *data, size_t size, bool *sets)
 {
     vpi_point point = VPI_POINT_NONE;
-    bool bad = false, sets = false;
+    bool bad = false, own = false;
     size_t at = 0;
     vpi_nal nal;
 
+    if (!sets) sets = &own;
+    *sets = false;
     if (!has_nals(codec)) return head_point(codec, data, size);
     while (vpi_avcc_next(data, size, nal_length, &at, &nal, &bad)) {
-        if (nal.size && nal_point(codec, nal.data[0], &point, &sets)) return point;
+        if (nal.size && nal_point(codec, nal.data[0], &point, sets)) return point;
     }
     return VPI_POINT_NONE;
 }

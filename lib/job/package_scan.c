@@ -8,6 +8,7 @@
 
 #define HEAD 300         /* pictures that the frame rate is found from */
 #define NEIGHBOURS 32    /* pictures that can be out of order with each other */
+#define LOOKED 4u        /* sync samples that are looked at for parameter sets */
 #define LEAD_REORDER 16u /* most pictures by which decoding is ahead (H.264 A.3.1) */
 
 int64_t vpi_ready_us(const vpi_ready_video *v, int64_t ticks)
@@ -58,14 +59,11 @@ static vp_status check_codec(const vpi_ready *pk, size_t input, const vpi_track 
                     what, t->codec_name);
 }
 
-/* What is left is a whole stream of HDR10, HLG or SDR. */
-static void warn_dolby_vision(vpi_ready *pk, size_t input, const vpi_track *t)
+static void warn_track(vpi_ready *pk, size_t input, const vpi_track *t, const char *name, const char *what)
 {
     char text[300];
-    if (!vpi_streq(t->hdr, "dolbyvision")) return;
-    snprintf(text, sizeof(text), "%.120s: track %d is packaged as the base layer of Dolby Vision alone",
-             input_name(pk, input), (int)t->id);
-    vpi_emit_warning(&pk->job->emitter, "DOLBY_VISION_DROPPED", VP_TIME_UNKNOWN, text);
+    snprintf(text, sizeof(text), "%.120s: track %d %s", input_name(pk, input), (int)t->id, what);
+    vpi_emit_warning(&pk->job->emitter, name, VP_TIME_UNKNOWN, text);
 }
 
 static vp_status add_video(vpi_ready *pk, size_t input, const vpi_track *t, const uint8_t *config,
@@ -79,6 +77,12 @@ static vp_status add_video(vpi_ready *pk, size_t input, const vpi_track *t, cons
     vpi_buf_add(&v->config, config, size);
     if (vpi_buf_failed(&v->config)) return vpi_fail_nomem(err);
     VPI_TRY(vpi_ready_video_setup(v, t, err));
+    /* What is left is a whole stream of HDR10, HLG or SDR. */
+    if (vpi_streq(t->hdr, "dolbyvision"))
+        warn_track(pk, input, t, "DOLBY_VISION_DROPPED",
+                   "is packaged as the base layer of Dolby Vision alone");
+    if (v->interlaced)
+        warn_track(pk, input, t, "INTERLACED", "is coded as interlaced, which many players show as it is");
     size_t same = 1;
     uint32_t side = VPI_MIN(v->setup.width, v->setup.height);
     for (size_t i = 0; i + 1 < pk->video_count; i++)
@@ -268,6 +272,7 @@ static vp_status walk_table(vpi_ready *pk, vpi_ready_video *v, bool look, vp_err
     const vpi_ready_input *in = &pk->inputs[v->input];
     vpi_movie_cursor *cursor = NULL;
     picture_order o = { .count = 0 };
+    unsigned looked = 0;
     vp_status st = vpi_movie_cursor_new(&in->file, &in->movie.tracks[v->stream], &cursor, err);
 
     while (st >= 0) {
@@ -275,7 +280,8 @@ static vp_status walk_table(vpi_ready *pk, vpi_ready_video *v, bool look, vp_err
         st = vpi_movie_next(cursor, &s, err);
         if (st != VP_OK) break;
         bool key = s.sync;
-        if (key && (look || !o.count)) {
+        looked += key;
+        if (key && (look || looked <= LOOKED || !o.count)) {
             vpi_point point;
             bool sets = false;
             st = vpi_ready_point_at(in, v->setup.codec, v->nal_length, &s, &point, &sets, err);
@@ -302,7 +308,8 @@ static vp_status look_at_head(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
         vpi_ready_packet p;
         st = vpi_ready_next(reader, &p, err);
         if (st != VP_OK) break;
-        found = p.key && vpi_ready_point(v->setup.codec, v->nal_length, p.data, p.size) != VPI_POINT_NONE;
+        found =
+            p.key && vpi_ready_point(v->setup.codec, v->nal_length, p.data, p.size, NULL) != VPI_POINT_NONE;
         if (found) st = vpi_ready_video_head(v, p.data, p.size, err);
         vpi_ready_drop(reader, &p);
     }
@@ -326,12 +333,13 @@ static vp_status walk_packets(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
         vpi_ready_packet p;
         st = vpi_ready_next(reader, &p, err);
         if (st != VP_OK) break;
-        bool idr = vpi_ready_point(v->setup.codec, v->nal_length, p.data, p.size) != VPI_POINT_NONE;
+        bool idr = vpi_ready_point(v->setup.codec, v->nal_length, p.data, p.size, NULL) != VPI_POINT_NONE;
         if ((o.count || idr) && !p.has_pts)
             st = vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: pictures without times",
                           input_name(pk, v->input));
-        else if (idr && !o.count)
-            st = vpi_ready_video_head(v, p.data, p.size, err);
+        else if (idr)
+            st = o.count ? vpi_ready_video_same(v, p.data, p.size, err)
+                         : vpi_ready_video_head(v, p.data, p.size, err);
         if (st >= 0) st = add_picture(v, &o, p.pts, p.duration, idr, err);
         vpi_ready_drop(reader, &p);
     }
@@ -398,16 +406,12 @@ static vp_status add_track(file_scan *f, const vpi_track *t, vp_error *err)
         return VP_OK;
     }
     if (t->kind == VPI_KIND_TEXT) {
-        char text[300];
-        snprintf(text, sizeof(text), "%.120s: track %d (subtitles) is left out", input_name(pk, f->input),
-                 (int)t->id);
-        vpi_emit_warning(&pk->job->emitter, "SUBTITLE_UNSUPPORTED", VP_TIME_UNKNOWN, text);
+        warn_track(pk, f->input, t, "SUBTITLE_UNSUPPORTED", "(subtitles) is left out");
         return VP_OK;
     }
     if (t->kind == VPI_KIND_VIDEO) {
         VPI_TRY(check_codec(pk, f->input, t, err));
         VPI_TRY(config_of(f, t->id, &config, &size, err));
-        warn_dolby_vision(pk, f->input, t);
         return add_video(pk, f->input, t, config, size, err);
     }
     if (t->kind == VPI_KIND_AUDIO && pk->audio_count < VPI_READY_AUDIO_MAX) {

@@ -404,8 +404,10 @@ static vp_status take_picture(video_writer *w, vpi_ready_packet *p, vp_error *er
 {
     vpi_ready_video *v = w->v;
     int64_t pts = p->pts - v->first, us = vpi_ready_us(v, pts);
-    vpi_point point =
-        p->key ? vpi_ready_point(v->setup.codec, v->nal_length, p->data, p->size) : VPI_POINT_NONE;
+    bool sets;
+    vpi_point point = vpi_ready_point(v->setup.codec, v->nal_length, p->data, p->size, &sets);
+    if (!p->key) point = VPI_POINT_NONE;
+    if (sets || point != VPI_POINT_NONE) VPI_TRY(vpi_ready_video_same(v, p->data, p->size, err));
     /* H.264 has no pictures before its IDR, in whatever order they come */
     bool idr = point != VPI_POINT_NONE && (v->setup.codec != VPI_CODEC_HEVC || vpi_ready_is_key(v, pts));
     bool sync = idr || point == VPI_POINT_CLEAN;
@@ -440,9 +442,9 @@ static vp_status video_all(video_writer *w, vp_error *err)
         vp_status st = vpi_ready_next(w->reader, &p, err);
         if (st < 0) return st;
         if (st == VP_END) break;
-        begun =
-            begun || (p.has_pts && p.pts == w->v->first &&
-                      vpi_ready_point(w->v->setup.codec, w->v->nal_length, p.data, p.size) != VPI_POINT_NONE);
+        begun = begun || (p.has_pts && p.pts == w->v->first &&
+                          vpi_ready_point(w->v->setup.codec, w->v->nal_length, p.data, p.size, NULL) !=
+                              VPI_POINT_NONE);
         if (begun && !p.has_pts)
             st = vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: a picture without a time", w->v->name);
         if (begun && st >= 0) st = take_picture(w, &p, err);

@@ -170,8 +170,8 @@ void vpi_packet_skips(const AVPacket *packet, uint32_t *start, uint32_t *end);
 bool vpi_formats_trimmed(const AVInputFormat *format);
 /* Rates that the container declares, as the scan's first candidates; 0/1 where there is none. */
 void vpi_track_declared_rates(const AVStream *stream, vpi_rational rates[3]);
-/* Adds the avcC of the parameter sets in Annex B data. VP_AGAIN where there is no SPS or no PPS. */
-vp_status vpi_track_avcc(const uint8_t *data, size_t size, vpi_buf *out, vp_error *err);
+/* Adds the avcC of the parameter sets in data; length_size 0: Annex B. VP_AGAIN where there is no SPS or no PPS. */
+vp_status vpi_track_avcc(const uint8_t *data, size_t size, unsigned length_size, vpi_buf *out, vp_error *err);
 /* Payload of vpcC after version and flags. */
 void vpi_track_vpcc(const vpi_track *track, const AVStream *stream, uint8_t out[8]);
 bool vpi_track_encrypted(const AVStream *stream);

@@ -175,12 +175,14 @@ static void fill_display(vpi_track *t, const AVStream *stream)
     t->display_height = (uint32_t)(t->rotation % 180 ? w : h);
 }
 
-vp_status vpi_track_avcc(const uint8_t *data, size_t size, vpi_buf *out, vp_error *err)
+vp_status vpi_track_avcc(const uint8_t *data, size_t size, unsigned length_size, vpi_buf *out, vp_error *err)
 {
     vpi_nal sps[SETS_MAX], pps[SETS_MAX], nal;
     size_t at = 0, n_sps = 0, n_pps = 0;
+    bool bad = false;
 
-    while (vpi_annexb_next(data, size, &at, &nal)) {
+    while (length_size ? vpi_avcc_next(data, size, length_size, &at, &nal, &bad)
+                       : vpi_annexb_next(data, size, &at, &nal)) {
         if (vpi_h264_type(&nal) == VPI_H264_SPS && n_sps < SETS_MAX) sps[n_sps++] = nal;
         if (vpi_h264_type(&nal) == VPI_H264_PPS && n_pps < SETS_MAX) pps[n_pps++] = nal;
     }
@@ -198,7 +200,7 @@ static void h264_string(vpi_track *t, const AVCodecParameters *par)
         return;
     }
     if (par->extradata_size > 0 &&
-        vpi_track_avcc(par->extradata, (size_t)par->extradata_size, &b, NULL) == VP_OK) {
+        vpi_track_avcc(par->extradata, (size_t)par->extradata_size, 0, &b, NULL) == VP_OK) {
         vpi_codecs_avc(b.data, b.size, t->codecs, NULL);
     }
     vpi_buf_dispose(&b);

@@ -284,8 +284,156 @@ def sound(cases):
             run("FLAC %d bits, %d Hz in %s" % (row[1], row[2], ext), flac, *row, ext)
 
 
+# ---- pictures ----
+
+X264_SETS = "-c:v libx264 -preset ultrafast -threads 1 -x264-params repeat-headers=1".split()
+AOM = "-c:v libaom-av1 -usage realtime -cpu-used 8".split()
+VPX = "-c:v libvpx-vp9 -deadline realtime -cpu-used 8 -b:v 200k".split()
+
+
+def need(encoder):
+    if encoder not in HAVE:
+        raise Skip("this ffmpeg has no encoder " + encoder)
+
+
+def joined_files(folder, ext, *parts, options=("-c", "copy")):
+    """The files one after another."""
+    listing, path = os.path.join(folder, "list.txt"), os.path.join(folder, "joined." + ext)
+    with open(listing, "w", encoding="utf-8") as f:
+        f.writelines("file '%s'\n" % p for p in parts)
+    make_clip(["-f", "concat", "-safe", "0", "-i", listing, *options], path)
+    return path
+
+
+def same_pictures(c, folder, path):
+    t, = videos(c)
+    a, b = picture_hashes(path), picture_hashes(joined(c, t, folder))
+    assert a == b, "%d and %d pictures, not the same" % (len(a), len(b))
+    return t
+
+
+def sets_within(folder, ext, entry=None):
+    """Parameter sets before each IDR picture, the same ones: taken out of the samples."""
+    path = os.path.join(folder, "in." + ext)
+    make_clip(lavfi(PICTURE) + X264_SETS + GRID, path)
+    if entry:
+        data = bytearray(open(path, "rb").read())
+        at = data.rfind(b"avcC") + 4
+        data[at + 5:at + 7] = b"\xe0\x00"  # no sets in it
+        data[data.rfind(b"avc1"):][:4] = entry
+        data = data.replace(b"avc1", entry)
+        write(path, data)
+    for options in ([], ["--format", "ts"]):
+        c, _ = packaged(folder, path, *options)
+        t = same_pictures(c, folder, path)
+        assert t.codecs[0].startswith("avc1."), t.codecs
+
+
+def sets_late(folder):
+    """A file that says 'avc1' and has other parameter sets in its middle."""
+    parts = []
+    for n, more in enumerate((["-crf", "30"], ["-crf", "30", "-refs", "3", "-level", "2.0"])):
+        parts.append(os.path.join(folder, "%d.ts" % n))
+        make_clip(lavfi(PICTURE) + X264_SETS + GRID + more, parts[-1])
+    both = b"".join(open(p, "rb").read() for p in parts)
+    write(os.path.join(folder, "both.ts"), both)
+    refused(folder, "CODEC_UNSUPPORTED", [os.path.join(folder, "both.ts")], ["parameter sets"])
+    path = joined_files(folder, "mp4", *parts)
+    refused(folder, "CODEC_UNSUPPORTED", [path], ["parameter sets"])
+
+
+def hidden_sets(folder):
+    """'avc1' whose last IDR picture alone brings a parameter set: found while it is written."""
+    path = os.path.join(folder, "in.mp4")
+    # a filler of the size of a set is put before each picture, and becomes one
+    make_clip(lavfi(PICTURE) + X264 + GRID + ["-x264-params", "aud=1", "-bsf:v", "h264_metadata=aud=insert"], path)
+    data = bytearray(open(path, "rb").read())
+    out = subprocess.run(["ffprobe", "-v", "error", "-show_entries", "packet=pos,flags", "-of", "csv=p=0", path],
+                         stdout=subprocess.PIPE, text=True, check=True).stdout
+    at = [int(line.split(",")[0]) for line in out.split() if ",K" in line]
+    assert len(at) == 4 or len(at) > 4, at
+    position = at[-1]
+    assert data[position + 4] & 31 == 9, "an access unit delimiter comes first"
+    data[position + 4] = 0x68
+    write(path, data)
+    refused(folder, "CODEC_UNSUPPORTED", [path], ["parameter sets"], ["--segment", "1"])
+
+
+def interlaced(folder, ext):
+    path = os.path.join(folder, "in." + ext)
+    make_clip(lavfi(PICTURE) + ["-vf", "tinterlace=interleave_top,setfield=tff", "-flags", "+ildct+ilme"] + X264 + GRID, path)
+    c, r = packaged(folder, path)
+    same_pictures(c, folder, path)
+    assert "INTERLACED" in r.warnings, r.err
+    c, r = packaged(folder, clip("base.mp4"))
+    assert "INTERLACED" not in r.warnings, r.err
+
+
+def pyramid(folder, ext):
+    path = os.path.join(folder, "in." + ext)
+    make_clip(lavfi(PICTURE) + "-c:v libx264 -preset veryfast -threads 1 -bf 7 -b_strategy 0".split() + GRID
+              + ["-x264-params", "b-pyramid=normal:ref=4"], path)
+    for options in ([], ["--format", "ts"]):
+        c, _ = packaged(folder, path, *options)
+        same_pictures(c, folder, path)
+
+
+def av1_headers(folder, ext):
+    """A sequence header before each key frame is as it should be; another one is another stream."""
+    need("libaom-av1")
+    parts = []
+    for n, size in enumerate(("160x96", "160x96", "128x64")):
+        parts.append(os.path.join(folder, "%d.mkv" % n))
+        make_clip(lavfi(PICTURE.replace("160x96", size).replace("d=4", "d=2")) + AOM + GRID, parts[-1])
+    path = joined_files(folder, ext, *parts[:2])
+    c, _ = packaged(folder, path)
+    same_pictures(c, folder, path)
+    shutil.rmtree(os.path.join(folder, "out"))
+    refused(folder, "CODEC_UNSUPPORTED", [joined_files(folder, ext, *parts[1:])], ["change within the stream"])
+
+
+def vp9_sizes(folder, ext):
+    need("libvpx-vp9")
+    parts = []
+    for n, size in enumerate(("160x96", "128x64")):
+        parts.append(os.path.join(folder, "%d.mkv" % n))
+        make_clip(lavfi(PICTURE.replace("160x96", size).replace("d=4", "d=2")) + VPX + GRID, parts[-1])
+    refused(folder, "CODEC_UNSUPPORTED", [joined_files(folder, ext, *parts)], ["change within the stream"])
+
+
+def vp9_profile(folder, profile, fmt, codec, ext):
+    need("libvpx-vp9")
+    path = os.path.join(folder, "in." + ext)
+    make_clip(lavfi(PICTURE) + VPX + GRID + ["-pix_fmt", fmt], path)
+    c, _ = packaged(folder, path)
+    t = same_pictures(c, folder, path)
+    assert re.fullmatch(codec, t.codecs[0]), t.codecs
+    info = dump(joined(c, t, folder), "video")
+    assert not info or info["codec_string"].strip().startswith(t.codecs[0]), info["codec_string"]
+    assert boxes_of(joined(c, t, folder), b"vp09")[b"vpcC"][4] == profile, "vpcC"
+
+
+def picture(cases):
+    run = cases.run
+    for ext in ("mp4", "mkv", "ts"):
+        run("parameter sets in each GOP, " + ext, sets_within, ext)
+    run("parameter sets in the samples alone (avc3)", sets_within, "mp4", b"avc3")
+    run("parameter sets that change", sets_late)
+    run("parameter sets of a later picture", hidden_sets)
+    for ext in ("mp4", "mov", "ts"):
+        run("interlaced, " + ext, interlaced, ext)
+        run("B pyramid, " + ext, pyramid, ext)
+    for ext in ("mp4", "mkv"):
+        run("sequence headers of AV1, " + ext, av1_headers, ext)
+        run("VP9 changes its size, " + ext, vp9_sizes, ext)
+        for row in ((0, "yuv420p", r"vp09\.00\.10\.08"), (1, "yuv444p", r"vp09\.01\.10\.08\.03\..*"),
+                    (1, "gbrp", r"vp09\.01\.10\.08\.03\.02\.02\.00\.01"), (2, "yuv420p12le", r"vp09\.02\.10\.12"),
+                    (3, "yuv422p10le", r"vp09\.03\.10\.10\.02\..*")):
+            run("VP9 profile %d, %s in %s" % (row[0], row[1], ext), vp9_profile, *row, ext)
+
+
 def main():
-    groups = sys.argv[1:] or ["sound"]
+    groups = sys.argv[1:] or ["sound", "picture"]
     cases = Cases("package-odd")
     for group in groups:
         globals()[group](cases)
