@@ -73,6 +73,8 @@ static vp_status open_filter(vpi_video_reader *r, vp_error *err)
         .colour = r->o.colour,
         .tags = { track->cicp_primaries, track->cicp_transfer, track->cicp_matrix },
         .full_range = track->full_range == 1,
+        .full_grey = track->full_range < 0 && track->codec != VPI_CODEC_H264 &&
+                     track->codec != VPI_CODEC_HEVC && track->codec != VPI_CODEC_AV1,
         .nominal_width = track->width,
         .nominal_height = track->height,
         .deinterlace = r->o.deinterlace,

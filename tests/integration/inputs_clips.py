@@ -254,6 +254,16 @@ for _name, _trc in (("hlg.mp4", "arib-std-b67"), ("pq.mp4", "smpte2084")):
             + ["-x265-params", "log-level=none:pools=1:colorprim=bt2020:transfer=%s:colormatrix=bt2020nc" % trc], to)
 
 
+for _name, _more, _why in (("pq_bare.ts", "", "names its transfer only"),
+                           ("pq_p3.ts", ":colorprim=smpte432:colormatrix=bt2020nc", "in the primaries of P3 with D65")):
+    @clip(_name, "10-bit PQ, a patch of red and one of grey, that " + _why)
+    def _(to, dep, more=_more):
+        run(lavfi("color=black:s=160x90:r=25:d=1,format=yuv420p10le,geq=lum='if(lt(X,80),400,450)':"
+                  "cb='if(lt(X,40),440,512)':cr='if(lt(X,40),640,512)'")
+            + "-c:v libx265 -preset ultrafast -crf 4 -x265-params".split()
+            + ["log-level=none:pools=1:transfer=smpte2084" + more], to)
+
+
 @clip("alpha.mov", "qtrle: red at half, and white under an alpha of 0 in the right half")
 def _(to, dep):
     run(lavfi("color=red:s=128x72:r=25:d=1,format=argb,geq=r='255':g='if(lt(X,64),0,255)':b='if(lt(X,64),0,255)':"
@@ -300,6 +310,20 @@ for _name, _second in (("pixfmt.ts", ["-pix_fmt", "yuv422p"]), ("depth.ts", ["-p
     def _(to, dep, second=_second):
         join(to, [lavfi(test_video()) + X264 + ["-output_ts_offset", "0"],
                   lavfi(test_video()) + X264 + second + ["-output_ts_offset", "2"]])
+
+
+for _name, _ranges in (("full_first.ts", ("pc", "tv")), ("limited_first.ts", ("tv", "pc"))):
+    @clip(_name, "H.264 of range %s, from the middle on %s" % _ranges)
+    def _(to, dep, ranges=_ranges):
+        scale = "scale=out_range=%s:out_color_matrix=bt709,format=yuv420p,"
+        join(to, [lavfi("smptebars=s=128x72:r=30:d=2") + ["-vf", scale % r + colours("bt709", "bt709", "bt709", r)]
+                  + X264 + ["-color_range", r, "-output_ts_offset", str(2 * n)] for n, r in enumerate(ranges)])
+
+
+@clip("grey.avi", "raw grey pictures, as cameras of laboratories write them: black is 0, white is 255")
+def _(to, dep):
+    run(lavfi("color=black:s=160x90:r=25:d=1,format=gray,geq=lum='X*255/159'") + "-c:v rawvideo -pix_fmt gray".split(),
+        to)
 
 
 # ---- sound and tracks ----
