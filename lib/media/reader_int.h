@@ -72,7 +72,7 @@ typedef struct vpi_structure {
     bool encrypted;
     uint64_t last_part;  /* of several Matroska files one behind the other; 0: there is one */
     uint64_t avi_frames; /* bit n: sound of stream n is a frame a chunk, which libavformat times wrongly */
-    bool whole_tags;         /* FLV that ends where a tag does: no upload that was broken off */
+    bool whole_tags;     /* FLV that ends where a tag does: no upload that was broken off */
     struct vpi_edits *edits; /* of tracks that have a list; none: edits are libavformat's affair */
     size_t edit_tracks, edit_cap;
 } vpi_structure;
