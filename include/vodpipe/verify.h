@@ -27,7 +27,8 @@ typedef struct vp_verify_options {
     /*
      * With decode: what the title was made of, borrowed for the call. Numbers of pictures, sync and loudness are
      * compared with it; it is read once for its packets, once for pictures of 90 s (all, or of its begin, middle and
-     * end), and once for each audio track. One that cannot be read or is refused is an error, without a report. NULL: not compared.
+     * end), and once for each audio track. One that cannot be read or is refused is an error, without a report.
+     * NULL: not compared.
      */
     vp_source *source;
 } vp_verify_options;

@@ -13,8 +13,10 @@
 #define LAST_SLICE_NAL 5
 #define MAX_KBPS 2000000u
 #define PASS_BFRAMES 3
-/* Of a second pass: what a picture costs beyond the first pass's guess changes the quality of the next ones little. They
- * lie in the same span, whose rate the solver has settled; without this, hard scenes would pay for it twice. */
+/*
+ * Of a second pass: what a picture costs beyond the first pass's guess changes the quality of the next ones little.
+ * They lie in the same span, whose rate the solver has settled; without this, hard scenes would pay for it twice.
+ */
 #define PASS_TOLERANCE 4.0f
 #define MAX_LOOKAHEAD 250u /* X264_LOOKAHEAD_MAX, which x264.h does not tell */
 

@@ -329,7 +329,7 @@ static void test_short_last_frame(void **state)
     }
 }
 
-/* AVI whose sound is a frame a chunk under a block size of a few bytes, and what has a block size that means something. */
+/* AVI whose sound is a frame a chunk under a block size of a few bytes, and what has one that means something. */
 static void test_avi_sound(void **state)
 {
     static const char *const codecs[] = { "dca -ac 1",       "eac3 -ac 2", "flac -ac 6",
