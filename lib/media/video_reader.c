@@ -13,6 +13,8 @@
 #define PREROLL_UNSURE 3u
 #define SEI_RECOVERY_POINT 6u
 #define SEI_HEAD 256 /* bytes of an SEI that are looked at */
+/* Packets that are looked at for the first random access point of a file. */
+#define LEADING_MAX 1000u
 /* Failures of the decoder one after the other without taking a packet. */
 #define DECODE_FAILURES_MAX 64u
 
@@ -173,21 +175,43 @@ static int64_t frame_duration(const AVFrame *av)
     return duration > 0 ? duration : 0;
 }
 
-/* Pictures in the order of showing have the packets' decoding times in rising order. */
+/*
+ * Pictures in the order of showing have the packets' decoding times in rising order. Packets get their number as
+ * presentation time, which decoders pass on, so that those without a picture are known.
+ */
 static void wait_for(vpi_video_reader *r, const vpi_packet *packet)
 {
     if (!r->o.timeline || !r->o.timeline->decode_times || !packet->has_dts || !packet->size) return;
     if (r->waiting_count == VPI_WAITING_MAX)
         memmove(r->waiting, r->waiting + 1, --r->waiting_count * sizeof(*r->waiting));
-    r->waiting[r->waiting_count++] = packet->dts;
+    r->waiting[r->waiting_count++] = (vpi_waiting){ r->fed, packet->dts };
+    vpi_packet_av(packet)->pts = (int64_t)r->fed++;
 }
 
-static int64_t next_waiting(vpi_video_reader *r)
+/* How many packets behind that of a random access point gave pictures that are shown before its own. */
+static uint64_t leading_shown(const vpi_video_reader *r, int64_t number)
 {
-    int64_t time = r->waiting[0];
+    uint64_t n = 0;
 
-    if (!r->waiting_count) return AV_NOPTS_VALUE;
-    memmove(r->waiting, r->waiting + 1, --r->waiting_count * sizeof(*r->waiting));
+    for (size_t i = 0; i < VPI_MIN(r->given, (uint64_t)VPI_WAITING_MAX); i++) n += r->shown[i] > number;
+    return n;
+}
+
+static int64_t next_waiting(vpi_video_reader *r, const AVFrame *av)
+{
+    uint64_t place = 0;
+    int64_t time;
+    size_t n = 0;
+
+    /* All that was coded before it is shown before it: what still waits of that gave no picture. */
+    if (av->pts != AV_NOPTS_VALUE && (vpi_libav_is_key(av) || !r->decoder->has_b_frames))
+        place = (uint64_t)av->pts + leading_shown(r, av->pts);
+    r->shown[r->given++ % VPI_WAITING_MAX] = av->pts;
+    while (n < r->waiting_count && r->waiting[n].number < place) n++;
+    if (n >= r->waiting_count) return AV_NOPTS_VALUE;
+    time = r->waiting[n++].dts;
+    r->waiting_count -= n;
+    memmove(r->waiting, r->waiting + n, r->waiting_count * sizeof(*r->waiting));
     return time;
 }
 
@@ -207,7 +231,7 @@ static void set_time(vpi_video_reader *r, AVFrame *av)
         return;
     }
 
-    if (timeline && timeline->decode_times) pts = next_waiting(r);
+    if (timeline && timeline->decode_times) pts = next_waiting(r, av);
     if (pts != AV_NOPTS_VALUE) r->has_times = true;
     if (pts == AV_NOPTS_VALUE && !r->has_times) pts = av->best_effort_timestamp;
     if (pts == AV_NOPTS_VALUE ||
@@ -374,8 +398,35 @@ static void forget(vpi_video_reader *r)
     r->last_duration = 0;
     r->counted = 0;
     r->waiting_count = 0;
+    r->fed = r->given = 0;
     r->turn = (vpi_turn_state){ .begun = false };
     r->refused = 0;
+}
+
+/*
+ * A file cut out of a longer one may begin behind a random access point. What comes before the first one cannot be
+ * decoded, and most decoders make grey of it; those of H.264 and MPEG-2 hold it back until pictures are whole.
+ */
+static vp_status skip_leading(vpi_video_reader *r, vp_error *err)
+{
+    enum AVCodecID id = r->decoder->codec_id;
+    vp_status st = r->has_packet ? VP_OK : VP_END;
+    unsigned n = 0;
+
+    if (id == AV_CODEC_ID_H264 || id == AV_CODEC_ID_MPEG1VIDEO || id == AV_CODEC_ID_MPEG2VIDEO) return VP_OK;
+    for (; st == VP_OK && !r->packet.key && n < LEADING_MAX; n++) {
+        VPI_TRY(vpi_cancel_check(r->cancel, err));
+        st = vpi_demux_read(r->demux, &r->packet, err);
+    }
+    if (st < 0) return st;
+    r->counted = n;
+    if (st == VP_OK && r->packet.key) return VP_OK;
+    /* There is none: all that there is. */
+    r->counted = 0;
+    VPI_TRY(vpi_demux_seek(r->demux, r->o.stream, INT64_MIN, err));
+    st = vpi_demux_read(r->demux, &r->packet, err);
+    r->has_packet = st == VP_OK;
+    return st < 0 ? st : VP_OK;
 }
 
 /* Seeks and looks at the first packet; *first is its time, INT64_MIN without one. */
@@ -390,6 +441,7 @@ static vp_status enter(vpi_video_reader *r, int64_t target, int64_t *first, unsi
     st = vpi_demux_read(r->demux, &r->packet, err);
     if (st < 0) return st;
     r->has_packet = st == VP_OK;
+    if (target == INT64_MIN) return skip_leading(r, err);
     if (st == VP_OK && r->packet.has_pts) *first = r->packet.pts;
     if (st == VP_OK) *preroll = judge_entry(r, &r->packet);
     return VP_OK;

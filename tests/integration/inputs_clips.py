@@ -630,3 +630,25 @@ def _(to, dep):
         if ((data[at + 1] & 31) << 8 | data[at + 2]) in (0x100, 0x101):
             data[at + 3] |= 0x80
     write(to, bytes(data))
+
+
+# ---- damage ----
+
+@clip("headless.ts", "HEVC whose first 13 pictures are missing: it begins between two random access points")
+def _(to, dep):
+    with tempfile.TemporaryDirectory() as tmp:
+        whole = os.path.join(tmp, "x.ts")
+        run(["-i", dep("ramp.mp4")] + "-c:v libx265 -preset ultrafast -crf 10 -x265-params".split()
+            + ["log-level=none:pools=1:keyint=30:scenecut=0", "-c:a", "copy"], whole)
+        run(["-i", whole, "-c", "copy", "-bsf:v", "noise=drop='lt(n,13)'"], to)
+
+
+@clip("missing.avi", "MPEG-4 in AVI with B-frames, ten packets of which are no pictures")
+def _(to, dep):
+    run(["-i", dep("ramp.mp4")] + "-c:v mpeg4 -bf 2 -g 30 -q:v 2 -c:a libmp3lame".split(), to)
+    data, at = bytearray(open(to, "rb").read()), 0
+    for n in range(80):
+        at = data.index(b"00dc", at + 4)
+        if n >= 70:
+            data[at + 8:at + 8 + struct.unpack_from("<I", data, at + 4)[0]] = bytes(struct.unpack_from("<I", data, at + 4)[0])
+    write(to, bytes(data))

@@ -185,6 +185,25 @@ def _(t):
     return "the pictures at their times, the tone"
 
 
+@case("I05", "AVI with B-frames, ten packets are no pictures", "what follows keeps its time")
+def _(t):
+    t.publish(clip("missing.avi"), warns=["FRAMES_CONCEALED"])
+    for at, x in ramp_times(t):
+        close(x, at, 0.1 if at > 3 else 0.5, "time of the picture shown at %.2f s" % at)
+    return "pictures at their times, FRAMES_CONCEALED"
+
+
+@case("I31", "HEVC that begins between two random access points", "no grey: the first whole picture is held")
+def _(t):
+    t.publish(clip("headless.ts"))
+    shown = ramp_times(t)
+    for at, x in shown:
+        close(x, max(at, 1), 0.07, "time of the picture shown at %.2f s" % at)
+    ramp_tones(t, (0.5, 0), (2.5, 2), (5.5, 5))
+    t.lasts(6, 0.1)
+    return "the picture of 1 s is held up to there, each other at its time"
+
+
 @case("I06", "33-bit times wrap after 1 s", "one timeline, in sync")
 def _(t):
     t.publish(clip("sync_wrap.ts"))
