@@ -23,6 +23,7 @@ typedef struct task_run {
     vp_task_info info;
     uint64_t done, total;
     bool resumed; /* was done before this job */
+    uint32_t met; /* so many of its needs are done, which they stay */
 } task_run;
 
 typedef struct scheduler {
@@ -144,12 +145,21 @@ static void on_object(void *user, const vp_object_info *info)
 
 /* ---- choosing ---- */
 
-static bool needs_done(const scheduler *s, uint32_t index)
+static bool is_done(const scheduler *s, const char *name, uint32_t guess)
 {
+    if (guess < s->count && vpi_streq(s->tasks[guess].info.name, name)) return s->tasks[guess].state == DONE;
+    for (uint32_t i = 0; i < s->count; i++)
+        if (vpi_streq(s->tasks[i].info.name, name)) return s->tasks[i].state == DONE;
+    return true;
+}
+
+/* Long titles have hundreds of tasks, which all need hundreds. */
+static bool needs_done(scheduler *s, uint32_t index)
+{
+    task_run *t = &s->tasks[index];
     const char *need;
-    for (uint32_t n = 0; (need = vp_plan_get_need(s->job->plan, index, n)); n++)
-        for (uint32_t i = 0; i < s->count; i++)
-            if (vpi_streq(s->tasks[i].info.name, need) && s->tasks[i].state != DONE) return false;
+    for (; (need = vp_plan_get_need(s->job->plan, index, t->met)); t->met++)
+        if (!is_done(s, need, t->met)) return false;
     return true;
 }
 

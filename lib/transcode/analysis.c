@@ -329,8 +329,8 @@ static vp_status solve(vpi_task_env *env, vpi_analysis *a, vp_error *err)
     for (size_t i = 0; st >= 0 && i < plan->rung_count; i++) {
         const vpi_solve_rung rung = solve_rung(plan, a, i);
         rung_rate *r = &a->rungs[i];
-        vpi_solve(&rung, a->gops, a->gop_count);
-        st = set_rate(a, r, err);
+        st = vpi_solve(&rung, a->gops, a->gop_count, err);
+        if (st >= 0) st = set_rate(a, r, err);
         if (st >= 0)
             st = vpi_solve_buffer((const char *)text.data, text.size, &rung, a->gops + a->first, a->count,
                                   &r->tight, err);

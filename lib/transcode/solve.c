@@ -25,7 +25,7 @@
 #define EVENNESS 0.5
 #define REFERENCE 5.65
 #define COARSER_MAX 3.0
-#define STEPS 60
+#define STEPS 48
 #define MAXRATE_SHARE 0.95    /* of the maxrate: what a GOP may have on average */
 #define BUFFER_START 0.9      /* of the buffer is full when a span begins, as x264 has it */
 #define BUFFER_MARGIN 1.3     /* what a picture may cost beyond the model */
@@ -204,29 +204,47 @@ static double coarser(const vpi_solve_gop *g, double mean)
     return VPI_CLAMP(factor, 1 / COARSER_MAX, COARSER_MAX);
 }
 
-/* With q for the title: bits of all, each GOP's own quantiser in its q. */
-static double all_bits(const vpi_solve_rung *rung, vpi_solve_gop *gops, size_t count, double mean, double q)
+/* What of a GOP does not change while the title's quantiser is looked for: a title of ten hours has 18,000 of them. */
+typedef struct fixed {
+    double coarser, texture, most;
+} fixed;
+
+/* With q for the title: bits of all, each GOP's in its bits. */
+static double all_bits(const vpi_solve_rung *rung, vpi_solve_gop *gops, const fixed *f, size_t count,
+                       double q)
 {
-    double area = area_factor(rung), all = 0;
+    double area = area_factor(rung), power = pow(q, -TEXTURE_POWER), all = 0;
 
     for (size_t i = 0; i < count; i++) {
-        vpi_solve_gop *g = &gops[i];
-        double most = most_bits(rung, g);
+        const vpi_cost *c = &gops[i].cost;
+        double own = q * f[i].coarser;
+        double bits = f[i].texture * power + (double)c->motion / sqrt(VPI_MAX(own, 1.0)) +
+                      (double)c->motion_intra / sqrt(VPI_MAX(own / INTRA_FACTOR, 1.0)) + (double)c->other;
 
-        g->q = q * coarser(g, mean);
-        g->bits = cost_bits(&g->cost, g->q) * area;
-        if (g->bits > most) {
-            g->q *= pow(g->bits / VPI_MAX(most, 1.0), 1 / TEXTURE_POWER);
-            g->bits = most;
-        }
-        all += g->bits;
+        gops[i].bits = VPI_MIN(bits * area, f[i].most);
+        all += gops[i].bits;
     }
     return all;
 }
 
-void vpi_solve(const vpi_solve_rung *rung, vpi_solve_gop *gops, size_t count)
+/* Each GOP's own quantiser; coarser where it may not have what it costs. */
+static void set_quantisers(const vpi_solve_rung *rung, vpi_solve_gop *gops, const fixed *f, size_t count,
+                           double q)
 {
-    double low = QUALITY_CAP, high = COARSEST, wanted = 0, total, mean = 0, us = 0;
+    double area = area_factor(rung);
+
+    for (size_t i = 0; i < count; i++) {
+        double bits;
+
+        gops[i].q = q * f[i].coarser;
+        bits = cost_bits(&gops[i].cost, gops[i].q) * area;
+        if (bits > f[i].most) gops[i].q *= pow(bits / VPI_MAX(f[i].most, 1.0), 1 / TEXTURE_POWER);
+    }
+}
+
+static double fix(const vpi_solve_rung *rung, const vpi_solve_gop *gops, fixed *f, size_t count)
+{
+    double wanted = 0, mean = 0, us = 0;
 
     for (size_t i = 0; i < count; i++) {
         wanted += rung->kbps * (double)gops[i].duration_us / 1000;
@@ -234,16 +252,34 @@ void vpi_solve(const vpi_solve_rung *rung, vpi_solve_gop *gops, size_t count)
         us += (double)gops[i].duration_us;
     }
     mean = us > 0 ? mean / us : 0;
-    wanted = VPI_MIN(wanted, all_bits(rung, gops, count, mean, QUALITY_CAP)); /* easier than its rate */
+    for (size_t i = 0; i < count; i++) {
+        f[i].coarser = coarser(&gops[i], mean);
+        f[i].texture = (double)gops[i].cost.texture * pow(f[i].coarser, -TEXTURE_POWER);
+        f[i].most = most_bits(rung, &gops[i]);
+    }
+    return wanted;
+}
+
+vp_status vpi_solve(const vpi_solve_rung *rung, vpi_solve_gop *gops, size_t count, vp_error *err)
+{
+    double low = QUALITY_CAP, high = COARSEST, wanted, total;
+    fixed *f = vpi_calloc(count ? count : 1, sizeof(*f));
+
+    if (!f) return vpi_fail_nomem(err);
+    wanted = fix(rung, gops, f, count);
+    wanted = VPI_MIN(wanted, all_bits(rung, gops, f, count, QUALITY_CAP)); /* easier than its rate */
     for (unsigned n = 0; n < STEPS; n++) { /* halving, on a logarithmic scale */
         double middle = sqrt(low * high);
 
-        *(all_bits(rung, gops, count, mean, middle) > wanted ? &low : &high) = middle;
+        *(all_bits(rung, gops, f, count, middle) > wanted ? &low : &high) = middle;
     }
-    total = all_bits(rung, gops, count, mean, high);
+    total = all_bits(rung, gops, f, count, high);
+    set_quantisers(rung, gops, f, count, high);
     /* At the ends of the search the model has no say: what is left is scaled. */
     for (size_t i = 0; i < count && total > 0; i++)
-        gops[i].bits = VPI_MIN(gops[i].bits * wanted / total, most_bits(rung, &gops[i]));
+        gops[i].bits = VPI_MIN(gops[i].bits * wanted / total, f[i].most);
+    vpi_free(f);
+    return VP_OK;
 }
 
 /* ---- the buffer ---- */

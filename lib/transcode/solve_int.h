@@ -51,9 +51,9 @@ typedef struct vpi_solve_rung {
 
 /*
  * Over all GOPs of the title. Their mean is the rung's kbps, or less where all of them reached the maxrate, or where
- * nothing would be seen of more.
+ * nothing would be seen of more. Errors: NOMEM.
  */
-void vpi_solve(const vpi_solve_rung *rung, vpi_solve_gop *gops, size_t count);
+vp_status vpi_solve(const vpi_solve_rung *rung, vpi_solve_gop *gops, size_t count, vp_error *err);
 
 /*
  * Could a span that is coded so, by an encoder that does not mind the buffer, run the rung's buffer dry? Told from

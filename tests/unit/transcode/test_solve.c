@@ -102,7 +102,7 @@ static void test_shares(void **state)
 
     (void)state;
     three(gops);
-    vpi_solve(&open_rung, gops, GOPS);
+    assert_int_equal(vpi_solve(&open_rung, gops, GOPS, &err), VP_OK);
     NEAR(total_kbit(gops, GOPS), 700.0 * 6);
     NEAR(gops[1].q / gops[0].q, pow(2, 0.5));
     NEAR(gops[2].q / gops[1].q, pow(2, 0.5));
@@ -110,7 +110,7 @@ static void test_shares(void **state)
     NEAR(gops[2].bits / gops[1].bits, pow(2, 1 - 1.1 * 0.5));
     three(other);
     other[2].duration_us = 4 * SECOND; /* the same bits in twice the time: as hard as the second */
-    vpi_solve(&open_rung, other, GOPS);
+    assert_int_equal(vpi_solve(&open_rung, other, GOPS, &err), VP_OK);
     NEAR(total_kbit(other, GOPS), 700.0 * 8);
     NEAR(other[2].q, other[1].q);
     NEAR(kbps(&other[2]), kbps(&other[1]));
@@ -125,7 +125,7 @@ static void test_bounds(void **state)
     };
 
     (void)state;
-    vpi_solve(&open_rung, gops, 2);
+    assert_int_equal(vpi_solve(&open_rung, gops, 2, &err), VP_OK);
     NEAR(total_kbit(gops, 2), 700.0 * 4);
     assert_true(gops[1].q / gops[0].q <= 3.0 * 1.5);
     assert_true(gops[0].bits < 4000);
@@ -139,16 +139,16 @@ static void test_maxrate(void **state)
 
     (void)state;
     three(open);
-    vpi_solve(&open_rung, open, GOPS);
+    assert_int_equal(vpi_solve(&open_rung, open, GOPS, &err), VP_OK);
     assert_true(kbps(&open[2]) > 900);
     three(gops);
-    vpi_solve(&rung, gops, GOPS);
+    assert_int_equal(vpi_solve(&rung, gops, GOPS, &err), VP_OK);
     NEAR(kbps(&gops[2]), 855.0);
     assert_true(gops[0].bits > open[0].bits && gops[1].bits > open[1].bits);
     NEAR(total_kbit(gops, GOPS), 700.0 * 6);
     assert_true(gops[2].q > open[2].q); /* it is told how coarse it must be */
     rung.maxrate_kbps = 700;
-    vpi_solve(&rung, gops, GOPS);
+    assert_int_equal(vpi_solve(&rung, gops, GOPS, &err), VP_OK);
     for (unsigned i = 0; i < GOPS; i++) NEAR(kbps(&gops[i]), 665.0);
 }
 
@@ -163,11 +163,11 @@ static void test_model(void **state)
     double rich, poor;
 
     (void)state;
-    vpi_solve(&rung, gops, 2);
+    assert_int_equal(vpi_solve(&rung, gops, 2, &err), VP_OK);
     NEAR(total_kbit(gops, 2), 1000.0 * 4);
     rich = gops[1].bits / gops[0].bits;
     rung.kbps = 50;
-    vpi_solve(&rung, gops, 2);
+    assert_int_equal(vpi_solve(&rung, gops, 2, &err), VP_OK);
     NEAR(total_kbit(gops, 2), 50.0 * 4);
     poor = gops[1].bits / gops[0].bits;
     assert_true(poor < rich && poor > 1 && rich < 8);
@@ -182,8 +182,8 @@ static void test_area(void **state)
     (void)state;
     three(small);
     three(large);
-    vpi_solve(&open_rung, small, GOPS);
-    vpi_solve(&rung, large, GOPS);
+    assert_int_equal(vpi_solve(&open_rung, small, GOPS, &err), VP_OK);
+    assert_int_equal(vpi_solve(&rung, large, GOPS, &err), VP_OK);
     for (unsigned i = 0; i < GOPS; i++) {
         NEAR(large[i].bits, small[i].bits);
         NEAR(large[i].q / small[i].q, pow(4, 0.7 / 1.1));
@@ -196,13 +196,13 @@ static void test_edges(void **state)
     vpi_solve_gop one = { .cost = { 0, 0, 0, 0, 1 }, .duration_us = 40000 };
 
     (void)state;
-    vpi_solve(&open_rung, &one, 1);
+    assert_int_equal(vpi_solve(&open_rung, &one, 1, &err), VP_OK);
     assert_true(one.bits >= 0 && one.bits < 1 && one.q > 0);
     one.duration_us = 0;
     one.cost.texture = 1000000;
-    vpi_solve(&open_rung, &one, 1);
+    assert_int_equal(vpi_solve(&open_rung, &one, 1, &err), VP_OK);
     assert_true(one.bits >= 0 && isfinite(one.bits) && one.q > 0 && isfinite(one.q));
-    vpi_solve(&open_rung, &one, 0);
+    assert_int_equal(vpi_solve(&open_rung, &one, 0, &err), VP_OK);
 }
 
 /* Beyond the cap nobody sees a difference: an easy title leaves bits unspent, a hard one does not. */
@@ -216,16 +216,16 @@ static void test_easy(void **state)
     double easy, q;
 
     (void)state;
-    vpi_solve(&rung, gops, 2);
+    assert_int_equal(vpi_solve(&rung, gops, 2, &err), VP_OK);
     easy = total_kbit(gops, 2);
     q = gops[0].q;
     assert_true(easy > 0 && easy < 2000);
     rung.kbps = 5000; /* more to spend changes nothing */
-    vpi_solve(&rung, gops, 2);
+    assert_int_equal(vpi_solve(&rung, gops, 2, &err), VP_OK);
     NEAR(total_kbit(gops, 2), easy);
     NEAR(gops[0].q, q);
     rung.kbps = 50;
-    vpi_solve(&rung, gops, 2);
+    assert_int_equal(vpi_solve(&rung, gops, 2, &err), VP_OK);
     assert_true(gops[0].q > q);
     NEAR(total_kbit(gops, 2), 50.0 * 4);
 }
