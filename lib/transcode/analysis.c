@@ -297,18 +297,14 @@ static vpi_solve_rung solve_rung(const vp_plan *plan, const vpi_analysis *a, siz
 }
 
 /* The solved GOPs of this span as a rung's encoder is told them. */
-static vp_status set_rate(vpi_analysis *a, rung_rate *r, vp_error *err)
+static vp_status set_rate(vpi_analysis *a, const vpi_solve_rung *rung, rung_rate *r, vp_error *err)
 {
     const vpi_solve_gop *gops = a->gops + a->first;
-    double bits = 0, us = 0, mean = 0;
+    double mean = 0;
     uint64_t picture = 0;
 
-    for (size_t i = 0; i < a->count; i++) {
-        bits += gops[i].bits;
-        us += (double)gops[i].duration_us;
-        mean += log(gops[i].q) / (double)a->count;
-    }
-    r->kbps = (uint32_t)VPI_CLAMP(us > 0 ? bits * 1000 / us + 0.5 : 0, 1.0, (double)INT32_MAX);
+    for (size_t i = 0; i < a->count; i++) mean += log(gops[i].q) / (double)a->count;
+    r->kbps = vpi_solve_kbps(rung, gops, a->count);
     r->zones = vpi_calloc(a->count, sizeof(*r->zones));
     if (!r->zones) return vpi_fail_nomem(err);
     for (size_t i = 0; i < a->count; i++) {
@@ -330,7 +326,7 @@ static vp_status solve(vpi_task_env *env, vpi_analysis *a, vp_error *err)
         const vpi_solve_rung rung = solve_rung(plan, a, i);
         rung_rate *r = &a->rungs[i];
         st = vpi_solve(&rung, a->gops, a->gop_count, err);
-        if (st >= 0) st = set_rate(a, r, err);
+        if (st >= 0) st = set_rate(a, &rung, r, err);
         if (st >= 0)
             st = vpi_solve_buffer((const char *)text.data, text.size, &rung, a->gops + a->first, a->count,
                                   &r->tight, err);

@@ -27,6 +27,7 @@
 #define COARSER_MAX 3.0
 #define STEPS 48
 #define MAXRATE_SHARE 0.95    /* of the maxrate: what a GOP may have on average */
+#define LEAST_MARGIN 1.1      /* over what x264 takes for the least that pictures can cost */
 #define BUFFER_START 0.9      /* of the buffer is full when a span begins, as x264 has it */
 #define BUFFER_MARGIN 1.3     /* what a picture may cost beyond the model */
 #define LINE_BYTES_MAX 65536u /* x264 lists weights and references of each picture */
@@ -280,6 +281,19 @@ vp_status vpi_solve(const vpi_solve_rung *rung, vpi_solve_gop *gops, size_t coun
         gops[i].bits = VPI_MIN(gops[i].bits * wanted / total, f[i].most);
     vpi_free(f);
     return VP_OK;
+}
+
+uint32_t vpi_solve_kbps(const vpi_solve_rung *rung, const vpi_solve_gop *gops, size_t count)
+{
+    double bits = 0, least = 0, us = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        bits += gops[i].bits;
+        least += (double)gops[i].cost.other * area_factor(rung) * LEAST_MARGIN;
+        us += (double)gops[i].duration_us;
+    }
+    bits = VPI_MAX(bits, least);
+    return (uint32_t)VPI_CLAMP(us > 0 ? ceil(bits * 1000 / us) + 1 : 1, 1.0, (double)INT32_MAX);
 }
 
 /* ---- the buffer ---- */

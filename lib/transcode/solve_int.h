@@ -55,6 +55,9 @@ typedef struct vpi_solve_rung {
  */
 vp_status vpi_solve(const vpi_solve_rung *rung, vpi_solve_gop *gops, size_t count, vp_error *err);
 
+/* The rate of a span out of its solved GOPs; x264 refuses rates below what headers alone cost. */
+uint32_t vpi_solve_kbps(const vpi_solve_rung *rung, const vpi_solve_gop *gops, size_t count);
+
 /*
  * Could a span that is coded so, by an encoder that does not mind the buffer, run the rung's buffer dry? Told from
  * its statistics and its solved GOPs, with a margin for what the model does not know. (An encoder that minds it looks

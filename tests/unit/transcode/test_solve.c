@@ -205,6 +205,19 @@ static void test_edges(void **state)
     assert_int_equal(vpi_solve(&open_rung, &one, 0, &err), VP_OK);
 }
 
+/* Never below what x264 says that headers cost. */
+static void test_least(void **state)
+{
+    vpi_solve_gop gop = { .cost = { 0, 0, 0, 10000, 50 }, .duration_us = 2 * SECOND, .bits = 100 };
+
+    (void)state;
+    assert_int_equal(vpi_solve_kbps(&open_rung, &gop, 1), 7); /* 5.5, and one more */
+    gop.bits = 2000000;
+    assert_int_equal(vpi_solve_kbps(&open_rung, &gop, 1), 1001);
+    gop.duration_us = 0;
+    assert_int_equal(vpi_solve_kbps(&open_rung, &gop, 1), 1);
+}
+
 /* Beyond the cap nobody sees a difference: an easy title leaves bits unspent, a hard one does not. */
 static void test_easy(void **state)
 {
@@ -288,7 +301,7 @@ int main(void)
         cmocka_unit_test(test_parse),  cmocka_unit_test(test_refused), cmocka_unit_test(test_shares),
         cmocka_unit_test(test_bounds), cmocka_unit_test(test_maxrate), cmocka_unit_test(test_model),
         cmocka_unit_test(test_area),   cmocka_unit_test(test_edges),   cmocka_unit_test(test_easy),
-        cmocka_unit_test(test_buffer),
+        cmocka_unit_test(test_buffer), cmocka_unit_test(test_least),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
