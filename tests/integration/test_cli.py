@@ -711,7 +711,7 @@ def hostile_name(folder, key):
     work = os.path.join(os.fsencode(folder), b"w" + HOSTILE[key])
     other = os.path.join(os.fsencode(folder), b"o" + HOSTILE[key])
     for args in ([b"plan", b"--preset", b"ultrafast", b"--work", work, b"--", HOSTILE[key], other],
-                 [b"run", b"--task", b"next", b"--work", work], [b"run", b"--task", b"next", b"--work", work],
+                 *[[b"run", b"--task", b"next", b"--work", work]] * 3,
                  [b"finish", b"--work", work]):
         r = subprocess.run([os.fsencode(BIN)] + args, capture_output=True, timeout=120)
         equal(r.returncode, 0, "exit status of %r (%r)" % (args, r.stderr))
