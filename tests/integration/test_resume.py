@@ -33,7 +33,7 @@ def _(to, dep):
     make_clip(lavfi(test_video("128x72", "12", "50"), "sine=d=50:r=48000") + X264 + ["-g", "24"] + AAC, to)
 
 
-@define("noise.mp4", "36 s of noise, three spans: each long enough to be stopped in its middle")
+@define("noise36.mp4", "36 s of noise, three spans: each long enough to be stopped in its middle")
 def _(to, dep):
     make_clip(lavfi(test_video("320x180", "25", "36", ",noise=alls=20:allf=t"), "sine=d=36:r=48000") + X264
               + ["-g", "100"] + AAC, to)
@@ -151,7 +151,7 @@ def killed(folder, form):
 
 def killed_package(folder):
     """Packaging begins anew, with nothing of the killed run in it; also not when that was of other renditions."""
-    source, other = clip("minute.mp4"), clip("noise.mp4")
+    source, other = clip("minute.mp4"), clip("noise36.mp4")
     whole, out = (os.path.join(folder, n) for n in ("whole", "out"))
     began = time.monotonic()
     good("package", source, whole, "--single-file")
@@ -172,7 +172,7 @@ def other_source(folder):
     """Another source under the same name is another title; with --prune nothing of the broken-off one stays."""
     src, out, whole = (os.path.join(folder, n) for n in ("in.mp4", "out", "whole"))
     work = os.path.join(out, ".vodpipe")
-    shutil.copy(clip("noise.mp4"), src)
+    shutil.copy(clip("noise36.mp4"), src)
     p = start("publish", src, out, *SHORT, "--preset", "medium")
     wait_for(lambda: len(recorded(work)) > 0, "record", p)
     p.kill()
@@ -188,7 +188,7 @@ def touched_source(folder):
     """A source that changes while it is read: SOURCE_CHANGED, and what was made of it is not used."""
     src, out, whole = (os.path.join(folder, n) for n in ("in.mp4", "out", "whole"))
     work = os.path.join(out, ".vodpipe")
-    shutil.copy(clip("noise.mp4"), src)
+    shutil.copy(clip("noise36.mp4"), src)
     p = start("publish", src, out, *SHORT, "--preset", "medium", "--progress", "none")
     wait_for(lambda: named_plan(work), "plan", p)
     os.utime(src, (1, 1))
@@ -204,7 +204,7 @@ def touched_source(folder):
 
 def two_at_once(folder, command):
     """Two processes on one work folder: the second is told so, and takes nothing from the first."""
-    src, out, whole = clip("noise.mp4"), os.path.join(folder, "out"), os.path.join(folder, "whole")
+    src, out, whole = clip("noise36.mp4"), os.path.join(folder, "out"), os.path.join(folder, "whole")
     args = [*SHORT, "--preset", "medium"] if command == "publish" else []
     p = start(command, src, out, *args, "--progress", "none")
     lease = os.path.join(out, ".vodpipe", "lease", "job.lease")
@@ -322,7 +322,7 @@ def two_finish(folder):
 
 def late_worker(folder, finished):
     """Stopped past the end of its lease; others do the task (and finish). Then it goes on, and changes nothing."""
-    source, out, work, whole = clip("noise.mp4"), *(os.path.join(folder, n) for n in ("out", "work", "whole"))
+    source, out, work, whole = clip("noise36.mp4"), *(os.path.join(folder, n) for n in ("out", "work", "whole"))
     args = ["--segment", "1", "--gop", "1", "--preset", "medium"]
     names = plan(source, out, work, *args)
     p = start("run", "--work", work, "--task", "video-0002", "--progress", "none")
