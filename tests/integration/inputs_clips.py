@@ -2,9 +2,10 @@
 """More clips for test_inputs.py, by the recipes of each row; they join those of clips.py."""
 import os
 import struct
+import subprocess
 import tempfile
 
-from clips import AAC, X264, clip, colours, lavfi, run, sync_sources, test_video, write
+from clips import AAC, FF, X264, clip, colours, lavfi, run, sync_sources, test_video, write
 
 RAMP = "color=white:s=160x90:r=30:d=%s,format=yuv420p,fade=in:st=0:d=%s"
 PCM = "-c:a pcm_s16le".split()
@@ -537,6 +538,20 @@ for _name, _source, _share in (("cut.webm", "sync4.webm", 60), ("cut_frag.mp4", 
     def _(to, dep, source=_source, share=_share):
         data = open(dep(source), "rb").read()
         write(to, data[:len(data) * share // 100])
+
+
+for _ext in ("mp4", "ts"):
+    @clip("sound_lost.%s" % _ext, "SYNC without two packets of sound at 1.6 s")
+    def _(to, dep, source="sync4.%s" % _ext):
+        run(["-i", dep(source), "-c", "copy", "-bsf:a", "noise=amount=0:drop='eq(n,75)+eq(n,76)'"], to)
+
+
+for _name, _args in (("pipe.wav", "-c:a pcm_s24le"), ("pipe.caf", "-c:a pcm_s16le")):
+    @clip(_name, "sound written into a pipe: its size is unknown")
+    def _(to, dep, args=_args):
+        pipe = subprocess.run(FF + lavfi(None, "sine=1000:d=2.01:r=48000") + args.split()
+                              + ["-f", to.rpartition(".")[2], "-"], stdout=subprocess.PIPE, check=True)
+        write(to, pipe.stdout)
 
 
 for _name, _args in (("base.flv", "-c copy"), ("tone.wav", "-vn"), ("tone.aiff", "-vn"),
