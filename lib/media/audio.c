@@ -15,8 +15,8 @@
  * writers has the priming frame at 0 and the others where the picture begins.
  *
  * A packet that was lost or came twice is a step of less, but one that stays: where a frame is off by STEP_US and
- * the one before was not, the next ones are decoded ahead, and by as much as all of them are off sound is moved at once.
- * One stamp of a PES packet or an Ogg page is told for all its frames: there must be several stamps.
+ * the one before was not, the next ones are decoded ahead, and by as much as all of them are off the sound is moved
+ * at once. One stamp of a PES packet or an Ogg page is told for all its frames: there must be several stamps.
  */
 #define HARD_US 50000
 #define DAMAGE_US 15000
