@@ -33,8 +33,9 @@ typedef struct cli_options {
     bool json, full, decode, single_file, player, prune, force;
     const char *format, *ladder, *vcodec, *preset, *rate, *audio, *prefix, *timeline; /* NULL: not given */
     const char *work, *task, *input, *output, *progress, *source;
-    uint32_t segment_ms, gop_ms, crf_milli, audio_kbps, max_fps, jobs, memory_mb; /* 0: not given */
-    char **args; /* what is no option, in order */
+    uint32_t segment_ms, gop_ms, crf_milli, audio_kbps, max_fps, jobs, memory_mb,
+        max_input_mb; /* 0: not given */
+    char **args;      /* what is no option, in order */
     int arg_count;
 } cli_options;
 

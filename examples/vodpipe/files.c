@@ -84,8 +84,8 @@ static bool is_dots(const char *name)
 
 char *work_stranger(const char *path)
 {
-    static const char *const ours[] = { "plan.json", "job.json", "permille", "lease",
-                                        "result",    "part",     "audio",    "stats" };
+    static const char *const ours[] = { "plan.json", "job.json", "permille", "lease", "result",
+                                        "part",      "audio",    "stats",    "source" };
     char *found = NULL;
     DIR *dir = opendir(path);
     const struct dirent *e;

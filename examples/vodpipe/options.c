@@ -64,6 +64,8 @@ static const option_def defs[] = {
       "also into a directory that holds other files" },
     { "player", CMD_TITLE | CMD_FINISH, KIND_FLAG, AT(player), NULL, 0, 0, "also write player.html" },
     { "work", CMD_LONG, KIND_TEXT, AT(work), "W", 0, 0, "folder of unfinished work (OUT/.vodpipe)" },
+    { "max-input", CMD_ENCODE, KIND_COUNT, AT(max_input_mb), "MB", 1, UINT32_MAX,
+      "most that is read from a pipe, in megabytes (what the disk holds)" },
     { "task", CMD_RUN, KIND_TEXT, AT(task), "NAME|next", 0, 0, "which task" },
     { "input", CMD_RUN | CMD_FINISH, KIND_TEXT, AT(input), "PATH", 0, 0, "where INPUT of the plan is here" },
     { "output", CMD_RUN | CMD_FINISH, KIND_TEXT, AT(output), "PATH", 0, 0, "where OUT of the plan is here" },

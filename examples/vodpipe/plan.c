@@ -57,9 +57,12 @@ static char *get_path(const json_t *json, const char *name)
     return path;
 }
 
-static char *job_document(const cli_options *o)
+static char *job_document(const session *s)
 {
-    char *input = absolute_path(o->args[0]), *output = absolute_path(o->args[1]), *text = NULL;
+    const cli_options *o = s->options;
+    char *spool = s->spooled ? join_path(s->work_path, SPOOL_NAME) : NULL;
+    char *input = s->spooled ? (spool ? absolute_path(spool) : NULL) : absolute_path(o->args[0]);
+    char *output = absolute_path(o->args[1]), *text = NULL;
     json_t *json = json_pack("{s:i}", "vodpipe", 1);
     bool ok = json && input && output && put_path(json, "input", input) && put_path(json, "output", output);
     if (ok && o->player) ok = json_object_set_new(json, "player", json_true()) == 0;
@@ -67,6 +70,7 @@ static char *job_document(const cli_options *o)
     if (ok && o->force) ok = json_object_set_new(json, "force", json_true()) == 0;
     if (ok) text = json_dumps(json, JSON_INDENT(1));
     json_decref(json);
+    free(spool);
     free(input);
     free(output);
     return text;
@@ -189,7 +193,7 @@ static vp_status check_work(session *s, const vp_bytes *text, vp_error *err)
 static vp_status keep_plan(session *s, const vp_plan *plan, vp_error *err)
 {
     vp_bytes *text = NULL;
-    char *job = job_document(s->options);
+    char *job = job_document(s);
     vp_status st =
         job ? vp_plan_json(plan, &text, err) : vp_error_set(err, VP_E_NOMEM, "NOMEM", 0, "out of memory");
     if (st >= 0) st = check_work(s, text, err);
@@ -215,7 +219,7 @@ int cmd_plan(const cli_options *o)
     int status = settings_load(&set, o);
     if (status == EXIT_DONE) status = session_open(&s, o->args[1], o->work);
     if (status == EXIT_DONE) {
-        vp_status st = vp_source_file(s.context, o->args[0], &source, &err);
+        vp_status st = session_input(&s, o->args[0], &source, &err);
         if (st >= 0) st = make_plan(&s, &set, source, &plan, &err);
         if (st >= 0) st = vp_plan_summary_json(plan, &summary, &err);
         if (st >= 0) st = keep_plan(&s, plan, &err);
@@ -223,6 +227,7 @@ int cmd_plan(const cli_options *o)
             status = fail(o, st, &err);
         else
             print_bytes(summary);
+        if (st < 0) session_forget_input(&s);
     }
     vp_bytes_unref(summary);
     vp_plan_unref(plan);
@@ -411,6 +416,7 @@ int cmd_finish(const cli_options *o)
         vp_status st = vp_plan_finish(p.s.context, p.plan, &j, &presentation, &missing, &err);
         if (missing) print_missing(missing);
         if (st >= 0) vp_store_remove(p.s.work, JOB_NAME, NULL);
+        if (st >= 0) vp_store_remove(p.s.work, SPOOL_NAME, NULL);
         status = st < 0 ? fail(o, st, &err) : session_done(&p.s, st, presentation);
     }
     free(script);

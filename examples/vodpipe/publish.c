@@ -138,13 +138,14 @@ int cmd_publish(const cli_options *o)
         vp_job_options j;
         fill_job(&j, &s, &set);
         s.report.work = s.work_path;
-        vp_status st = vp_source_file(s.context, o->args[0], &source, &err);
+        vp_status st = session_input(&s, o->args[0], &source, &err);
         j.source = source;
         if (st >= 0) st = vp_job_new(s.context, &j, &job, &err);
         status = st < 0 ? fail(o, st, &err) : run_job(&s, job);
     }
     vp_job_unref(job);
     vp_source_unref(source);
+    session_forget_input(&s); /* a run that goes on gets it again */
     session_close(&s);
     settings_free(&set);
     return status;

@@ -10,6 +10,7 @@ typedef struct session {
     reporter report;
     char *out, *work_path;
     bool made_out; /* OUT was not there before */
+    bool spooled;  /* INPUT is a copy in the work folder */
     vp_context *context;
     vp_sink *sink;
     vp_store *work;
@@ -20,6 +21,11 @@ void session_init(session *s, const cli_options *o);
 int session_open(session *s, const char *out, const char *work);
 /* Takes an empty work folder away, and OUT if we made it and nothing came into it. */
 void session_close(session *s);
+/* INPUT: a regular file, or a pipe ("-": stdin), which is copied into the work folder first. */
+vp_status session_input(session *s, const char *path, vp_source **out, vp_error *err);
+/* Removes the copy of a pipe. */
+void session_forget_input(session *s);
+#define SPOOL_NAME "source" /* in the work folder */
 /* The last words of a good end; st: VP_OK, or VP_END for ALREADY_DONE. */
 int session_done(session *s, vp_status st, const vp_presentation *presentation);
 

@@ -266,6 +266,23 @@ VP_API vp_status vp_store_lease(vp_store *store, const char *name, vp_lease **ou
 VP_API vp_status vp_lease_renew(vp_lease *lease, vp_error *err);
 VP_API vp_lease *vp_lease_release(vp_lease *lease); /* NULL is allowed, returns NULL */
 
+/* ---- bytes that come once ---- */
+
+/* Reads up to capacity bytes into data, fewer is allowed; *got 0: the end. May block. */
+typedef vp_status (*vp_read_fn)(void *user, void *data, size_t capacity, size_t *got, vp_error *err);
+
+/*
+ * What comes once and in order, a pipe or the body of a request, as a source. All of it is read, on this thread, and
+ * kept as the value `name` of a work store, in place of an older one of that name; from there it is read in any order,
+ * also by other processes that open the value. The value stays until vp_store_remove(). As long as *out is referenced
+ * nobody else spools to that name: CONFLICT with reason ALREADY_RUNNING.
+ * limit: bytes that are accepted, 0: as many as there is room for; more is LIMIT with reason INPUT_LIMIT. cancel (may
+ * be NULL) is looked at between two calls of read. Of a spool that fails nothing is left.
+ */
+VP_API vp_status vp_source_spool(vp_context *context, vp_store *store, const char *name, vp_read_fn read,
+                                 void *user, uint64_t limit, vp_cancel *cancel, vp_source **out,
+                                 vp_error *err);
+
 #ifdef __cplusplus
 }
 #endif

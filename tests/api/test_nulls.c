@@ -143,6 +143,16 @@ static void sinks(void **state)
     assert_null(bytes);
 }
 
+static vp_status no_bytes(void *user, void *data, size_t capacity, size_t *got, vp_error *err)
+{
+    (void)user;
+    (void)data;
+    (void)capacity;
+    (void)err;
+    *got = 0;
+    return VP_OK;
+}
+
 static void stores(void **state)
 {
     room *r = *state;
@@ -192,6 +202,11 @@ static void stores(void **state)
     NO(vp_store_lease(NULL, "a", &lease, NULL, e));
     NO(vp_store_lease(r->work, NULL, &lease, NULL, e));
     NO(vp_store_lease(r->work, "a", NULL, NULL, e));
+    NO(vp_source_spool(NULL, r->work, "a", no_bytes, NULL, 0, NULL, &source, e));
+    NO(vp_source_spool(r->context, NULL, "a", no_bytes, NULL, 0, NULL, &source, e));
+    NO(vp_source_spool(r->context, r->work, NULL, no_bytes, NULL, 0, NULL, &source, e));
+    NO(vp_source_spool(r->context, r->work, "a", NULL, NULL, 0, NULL, &source, e));
+    NO(vp_source_spool(r->context, r->work, "a", no_bytes, NULL, 0, NULL, NULL, e));
     NO(vp_lease_renew(NULL, e));
     assert_null(vp_lease_release(NULL));
     assert_int_equal(store_count(r->work), 0);

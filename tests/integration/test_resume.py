@@ -222,6 +222,56 @@ def two_at_once(folder, command):
     same_tree(out, whole)
 
 
+def piped(folder):
+    """A pipe, killed and fed again; as plan, run and finish; too long; and a signal while it is silent."""
+    src, whole, out = clip("noise36.mp4"), os.path.join(folder, "whole"), os.path.join(folder, "out")
+    work, temp = os.path.join(out, ".vodpipe"), os.path.join(folder, "plan")
+    args = [*SHORT, "--preset", "medium", "--progress", "none"]
+    good("publish", src, whole, *args)
+    done = set()
+    for end in (signal.SIGKILL, signal.SIGTERM):
+        with open(src, "rb") as f:
+            p = subprocess.Popen([BIN, "publish", "-", out, *args], stdin=f, stderr=subprocess.PIPE)
+        wait_for(lambda: len(recorded(work)) > len(done), "record", p)
+        done = recorded(work)
+        p.send_signal(end)
+        p.communicate()
+        assert os.path.exists(os.path.join(work, "source")) == (end == signal.SIGKILL)
+        assert done <= recorded(work), "records are lost"
+    fifo = os.path.join(folder, "fifo")
+    os.mkfifo(fifo)
+    p = start("publish", fifo, out, *args)
+    with open(fifo, "wb") as to, open(src, "rb") as f: # in drops, with a pause
+        data = f.read()
+        for at in range(0, len(data), 100000):
+            to.write(data[at:at + 100000])
+            to.flush()
+            time.sleep(0.01)
+    _, err = p.communicate(timeout=300)
+    equal(p.returncode, 0, "exit status (%s)" % err[-300:])
+    same_tree(out, whole)
+    assert not os.path.exists(work), "work is left: %s" % sorted(tree(work))
+    shutil.rmtree(out)
+    with open(src, "rb") as f:
+        r = subprocess.run([BIN, "plan", "-", out, "--work", temp, *args], stdin=f, capture_output=True, check=False)
+    equal(r.returncode, 0, r.stderr[-200:])
+    run_rest(temp)
+    good("finish", "--work", temp, "--progress", "none")
+    same_tree(out, whole)
+    assert not os.path.exists(temp), "work is left: %s" % sorted(tree(temp))
+    shutil.rmtree(out)
+    with open(src, "rb") as f:
+        r = subprocess.run([BIN, "publish", "-", out, "--max-input", "1", *args], stdin=f, capture_output=True, check=False)
+    assert r.returncode == 1 and b": INPUT_LIMIT: " in r.stderr, r.stderr[-200:]
+    assert not os.path.exists(out), "left: %s" % sorted(tree(out))
+    p = start("publish", fifo, out, *args) # nobody writes
+    time.sleep(0.3)
+    p.send_signal(signal.SIGINT)
+    _, err = p.communicate(timeout=5)
+    assert p.returncode == 3 and ": CANCELED: " in err, err[-200:]
+    assert not os.path.exists(out), "left: %s" % sorted(tree(out))
+
+
 def damaged_work(folder):
     """Whatever becomes of the work folder's files: a second run needs no help."""
     src, whole = clip("minute.mp4"), os.path.join(folder, "whole")
@@ -356,7 +406,7 @@ GROUPS = {
     "kill": [("kill -9, " + f, killed, f) for f in FORMS] + [("kill -9, package", killed_package)],
     "place": [("another source", other_source), ("source touched", touched_source),
               ("two at once, publish", two_at_once, "publish"), ("two at once, package", two_at_once, "package"),
-              ("damaged work", damaged_work)],
+              ("a pipe", piped), ("damaged work", damaged_work)],
     "pieces": [("killed workers, abr", killed_workers, "abr"),
                ("killed workers, 2pass", killed_workers, "2pass-single"),
                ("finish, often", two_finish), ("late worker", late_worker, False),
