@@ -58,12 +58,28 @@ vp_status vpi_sound_hear(void *sound, const vpi_heard *heard, vp_error *err); /*
 /* Adds a picture at a title time, if it is one of the trace; false when that is full, or past its end. */
 bool vpi_picture_trace_add(vpi_picture_trace *t, int64_t us, const uint8_t *grid);
 
+/* How two recordings lie to each other. */
+typedef struct vpi_lag {
+    bool shaped;     /* both have a shape that can be compared: no steady sound, no even picture */
+    bool told;       /* us can be relied on */
+    int64_t us;      /* by so much `ours` comes later */
+    double likeness; /* correlation there, up to 1 */
+    double upright;  /* of pictures, where likeness is that of one turned or mirrored: as they are */
+} vpi_lag;
+/* from and to: of `theirs`, milliseconds from the begin of the trace. False on no memory. */
+bool vpi_sound_lag(const vpi_sound_trace *ours, const vpi_sound_trace *theirs, size_t from, size_t to,
+                   vpi_lag *out);
+/* Of the whole trace, by levels over longer than an encoder keeps: likeness and shaped alone. */
+bool vpi_sound_alike(const vpi_sound_trace *ours, const vpi_sound_trace *theirs, vpi_lag *out);
+void vpi_picture_lag(const vpi_picture_trace *ours, const vpi_picture_trace *theirs, vpi_lag *out);
 /*
- * By how much `ours` comes later than `theirs`, microseconds. False: cannot be told (steady sound, a still picture,
- * or other content).
+ * Pictures of `theirs` that `ours` does not show within `slack` of their time, those at both ends left out; and
+ * pictures of `ours` that stand still where theirs move. *us: title time of the first one.
  */
-bool vpi_sound_lag(const vpi_sound_trace *ours, const vpi_sound_trace *theirs, int64_t *us);
-bool vpi_picture_lag(const vpi_picture_trace *ours, const vpi_picture_trace *theirs, int64_t *us);
+size_t vpi_pictures_missing(const vpi_picture_trace *ours, const vpi_picture_trace *theirs, int64_t lag_us,
+                            int64_t slack, int64_t *us);
+size_t vpi_pictures_frozen(const vpi_picture_trace *ours, const vpi_picture_trace *theirs, int64_t lag_us,
+                           int64_t *us);
 
 /* ---- what decoding a track of the title gave ---- */
 

@@ -10,6 +10,13 @@
 #define SYNC_US 20000   /* less than the priming of an AAC encoder, 21 ms, which this would be otherwise */
 #define LOUDNESS_LU 1.0 /* EBU Tech 3341 allows meters 0.1 */
 #define QUIET_LUFS (-60.0)
+#define PART_MS 2500 /* parts of a trace that sync is told of are not shorter */
+#define PARTS_MAX 6u
+#define ALIKE 0.5         /* correlation of the source's own pictures: far higher */
+#define TURNED 0.95       /* as they are, of pictures that are turned or mirrored: less, */
+#define TURNED_BETTER 4.0 /* and turned back they fit so much better */
+#define SAME 0.8          /* of the levels of its sound */
+#define OTHER 0.4         /* other sound has less */
 
 /* ---- tracks of the title ---- */
 
@@ -76,9 +83,8 @@ typedef struct original {
     vp_media *media;
     const vpi_track *video; /* NULL: none */
     int64_t zero_us;        /* of its own times, where its first track of picture, or else of sound, begins */
-    vpi_picture_trace *looks; /* VPI_TRACES, as what follows */
-    bool has_picture_lag[VPI_TRACES];
-    int64_t picture_lag_us[VPI_TRACES];
+    vpi_picture_trace *looks;    /* VPI_TRACES, as what follows */
+    vpi_lag picture[VPI_TRACES]; /* of the first rung that it can be told of */
 } original;
 
 static vp_status look_at(void *user, const vpi_look *look, vp_error *err)
@@ -174,6 +180,39 @@ static size_t choose_parts(const original *o, vpi_measure_part parts[VPI_TRACES]
     return n;
 }
 
+/* Picture for picture, at one of the places. False: they are others. */
+static bool compare_looks(original *o, size_t k, const vpi_ptrack *t, const vpi_picture_trace *ours,
+                          const char *where)
+{
+    const vpi_picture_trace *theirs = &o->looks[k];
+    vpi_lag lag;
+    size_t count;
+    int64_t at = 0;
+
+    vpi_picture_lag(ours, theirs, &lag);
+    if (!o->picture[k].told) o->picture[k] = lag;
+    if (!vpi_streq(o->video->hdr, "none")) return true; /* of other brightness */
+    if (!vpi_check(o->v, !lag.shaped || lag.likeness >= ALIKE, "CONTENT", where,
+                   "from %.0f s on these pictures are not the source's: correlation %.2f",
+                   (double)ours->start_us / 1e6, lag.likeness))
+        return false;
+    if (lag.told && !o->video->rotation && !o->video->flipped &&
+        !vpi_check(o->v, lag.upright >= TURNED || 1 - lag.upright < TURNED_BETTER * (1 - lag.likeness),
+                   "CONTENT", where, "from %.0f s on these pictures are turned or mirrored",
+                   (double)ours->start_us / 1e6))
+        return false;
+    /* Where the title's clock is the source's, with the same pictures on it. */
+    if (!lag.told || !same_rate(o, t) || o->media->m.timeline.count > 0) return true;
+    count = vpi_pictures_missing(ours, theirs, lag.us, (int64_t)(0.6 * frame_us(t)), &at);
+    if (!vpi_check(o->v, count == 0, "FRAMES", where,
+                   "%zu pictures of the source are missing, the first one at %.3f s", count,
+                   (double)at / 1e6))
+        return false;
+    count = vpi_pictures_frozen(ours, theirs, lag.us, &at);
+    return vpi_check(o->v, count == 0, "FRAMES", where, "%zu pictures stand still, the first one at %.3f s",
+                     count, (double)at / 1e6);
+}
+
 static vp_status compare_pictures(original *o, vp_error *err)
 {
     vpi_verifier *v = o->v;
@@ -193,11 +232,8 @@ static vp_status compare_pictures(original *o, vp_error *err)
         if (!v->sane[i] || !v->media[i].has_pictures) continue;
         vpi_track_where(t, where);
         count_frames(o, t, &v->media[i], where);
-        for (size_t k = 0; v->media[i].looks && k < VPI_TRACES; k++) {
-            if (!o->has_picture_lag[k])
-                o->has_picture_lag[k] =
-                    vpi_picture_lag(&v->media[i].looks[k], &o->looks[k], &o->picture_lag_us[k]);
-        }
+        for (size_t k = 0; v->media[i].looks && refused == 0 && k < VPI_TRACES; k++)
+            if (!compare_looks(o, k, t, &v->media[i].looks[k], where)) break;
     }
     return VP_OK;
 }
@@ -227,12 +263,12 @@ static int32_t stream_of(const original *o, size_t index)
     return -1;
 }
 
-/* On another grid pictures move by up to one. */
+/* The most that sound and picture may lie apart: on another grid pictures move by up to one. */
 static int64_t sync_slack(const original *o)
 {
     int64_t slack = SYNC_US;
 
-    for (size_t i = 0; i < o->v->p->track_count; i++) {
+    for (size_t i = 0; o->video && i < o->v->p->track_count; i++) {
         const vpi_ptrack *video = &o->v->p->tracks[i];
 
         if (o->v->sane[i] && video->kind == VP_TRACK_VIDEO && !same_rate(o, video))
@@ -241,31 +277,97 @@ static int64_t sync_slack(const original *o)
     return slack;
 }
 
-/* At one of the places; false: it was found to be wrong. */
-static bool check_sync_at(original *o, size_t k, const vpi_sound_trace *ours, const vpi_sound_trace *theirs,
-                          const char *where)
+/* At one of the places, then of its parts, as sound may jump in the middle. *good: nothing is wrong. */
+static vp_status check_sync(original *o, size_t k, const vpi_sound_trace *ours, const vpi_heard_sound *theirs,
+                            const char *where, bool *good, vp_error *err)
 {
-    double at = (double)ours->start_us / 1e6;
-    int64_t lag;
+    int64_t other = o->video ? o->picture[k].us : 0, slack = sync_slack(o);
+    double end = (theirs->exact_us - (double)ours->start_us) / 1000;
+    size_t length = (size_t)VPI_CLAMP(end, 0, (double)VPI_TRACE_MS);
+    size_t parts = VPI_MIN(length / PART_MS, (size_t)PARTS_MAX);
+    vpi_lag lag;
 
-    if (!ours->any || !theirs->any || !vpi_sound_lag(ours, theirs, &lag)) return true;
-    if (!o->video) {
-        return vpi_check(o->v, llabs(lag) <= SYNC_US, "P08", where,
-                         "from %.0f s on the sound comes %lld ms later than in the source", at,
-                         (long long)lag / 1000);
+    *good = true;
+    if (o->video && !o->picture[k].told) return VP_OK;
+    for (size_t i = 0; i <= parts; i++) {
+        size_t from = i ? (i - 1) * length / parts : 0, to = i ? i * length / parts : length;
+
+        if (!vpi_sound_lag(ours, &theirs->trace[k], from, to, &lag)) return vpi_fail_nomem(err);
+        if (!lag.told) continue;
+        *good = vpi_check(o->v, llabs(lag.us - other) <= slack, o->video ? "SYNC" : "P08", where,
+                          "from %.1f s on, against the source, the sound comes %lld ms later than %s",
+                          (double)ours->start_us / 1e6 + (double)from / 1e3,
+                          (long long)(lag.us - other) / 1000, o->video ? "the picture" : "there");
+        if (!*good) return VP_OK;
     }
-    if (!o->has_picture_lag[k]) return true;
-    lag -= o->picture_lag_us[k];
-    return vpi_check(o->v, llabs(lag) <= sync_slack(o), "SYNC", where,
-                     "from %.0f s on, against the source, the sound comes %lld ms later than the picture", at,
-                     (long long)lag / 1000);
+    return VP_OK;
 }
 
-static void check_sync(original *o, const vpi_heard_sound *ours, const vpi_heard_sound *theirs,
-                       const char *where)
+static vp_status hear_stream(original *o, int32_t stream, vpi_heard_sound *to, vp_error *err)
 {
-    for (size_t k = 0; ours->trace && k < VPI_TRACES; k++)
-        if (!check_sync_at(o, k, &ours->trace[k], &theirs->trace[k], where)) return;
+    vpi_ear *ear = NULL;
+    vp_status st;
+
+    VPI_GO(vpi_sound_init(to, o->v->looked_at_us, err));
+    to->zero_us = o->zero_us;
+    VPI_GO(vpi_ear_new(o->v->context, o->v->cancel, vpi_sound_hear, to, &ear, err));
+    VPI_GO(vpi_ear_add(ear, o->v->source, stream, &o->media->m.timeline, err));
+    VPI_GO(vpi_ear_end(ear, err));
+done:
+    vpi_ear_free(ear);
+    return st;
+}
+
+/* Not the sound that its language says: is it that of another track? */
+static vp_status tell_other(original *o, size_t index, int32_t stream, size_t k, const char *where,
+                            vp_error *err)
+{
+    const vpi_ptrack *t = &o->v->p->tracks[index];
+    const vpi_sound_trace *ours = &o->v->media[index].sound.trace[k];
+    const vpi_track *found = NULL;
+    size_t sounds = vpi_media_count(&o->media->m, VPI_KIND_AUDIO);
+
+    for (size_t i = 0; i < sounds && !found; i++) {
+        const vpi_track *s = vpi_media_nth(&o->media->m, VPI_KIND_AUDIO, i);
+        vpi_heard_sound theirs = { 0 };
+        vpi_lag lag = { .shaped = false };
+        vp_status st;
+
+        if (s->id == stream) continue;
+        st = hear_stream(o, s->id, &theirs, err);
+        if (st >= 0 && theirs.trace[k].any && !vpi_sound_alike(ours, &theirs.trace[k], &lag))
+            st = vpi_fail_nomem(err);
+        vpi_sound_dispose(&theirs);
+        if (st < 0) return st;
+        if (lag.shaped && lag.likeness >= SAME) found = s;
+    }
+    if (!found)
+        vpi_check(o->v, false, "CONTENT", where, "from %.0f s on this sound is not the source's",
+                  (double)ours->start_us / 1e6);
+    else if (t->language)
+        vpi_check(o->v, vpi_streq(found->language, t->language), "P16", where,
+                  "this is the sound of stream %d in %s, not in %s", found->id, found->language, t->language);
+    return VP_OK;
+}
+
+/* Trace for trace, until something is wrong. *same: it is the source's sound. */
+static vp_status compare_traces(original *o, size_t index, int32_t stream, const vpi_heard_sound *theirs,
+                                const char *where, bool *same, vp_error *err)
+{
+    const vpi_heard_sound *ours = &o->v->media[index].sound;
+    bool good = true;
+
+    for (size_t k = 0; ours->trace && good && k < VPI_TRACES; k++) {
+        const vpi_sound_trace *a = &ours->trace[k], *b = &theirs->trace[k];
+        vpi_lag lag;
+
+        if (!a->any || !b->any) continue;
+        if (!vpi_sound_alike(a, b, &lag)) return vpi_fail_nomem(err);
+        *same = !lag.shaped || lag.likeness >= OTHER;
+        if (!*same) return tell_other(o, index, stream, k, where, err);
+        VPI_TRY(check_sync(o, k, a, theirs, where, &good, err));
+    }
+    return VP_OK;
 }
 
 static vp_status compare_sound(original *o, size_t index, vp_error *err)
@@ -274,26 +376,22 @@ static vp_status compare_sound(original *o, size_t index, vp_error *err)
     const vpi_heard_sound *ours = &v->media[index].sound;
     int32_t stream = stream_of(o, index);
     vpi_heard_sound theirs = { 0 };
-    vpi_ear *ear = NULL;
+    bool same = true;
     char where[1024];
     double a, b;
     vp_status st;
 
     if (stream < 0 || ours->samples == 0) return VP_OK;
     vpi_track_where(&v->p->tracks[index], where);
-    VPI_GO(vpi_sound_init(&theirs, v->looked_at_us, err));
-    theirs.zero_us = o->zero_us;
-    VPI_GO(vpi_ear_new(v->context, v->cancel, vpi_sound_hear, &theirs, &ear, err));
-    VPI_GO(vpi_ear_add(ear, v->source, stream, &o->media->m.timeline, err));
-    VPI_GO(vpi_ear_end(ear, err));
-    check_sync(o, ours, &theirs, where);
+    VPI_GO(hear_stream(o, stream, &theirs, err));
+    VPI_GO(compare_traces(o, index, stream, &theirs, where, &same, err));
+    if (!same) goto done;
     a = vpi_loudness_integrated(ours->loudness);
     b = vpi_loudness_integrated(theirs.loudness);
     if (ours->channels == theirs.channels && !theirs.changes && (a > QUIET_LUFS || b > QUIET_LUFS)) {
         vpi_check(v, fabs(a - b) <= LOUDNESS_LU, "LOUDNESS", where, "%.1f LUFS, the source has %.1f", a, b);
     }
 done:
-    vpi_ear_free(ear);
     vpi_sound_dispose(&theirs);
     return st;
 }

@@ -11,12 +11,17 @@
 #define LIKENESS 0.7     /* correlation that the same sound has at least */
 #define PEAK_APART_MS 60 /* another peak as high, so far away: it repeats itself */
 #define PEAK_HIGHER 0.02
+#define SMOOTH_MS 40    /* coders change noise, not its level */
 #define TURNS 8u        /* ways to lay a square on a square */
 #define LAG_PICTURES 15 /* looked for to both sides */
 #define STEP_US 20000
 #define EARLY_US 1000000 /* before its begin a picture may be shown that comes early */
 #define STILL 0.35       /* mean difference, of 255, that says nothing */
 #define APART_US 120000  /* other lags that far away have to fit worse */
+#define EVEN 16          /* variance of brightness, of 255 squared, of a picture without content */
+#define ENDS 2u          /* pictures at both ends, where title and source may differ */
+#define MOVES 1.0        /* mean difference of two pictures that is no noise */
+#define FROZEN 8         /* times less than the source's that a picture moves which stands still */
 #define CELLS (VPI_LOOK_SIDE * VPI_LOOK_SIDE)
 
 /* ---- sound ---- */
@@ -96,23 +101,29 @@ typedef struct series {
     size_t count;
 } series;
 
-static bool levels(const vpi_sound_trace *t, series *out)
+/* Of a trace's milliseconds before `to`, each the mean of `width` around it. */
+static bool levels(const vpi_sound_trace *t, size_t to, size_t width, series *out)
 {
+    double sum = 0;
+
     out->v = vpi_alloc(VPI_TRACE_MS * sizeof(*out->v));
     if (!out->v) return false;
-    for (size_t i = 0; i < VPI_TRACE_MS; i++) {
+    for (size_t i = 0; i < VPI_MIN(width / 2, to); i++) sum += t->energy[i];
+    for (size_t i = 0; i < to; i++) {
         if (t->energy[i] > 0) out->count = i + 1;
-        out->v[i] = (float)log10(t->energy[i] + FLOOR);
+        if (i + width / 2 < to) sum += t->energy[i + width / 2];
+        if (i > width / 2) sum -= t->energy[i - width / 2 - 1];
+        out->v[i] = (float)log10(VPI_MAX(sum, 0) / (double)(width | 1) + FLOOR);
     }
     return true;
 }
 
-/* Correlation of a[i + lag] with b[i]. */
-static double likeness(const series *a, const series *b, int lag)
+/* Correlation of a[i + lag] with b[i], for i from `from` on. */
+static double likeness(const series *a, const series *b, size_t from, int lag)
 {
     double sa = 0, sb = 0, saa = 0, sbb = 0, sab = 0, n = 0, va, vb;
-    size_t from = lag < 0 ? (size_t)-lag : 0;
 
+    if (lag < 0) from = VPI_MAX(from, (size_t)-lag);
     for (size_t i = from; i < b->count && (int64_t)i + lag < (int64_t)a->count; i++) {
         double x = a->v[(size_t)((int64_t)i + lag)], y = b->v[i];
 
@@ -131,41 +142,51 @@ static double likeness(const series *a, const series *b, int lag)
     return (sab / n - sa / n * (sb / n)) / sqrt(va * vb);
 }
 
-/* How far the best lag is, at most `most` to both sides; *like: how alike the two are there. */
-static int best_lag(const series *a, const series *b, int most, double *like, bool *clear)
+/* The best lag, of at most `most` to both sides. */
+static void best_lag(const series *a, const series *b, size_t from, int most, vpi_lag *out)
 {
     double c[2 * FAR_MS + 1], other = 0;
     int at = 0;
 
-    *like = 0;
+    memset(out, 0, sizeof(*out));
     for (int lag = -most; lag <= most; lag++) {
-        c[lag + most] = likeness(a, b, lag);
-        if (c[lag + most] <= *like) continue;
-        *like = c[lag + most];
+        c[lag + most] = likeness(a, b, from, lag);
+        out->shaped |= fabs(c[lag + most]) > 0;
+        if (c[lag + most] <= out->likeness) continue;
+        out->likeness = c[lag + most];
         at = lag;
     }
     for (int lag = -most; lag <= most; lag++) {
         if (abs(lag - at) > PEAK_APART_MS) other = VPI_MAX(other, c[lag + most]);
     }
-    *clear = *like >= LIKENESS && *like - other >= PEAK_HIGHER && abs(at) < most;
-    return at;
+    out->told = out->likeness >= LIKENESS && out->likeness - other >= PEAK_HIGHER && abs(at) < most;
+    out->us = (int64_t)at * 1000;
 }
 
-bool vpi_sound_lag(const vpi_sound_trace *ours, const vpi_sound_trace *theirs, int64_t *us)
+bool vpi_sound_lag(const vpi_sound_trace *ours, const vpi_sound_trace *theirs, size_t from, size_t to,
+                   vpi_lag *out)
 {
     series a = { NULL, 0 }, b = { NULL, 0 };
-    double like = 0;
-    bool told = false;
-    int at = 0;
+    bool good = levels(ours, VPI_TRACE_MS, 1, &a) && levels(theirs, VPI_MIN(to, (size_t)VPI_TRACE_MS), 1, &b);
 
-    if (levels(ours, &a) && levels(theirs, &b)) {
-        at = best_lag(&a, &b, LAG_MS, &like, &told);
-        if (like > 0 && like < LIKENESS) at = best_lag(&a, &b, FAR_MS, &like, &told);
-    }
+    memset(out, 0, sizeof(*out));
+    if (good) best_lag(&a, &b, from, LAG_MS, out);
+    if (out->likeness > 0 && out->likeness < LIKENESS) best_lag(&a, &b, from, FAR_MS, out);
     vpi_free(a.v);
     vpi_free(b.v);
-    *us = (int64_t)at * 1000;
-    return told;
+    return good;
+}
+
+bool vpi_sound_alike(const vpi_sound_trace *ours, const vpi_sound_trace *theirs, vpi_lag *out)
+{
+    series a = { NULL, 0 }, b = { NULL, 0 };
+    bool good = levels(ours, VPI_TRACE_MS, SMOOTH_MS, &a) && levels(theirs, VPI_TRACE_MS, SMOOTH_MS, &b);
+
+    memset(out, 0, sizeof(*out));
+    if (good) best_lag(&a, &b, 0, FAR_MS, out);
+    vpi_free(a.v);
+    vpi_free(b.v);
+    return good;
 }
 
 /* ---- pictures ---- */
@@ -241,14 +262,42 @@ static double difference(const vpi_picture_trace *a, const vpi_picture_trace *b,
     return n >= 10 ? (double)sum / (double)(n * CELLS) : 255;
 }
 
-bool vpi_picture_lag(const vpi_picture_trace *a, const vpi_picture_trace *b, int64_t *us)
+/* Correlation of all cells of all pairs; 0 where one of both is still and even. */
+static double cell_likeness(const vpi_picture_trace *a, const vpi_picture_trace *b, unsigned turn,
+                            int64_t lag)
+{
+    double sa = 0, sb = 0, saa = 0, sbb = 0, sab = 0, n = 0, va, vb;
+
+    for (size_t i = 0; i < a->count; i++) {
+        int64_t us = a->us[i] - lag;
+        size_t k = shown_at(b, us);
+
+        if (us < b->us[0] || us > b->us[b->count - 1]) continue;
+        for (size_t cell = 0; cell < CELLS; cell++) {
+            double x = a->grid[i][cell], y = b->grid[k][turned(cell, turn)];
+
+            sa += x;
+            sb += y;
+            saa += x * x;
+            sbb += y * y;
+            sab += x * y;
+            n++;
+        }
+    }
+    va = saa / n - sa / n * (sa / n);
+    vb = sbb / n - sb / n * (sb / n);
+    if (n < 10 * CELLS || va < EVEN || vb < EVEN) return 0;
+    return (sab / n - sa / n * (sb / n)) / sqrt(va * vb);
+}
+
+void vpi_picture_lag(const vpi_picture_trace *a, const vpi_picture_trace *b, vpi_lag *out)
 {
     double best = 255, apart, found = 0, other = 255, d;
     unsigned turn = 0;
     int at = 0;
 
-    *us = 0;
-    if (a->count < 10 || b->count < 10) return false;
+    memset(out, 0, sizeof(*out));
+    if (a->count < 10 || b->count < 10) return;
     for (unsigned t = 0; t < TURNS; t++) {
         for (int step = -LAG_PICTURES; step <= LAG_PICTURES; step++) {
             d = difference(a, b, t, (int64_t)step * STEP_US, &apart);
@@ -263,8 +312,61 @@ bool vpi_picture_lag(const vpi_picture_trace *a, const vpi_picture_trace *b, int
         if (abs(step - at) * STEP_US <= APART_US) continue;
         other = VPI_MIN(other, difference(a, b, turn, (int64_t)step * STEP_US, &apart));
     }
-    *us = (int64_t)found;
-    return other > best + STILL && other > best * 1.3;
+    out->us = (int64_t)found;
+    out->told = other > best + STILL && other > best * 1.3;
+    out->likeness = cell_likeness(a, b, turn, (int64_t)at * STEP_US);
+    out->upright = turn ? cell_likeness(a, b, 0, (int64_t)at * STEP_US) : out->likeness;
+    out->shaped = fabs(out->likeness) > 0;
+}
+
+size_t vpi_pictures_missing(const vpi_picture_trace *ours, const vpi_picture_trace *theirs, int64_t lag_us,
+                            int64_t slack, int64_t *us)
+{
+    size_t missing = 0;
+
+    if (ours->count < 2 * ENDS) return 0;
+    for (size_t i = ENDS; i + ENDS < theirs->count; i++) {
+        int64_t due = theirs->us[i] + lag_us;
+        size_t k = shown_at(ours, due);
+        int64_t before = llabs(due - ours->us[k]),
+                after = k + 1 < ours->count ? llabs(ours->us[k + 1] - due) : INT64_MAX;
+
+        if (due < ours->us[0] || due > ours->us[ours->count - ENDS]) continue;
+        if (VPI_MIN(before, after) <= slack) continue;
+        if (!missing++) *us = due;
+    }
+    return missing;
+}
+
+/* Mean difference of two pictures, of 255. */
+static double moved(const uint8_t *a, const uint8_t *b)
+{
+    unsigned sum = 0;
+
+    for (size_t cell = 0; cell < CELLS; cell++) sum += (unsigned)abs(a[cell] - b[cell]);
+    return (double)sum / CELLS;
+}
+
+size_t vpi_pictures_frozen(const vpi_picture_trace *ours, const vpi_picture_trace *theirs, int64_t lag_us,
+                           int64_t *us)
+{
+    size_t frozen = 0;
+
+    for (size_t i = 1; i < ours->count && theirs->count > 0; i++) {
+        int64_t frame = ours->us[i] - ours->us[i - 1], at = ours->us[i] - lag_us + frame / 2;
+        size_t k = shown_at(theirs, at);
+        double theirs_moved;
+
+        if (k == 0 || k + 1 >= theirs->count || at < theirs->us[0]) continue;
+        /* a picture that the source holds for longer is not one that stands still here */
+        if (llabs(at - frame / 2 - theirs->us[k]) * 2 > frame ||
+            llabs(ours->us[i - 1] - lag_us - theirs->us[k - 1]) * 2 > frame)
+            continue;
+        theirs_moved = moved(theirs->grid[k], theirs->grid[k - 1]);
+        if (theirs_moved < MOVES || moved(ours->grid[i], ours->grid[i - 1]) * FROZEN > theirs_moved) continue;
+        if (!frozen++) *us = ours->us[i];
+    }
+    return frozen;
 }
 
 void vpi_track_media_dispose(vpi_track_media *m)

@@ -105,6 +105,65 @@ LATE = (
       "[c][d]concat=v=0:a=1,atrim=0:120[e]", "-map", "0:v", "-map", "[e]", "-c:a", "aac", "x.mp4"]))
 
 
+# Titles of other sources than they are checked against: (name, rule, options of ffmpeg that make the other one of {}).
+COPY = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "16", "-threads", "1"]
+MADE = (
+    ("a picture that stands still", "FRAMES", ["-i", "{}", "-vf", "select=not(eq(n\\,60)),fps=25", *COPY, "-c:a", "copy"]),
+    ("half a second that stands still", "FRAMES",
+     ["-i", "{}", "-vf", "select=not(between(n\\,60\\,71)),fps=25", *COPY, "-c:a", "copy"]),
+    ("a picture that is not there", "FRAMES",
+     ["-i", "{}", "-vf", "select=not(eq(n\\,60))", "-vsync", "passthrough", *COPY, "-c:a", "copy"]),
+    ("sound 50 ms later from the middle on", "SYNC",
+     ["-i", "{}", "-filter_complex", "[0:a]asplit[a][b];[a]atrim=0:2.5[c];[b]atrim=2.5,asetpts=PTS-STARTPTS[d];"
+      "anullsrc=r=48000:cl=stereo:d=0.05[s];[c][s][d]concat=n=3:v=0:a=1[x]", "-map", "0:v", "-map", "[x]", "-c:v", "copy",
+      "-t", "5"]),
+    ("sound 50 ms earlier from the middle on", "SYNC",
+     ["-i", "{}", "-filter_complex", "[0:a]asplit[a][b];[a]atrim=0:2.5[c];[b]atrim=2.55,asetpts=PTS-STARTPTS[d];"
+      "[c][d]concat=n=2:v=0:a=1[x]", "-map", "0:v", "-map", "[x]", "-c:v", "copy"]),
+    ("half as loud", "LOUDNESS", ["-i", "{}", "-c:v", "copy", "-af", "volume=0.5"]),
+    ("half as loud from the middle on", "LOUDNESS",
+     ["-i", "{}", "-c:v", "copy", "-af", "volume='if(lt(t,2.5),1,0.5)':eval=frame"]),
+    ("a channel is silent", "LOUDNESS", ["-i", "{}", "-c:v", "copy", "-af", "pan=stereo|c0=c0|c1=0*c1"]),
+    ("other sound", "CONTENT", ["-i", "{}", "-f", "lavfi", "-i", "aevalsrc=0.3*sin(2*PI*440*t)*lt(mod(t\\,0.7)\\,0.2):s=48000:"
+                                "d=5", "-map", "0:v", "-map", "1:a", "-ac", "2", "-c:v", "copy"]),
+    ("other pictures", "CONTENT", ["-f", "lavfi", "-i", "mandelbrot=s=320x180:r=25:end_scale=0.01", "-i", "{}", "-map", "0:v",
+                                   "-map", "1:a", "-t", "5", *COPY, "-c:a", "copy"]),
+    ("mirrored", "CONTENT", ["-i", "{}", "-vf", "hflip", *COPY, "-c:a", "copy"]),
+    ("upside down", "CONTENT", ["-i", "{}", "-vf", "vflip", *COPY, "-c:a", "copy"]))
+
+
+def other(folder, source, rule, options):
+    """A title of another source."""
+    path, out = os.path.join(folder, "other.mp4"), os.path.join(folder, "out")
+    run = subprocess.run(FF[:1] + ["ffmpeg", "-v", "error", "-nostdin", "-y", "-threads", "1"] +
+                         [o.replace("{}", source) for o in options] + [path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if run.returncode:
+        raise Skip("ffmpeg: %s" % run.stdout.decode("utf-8", "replace")[-200:])
+    publish(path, out, "--ladder", ladder(folder, ("180p", 180, 300)), "--segment", "2", "--gop", "1", "--preset", "veryfast")
+    r, rules, lines = verify(out, "--decode", "--source", path)
+    assert r.code == 0, "against its own source: %s" % "; ".join(lines[:4])
+    r, rules, lines = verify(out, "--decode", "--source", source)
+    assert r.code == 1 and rule in rules, "exit %d: %s" % (r.code, "; ".join(lines[:4]))
+
+
+def two_languages(folder):
+    """English and French sound in each other's place."""
+    paths = [os.path.join(folder, n) for n in ("one.mp4", "other.mp4")]
+    out = os.path.join(folder, "out")
+    french = "aevalsrc=0.3*sin(2*PI*550*t)*lt(mod(t\\,0.8)\\,0.3):s=48000:d=5"
+    subprocess.run(FF[:1] + ["ffmpeg", "-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=5", "-f",
+                             "lavfi", "-i", BEEPS, "-f", "lavfi", "-i", french, "-map", "0", "-map", "1", "-map", "2", *COPY, "-ac",
+                             "2", "-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=fra", paths[0]], check=True)
+    subprocess.run(FF[:1] + ["ffmpeg", "-v", "error", "-nostdin", "-y", "-i", paths[0], "-map", "0:v", "-map", "0:a:1", "-map",
+                             "0:a:0", "-c", "copy", "-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=fra",
+                             paths[1]], check=True)
+    publish(paths[1], out, "--ladder", ladder(folder, ("96p", 96, 100)), "--segment", "2", "--gop", "1")
+    r, rules, lines = verify(out, "--decode", "--source", paths[1])
+    assert r.code == 0, "; ".join(lines[:4])
+    r, rules, lines = verify(out, "--decode", "--source", paths[0])
+    assert r.code == 1 and rules == {"P16"}, "exit %d: %s" % (r.code, "; ".join(lines[:4]))
+
+
 def usage(_, title, source):
     r = tool("verify", title, "--source", source)
     assert r.code == 2 and "--decode" in r.err, "exit %d: %s" % (r.code, r.err)
@@ -173,6 +232,10 @@ def main():
             cases.run("usage of --source", usage, *made["ts"])
         for name, rule, title, options in SOURCES if "source" in groups and made else ():
             cases.run("%s against %s" % (title, name), against, *made[title], rule, options)
+        for name, rule, options in MADE if "source" in groups and made else ():
+            cases.run("made of: " + name, other, made["ts"][1], rule, options)
+        if "source" in groups:
+            cases.run("made of: two languages", two_languages)
         if "late" in groups:
             long = {}
             cases.run("making the long title", lambda _: long.update(it=make_long(folder)))

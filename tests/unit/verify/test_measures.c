@@ -106,10 +106,13 @@ static vpi_sound_trace *make_sound(int lag, bool steady)
 static void expect_sound_lag(int lag, bool steady)
 {
     vpi_sound_trace *a = make_sound(lag + 600, steady), *b = make_sound(600, steady);
-    int64_t us = 0;
+    vpi_lag found;
 
-    assert_int_equal(vpi_sound_lag(a, b, &us), !steady);
-    if (!steady) assert_int_equal(us, lag * 1000);
+    assert_true(vpi_sound_lag(a, b, 0, VPI_TRACE_MS, &found));
+    assert_int_equal(found.told, !steady);
+    assert_int_equal(found.shaped, !steady);
+    if (!steady) assert_int_equal(found.us, lag * 1000);
+    if (!steady) assert_true(found.likeness > 0.99);
     free(a);
     free(b);
 }
@@ -125,6 +128,25 @@ static void test_sound_lag(void **state)
     /* farther off than is looked for at first */
     expect_sound_lag(-590, false);
     expect_sound_lag(2400, false);
+}
+
+/* Half a second more of silence in its middle: each part says so on its own. */
+static void test_sound_parts(void **state)
+{
+    vpi_sound_trace *a = make_sound(600, false), *b = make_sound(600, false);
+    vpi_lag found;
+    (void)state;
+    memmove(a->energy + 10050, a->energy + 10000, 11000 * sizeof(a->energy[0]));
+    assert_true(vpi_sound_lag(a, b, 0, 10000, &found));
+    assert_true(found.told && found.us == 0);
+    assert_true(vpi_sound_lag(a, b, 10000, 20000, &found));
+    assert_true(found.told && found.us == 50000);
+    for (size_t i = 0; i < 22000; i++)
+        a->energy[i] = (float)(noise((uint32_t)i / 30 + 5000) % 1000 + 1) / 1e5f;
+    assert_true(vpi_sound_lag(a, b, 0, VPI_TRACE_MS, &found));
+    assert_true(found.shaped && !found.told && found.likeness < 0.3);
+    free(a);
+    free(b);
 }
 
 static vpi_picture_trace *make_pictures(int64_t lag_us, bool still, bool turned)
@@ -147,10 +169,41 @@ static vpi_picture_trace *make_pictures(int64_t lag_us, bool still, bool turned)
 static void expect_picture_lag(int64_t lag, bool still, bool turned)
 {
     vpi_picture_trace *a = make_pictures(lag, still, false), *b = make_pictures(0, still, turned);
-    int64_t us = 0;
+    vpi_lag found;
+    int64_t us = -1;
 
-    assert_int_equal(vpi_picture_lag(a, b, &us), !still);
-    if (!still) assert_int_equal(us, lag);
+    vpi_picture_lag(a, b, &found);
+    assert_int_equal(found.told, !still);
+    assert_true(found.shaped && found.likeness > 0.99);
+    if (!still) assert_int_equal(found.us, lag);
+    assert_int_equal(vpi_pictures_missing(a, b, lag, 24000, &us), 0);
+    assert_int_equal(vpi_pictures_frozen(a, b, lag, &us), 0);
+    assert_int_equal(us, -1);
+    free(a);
+    free(b);
+}
+
+static void test_pictures_lost(void **state)
+{
+    vpi_picture_trace *a = make_pictures(0, false, false), *b = make_pictures(0, false, false);
+    int64_t us = 0;
+    vpi_lag found;
+
+    (void)state;
+    memcpy(a->grid[100], a->grid[99], sizeof(a->grid[0]));
+    assert_int_equal(vpi_pictures_frozen(a, b, 0, &us), 1);
+    assert_int_equal(us, 4000000);
+    memmove(a->grid[150], a->grid[151], 99 * sizeof(a->grid[0]));
+    memmove(&a->us[150], &a->us[151], 99 * sizeof(a->us[0]));
+    a->count--;
+    assert_int_equal(vpi_pictures_missing(a, b, 0, 24000, &us), 1);
+    assert_int_equal(us, 6000000);
+    assert_int_equal(vpi_pictures_missing(a, b, 0, 41000, &us), 0);
+    for (size_t i = 0; i < a->count; i++)
+        for (size_t n = 0; n < sizeof(a->grid[0]); n++)
+            a->grid[i][n] = noise((uint32_t)(n + 64 * i + 77777)) & 255;
+    vpi_picture_lag(a, b, &found);
+    assert_true(found.shaped && !found.told && found.likeness < 0.3);
     free(a);
     free(b);
 }
@@ -293,11 +346,14 @@ static void test_text(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_loudness),  cmocka_unit_test(test_silence),
-                                        cmocka_unit_test(test_sound_lag), cmocka_unit_test(test_picture_lag),
-                                        cmocka_unit_test(test_trace_end), cmocka_unit_test(test_trace_places),
-                                        cmocka_unit_test(test_tags),      cmocka_unit_test(test_broken_tags),
-                                        cmocka_unit_test(test_values),    cmocka_unit_test(test_text) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_loudness),      cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_sound_lag),     cmocka_unit_test(test_sound_parts),
+        cmocka_unit_test(test_pictures_lost), cmocka_unit_test(test_picture_lag),
+        cmocka_unit_test(test_trace_end),     cmocka_unit_test(test_trace_places),
+        cmocka_unit_test(test_tags),          cmocka_unit_test(test_broken_tags),
+        cmocka_unit_test(test_values),        cmocka_unit_test(test_text)
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
