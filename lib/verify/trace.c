@@ -21,7 +21,7 @@
 #define EVEN 16          /* variance of brightness, of 255 squared, of a picture without content */
 #define ENDS 2u          /* pictures at both ends, where title and source may differ */
 #define MOVES 1.0        /* mean difference of two pictures that is no noise */
-#define FROZEN 8         /* times less than the source's that a picture moves which stands still */
+#define FROZEN 20        /* times less than the source's that a picture moves which stands still */
 #define CELLS (VPI_LOOK_SIDE * VPI_LOOK_SIDE)
 
 /* ---- sound ---- */
