@@ -9,7 +9,7 @@ import sync
 from inputs_clips import EDITED, EDITS_LONG
 from inputs import case, close, continuous, entries, equal, lumas, names_of, quiet, tone
 from test_publish import same_times
-from titles import BIN, FAST, audios, check, clip, ladder, picture, difference, tool, videos
+from titles import BIN, FAST, SANITIZED, audios, check, clip, ladder, picture, difference, tool, videos
 
 inputs.group[0] = "times"
 
@@ -372,7 +372,7 @@ def _(t):
     equal(run.returncode, 0, "exit status")
     t.c = check(t.out, decode=False)
     close(t.seconds(), 35400, 700, "length")
-    assert use.ru_maxrss < 400 << 10, "%d KiB of memory" % use.ru_maxrss
+    assert use.ru_maxrss < (800 if SANITIZED else 400) << 10, "%d KiB of memory" % use.ru_maxrss
     said = [json.loads(x) for x in open(os.path.join(t.folder, "events"))]
     permille = [e["permille"] for e in said if e["event"] == "progress"]
     assert permille == sorted(permille) and len(set(permille)) >= 5, "permille %s" % permille

@@ -15,9 +15,7 @@ import time
 sys.dont_write_bytecode = True
 
 from clips import AAC, FF, X264, clip as define, lavfi, make, run as make_clip, test_video  # noqa: E402
-from titles import BIN, BUILD, CLIPS, FAST, Cases, Skip, Sound, audios, check, clip, good, joined, tool, tree  # noqa: E402
-
-SANITIZED = b"__asan_init" in open(BIN, "rb").read()
+from titles import BIN, BUILD, CLIPS, FAST, SANITIZED, Cases, Skip, Sound, audios, check, clip, good, joined, tool, tree  # noqa: E402
 
 
 def equal(got, want, what="value"):

@@ -32,6 +32,7 @@ ARTEFACTS = os.environ.get("VODPIPE_ARTEFACTS") or os.path.join(BUILD, "artefact
 CLIPS = os.path.join(BUILD, "clips")
 FULL = os.environ.get("CI_FULL") == "1"
 FAST = ["--preset", "ultrafast"]
+SANITIZED = os.path.isfile(BIN) and b"__asan_init" in open(BIN, "rb").read() # needs more memory and time
 
 
 class Skip(Exception):
