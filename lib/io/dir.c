@@ -223,9 +223,10 @@ int vpi_dir_file_create(vpi_dir *dir, const char *key, vpi_dir_file *f)
 
     /* Now, not when it is renamed. */
     if (strlen(vpi_key_name(key)) >= PART_ROOM) return -ENAMETOOLONG;
+    /* Again from the root when a folder on the way, or the last one, is pruned under us. */
     for (tries = 0; rc == -ENOENT && tries < TRIES; tries++) {
         rc = vpi_dir_parent(dir, key, &f->made, &f->name);
-        if (rc < 0) break;
+        if (rc < 0) continue;
         f->parent = rc;
         rc = vpi_dir_temp(f->parent, f->name, f->temp);
         if (rc >= 0) {

@@ -200,7 +200,9 @@ static int open_lock(vpi_dir *dir, const char *key)
     for (tries = 0; tries < LEASE_TRIES; tries++) {
         int parent = vpi_dir_parent(dir, key, &made, &name), rc;
 
-        if (parent < 0) return parent;
+        fd = parent;
+        if (fd == -ENOENT) continue; /* a folder on the way was pruned */
+        if (fd < 0) return fd;
         fd = openat(parent, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
         if (fd < 0) fd = -errno;
         close(parent);
