@@ -48,7 +48,7 @@ static const option_def defs[] = {
     { "vcodec", CMD_ENCODE, KIND_WORD, AT(vcodec), "h264", 0, 0, "video codec" },
     { "preset", CMD_ENCODE, KIND_TEXT, AT(preset), "P", 0, 0, "auto (default) or a preset of x264" },
     { "rate", CMD_ENCODE, KIND_WORD, AT(rate), "2pass|abr|crf", 0, 0,
-      "rate control: average bitrate with a shared first pass, in one pass (default), or quality" },
+      "rate control: average bitrate with a shared first pass (default), in one pass, or quality" },
     { "crf", CMD_ENCODE, KIND_MILLI, AT(crf_milli), "N", 1, 51000, "quality for --rate crf (23)" },
     { "audio-bitrate", CMD_ENCODE, KIND_COUNT, AT(audio_kbps), "K", 16, 512,
       "kbit/s of an audio group (128)" },

@@ -168,12 +168,21 @@ static vp_status make_plan(session *s, const settings *set, vp_source *source, v
 static vp_status check_work(session *s, const vp_bytes *text, vp_error *err)
 {
     vp_bytes *there = NULL;
+    vp_plan *other = NULL;
     vp_status st = vp_store_get(s->work, PLAN_NAME, DOCUMENT_MAX, &there, err);
     bool same = there && vp_bytes_size(there) == vp_bytes_size(text) &&
                 !memcmp(vp_bytes_data(there), vp_bytes_data(text), (size_t)vp_bytes_size(text));
+    if (st == VP_OK && !same) {
+        /* What is damaged is no plan of anybody: records of tasks name theirs themselves. */
+        st = vp_plan_parse(vp_bytes_data(there), vp_bytes_size(there), &other, err);
+        if (st >= 0)
+            st = vp_error_set(err, VP_E_CONFLICT, "PLAN_MISMATCH", 0, "the work folder holds another plan");
+        else if (st != VP_E_NOMEM)
+            st = vp_store_remove(s->work, PLAN_NAME, err);
+    }
+    vp_plan_unref(other);
     vp_bytes_unref(there);
-    if (st < 0 || st == VP_END || same) return st < 0 ? st : VP_OK;
-    return vp_error_set(err, VP_E_CONFLICT, "PLAN_MISMATCH", 0, "the work folder holds another plan");
+    return st < 0 ? st : VP_OK;
 }
 
 /* Takes the place for the title, then keeps plan and job. What is refused leaves nothing behind. */

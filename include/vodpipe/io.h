@@ -162,7 +162,8 @@ VP_API vp_status vp_sink_new(vp_context *context, const vp_sink_ops *ops, void *
 /*
  * A directory, made with the first object. Objects are written to a temporary name beside their place and
  * renamed; data and names are made durable by a small pool of threads, flush waits for it. Keys cannot leave
- * the directory: symbolic links inside it are not followed upwards.
+ * the directory: symbolic links inside it are not followed upwards. What a killed process was writing is removed
+ * when a job or vp_plan_claim or vp_plan_finish next begins there.
  */
 VP_API vp_status vp_sink_directory(vp_context *context, const char *path, vp_sink **out, vp_error *err);
 /* Keeps objects in memory; read them with vp_sink_open() or vp_sink_get(). */
@@ -219,7 +220,11 @@ typedef struct vp_store_ops {
      * earlier holder. VP_AGAIN when somebody else holds it. A lease ends with unlease or with its holder's life.
      */
     vp_status (*lease)(void *user, const char *name, void **lease, uint64_t *fence, vp_error *err);
-    vp_status (*renew)(void *user, void *lease, vp_error *err); /* CONFLICT: lost */
+    /*
+     * CONFLICT, best with reason ALREADY_RUNNING: lost. Asked for right before each commit that the lease guards, which
+     * may be minutes apart: leases that end by time are kept alive by the store.
+     */
+    vp_status (*renew)(void *user, void *lease, vp_error *err);
     void (*unlease)(void *user, void *lease);
     void (*interrupt)(void *user);
     void (*release)(void *user);

@@ -191,9 +191,11 @@ VP_API vp_status vp_plan_claim(vp_context *context, const vp_plan *plan, vp_sink
                                vp_error *err);
 
 /*
- * Checks that all tasks are in the work store, composes single files, verifies, writes manifests and publishes. One
- * at a time, by a lease: CONFLICT ALREADY_RUNNING. TASKS_MISSING names the missing tasks in missing (a JSON array,
- * may be NULL). options: sink, work (required), player, prune, force, events; others are not used.
+ * Checks that all tasks are in the work store and what they made is in its place, composes single files, verifies,
+ * writes manifests and publishes. One at a time, by a lease: CONFLICT ALREADY_RUNNING, also when the lease was lost
+ * meanwhile. TASKS_MISSING names the missing tasks in missing (a JSON array, may be NULL); they can be run then.
+ * VP_END: this title is published already. options: sink, work (required), player, prune, force, events; others are
+ * not used.
  */
 VP_API vp_status vp_plan_finish(vp_context *context, const vp_plan *plan, const vp_job_options *options,
                                 vp_presentation **out, vp_bytes **missing, vp_error *err);

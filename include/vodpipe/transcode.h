@@ -34,12 +34,12 @@ typedef struct vp_transcode_options {
     uint32_t segment_ms;  /* 0: 6000; 500..60000, a whole multiple of gop_ms */
     uint32_t gop_ms;      /* 0: 2000; 250..60000 */
     uint32_t single_file; /* 1: one media.mp4 for each rung, byte ranges (CMAF only) */
-    uint32_t rate;        /* VP_RATE_*; 0: VP_RATE_ABR */
+    uint32_t rate;        /* VP_RATE_*; 0: VP_RATE_2PASS */
     uint32_t crf_milli;   /* with CRF: 1000 * crf; 0: 23000; at most 51000 */
     uint32_t audio_kbps;  /* of stereo; 5.1 has three times that; 0: the ladder's (128); 16..512 */
     uint32_t max_fps;     /* 0: 60; 1..240: faster pictures are left out */
     uint32_t span_ms;     /* length of a span; 0: 12 to 60 s by the title's length; rounded to segments */
-    const char *preset;   /* x264's names; NULL or "auto": "veryfast" with trellis 1 */
+    const char *preset;   /* x264's names; NULL or "auto": what docs/encoding.md chooses and why */
     const char *audio;    /* NULL or "all": every track; else languages, "en,fr"; "none" */
     const char *prefix; /* NULL or "auto": a folder named by the version; "none": no folder; else its name */
     uint32_t timeline;  /* VP_TIMELINE_*; 0: VP_TIMELINE_REPAIR */
@@ -114,10 +114,13 @@ typedef struct vp_task_options {
 VP_API void vp_task_options_init(vp_task_options *options, size_t size);
 
 /*
- * Runs one task on the calling thread; returns when its objects are durable in the sink and its result in the work
- * store. Idempotent. VP_END: it was done before. VP_AGAIN: another process holds its lease. Errors: CONFLICT
- * SOURCE_CHANGED (the source is not the planned one), BUILD_MISMATCH (made by another build of the encoders),
- * TASKS_MISSING (a needed task is not done); DATA INPUT_CORRUPT, INPUT_TRUNCATED; LIMIT, IO, CANCELED, NOMEM, ARG.
+ * Runs one task on the calling thread; returns when its objects are durable in the sink and its record in the work
+ * store. Idempotent. VP_END: it was done before, and all that its record names is there, as far as the sink can tell;
+ * else it is done anew. VP_AGAIN: another process holds its lease. Errors: CONFLICT SOURCE_CHANGED (the source is not
+ * the planned one), BUILD_MISMATCH (made by another build of the encoders), TASKS_MISSING (a needed task is not done),
+ * ALREADY_RUNNING (the lease was lost meanwhile, others may have done the task: nothing more was written); DATA
+ * INPUT_CORRUPT, INPUT_TRUNCATED, CHECKSUM_MISMATCH (what a needed task made is damaged: that one is to be run again);
+ * LIMIT, IO, CANCELED, NOMEM, ARG.
  */
 VP_API vp_status vp_task_run(vp_context *context, const vp_plan *plan, const char *task, vp_source *source,
                              vp_store *work, vp_sink *sink, const vp_task_options *options, vp_cancel *cancel,
@@ -128,8 +131,25 @@ VP_API vp_status vp_task_run(vp_context *context, const vp_plan *plan, const cha
  */
 VP_API vp_status vp_plan_next(const vp_plan *plan, vp_store *work, char *name, uint32_t capacity,
                               vp_error *err);
-/* How many tasks are done, of vp_plan_task_count(). */
-VP_API vp_status vp_plan_done(const vp_plan *plan, vp_store *work, uint32_t *done, vp_error *err);
+
+/* How far the tasks of a plan are. What is under way does not count: no process knows what all the others have done. */
+typedef struct vp_progress {
+    uint32_t struct_size;
+    uint32_t permille; /* of cpu_total_us; 1000 when, and only when, all tasks are done: then finish */
+    uint32_t tasks_done, tasks_total;
+    uint64_t cpu_done_us, cpu_total_us; /* sums of vp_task_info.cpu_us, which are estimates */
+} vp_progress;
+#define VP_PROGRESS_INIT                                                                                     \
+    {                                                                                                        \
+        (uint32_t)sizeof(vp_progress), 0, 0, 0, 0, 0                                                         \
+    }
+VP_API void vp_progress_init(vp_progress *progress, size_t size);
+/*
+ * Sums a title's progress up from the records of its tasks in the work store, wherever these ran: reads all of them,
+ * changes nothing, takes no lease. A record that is damaged or of another plan counts as none. Errors: IO, NOMEM, ARG,
+ * VERSION.
+ */
+VP_API vp_status vp_plan_progress(const vp_plan *plan, vp_store *work, vp_progress *out, vp_error *err);
 
 #ifdef __cplusplus
 }

@@ -26,8 +26,9 @@ typedef struct vp_verify_options {
     uint32_t reserved;
     /*
      * With decode: what the title was made of, borrowed for the call. Numbers of pictures, sync and loudness are
-     * compared with it; it is read once for its packets, once for the pictures of its first minute, and once for
-     * each audio track. One that cannot be read or is refused is an error, without a report. NULL: not compared.
+     * compared with it; it is read once for its packets, once for pictures of 90 s (all, or of its begin, middle and
+     * end), and once for each audio track. One that cannot be read or is refused is an error, without a report.
+     * NULL: not compared.
      */
     vp_source *source;
 } vp_verify_options;

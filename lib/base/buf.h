@@ -44,6 +44,10 @@ static inline uint16_t vpi_rd16(const uint8_t *p)
 {
     return (uint16_t)((p[0] << 8) | p[1]);
 }
+static inline uint32_t vpi_rl32(const uint8_t *p) /* little-endian */
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
 static inline uint32_t vpi_rd32(const uint8_t *p)
 {
     return ((uint32_t)p[0] << 24) | ((uint32_t)p[1] << 16) | ((uint32_t)p[2] << 8) | p[3];

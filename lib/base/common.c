@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/common.h"
 #include "base/error.h"
@@ -11,6 +13,22 @@
 #define KEY_MAX 1024
 
 _Atomic long vpi_alloc_fail_at;
+_Atomic long vpi_disk_fail_at;
+_Atomic int vpi_disk_fail_with;
+
+int vpi_fault_disk(void)
+{
+    int number;
+
+    if (atomic_load_explicit(&vpi_disk_fail_at, memory_order_relaxed) <= 0) return 0;
+    if (atomic_fetch_sub_explicit(&vpi_disk_fail_at, 1, memory_order_relaxed) != 1) return 0;
+    number = atomic_load(&vpi_disk_fail_with);
+    if (number == 0) {
+        kill(getpid(), SIGKILL);
+        pause();
+    }
+    return -number;
+}
 
 /* ---- memory ---- */
 

@@ -13,6 +13,16 @@
 
 extern _Atomic long vpi_alloc_fail_at;
 
+/*
+ * The same for what changes a disk: the n-th file or folder that is made, written, synced, named or removed from then
+ * on is not, and fails with the error number vpi_disk_fail_with; with 0 the process ends there, as by kill -9.
+ */
+extern _Atomic long vpi_disk_fail_at;
+extern _Atomic int vpi_disk_fail_with;
+
+/* 0, or the negative error number with which this change has to fail. */
+int vpi_fault_disk(void);
+
 /* True when the allocation that asks has to fail. */
 static inline bool vpi_fault_hit(void)
 {

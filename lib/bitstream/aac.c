@@ -18,6 +18,8 @@ static const uint32_t rates[13] = { 96000, 88200, 64000, 48000, 44100, 32000, 24
 /* Table 1.19; 0: reserved, or told by a program config element */
 static const uint8_t channel_counts[16] = { 0, 1, 2, 3, 4, 5, 6, 8, 0, 0, 0, 7, 8, 24, 8, 0 };
 
+enum { ID_PCE = 5, SYNC_SBR = 0x2b7, SYNC_PS = 0x548 }; /* syntactic element; syncExtensionType */
+
 #define ADTS_HEADER 7u
 #define ADTS_MAX_FRAME 8191u
 
@@ -54,8 +56,8 @@ static bool is_error_resilient(uint32_t type)
     return type == 17 || (type >= 19 && type <= 27) || type == AOT_ER_ELD;
 }
 
-/* 4.4.1.1 program_config_element; returns the channels, 0 when it is broken. */
-static unsigned read_program_config(vpi_bits *b)
+/* program_config_element (4.4.1.1) to its byte_alignment(); returns the channels. */
+static unsigned read_elements(vpi_bits *b)
 {
     vpi_bits_skip(b, 4 + 2 + 4);
     unsigned elements = 0, channels = 0;
@@ -69,9 +71,16 @@ static unsigned read_program_config(vpi_bits *b)
         vpi_bits_skip(b, 4);
     }
     vpi_bits_skip(b, lfe * 4u + data * 4u + coupling * 5u);
+    return channels + lfe;
+}
+
+/* The whole element; 0 when it is broken. */
+static unsigned read_program_config(vpi_bits *b)
+{
+    unsigned channels = read_elements(b);
     vpi_bits_skip(b, (8 - b->position % 8) % 8);
     vpi_bits_skip(b, vpi_bits_read(b, 8) * 8u);
-    return b->failed ? 0 : channels + lfe;
+    return b->failed ? 0 : channels;
 }
 
 /* GASpecificConfig, 4.4.1 */
@@ -112,13 +121,13 @@ static void parse_usac(vpi_bits *b, vpi_asc *out)
 /* Signalling that older decoders do not see (1.6.5.2, table 1.15: syncExtensionType). */
 static void parse_sync_extension(vpi_bits *b, vpi_asc *out)
 {
-    if (out->sbr || vpi_bits_left(b) < 16 || vpi_bits_read(b, 11) != 0x2b7) return;
+    if (out->sbr || vpi_bits_left(b) < 16 || vpi_bits_read(b, 11) != SYNC_SBR) return;
     if (read_object_type(b) != AOT_SBR || !vpi_bits_read(b, 1)) return;
     uint32_t rate = read_rate(b);
     if (b->failed || rate == 0) return;
     out->sbr = true;
     out->ext_sample_rate = rate;
-    if (vpi_bits_left(b) >= 12 && vpi_bits_read(b, 11) == 0x548) out->ps = vpi_bits_read(b, 1);
+    if (vpi_bits_left(b) >= 12 && vpi_bits_read(b, 11) == SYNC_PS) out->ps = vpi_bits_read(b, 1);
 }
 
 vp_status vpi_asc_parse(const void *data, size_t size, vpi_asc *out, vp_error *err)
@@ -170,6 +179,80 @@ bool vpi_asc_write_lc(uint32_t sample_rate, unsigned channels, uint8_t out[2])
     out[0] = (uint8_t)(bits >> 8);
     out[1] = (uint8_t)bits;
     return true;
+}
+
+/* ---- writing ---- */
+
+typedef struct writer {
+    uint8_t *to;
+    size_t bits, capacity; /* in bits and bytes */
+    bool full;
+} writer;
+
+static void put(writer *w, unsigned count, uint32_t value)
+{
+    for (; count > 0; count--, w->bits++) {
+        if (w->bits / 8 >= w->capacity) {
+            w->full = true;
+            return;
+        }
+        if (w->bits % 8 == 0) w->to[w->bits / 8] = 0;
+        if (value >> (count - 1) & 1) w->to[w->bits / 8] |= (uint8_t)(0x80u >> w->bits % 8);
+    }
+}
+
+bool vpi_asc_write_sbr(const vpi_asc *core, bool ps, uint8_t out[7], size_t *size)
+{
+    int index = rate_index(core->sample_rate), heard = rate_index(core->sample_rate * 2);
+    writer w = { .to = out, .capacity = 7 };
+    if (index < 0 || heard < 0 || core->channel_config == 0 || core->frame_samples != 1024) return false;
+    put(&w, 5, AOT_LC);
+    put(&w, 4, (uint32_t)index);
+    put(&w, 4, core->channel_config);
+    put(&w, 3, 0);
+    put(&w, 11, SYNC_SBR);
+    put(&w, 5, AOT_SBR);
+    put(&w, 1, 1);
+    put(&w, 4, (uint32_t)heard);
+    if (ps) {
+        put(&w, 11, SYNC_PS);
+        put(&w, 1, 1);
+    }
+    *size = (w.bits + 7) / 8;
+    return true;
+}
+
+/* The element that begins a raw_data_block (4.4.2.1), aligned as in a config. False: there is none that fits. */
+static bool copy_element(const uint8_t *block, size_t size, writer *w)
+{
+    vpi_bits b;
+    vpi_bits_init(&b, block, size);
+    if (vpi_bits_read(&b, 3) != ID_PCE) return false;
+    vpi_bits end = b;
+    read_elements(&end);
+    while (b.position < end.position && !b.failed) put(w, 1, vpi_bits_read(&b, 1));
+    vpi_bits_skip(&b, (8 - b.position % 8) % 8);
+    put(w, (unsigned)((8 - w->bits % 8) % 8), 0);
+    uint32_t comment = vpi_bits_read(&b, 8);
+    put(w, 8, comment);
+    for (; comment > 0; comment--) put(w, 8, vpi_bits_read(&b, 8));
+    return !b.failed && !w->full;
+}
+
+size_t vpi_adts_config(const uint8_t *data, size_t size, uint8_t out[VPI_ASC_MAX])
+{
+    writer w = { .to = out, .capacity = VPI_ASC_MAX };
+    size_t header, frame;
+    vpi_asc asc;
+    if (vpi_adts_parse(data, size, &asc, &header, &frame, NULL) != VP_OK || asc.object_type != AOT_LC)
+        return 0;
+    put(&w, 5, AOT_LC);
+    put(&w, 4, (uint32_t)rate_index(asc.sample_rate));
+    put(&w, 4, asc.channel_config);
+    put(&w, 3, 0);
+    if (asc.channel_config == 0 && (frame > size || !copy_element(data + header, frame - header, &w)))
+        return 0;
+    return (w.bits + 7) / 8;
 }
 
 bool vpi_adts_write(const vpi_asc *asc, size_t payload, uint8_t out[7])

@@ -80,6 +80,27 @@ static void skip_mixing(vpi_bits *b, const vpi_ac3 *out, unsigned stream_type, u
     }
 }
 
+/* E.1.3.1: from infomdate to addbsi, where object audio tells of itself (ETSI TS 103 420 8.3). */
+static void read_information(vpi_bits *b, unsigned stream_type, unsigned blocks, vpi_ac3 *out)
+{
+    if (vpi_bits_read(b, 1)) {
+        out->bsmod = (uint8_t)vpi_bits_read(b, 3);
+        vpi_bits_skip(b, 2);
+        if (out->acmod == 2) vpi_bits_skip(b, 4);
+        if (out->acmod >= 6) vpi_bits_skip(b, 2);
+        for (unsigned i = 0; i < (out->acmod == 0 ? 2u : 1u); i++)
+            if (vpi_bits_read(b, 1)) vpi_bits_skip(b, 8);
+        if (out->fscod < 3) vpi_bits_skip(b, 1);
+    }
+    if (stream_type == 0 && blocks != 6) vpi_bits_skip(b, 1);
+    if (stream_type == 2 && (blocks == 6 || vpi_bits_read(b, 1))) vpi_bits_skip(b, 6);
+    if (!vpi_bits_read(b, 1) || vpi_bits_read(b, 6) < 1) return;
+    vpi_bits_skip(b, 7);
+    bool joc = vpi_bits_read(b, 1); /* flag_ec3_extension_type_a */
+    uint32_t complexity = vpi_bits_read(b, 8);
+    if (joc && !b->failed) out->joc = (uint8_t)complexity;
+}
+
 static vp_status parse_eac3(vpi_bits *b, vpi_ac3 *out, vp_error *err)
 {
     unsigned stream_type = vpi_bits_read(b, 2);
@@ -107,7 +128,7 @@ static vp_status parse_eac3(vpi_bits *b, vpi_ac3 *out, vp_error *err)
     }
     if (stream_type == 1 && vpi_bits_read(b, 1)) out->channel_map = (uint16_t)vpi_bits_read(b, 16);
     if (vpi_bits_read(b, 1)) skip_mixing(b, out, stream_type, blocks);
-    if (vpi_bits_read(b, 1)) out->bsmod = (uint8_t)vpi_bits_read(b, 3);
+    read_information(b, stream_type, blocks, out);
     if (b->failed) { /* what matters was in the first bytes; bsmod 0 is "complete main" */
         out->bsmod = 0;
         b->failed = false;
@@ -238,6 +259,7 @@ vp_status vpi_dec3_write(const uint8_t *data, size_t size, vpi_buf *out, vp_erro
         put_programme(&all[i], &bits, &n);
         for (; n; n -= 8) vpi_buf_u8(out, (unsigned)(bits >> (n - 8)) & 0xFFu);
     }
+    if (all[0].frame.joc) vpi_buf_be16(out, 0x100u | all[0].frame.joc); /* ETSI TS 103 420 C.3 */
     return VP_OK;
 }
 
@@ -248,11 +270,15 @@ vp_status vpi_dac3_parse(const void *data, size_t size, vpi_sound *out, vp_error
     vpi_bits_init(&b, data, size);
     uint32_t fscod = vpi_bits_read(&b, 2);
     vpi_bits_skip(&b, 5 + 3);
-    uint32_t acmod = vpi_bits_read(&b, 3), lfe = vpi_bits_read(&b, 1);
+    uint32_t acmod = vpi_bits_read(&b, 3), lfe = vpi_bits_read(&b, 1), code = vpi_bits_read(&b, 5);
     if (b.failed || fscod == 3) return VPI_CORRUPT(err, "broken dac3");
     *out = (vpi_sound){ .sample_rate = ac3_rates[fscod],
                         .channels = ac3_channels[acmod] + lfe,
-                        .frame_samples = 1536 };
+                        .frame_samples = 1536,
+                        .acmod = (uint8_t)acmod,
+                        .lfe = (uint8_t)lfe,
+                        .substreams = 1,
+                        .bit_rate = code < VPI_COUNT(ac3_kbps) ? ac3_kbps[code] * 1000u : 0 };
     return VP_OK;
 }
 
@@ -261,15 +287,18 @@ vp_status vpi_dec3_parse(const void *data, size_t size, vpi_sound *out, vp_error
     vpi_bits b;
     memset(out, 0, sizeof(*out));
     vpi_bits_init(&b, data, size);
-    vpi_bits_skip(&b, 16);
+    out->bit_rate = vpi_bits_read(&b, 13) * 1000;
+    uint32_t programmes = vpi_bits_read(&b, 3) + 1;
     uint32_t fscod = vpi_bits_read(&b, 2);
     vpi_bits_skip(&b, 5 + 1 + 1 + 3);
     uint32_t acmod = vpi_bits_read(&b, 3), lfe = vpi_bits_read(&b, 1);
     vpi_bits_skip(&b, 3);
-    bool dependent = vpi_bits_read(&b, 4) > 0;
-    uint32_t locations = dependent ? vpi_bits_read(&b, 9) : 0;
+    uint32_t dependents = vpi_bits_read(&b, 4), locations = dependents ? vpi_bits_read(&b, 9) : 0;
     if (b.failed) return VPI_CORRUPT(err, "broken dec3");
     out->channels = ac3_channels[acmod] + lfe;
+    out->acmod = (uint8_t)acmod;
+    out->lfe = (uint8_t)lfe;
+    out->substreams = (uint8_t)(programmes + dependents);
     /* Lc/Rc, Lrs/Rrs, Lsd/Rsd, Lw/Rw, Lvh/Rvh are pairs */
     for (unsigned i = 0; i < 9; i++) {
         if (locations >> i & 1) out->channels += i == 0 || i == 1 || (i >= 4 && i <= 6) ? 2 : 1;

@@ -140,29 +140,42 @@ vp_status vpi_obu_next(const uint8_t *data, size_t size, size_t *at, vpi_obu *ou
     return length > size - i ? VPI_CORRUPT(err, "AV1: OBU reaches past the end") : VP_OK;
 }
 
-vp_status vpi_av1_colour_parse(const uint8_t *obus, size_t size, vpi_av1_colour *out, vp_error *err)
+static vp_status find_sequence(const uint8_t *obus, size_t size, vpi_obu *out, vp_error *err)
 {
-    memset(out, 0, sizeof(*out));
     size_t at = 0;
+    memset(out, 0, sizeof(*out));
     for (unsigned count = 0; at < size; count++) {
         vpi_obu obu = { 0 };
         if (count >= MAX_OBUS) return VPI_CORRUPT(err, "AV1: more than %u OBUs", MAX_OBUS);
         VPI_TRY(vpi_obu_next(obus, size, &at, &obu, err));
-        if (obu.type == VPI_OBU_SEQUENCE) return parse_sequence(obu.payload, obu.payload_size, out, err);
+        if (obu.type != VPI_OBU_SEQUENCE) continue;
+        *out = obu;
+        return VP_OK;
     }
     return VP_OK;
 }
 
+vpi_obu vpi_av1_sequence(const uint8_t *obus, size_t size)
+{
+    vpi_obu obu;
+    if (find_sequence(obus, size, &obu, NULL) != VP_OK) memset(&obu, 0, sizeof(obu));
+    return obu;
+}
+
+vp_status vpi_av1_colour_parse(const uint8_t *obus, size_t size, vpi_av1_colour *out, vp_error *err)
+{
+    vpi_obu obu;
+    memset(out, 0, sizeof(*out));
+    VPI_TRY(find_sequence(obus, size, &obu, err));
+    return obu.type ? parse_sequence(obu.payload, obu.payload_size, out, err) : VP_OK;
+}
+
 vp_status vpi_av1c_write(const uint8_t *obus, size_t size, vpi_buf *out, vp_error *err)
 {
-    size_t at = 0;
-    vpi_obu obu = { 0 };
+    vpi_obu obu;
     vpi_av1_colour c;
-    for (unsigned count = 0; at < size && obu.type != VPI_OBU_SEQUENCE; count++) {
-        if (count >= MAX_OBUS) return VPI_CORRUPT(err, "AV1: more than %u OBUs", MAX_OBUS);
-        VPI_TRY(vpi_obu_next(obus, size, &at, &obu, err));
-    }
-    if (obu.type != VPI_OBU_SEQUENCE) return VP_AGAIN;
+    VPI_TRY(find_sequence(obus, size, &obu, err));
+    if (!obu.type) return VP_AGAIN;
     memset(&c, 0, sizeof(c));
     VPI_TRY(parse_sequence(obu.payload, obu.payload_size, &c, err));
     vpi_buf_u8(out, 0x81);

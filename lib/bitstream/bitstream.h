@@ -125,8 +125,8 @@ vp_status vpi_avcc_write(const vpi_nal *sps, size_t sps_count, const vpi_nal *pp
 
 typedef struct vpi_asc {
     /*
-     * As coded first, what the codec string shows: 2 LC, 5 SBR, 29 PS, 42 xHE. Signalling that old decoders do
-     * not see (a sync extension at the end) leaves 2 here and sets sbr and ps.
+     * As coded first: 2 LC, 5 SBR, 29 PS, 42 xHE. Signalling that old decoders do not see (a sync extension at the
+     * end) leaves 2 here and sets sbr and ps.
      */
     uint8_t object_type;
     uint8_t core_object_type;
@@ -140,6 +140,17 @@ typedef struct vpi_asc {
 vp_status vpi_asc_parse(const void *data, size_t size, vpi_asc *out, vp_error *err);
 /* Plain LC config of 2 bytes. False for a rate or count that has no index. */
 bool vpi_asc_write_lc(uint32_t sample_rate, unsigned channels, uint8_t out[2]);
+/*
+ * LC config of 5 or 7 bytes that signals SBR, and PS, so that decoders of LC alone do not mind (1.6.5.3). False where
+ * rate, twice it, or channel_config has no index, or frames are not of 1024 samples.
+ */
+bool vpi_asc_write_sbr(const vpi_asc *core, bool ps, uint8_t out[7], size_t *size);
+/*
+ * Plain LC config for the ADTS frame at data, with its program_config_element where the header leaves the layout to
+ * that (channel configuration 0). 0: the frame is damaged, not LC, or its element too long.
+ */
+#define VPI_ASC_MAX 64
+size_t vpi_adts_config(const uint8_t *data, size_t size, uint8_t out[VPI_ASC_MAX]);
 /* 7-byte ADTS header without CRC (1.A.2) for a frame of payload bytes. False when it does not fit 13 bits, or ASC
  * cannot be carried in ADTS. */
 bool vpi_adts_write(const vpi_asc *asc, size_t payload, uint8_t out[7]);
@@ -163,7 +174,10 @@ enum { /* NAL unit types, table 7-1 */
        VPI_HEVC_AUD = 35,
        VPI_HEVC_EOS = 36,
        VPI_HEVC_EOB = 37,
-       VPI_HEVC_FILLER = 38
+       VPI_HEVC_FILLER = 38,
+       VPI_HEVC_SEI = 39,    /* before the picture */
+       VPI_HEVC_DV_RPU = 62, /* unspecified in H.265: metadata of Dolby Vision, its enhancement layer */
+       VPI_HEVC_DV_LAYER = 63
 };
 static inline unsigned vpi_hevc_type(const vpi_nal *nal)
 {
@@ -186,6 +200,9 @@ vp_status vpi_hvcc_parse(const void *data, size_t size, vpi_hevc_ptl *out, uint8
                          vp_error *err);
 vp_status vpi_hevc_sps_parse(const vpi_nal *nal, vpi_hevc_ptl *out, vp_error *err);
 
+/* Does a picture carry Dolby Vision's metadata, whatever its container says? length_size 0: Annex B. */
+bool vpi_hevc_has_rpu(const uint8_t *data, size_t size, unsigned length_size);
+
 /* The NAL units of all arrays of an HEVCDecoderConfigurationRecord (8.3.3.1). Views into the record. */
 #define VPI_HVCC_MAX_SETS 64
 typedef struct vpi_hvcc {
@@ -205,6 +222,7 @@ enum {
     VPI_OBU_SEQUENCE = 1,
     VPI_OBU_DELIMITER = 2,
     VPI_OBU_HEADER = 3,
+    VPI_OBU_METADATA = 5,
     VPI_OBU_FRAME = 6,
     VPI_OBU_PADDING = 15
 };
@@ -228,6 +246,8 @@ typedef struct vpi_av1_colour {
 } vpi_av1_colour;
 /* The first sequence header in size bytes of OBUs; found is false where there is none. */
 vp_status vpi_av1_colour_parse(const uint8_t *obus, size_t size, vpi_av1_colour *out, vp_error *err);
+/* The first sequence header in the OBUs; type 0 where there is none. */
+vpi_obu vpi_av1_sequence(const uint8_t *obus, size_t size);
 /* av1C with the sequence header that is found in the OBUs of a sample; VP_AGAIN where there is none. */
 vp_status vpi_av1c_write(const uint8_t *obus, size_t size, struct vpi_buf *out, vp_error *err);
 /*
@@ -256,7 +276,11 @@ typedef struct vpi_sound { /* what a decoder configuration tells of the sound */
     uint32_t sample_rate, channels;
     uint32_t frame_samples; /* of a frame; the usual ones where it may vary; 0: not told */
     uint32_t pre_skip;      /* Opus: samples at 48 kHz */
+    uint32_t bits;          /* FLAC: of a sample */
     uint8_t family;         /* Opus: channel mapping */
+    /* AC-3 and E-AC-3: of the first substream; bit/s and the number of substreams are of all */
+    uint8_t acmod, lfe, substreams;
+    uint32_t bit_rate;
 } vpi_sound;
 /* Payload of dOps (Encapsulation of Opus in ISOBMFF 4.3.2). */
 vp_status vpi_dops_parse(const void *data, size_t size, vpi_sound *out, vp_error *err);
@@ -287,6 +311,7 @@ typedef struct vpi_ac3 {
     uint8_t bsid, bsmod, acmod, lfe, fscod, bit_rate_code, channels;
     uint8_t stream_type, substream; /* E-AC-3: type 1 is dependent */
     uint16_t channel_map;           /* of a dependent substream; 0: not given */
+    uint8_t joc;                    /* E-AC-3: complexity index of object audio; 0: none */
 } vpi_ac3;
 vp_status vpi_ac3_parse(const void *data, size_t size, vpi_ac3 *out, vp_error *err);
 /* Samples of the whole frames of substream 0 in data: what a sample of 'ac-3' or 'ec-3' lasts. 0: damaged. */
@@ -298,6 +323,36 @@ vp_status vpi_dac3_write(const uint8_t *data, size_t size, struct vpi_buf *out, 
 vp_status vpi_dec3_write(const uint8_t *data, size_t size, struct vpi_buf *out, vp_error *err);
 vp_status vpi_dac3_parse(const void *data, size_t size, vpi_sound *out, vp_error *err);
 vp_status vpi_dec3_parse(const void *data, size_t size, vpi_sound *out, vp_error *err);
+
+/* ---- SEI messages, static metadata of HDR ---- */
+
+typedef struct vpi_sei {
+    uint32_t type;
+    const uint8_t *data;
+    size_t size;
+    bool whole; /* else it goes on behind what is given */
+} vpi_sei;
+/* Next message at *at of an unescaped SEI behind its NAL header (start at 0). False at the end. */
+bool vpi_sei_next(const uint8_t *data, size_t size, size_t *at, vpi_sei *out);
+
+/* Payload of the boxes mdcv and clli (ISO/IEC 14496-12 12.1.6, 12.1.7). */
+typedef struct vpi_mastering {
+    bool has_volume, has_light;
+    uint8_t volume[24], light[4];
+} vpi_mastering;
+/* x and y of red, green, blue, white in 0.00002; cd/m2 in 0.0001. */
+void vpi_mastering_set_volume(vpi_mastering *m, const uint32_t points[8], uint32_t brightest,
+                              uint32_t darkest);
+void vpi_mastering_set_light(vpi_mastering *m, uint32_t most, uint32_t average); /* cd/m2 */
+/* From x, y of 0.16 bits and luminance of 24.8 and 18.14 bits (AV1 bitstream 5.8.4; SmDm of VP9). */
+void vpi_mastering_fixed(const uint8_t bytes[24], vpi_mastering *out);
+/* What *m lacks, from the other. */
+void vpi_mastering_merge(vpi_mastering *m, const vpi_mastering *other);
+/* Adds what the messages of a picture, or the OBUs of a sample or of av1C, say before its first slice or frame. */
+void vpi_mastering_h26x(const uint8_t *data, size_t size, unsigned length_size, bool hevc,
+                        vpi_mastering *out);
+void vpi_mastering_hvcc(const uint8_t *hvcc, size_t size, vpi_mastering *out); /* of its arrays */
+void vpi_mastering_av1(const uint8_t *obus, size_t size, vpi_mastering *out);
 
 /*
  * Closed captions (CEA-608, CEA-708) in one coded picture, before its first slice; null pairs do not count.

@@ -27,27 +27,18 @@ static bool cc_data(const uint8_t *p, size_t size)
     return false;
 }
 
-/* Messages of an unescaped SEI behind its NAL header. */
+/* In the messages of an unescaped SEI behind its NAL header. */
 static bool sei_messages(const uint8_t *p, size_t size)
 {
     size_t at = 0;
+    vpi_sei sei;
 
-    while (at + 2 <= size) {
-        uint32_t type = 0, length = 0;
-        size_t have;
-
-        while (at < size && p[at] == 0xFF) type += p[at++];
-        if (at < size) type += p[at++];
-        while (at < size && p[at] == 0xFF) length += p[at++];
-        if (at < size) length += p[at++];
-        have = VPI_MIN((size_t)length, size - at);
+    while (vpi_sei_next(p, size, &at, &sei)) {
         /* United States, ATSC */
-        if (type == SEI_T35 && have > 3 && p[at] == 0xB5 && p[at + 1] == 0 && p[at + 2] == 0x31 &&
-            cc_data(p + at + 3, have - 3)) {
+        if (sei.type == SEI_T35 && sei.size > 3 && sei.data[0] == 0xB5 && sei.data[1] == 0 &&
+            sei.data[2] == 0x31 && cc_data(sei.data + 3, sei.size - 3)) {
             return true;
         }
-        if (length > size - at) return false;
-        at += length;
     }
     return false;
 }
@@ -62,7 +53,7 @@ static int in_nal(const vpi_nal *nal, bool hevc)
     if (nal->size <= header) return 0;
     type = hevc ? (nal->data[0] >> 1) & 63u : vpi_h264_type(nal);
     if (hevc ? type < 32 : type >= VPI_H264_SLICE && type <= VPI_H264_IDR) return -1;
-    if (hevc ? type != 39 : type != VPI_H264_SEI) return 0;
+    if (hevc ? type != VPI_HEVC_SEI : type != VPI_H264_SEI) return 0;
     size = vpi_nal_unescape_head(nal, head, sizeof(head));
     return size > header && sei_messages(head + header, size - header);
 }

@@ -96,6 +96,7 @@ vp_status vpi_codecs_aac(const void *asc, size_t size, char out[VPI_CODECS_SIZE]
     vpi_asc config;
     out[0] = 0;
     VPI_TRY(vpi_asc_parse(asc, size, &config, err));
-    snprintf(out, VPI_CODECS_SIZE, "mp4a.40.%u", config.object_type);
+    /* The same whichever way SBR and PS are signalled: a player asks what it has to decode. */
+    snprintf(out, VPI_CODECS_SIZE, "mp4a.40.%u", config.ps ? 29u : config.sbr ? 5u : config.object_type);
     return VP_OK;
 }

@@ -65,6 +65,18 @@ bool vpi_avcc_next(const uint8_t *data, size_t size, unsigned length_size, size_
     return true;
 }
 
+bool vpi_hevc_has_rpu(const uint8_t *data, size_t size, unsigned length_size)
+{
+    size_t at = 0;
+    vpi_nal nal;
+    bool bad = false;
+    while (length_size ? vpi_avcc_next(data, size, length_size, &at, &nal, &bad)
+                       : vpi_annexb_next(data, size, &at, &nal)) {
+        if (vpi_hevc_type(&nal) == VPI_HEVC_DV_RPU) return true;
+    }
+    return false;
+}
+
 size_t vpi_nal_unescape_head(const vpi_nal *nal, uint8_t *to, size_t capacity)
 {
     size_t written = 0;

@@ -61,6 +61,7 @@ vp_status vpi_dfla_parse(const void *data, size_t size, vpi_sound *out, vp_error
     vpi_bits_skip(&b, 24 + 24);
     out->sample_rate = vpi_bits_read(&b, 20);
     out->channels = vpi_bits_read(&b, 3) + 1;
+    out->bits = vpi_bits_read(&b, 5) + 1;
     if (!out->sample_rate || out->frame_samples < 16) return VPI_CORRUPT(err, "broken dfLa");
     return VP_OK;
 }

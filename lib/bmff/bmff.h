@@ -102,6 +102,9 @@ typedef struct vpi_init_info { /* one track's init segment */
      */
     const uint8_t *codec_config;
     size_t codec_config_size;
+    /* Payload of mdcv, of clli or CoLL, of SmDm: 24, 4, 24 bytes; views into the data, NULL where there is none. */
+    const uint8_t *mdcv, *clli, *smdm;
+    bool dolby_vision; /* a configuration record of it is there */
     bool has_edit_list, has_mvex, has_colr, has_pasp, samples_in_stbl;
     uint32_t pasp_h, pasp_v;
     uint16_t colr_primaries, colr_transfer, colr_matrix;

@@ -138,6 +138,23 @@ static vp_status parse_entry_child(const vpi_box *box, vpi_init_info *out, vp_er
         VPI_TRY(vpi_esds_config(box, &config, &size, err));
         if (config) set_config(out, config, size);
         return VP_OK;
+    case VPI_FOURCC('d', 'v', 'c', 'C'):
+    case VPI_FOURCC('d', 'v', 'v', 'C'):
+    case VPI_FOURCC('d', 'v', 'w', 'C'):
+        out->dolby_vision = true;
+        return VP_OK;
+    case VPI_FOURCC('m', 'd', 'c', 'v'):
+        if (box->data_size >= 24) out->mdcv = box->data;
+        return VP_OK;
+    case VPI_FOURCC('c', 'l', 'l', 'i'):
+        if (box->data_size >= 4) out->clli = box->data;
+        return VP_OK;
+    case VPI_FOURCC('S', 'm', 'D', 'm'): /* of VP9, with version and flags */
+        if (box->data_size >= 4 + 24) out->smdm = box->data + 4;
+        return VP_OK;
+    case VPI_FOURCC('C', 'o', 'L', 'L'):
+        if (box->data_size >= 4 + 4) out->clli = box->data + 4;
+        return VP_OK;
     case VPI_FOURCC('c', 'o', 'l', 'r'):
         return out->has_colr ? VP_OK : parse_colr(box, out, err);
     case VPI_FOURCC('p', 'a', 's', 'p'):

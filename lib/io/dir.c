@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "io/dir.h"
 
 #define PART_ROOM 256      /* NAME_MAX and a NUL */
@@ -76,8 +77,9 @@ static int open_folder(int at, const char *name, int flags)
 
 static int sync_fd(int fd)
 {
-    int rc;
+    int rc = vpi_fault_disk();
 
+    if (rc < 0) return rc;
     do {
         rc = fsync(fd);
     } while (rc != 0 && errno == EINTR);
@@ -94,6 +96,8 @@ static int make_root(const char *path)
     for (at = copy; rc == 0 && at;) {
         at = strchr(at + 1, '/');
         if (at) *at = 0;
+        rc = vpi_fault_disk();
+        if (rc < 0) break;
         if (mkdir(copy, 0755) == 0) {
             char *cut = strrchr(copy, '/') + 1, keep = *cut;
             int fd;
@@ -161,6 +165,8 @@ static int step(int root, int folder, const char **at, bool *made)
         for (tries = 0; tries < TRIES; tries++) {
             next = open_folder(folder, part, FOLDER_FLAGS);
             if (next != -ENOENT || !made) break;
+            next = vpi_fault_disk();
+            if (next < 0) break;
             if (mkdirat(folder, part, 0755) == 0) {
                 *made = true;
             } else if (errno != EEXIST) {
@@ -197,6 +203,49 @@ bool vpi_dir_is_temp(const char *name)
     return name[0] == '.' && strstr(name + 1, TEMP_MARK) != NULL;
 }
 
+/* Hexadecimal digits, then `end`; past that, or NULL. */
+static const char *hex_until(const char *at, char end)
+{
+    const char *first = at;
+
+    while ((*at >= '0' && *at <= '9') || (*at >= 'a' && *at <= 'f')) at++;
+    return at > first && *at == end ? at + 1 : NULL;
+}
+
+size_t vpi_dir_temp_of(const char *name)
+{
+    const char *mark = NULL, *next, *at;
+
+    if (name[0] != '.') return 0;
+    for (next = strstr(name + 1, TEMP_MARK); next; next = strstr(next + 1, TEMP_MARK)) mark = next;
+    if (!mark || mark == name + 1) return 0;
+    at = hex_until(mark + sizeof(TEMP_MARK) - 1, '-');
+    if (at) at = hex_until(at, '-');
+    if (at) at = hex_until(at, 0);
+    return at ? (size_t)(mark - name - 1) : 0;
+}
+
+int vpi_fd_lock(int fd, short type)
+{
+    struct flock lock = { .l_type = type, .l_whence = SEEK_SET };
+    int rc;
+
+    do {
+        rc = fcntl(fd, F_OFD_SETLK, &lock);
+    } while (rc != 0 && errno == EINTR);
+    return rc != 0 ? -errno : 0;
+}
+
+/* Locks a file that was just made; false when somebody was quicker, who takes it for left by a process that ended. */
+static bool own_temp(int fd)
+{
+    struct stat s;
+    int rc = vpi_fd_lock(fd, F_WRLCK);
+
+    if (rc == -EAGAIN || rc == -EACCES) return false;
+    return fstat(fd, &s) != 0 || s.st_nlink > 0;
+}
+
 int vpi_dir_temp(int parent, const char *name, char temp[VPI_TEMP_ROOM])
 {
     static atomic_uint counter;
@@ -207,12 +256,20 @@ int vpi_dir_temp(int parent, const char *name, char temp[VPI_TEMP_ROOM])
     for (tries = 0; fd == -EEXIST && tries < TRIES; tries++) {
         struct timespec now = { 0, 0 };
 
+        fd = vpi_fault_disk();
+        if (fd < 0) break;
         /* Unique on this machine; on a shared file system O_EXCL decides. */
         clock_gettime(CLOCK_REALTIME, &now);
         snprintf(temp, VPI_TEMP_ROOM, ".%s" TEMP_MARK "%x-%x-%lx", kept, (unsigned)getpid(),
                  atomic_fetch_add(&counter, 1), (unsigned long)now.tv_nsec);
         fd = openat(parent, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-        if (fd < 0) fd = errno == EINTR ? -EEXIST : -errno;
+        if (fd < 0) {
+            fd = errno == EINTR ? -EEXIST : -errno;
+        } else if (!own_temp(fd)) {
+            unlinkat(parent, temp, 0);
+            close(fd);
+            fd = -EEXIST;
+        }
     }
     return fd;
 }
@@ -223,8 +280,8 @@ int vpi_dir_file_create(vpi_dir *dir, const char *key, vpi_dir_file *f)
 
     /* Now, not when it is renamed. */
     if (strlen(vpi_key_name(key)) >= PART_ROOM) return -ENAMETOOLONG;
-    /* Again from the root when a folder on the way, or the last one, is pruned under us. */
     for (tries = 0; rc == -ENOENT && tries < TRIES; tries++) {
+        /* A folder may be pruned between any two steps. */
         rc = vpi_dir_parent(dir, key, &f->made, &f->name);
         if (rc < 0) continue;
         f->parent = rc;
@@ -237,6 +294,31 @@ int vpi_dir_file_create(vpi_dir *dir, const char *key, vpi_dir_file *f)
         f->parent = -1;
     }
     return rc;
+}
+
+int vpi_dir_file_sync(const vpi_dir_file *f)
+{
+    int rc = vpi_fault_disk();
+
+    if (rc < 0) return rc;
+    do {
+        rc = fsync(f->fd);
+    } while (rc != 0 && errno == EINTR);
+    return rc != 0 ? -errno : 0;
+}
+
+int vpi_dir_file_name(const vpi_dir_file *f, bool replace)
+{
+    int rc = vpi_fault_disk();
+
+    if (rc < 0) return rc;
+    if (replace) return renameat(f->parent, f->temp, f->parent, f->name) != 0 ? -errno : 0;
+    if (renameat2(f->parent, f->temp, f->parent, f->name, RENAME_NOREPLACE) == 0) return 0;
+    if (errno != EINVAL && errno != ENOSYS) return -errno;
+    /* The file system cannot do that: a hard link cannot replace either. */
+    if (linkat(f->parent, f->temp, f->parent, f->name, 0) != 0) return -errno;
+    unlinkat(f->parent, f->temp, 0);
+    return 0;
 }
 
 void vpi_dir_file_close(vpi_dir_file *f, bool unlink)
@@ -261,6 +343,9 @@ void vpi_dir_file_abort(vpi_dir *dir, const char *key, vpi_dir_file *f)
 
 int vpi_fd_writev(int fd, struct iovec *iov, int count)
 {
+    int rc = vpi_fault_disk();
+
+    if (rc < 0) return rc;
     while (count > 0) {
         ssize_t n = writev(fd, iov, count);
 
@@ -372,7 +457,8 @@ vp_status vpi_dir_remove(vpi_dir *dir, const char *key, vp_error *err)
     int parent = vpi_dir_parent(dir, key, NULL, &name), rc = parent;
 
     if (parent >= 0) {
-        rc = unlinkat(parent, name, 0) != 0 ? -errno : 0;
+        rc = vpi_fault_disk();
+        if (rc == 0 && unlinkat(parent, name, 0) != 0) rc = -errno;
         close(parent);
     }
     /* Linux answers EISDIR for a folder: no object, so nothing to remove. */

@@ -23,9 +23,16 @@ vpi_dir *vpi_dir_free(vpi_dir *dir); /* also in a forked child */
 int vpi_dir_parent(vpi_dir *dir, const char *key, bool *made, const char **name);
 
 #define VPI_TEMP_ROOM 256
-/* A new file beside name, created exclusively. */
+/*
+ * A new file beside name, created exclusively, and locked as long as it is open: so its lock tells whether the process
+ * that writes it still lives. (Where the file system has no locks, nobody finds one free either.)
+ */
 int vpi_dir_temp(int parent, const char *name, char temp[VPI_TEMP_ROOM]);
 bool vpi_dir_is_temp(const char *name);
+/* Length of the (perhaps shortened) name, from name + 1 on, that a file called so was made for; 0: not by us. */
+size_t vpi_dir_temp_of(const char *name);
+/* A lock of the open file, not of the process: F_WRLCK, F_UNLCK. Does not wait: -EAGAIN or -EACCES, another has it. */
+int vpi_fd_lock(int fd, short type);
 /* Last part of a key. */
 const char *vpi_key_name(const char *key);
 
@@ -41,6 +48,10 @@ typedef struct vpi_dir_file {
         -1, -1, false, { 0 }, NULL                                                                           \
     }
 int vpi_dir_file_create(vpi_dir *dir, const char *key, vpi_dir_file *f);
+/* The data are durable. After a failure the kernel may have dropped them: the file is lost, never tried again. */
+int vpi_dir_file_sync(const vpi_dir_file *f);
+/* Gives it its name. replace: whatever has that name; else -EEXIST. */
+int vpi_dir_file_name(const vpi_dir_file *f, bool replace);
 /* Closes what is open; with unlink the temporary file goes too. */
 void vpi_dir_file_close(vpi_dir_file *f, bool unlink);
 /* The file is not wanted: it goes, and folders that were made for it, when they are empty. Also after fork(). */
@@ -63,6 +74,11 @@ vp_status vpi_dir_remove(vpi_dir *dir, const char *key, vp_error *err);
 /* In order of names; leaves out temporary files and what hidden (may be NULL) says yes to. */
 vp_status vpi_dir_list(vpi_dir *dir, const char *prefix, bool (*hidden)(const char *name), vp_list_fn fn,
                        void *user, vp_error *err);
+/*
+ * Removes temporary files of keys that begin with prefix, where no process writes them any more, and folders that are
+ * empty then. As far as it goes: what cannot be read or removed stays.
+ */
+void vpi_dir_tidy(vpi_dir *dir, const char *prefix);
 /* For vpi_dir_list: the root, a borrowed descriptor. */
 int vpi_dir_root(vpi_dir *dir, bool create);
 

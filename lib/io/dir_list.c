@@ -17,6 +17,7 @@ typedef struct walk {
     bool (*hidden)(const char *name);
     vp_list_fn fn;
     void *user;
+    vpi_dir *tidied; /* not NULL: temporary files are looked at instead, and removed */
     char key[KEY_ROOM];
     vp_error *err;
 } walk;
@@ -80,6 +81,36 @@ static vp_status visit_file(walk *w, size_t length, const struct stat *s)
     return w->fn(w->user, &info);
 }
 
+/* ---- temporary files ---- */
+
+/* Left by a process that ended: nobody holds its lock. */
+static void remove_left(int folder, const char *name)
+{
+    struct stat there, ours;
+    int fd = openat(folder, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+    if (fd < 0) return;
+    if (fstat(fd, &ours) == 0 && S_ISREG(ours.st_mode) && vpi_fd_lock(fd, F_WRLCK) == 0 &&
+        fstatat(folder, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && there.st_ino == ours.st_ino &&
+        there.st_dev == ours.st_dev) {
+        unlinkat(folder, name, 0);
+    }
+    close(fd);
+}
+
+/* The temporary file `name`, in the folder of w->key, belongs to a key with the prefix? */
+static void tidy_file(walk *w, int folder, size_t length, const char *name)
+{
+    size_t size = vpi_dir_temp_of(name);
+
+    if (size == 0 || length + size + 1 >= KEY_ROOM) return;
+    memcpy(w->key + length, name + 1, size);
+    w->key[length + size] = 0;
+    if (length + size >= w->prefix_size && in_prefix(w, length + size)) remove_left(folder, name);
+}
+
+/* ---- folders ---- */
+
 /* w->key holds the folder's key with a '/' behind it (or nothing), length bytes. Borrows folder. */
 static vp_status visit_folder(walk *w, int folder, size_t length, unsigned depth)
 {
@@ -88,13 +119,19 @@ static vp_status visit_folder(walk *w, int folder, size_t length, unsigned depth
     vp_status st;
     size_t i;
 
+    /* Pruned since it was opened. */
+    if (copy < 0 && errno == ENOENT) return VP_OK;
     if (copy < 0) return vpi_fail_errno(w->err, errno, w->key, "reading a folder failed");
     st = read_names(w, copy, &n);
     for (i = 0; st == VP_OK && i < n.count; i++) {
         size_t size = strlen(n.list[i]);
         struct stat s;
 
-        if (length + size + 1 >= KEY_ROOM || vpi_dir_is_temp(n.list[i])) continue;
+        if (vpi_dir_is_temp(n.list[i])) {
+            if (w->tidied) tidy_file(w, folder, length, n.list[i]);
+            continue;
+        }
+        if (length + size + 1 >= KEY_ROOM) continue;
         memcpy(w->key + length, n.list[i], size + 1);
         if (!in_prefix(w, length + size)) continue;
         if (fstatat(folder, n.list[i], &s, AT_SYMLINK_NOFOLLOW) != 0) {
@@ -104,16 +141,22 @@ static vp_status visit_folder(walk *w, int folder, size_t length, unsigned depth
             int next = openat(folder, n.list[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
             if (next < 0) {
-                if (errno != ENOENT) st = vpi_fail_errno(w->err, errno, w->key, "opening a folder failed");
+                if (errno != ENOENT && !w->tidied)
+                    st = vpi_fail_errno(w->err, errno, w->key, "opening a folder failed");
                 continue;
             }
             w->key[length + size] = '/';
             w->key[length + size + 1] = 0;
             if (in_prefix(w, length + size + 1)) st = visit_folder(w, next, length + size + 1, depth + 1);
             close(next);
+            /* One that was made for what was never committed is empty now. */
+            if (w->tidied && length + size + 1 >= w->prefix_size) unlinkat(folder, n.list[i], AT_REMOVEDIR);
+        } else if (w->tidied) {
+            continue;
         } else if (S_ISREG(s.st_mode) && vpi_key_valid(w->key) && !(w->hidden && w->hidden(n.list[i]))) {
             st = visit_file(w, length + size, &s);
         }
+        if (w->tidied) st = VP_OK; /* one thing that cannot be reached does not keep the others */
     }
     names_dispose(&n);
     return st;
@@ -122,10 +165,18 @@ static vp_status visit_folder(walk *w, int folder, size_t length, unsigned depth
 vp_status vpi_dir_list(vpi_dir *dir, const char *prefix, bool (*hidden)(const char *name), vp_list_fn fn,
                        void *user, vp_error *err)
 {
-    walk w = { prefix, strlen(prefix), hidden, fn, user, { 0 }, err };
+    walk w = { prefix, strlen(prefix), hidden, fn, user, NULL, { 0 }, err };
     int root = vpi_dir_root(dir, false);
 
     if (root == -ENOENT) return VP_OK;
     if (root < 0) return vpi_fail_errno(err, -root, NULL, "opening the directory failed");
     return visit_folder(&w, root, 0, 0);
+}
+
+void vpi_dir_tidy(vpi_dir *dir, const char *prefix)
+{
+    walk w = { prefix, strlen(prefix), NULL, NULL, NULL, dir, { 0 }, NULL };
+    int root = vpi_dir_root(dir, false);
+
+    if (root >= 0) (void)visit_folder(&w, root, 0, 0);
 }

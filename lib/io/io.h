@@ -16,12 +16,20 @@
  */
 vp_status vpi_source_new_internal(vp_context *context, const vp_source_ops *ops, void *user, vp_source **out,
                                   vp_error *err);
-/* writev may be NULL; it may change iov. With direct, writes of any size go straight through. */
+/* May change iov. */
 typedef vp_status (*vpi_writev_fn)(void *user, void *object, struct iovec *iov, int count, vp_error *err);
-vp_status vpi_sink_new_internal(vp_context *context, const vp_sink_ops *ops, vpi_writev_fn writev,
-                                bool direct, void *user, vp_sink **out, vp_error *err);
-vp_status vpi_store_new_internal(vp_context *context, const vp_store_ops *ops, void *user, vp_store **out,
-                                 vp_error *err);
+/* Removes what processes that were killed left of objects or values whose name begins with prefix. */
+typedef void (*vpi_tidy_fn)(void *user, const char *prefix);
+typedef struct vpi_sink_extra { /* each may be 0 */
+    vpi_writev_fn writev;
+    bool direct; /* writes of any size go straight through */
+    vpi_tidy_fn tidy;
+} vpi_sink_extra;
+vp_status vpi_sink_new_internal(vp_context *context, const vp_sink_ops *ops, const vpi_sink_extra *extra,
+                                void *user, vp_sink **out, vp_error *err);
+/* tidy may be NULL. */
+vp_status vpi_store_new_internal(vp_context *context, const vp_store_ops *ops, vpi_tidy_fn tidy, void *user,
+                                 vp_store **out, vp_error *err);
 
 /* Takes a reference of bytes. */
 vp_status vpi_source_bytes(vp_context *context, vp_bytes *bytes, vp_source **out, vp_error *err);
@@ -33,6 +41,19 @@ vp_status vpi_source_read_all(vp_source *source, uint64_t limit, vp_bytes **out,
 /* begin, write, commit or abort in one call. bytes and crc32c as in vp_object_commit. */
 vp_status vpi_sink_put(vp_sink *sink, const vp_object_info *info, const void *data, uint64_t size,
                        uint64_t *bytes, uint32_t *crc32c, vp_error *err);
+
+/*
+ * At the start of work in a place: what earlier processes left there half-written goes, never what a living one writes.
+ * prefix as for lists. Nothing where objects and values are not written to temporary files.
+ */
+void vpi_sink_tidy(vp_sink *sink, const char *prefix);
+void vpi_store_tidy(vp_store *store, const char *prefix);
+
+/*
+ * How many flushes of this handle have failed. A flush tells each failure once, to whoever comes first: who began to
+ * write before that number rose cannot know that the lost object was not its own.
+ */
+uint64_t vpi_sink_failures(vp_sink *sink);
 
 /* Calls the host's interrupt, if any: for whoever saw a cancel while another thread is inside a callback. */
 void vpi_source_interrupt(vp_source *source);

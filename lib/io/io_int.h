@@ -65,11 +65,13 @@ struct vp_sink {
     atomic_uint refs;
     vp_context *context;
     uint32_t fork_mark;
-    bool host, direct;
+    bool host;
     vp_sink_ops ops;
-    vpi_writev_fn writev;
+    vpi_sink_extra extra;
     void *user;
     vpi_hook hook;
+    pthread_mutex_t flush_lock;
+    uint64_t failures;    /* of flushes; by flush_lock */
     pthread_mutex_t lock; /* SERIAL_OBJECTS only */
     pthread_cond_t idle;
     struct {

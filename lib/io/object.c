@@ -138,19 +138,20 @@ static vp_status write_batch(vp_object *o, const struct iovec *iov, size_t count
     int n = 0;
     size_t i;
 
-    if (s->writev && (o->pieces.pending.size >= VPI_PIECE || total >= VPI_PIECE - o->pieces.pending.size)) {
+    if (s->extra.writev &&
+        (o->pieces.pending.size >= VPI_PIECE || total >= VPI_PIECE - o->pieces.pending.size)) {
         if (o->pieces.pending.size > 0) {
             own[n].iov_base = o->pieces.pending.data;
             own[n++].iov_len = o->pieces.pending.size;
         }
         for (i = 0; i < count; i++) own[n++] = iov[i];
         vpi_buf_clear(&o->pieces.pending);
-        return s->writev(s->user, o->object, own, n, err);
+        return s->extra.writev(s->user, o->object, own, n, err);
     }
     for (i = 0; st == VP_OK && i < count; i++) {
         if (iov[i].iov_len == 0) continue;
-        st = s->direct ? s->ops.write(s->user, o->object, iov[i].iov_base, iov[i].iov_len, err)
-                       : vpi_pieces_add(&o->pieces, iov[i].iov_base, iov[i].iov_len, err);
+        st = s->extra.direct ? s->ops.write(s->user, o->object, iov[i].iov_base, iov[i].iov_len, err)
+                             : vpi_pieces_add(&o->pieces, iov[i].iov_base, iov[i].iov_len, err);
     }
     return st;
 }

@@ -32,8 +32,9 @@ done:
 }
 
 vp_status vpi_store_copy(vp_store *store, const char *name, vp_object *object, vp_cancel *cancel,
-                         vp_error *err)
+                         uint64_t *bytes, uint32_t *crc32c, vp_error *err)
 {
+    uint32_t crc = 0;
     vp_source *value = NULL;
     uint64_t at = 0, size = 0;
     uint8_t *block = NULL;
@@ -48,8 +49,11 @@ vp_status vpi_store_copy(vp_store *store, const char *name, vp_object *object, v
         VPI_GO(vp_source_read_at(value, at, block, (size_t)VPI_MIN(size - at, COPY_BYTES), &got, err));
         if (!got) VPI_GO(vpi_fail(err, VP_E_IO, "IO_ERROR", "%s became shorter", name));
         VPI_GO(vp_object_write(object, block, got, err));
+        crc = vpi_crc32c(crc, block, got);
         at += got;
     }
+    if (bytes) *bytes = at;
+    if (crc32c) *crc32c = crc;
 done:
     vp_source_unref(value);
     vpi_free(block);

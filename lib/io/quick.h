@@ -13,8 +13,11 @@ vp_status vpi_source_quick_hash(vp_source *source, uint8_t digest[32], vp_error 
  */
 vp_status vpi_sink_over_store(vp_context *context, vp_store *store, vp_sink **out, vp_error *err);
 
-/* Appends a value to an object. VP_END: there is no value of that name. */
+/*
+ * Appends a value to an object. bytes and crc32c (may be NULL) get what was copied. VP_END: there is no value of that
+ * name.
+ */
 vp_status vpi_store_copy(vp_store *store, const char *name, vp_object *object, vp_cancel *cancel,
-                         vp_error *err);
+                         uint64_t *bytes, uint32_t *crc32c, vp_error *err);
 
 #endif

@@ -9,19 +9,17 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/common.h"
 
-/*
- * Folders are named vodpipe-XXXXXX and hold a file `lock`, which is locked as long as its process lives. One whose
- * lock is free has no owner any more.
- */
+/* Folders are named vodpipe-XXXXXX and locked as long as their process lives. One whose lock is free has no owner. */
 #define PREFIX "vodpipe-"
-#define LOCK_NAME "lock"
 #define BASE_MAX 400u
-#define AGE_S 60 /* a folder this young may not have its lock yet */
+#define TRIES 100
+
+#define TRY_BLOCK 65536u
+#define TRY_BLOCKS 16u
 
 struct vpi_scratch {
     char path[VPI_SCRATCH_PATH - 80];
@@ -48,21 +46,20 @@ static void remove_folder(const char *path)
     rmdir(path);
 }
 
-/* Of a process of this user that has ended without removing it? */
-static bool is_left(const char *path)
+static int open_folder(const char *path)
 {
-    char name[VPI_SCRATCH_PATH];
-    struct stat s;
-    bool left = false;
-    int fd;
+    return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+}
 
-    if (lstat(path, &s) != 0 || !S_ISDIR(s.st_mode) || s.st_uid != geteuid()) return false;
-    if (snprintf(name, sizeof(name), "%s/" LOCK_NAME, path) >= (int)sizeof(name)) return false;
-    fd = open(name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0) return errno == ENOENT && time(NULL) - s.st_mtime > AGE_S;
-    left = flock(fd, LOCK_EX | LOCK_NB) == 0;
+/* Removes it if it is of a process of this user that has ended. */
+static void remove_left(const char *path)
+{
+    struct stat s;
+    int fd = open_folder(path);
+
+    if (fd < 0) return;
+    if (fstat(fd, &s) == 0 && s.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) == 0) remove_folder(path);
     close(fd);
-    return left;
 }
 
 static void sweep(const char *base)
@@ -77,36 +74,47 @@ static void sweep(const char *base)
         if (strncmp(e->d_name, PREFIX, strlen(PREFIX)) != 0 || strlen(e->d_name) != strlen(PREFIX) + 6)
             continue;
         if (snprintf(path, sizeof(path), "%s/%s", base, e->d_name) >= (int)sizeof(path)) continue;
-        if (is_left(path)) remove_folder(path);
+        remove_left(path);
     }
     closedir(dir);
+}
+
+/* Locks a folder that was just made; false when somebody was quicker, who takes it for left by an ended process. */
+static bool own_folder(const char *path, int *lock)
+{
+    struct stat s;
+
+    *lock = open_folder(path);
+    /* Where folders cannot be locked, nobody finds a free lock either. */
+    if (*lock >= 0 && (flock(*lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) &&
+        fstat(*lock, &s) == 0 && s.st_nlink > 0)
+        return true;
+    if (*lock >= 0) close(*lock);
+    *lock = -1;
+    return false;
 }
 
 vp_status vpi_scratch_new(vpi_scratch **out, vp_error *err)
 {
     vpi_scratch *s = vpi_calloc(1, sizeof(*s));
-    char name[VPI_SCRATCH_PATH], fresh[VPI_SCRATCH_PATH];
-    int n;
+    int n, tries;
 
     *out = NULL;
     if (!s) return vpi_fail_nomem(err);
     s->lock = -1;
     sweep(base_folder());
-    n = snprintf(s->path, sizeof(s->path), "%s/" PREFIX "XXXXXX", base_folder());
-    if (n < 0 || n >= (int)sizeof(s->path) || !mkdtemp(s->path)) {
-        int code = errno;
-        s->path[0] = 0;
-        vpi_scratch_free(s);
-        return vpi_fail_errno(err, code, base_folder(), "no folder for temporary files could be made");
+    for (tries = 0; tries < TRIES; tries++) {
+        n = snprintf(s->path, sizeof(s->path), "%s/" PREFIX "XXXXXX", base_folder());
+        if (n < 0 || n >= (int)sizeof(s->path) || !mkdtemp(s->path)) {
+            int code = errno;
+            vpi_free(s);
+            return vpi_fail_errno(err, code, base_folder(), "no folder for temporary files could be made");
+        }
+        if (own_folder(s->path, &s->lock)) break;
     }
-    /* It gets its name when it is locked: a free one is taken for left. */
-    vpi_scratch_file(s, LOCK_NAME, name);
-    vpi_scratch_file(s, "new", fresh);
-    s->lock = open(fresh, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (s->lock < 0 || flock(s->lock, LOCK_EX | LOCK_NB) != 0 || rename(fresh, name) != 0) {
-        int code = errno;
-        vpi_scratch_free(s);
-        return vpi_fail_errno(err, code, name, "the lock of a temporary folder could not be made");
+    if (s->lock < 0) {
+        vpi_free(s);
+        return vpi_fail(err, VP_E_IO, "IO_ERROR", "temporary folders are removed as soon as they are made");
     }
     *out = s;
     return VP_OK;
@@ -124,4 +132,24 @@ vpi_scratch *vpi_scratch_free(vpi_scratch *s)
 void vpi_scratch_file(const vpi_scratch *s, const char *name, char to[VPI_SCRATCH_PATH])
 {
     snprintf(to, VPI_SCRATCH_PATH, "%s/%.64s", s->path, name);
+}
+
+vp_status vpi_scratch_try(const vpi_scratch *s, vp_error *err)
+{
+    static const char block[TRY_BLOCK];
+    char path[VPI_SCRATCH_PATH];
+    vp_status st = VP_OK;
+    int fd;
+
+    vpi_scratch_file(s, "try", path);
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) return vpi_fail_errno(err, errno, path, "temporary files cannot be written");
+    for (unsigned n = 0; st >= 0 && n < TRY_BLOCKS; n++) {
+        ssize_t done = write(fd, block, sizeof(block));
+        if (done < 0 && errno != EINTR)
+            st = vpi_fail_errno(err, errno, path, "temporary files cannot be written");
+    }
+    close(fd);
+    unlink(path);
+    return st;
 }

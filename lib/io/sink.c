@@ -35,8 +35,8 @@ static void close_hook(void *arg)
     pthread_mutex_unlock(&s->lock);
 }
 
-static vp_status sink_new(vp_context *context, const vp_sink_ops *ops, vpi_writev_fn writev, bool host,
-                          bool direct, void *user, vp_sink **out, vp_error *err)
+static vp_status sink_new(vp_context *context, const vp_sink_ops *ops, const vpi_sink_extra *extra, bool host,
+                          void *user, vp_sink **out, vp_error *err)
 {
     vp_sink *s = vpi_calloc(1, sizeof(*s));
     vp_status st;
@@ -46,12 +46,12 @@ static vp_status sink_new(vp_context *context, const vp_sink_ops *ops, vpi_write
     s->context = context;
     s->fork_mark = vpi_fork_mark();
     s->host = host;
-    s->direct = direct;
     s->ops = *ops;
-    s->writev = writev;
+    s->extra = *extra;
     s->user = user;
     s->hook.fn = close_hook;
     s->hook.arg = s;
+    pthread_mutex_init(&s->flush_lock, NULL);
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->idle, NULL);
     if (ops->interrupt || (ops->flags & VP_SINKF_SERIAL_OBJECTS)) {
@@ -59,6 +59,7 @@ static vp_status sink_new(vp_context *context, const vp_sink_ops *ops, vpi_write
         if (st < 0) {
             pthread_cond_destroy(&s->idle);
             pthread_mutex_destroy(&s->lock);
+            pthread_mutex_destroy(&s->flush_lock);
             vpi_free(s);
             return st;
         }
@@ -70,6 +71,7 @@ static vp_status sink_new(vp_context *context, const vp_sink_ops *ops, vpi_write
 
 vp_status vp_sink_new(vp_context *context, const vp_sink_ops *ops, void *user, vp_sink **out, vp_error *err)
 {
+    static const vpi_sink_extra none = { 0 };
     vp_sink_ops o = VP_SINK_OPS_INIT;
 
     vp_error_init(err);
@@ -83,14 +85,14 @@ vp_status vp_sink_new(vp_context *context, const vp_sink_ops *ops, void *user, v
     if (o.flags & ~(VP_SINKF_SERIAL_OBJECTS | VP_SINKF_WHOLE_OBJECTS)) {
         return vpi_fail(err, VP_E_ARG, NULL, "unknown flags of a sink");
     }
-    return sink_new(context, &o, NULL, true, false, user, out, err);
+    return sink_new(context, &o, &none, true, user, out, err);
 }
 
-vp_status vpi_sink_new_internal(vp_context *context, const vp_sink_ops *ops, vpi_writev_fn writev,
-                                bool direct, void *user, vp_sink **out, vp_error *err)
+vp_status vpi_sink_new_internal(vp_context *context, const vp_sink_ops *ops, const vpi_sink_extra *extra,
+                                void *user, vp_sink **out, vp_error *err)
 {
     *out = NULL;
-    return sink_new(context, ops, writev, false, direct, user, out, err);
+    return sink_new(context, ops, extra, false, user, out, err);
 }
 
 vp_sink *vp_sink_ref(vp_sink *sink)
@@ -110,6 +112,7 @@ vp_sink *vp_sink_unref(vp_sink *sink)
     if (!forked) {
         pthread_cond_destroy(&sink->idle);
         pthread_mutex_destroy(&sink->lock);
+        pthread_mutex_destroy(&sink->flush_lock);
     }
     vp_context_unref(sink->context);
     vpi_free(sink);
@@ -119,6 +122,22 @@ vp_sink *vp_sink_unref(vp_sink *sink)
 void vpi_sink_interrupt(vp_sink *sink)
 {
     if (sink->ops.interrupt && !vpi_forked(sink->fork_mark)) sink->ops.interrupt(sink->user);
+}
+
+void vpi_sink_tidy(vp_sink *sink, const char *prefix)
+{
+    if (sink->extra.tidy && vpi_context_check(sink->context, NULL) == VP_OK)
+        sink->extra.tidy(sink->user, prefix);
+}
+
+uint64_t vpi_sink_failures(vp_sink *sink)
+{
+    uint64_t n;
+
+    pthread_mutex_lock(&sink->flush_lock);
+    n = sink->failures;
+    pthread_mutex_unlock(&sink->flush_lock);
+    return n;
 }
 
 vp_context *vpi_sink_context(const vp_sink *sink)
@@ -181,7 +200,10 @@ vp_status vp_sink_flush(vp_sink *sink, vp_error *err)
     vp_error_init(err);
     VPI_TRY(check(sink, err));
     if (!sink->ops.flush) return VP_OK;
+    pthread_mutex_lock(&sink->flush_lock);
     st = vpi_io_status(sink->ops.flush(sink->user, err), sink->host, "flush", err);
+    if (st < 0) sink->failures++;
+    pthread_mutex_unlock(&sink->flush_lock);
     return vpi_io_done(st, "sink.flush", NULL, err);
 }
 

@@ -109,7 +109,7 @@ static vp_status dir_stat(void *user, const char *key, vp_object_info *info, vp_
 {
     dir_sink *s = user;
 
-    vpi_sync_pool_wait(s->pool);
+    vpi_sync_pool_wait(s->pool, key);
     return vpi_dir_stat(s->dir, key, info, err);
 }
 
@@ -117,7 +117,7 @@ static vp_status dir_list(void *user, const char *prefix, vp_list_fn fn, void *f
 {
     dir_sink *s = user;
 
-    vpi_sync_pool_wait(s->pool);
+    vpi_sync_pool_wait(s->pool, NULL);
     return vpi_dir_list(s->dir, prefix, NULL, fn, fn_user, err);
 }
 
@@ -125,7 +125,7 @@ static vp_status dir_open(void *user, const char *key, vp_source **out, vp_error
 {
     dir_sink *s = user;
 
-    vpi_sync_pool_wait(s->pool);
+    vpi_sync_pool_wait(s->pool, key);
     return vpi_dir_source(s->dir, s->context, key, out, err);
 }
 
@@ -134,10 +134,15 @@ static vp_status dir_remove(void *user, const char *key, vp_error *err)
     dir_sink *s = user;
     vp_status st;
 
-    vpi_sync_pool_wait(s->pool);
+    vpi_sync_pool_wait(s->pool, key);
     st = vpi_dir_remove(s->dir, key, err);
     if (st == VP_OK) vpi_sync_pool_touch(s->pool, key);
     return st;
+}
+
+static void dir_tidy(void *user, const char *prefix)
+{
+    vpi_dir_tidy(((dir_sink *)user)->dir, prefix);
 }
 
 static void dir_release(void *user)
@@ -152,6 +157,7 @@ static void dir_release(void *user)
 vp_status vp_sink_directory(vp_context *context, const char *path, vp_sink **out, vp_error *err)
 {
     vp_sink_ops ops = VP_SINK_OPS_INIT;
+    const vpi_sink_extra extra = { .writev = dir_writev, .tidy = dir_tidy };
     dir_sink *s = NULL;
     vp_status st;
 
@@ -174,7 +180,7 @@ vp_status vp_sink_directory(vp_context *context, const char *path, vp_sink **out
     ops.open = dir_open;
     ops.remove = dir_remove;
     ops.release = dir_release;
-    VPI_GO(vpi_sink_new_internal(context, &ops, dir_writev, false, s, out, err));
+    VPI_GO(vpi_sink_new_internal(context, &ops, &extra, s, out, err));
 done:
     if (st < 0) dir_release(s);
     return st;

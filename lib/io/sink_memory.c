@@ -65,6 +65,7 @@ static void memory_release(void *user)
 vp_status vp_sink_memory(vp_context *context, vp_sink **out, vp_error *err)
 {
     vp_sink_ops ops = VP_SINK_OPS_INIT;
+    const vpi_sink_extra extra = { .direct = true };
     memory_sink *s;
     vp_status st;
 
@@ -85,7 +86,7 @@ vp_status vp_sink_memory(vp_context *context, vp_sink **out, vp_error *err)
     ops.open = memory_open;
     ops.remove = memory_remove;
     ops.release = memory_release;
-    st = vpi_sink_new_internal(context, &ops, NULL, true, s, out, err);
+    st = vpi_sink_new_internal(context, &ops, &extra, s, out, err);
     if (st < 0) memory_release(s);
     return st;
 }

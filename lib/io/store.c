@@ -7,6 +7,7 @@ struct vp_store {
     uint32_t fork_mark;
     bool host;
     vp_store_ops ops;
+    vpi_tidy_fn tidy;
     void *user;
     vpi_hook hook;
 };
@@ -84,11 +85,13 @@ vp_status vp_store_new(vp_context *context, const vp_store_ops *ops, void *user,
     return store_new(context, &o, true, user, out, err);
 }
 
-vp_status vpi_store_new_internal(vp_context *context, const vp_store_ops *ops, void *user, vp_store **out,
-                                 vp_error *err)
+vp_status vpi_store_new_internal(vp_context *context, const vp_store_ops *ops, vpi_tidy_fn tidy, void *user,
+                                 vp_store **out, vp_error *err)
 {
     *out = NULL;
-    return store_new(context, ops, false, user, out, err);
+    VPI_TRY(store_new(context, ops, false, user, out, err));
+    (*out)->tidy = tidy;
+    return VP_OK;
 }
 
 vp_store *vp_store_ref(vp_store *store)
@@ -116,6 +119,11 @@ vp_store *vp_store_unref(vp_store *store)
 void vpi_store_interrupt(vp_store *store)
 {
     if (store->ops.interrupt && !vpi_forked(store->fork_mark)) store->ops.interrupt(store->user);
+}
+
+void vpi_store_tidy(vp_store *store, const char *prefix)
+{
+    if (store->tidy && vpi_context_check(store->context, NULL) == VP_OK) store->tidy(store->user, prefix);
 }
 
 vp_context *vpi_store_context(const vp_store *store)

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "io/dir.h"
 
 #define LEASE_MARK ".lease"
@@ -91,17 +92,6 @@ static void dir_abort(void *user, void *value)
     value_free(v);
 }
 
-/* Gives the file its name unless the name is taken; 0 or a negative errno. */
-static int rename_new(const vpi_dir_file *f)
-{
-    if (renameat2(f->parent, f->temp, f->parent, f->name, RENAME_NOREPLACE) == 0) return 0;
-    if (errno != EINVAL && errno != ENOSYS) return -errno;
-    /* The file system cannot do that: a hard link cannot replace either. */
-    if (linkat(f->parent, f->temp, f->parent, f->name, 0) != 0) return -errno;
-    unlinkat(f->parent, f->temp, 0);
-    return 0;
-}
-
 static vp_status dir_commit(void *user, void *value, vp_error *err)
 {
     dir_store *s = user;
@@ -111,14 +101,12 @@ static vp_status dir_commit(void *user, void *value, vp_error *err)
     bool taken = false;
     int rc;
 
-    do {
-        rc = fsync(v->file.fd);
-    } while (rc != 0 && errno == EINTR);
-    if (rc != 0) {
-        st = vpi_fail_errno(err, errno, v->name, "making the value durable failed");
+    rc = vpi_dir_file_sync(&v->file);
+    if (rc < 0) {
+        st = vpi_fail_errno(err, -rc, v->name, "making the value durable failed");
         goto done;
     }
-    rc = rename_new(&v->file);
+    rc = vpi_dir_file_name(&v->file, false);
     taken = rc == -EEXIST;
     if (rc < 0 && !taken) {
         st = vpi_fail_errno(err, -rc, v->name, "naming the value failed");
@@ -163,18 +151,6 @@ static vp_status dir_remove(void *user, const char *name, vp_error *err)
 
 /* ---- leases ---- */
 
-static int set_lock(int fd, short type)
-{
-    struct flock lock = { .l_type = type, .l_whence = SEEK_SET };
-    int rc;
-
-    /* Of the open file, not of the process: two openings in one process exclude each other too. */
-    do {
-        rc = fcntl(fd, F_OFD_SETLK, &lock);
-    } while (rc != 0 && errno == EINTR);
-    return rc != 0 ? -errno : 0;
-}
-
 /* Whether the name still means the file that is open. */
 static int still_named(vpi_dir *dir, const char *key, int fd)
 {
@@ -201,14 +177,15 @@ static int open_lock(vpi_dir *dir, const char *key)
         int parent = vpi_dir_parent(dir, key, &made, &name), rc;
 
         fd = parent;
-        if (fd == -ENOENT) continue; /* a folder on the way was pruned */
+        if (fd == -ENOENT) continue;
         if (fd < 0) return fd;
         fd = openat(parent, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
         if (fd < 0) fd = -errno;
         close(parent);
         if (fd == -ENOENT || fd == -EINTR) continue;
         if (fd < 0) return fd;
-        rc = set_lock(fd, F_WRLCK);
+        /* Of the open file: two openings in one process exclude each other too. */
+        rc = vpi_fd_lock(fd, F_WRLCK);
         if (rc == 0) rc = still_named(dir, key, fd);
         if (rc == 1) return fd;
         close(fd);
@@ -237,6 +214,8 @@ static int next_fence(int fd, uint64_t *fence)
     }
     if (!vpi_add_u64(last, 1, fence)) return -EBADMSG;
     snprintf(text, sizeof(text), "%020llu\n", (unsigned long long)*fence);
+    n = vpi_fault_disk();
+    if (n < 0) return (int)n;
     do {
         n = pwrite(fd, text, FENCE_SIZE, 0);
     } while (n < 0 && errno == EINTR);
@@ -301,11 +280,16 @@ static void dir_unlease(void *user, void *lease)
     dir_lease *l = lease;
 
     /* Explicitly: a forked child may hold the descriptor open. The file stays, it remembers the fence. */
-    if (!vpi_forked(s->fork_mark)) (void)set_lock(l->fd, F_UNLCK);
+    if (!vpi_forked(s->fork_mark)) (void)vpi_fd_lock(l->fd, F_UNLCK);
     lease_free(l);
 }
 
 /* ---- the store ---- */
+
+static void dir_tidy(void *user, const char *prefix)
+{
+    vpi_dir_tidy(((dir_store *)user)->dir, prefix);
+}
 
 static void dir_release(void *user)
 {
@@ -341,7 +325,7 @@ vp_status vp_store_directory(vp_context *context, const char *path, vp_store **o
     ops.renew = dir_renew;
     ops.unlease = dir_unlease;
     ops.release = dir_release;
-    VPI_GO(vpi_store_new_internal(context, &ops, s, out, err));
+    VPI_GO(vpi_store_new_internal(context, &ops, dir_tidy, s, out, err));
 done:
     if (st < 0) dir_release(s);
     return st;

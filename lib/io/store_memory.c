@@ -158,7 +158,7 @@ vp_status vp_store_memory(vp_context *context, vp_store **out, vp_error *err)
     ops.renew = memory_renew;
     ops.unlease = memory_unlease;
     ops.release = memory_release;
-    st = vpi_store_new_internal(context, &ops, s, out, err);
+    st = vpi_store_new_internal(context, &ops, NULL, s, out, err);
     if (st < 0) memory_release(s);
     return st;
 }

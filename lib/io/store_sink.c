@@ -38,6 +38,7 @@ static void store_release(void *user)
 
 vp_status vpi_sink_over_store(vp_context *context, vp_store *store, vp_sink **out, vp_error *err)
 {
+    const vpi_sink_extra extra = { .direct = true };
     vp_sink_ops ops;
     vp_sink_ops_init(&ops, sizeof(ops));
     ops.begin = store_begin;
@@ -45,7 +46,7 @@ vp_status vpi_sink_over_store(vp_context *context, vp_store *store, vp_sink **ou
     ops.commit = store_commit;
     ops.abort = store_abort;
     ops.release = store_release;
-    vp_status st = vpi_sink_new_internal(context, &ops, NULL, true, vp_store_ref(store), out, err);
+    vp_status st = vpi_sink_new_internal(context, &ops, &extra, vp_store_ref(store), out, err);
     if (st < 0) vp_store_unref(store);
     return st;
 }

@@ -84,7 +84,7 @@ vpi_sync_pool *vpi_sync_pool_free(vpi_sync_pool *pool)
     if (!pool) return NULL;
     if (!vpi_forked(pool->fork_mark)) {
         vpi_hook_remove(pool->context, &pool->hook);
-        vpi_sync_pool_wait(pool);
+        vpi_sync_pool_wait(pool, NULL);
         wake(pool);
         for (i = 0; i < THREADS; i++) vpi_thread_join(pool->threads[i]);
         if (pool->synced.error.status < 0) {
@@ -141,16 +141,13 @@ static void run_job(vpi_sync_pool *p, sync_job *j)
     vpi_dir_file *f = &j->file;
     int rc;
 
-    do {
-        rc = fsync(f->fd);
-    } while (rc != 0 && errno == EINTR);
-    /* After a failed fsync the kernel may have dropped the pages: the file is lost, never tried again. */
-    if (rc != 0) vpi_fail_errno(&e, errno, j->key, "making the object durable failed");
-    rc = close(f->fd);
-    f->fd = -1;
-    if (rc != 0 && errno != EINTR) vpi_fail_errno(&e, errno, j->key, "closing the object failed");
-    if (e.status == VP_OK && renameat(f->parent, f->temp, f->parent, f->name) != 0) {
-        vpi_fail_errno(&e, errno, j->key, "renaming the object failed");
+    rc = vpi_dir_file_sync(f);
+    if (rc < 0) {
+        vpi_fail_errno(&e, -rc, j->key, "making the object durable failed");
+    } else {
+        /* Before it is closed: until then its lock says that the temporary file is in use. */
+        rc = vpi_dir_file_name(f, true);
+        if (rc < 0) vpi_fail_errno(&e, -rc, j->key, "renaming the object failed");
     }
     vpi_dir_file_close(f, e.status < 0);
     vpi_error_op(&e, "sink.commit");
@@ -262,7 +259,16 @@ vp_status vpi_sync_pool_commit(vpi_sync_pool *pool, const vpi_dir_file *file, ch
     return VP_OK;
 }
 
-void vpi_sync_pool_wait(vpi_sync_pool *pool)
+/* The oldest job of this key, NULL: of any. */
+static sync_job *oldest_synced(vpi_sync_pool *p, const char *key)
+{
+    sync_job *j = p->synced.first; /* in the order of seq */
+
+    while (j && key && strcmp(j->key, key) != 0) j = j->next;
+    return j;
+}
+
+void vpi_sync_pool_wait(vpi_sync_pool *pool, const char *key)
 {
     uint64_t target;
     sync_job *j;
@@ -270,8 +276,7 @@ void vpi_sync_pool_wait(vpi_sync_pool *pool)
     pthread_mutex_lock(&pool->lock);
     target = pool->synced.next_seq;
     for (;;) {
-        /* The list is in the order of seq: its head is the oldest. */
-        j = pool->synced.first;
+        j = oldest_synced(pool, key);
         if (!j || j->seq >= target) break;
         if (pool->synced.threads == 0 && (j = next_synced(pool)) != NULL) {
             run_synced(pool, j);
@@ -289,7 +294,7 @@ vp_status vpi_sync_pool_flush(vpi_sync_pool *pool, vp_error *err)
     size_t count, i;
 
     pthread_mutex_lock(&pool->flush_lock);
-    vpi_sync_pool_wait(pool);
+    vpi_sync_pool_wait(pool, NULL);
     pthread_mutex_lock(&pool->lock);
     touched = pool->synced.touched;
     count = pool->synced.touched_count;

@@ -21,9 +21,9 @@ vpi_sync_pool *vpi_sync_pool_free(vpi_sync_pool *pool);
  * the back pressure, and the bound of open descriptors. What fails later is reported by the next flush.
  */
 vp_status vpi_sync_pool_commit(vpi_sync_pool *pool, const vpi_dir_file *file, char *key, vp_error *err);
-/* Returns when all commits that began before are done. */
-void vpi_sync_pool_wait(vpi_sync_pool *pool);
-/* The same, and makes the names durable; the first failure since the last flush. */
+/* Returns when all commits of this key that began before are done; NULL: of all keys. */
+void vpi_sync_pool_wait(vpi_sync_pool *pool, const char *key);
+/* The same of all keys, and makes the names durable; the first failure since the last flush. */
 vp_status vpi_sync_pool_flush(vpi_sync_pool *pool, vp_error *err);
 /* The folder of this key has changed: the next flush syncs it. */
 void vpi_sync_pool_touch(vpi_sync_pool *pool, const char *key);

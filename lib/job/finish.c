@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+
+#include "io/io.h"
 #include "job_int.h"
 
-/* Publishing a plan whose tasks were run by others. */
+/* The end of every publish; and a whole one of a plan whose tasks were run by others. */
 
 typedef struct finishing {
     vpi_settings settings;
@@ -15,12 +18,50 @@ static void on_object(void *user, const vp_object_info *info)
     vpi_emit_object(&f->emitter, info);
 }
 
+static void warn_damage(const vpi_output *o, uint64_t concealed)
+{
+    char text[96];
+    if (!concealed) return;
+    snprintf(text, sizeof(text), "%llu damaged pictures or frames were concealed",
+             (unsigned long long)concealed);
+    vpi_emit_warning(o->emitter, "FRAMES_CONCEALED", VP_TIME_UNKNOWN, text);
+}
+
+static vp_status compose_and_publish(const vp_plan *plan, vp_store *work, const vpi_output *o,
+                                     vp_presentation *p, vp_error *err)
+{
+    VPI_TRY(vpi_plan_compose(plan, work, o->sink, p, o->object, o->object_user, o->cancel, err));
+    vp_status st = vpi_output_publish(o, p, err);
+    /* The gate found objects that are not what the records say: nobody knows which tasks are to blame. */
+    if (st == VP_E_DATA) vpi_plan_forget(plan, work, NULL);
+    return st;
+}
+
+vp_status vpi_finish(const vp_plan *plan, vp_store *work, const vpi_output *o, vp_presentation **out,
+                     vp_bytes **missing, vp_error *err)
+{
+    vp_presentation *p = NULL;
+    uint64_t concealed = 0;
+    VPI_TRY(vpi_plan_collect(o->context, plan, work, o->sink, &p, &concealed, missing, err));
+    warn_damage(o, concealed);
+    vp_status st = compose_and_publish(plan, work, o, p, err);
+    if (st < 0) {
+        vp_presentation_unref(p);
+        return st;
+    }
+    if (!o->lease || vp_lease_renew(o->lease, NULL) == VP_OK) vpi_work_sweep(work, NULL);
+    *out = p;
+    return VP_OK;
+}
+
 static vp_status finish_leased(vp_context *context, const vp_plan *plan, const vp_job_options *o,
-                               finishing *f, vp_presentation **out, vp_bytes **missing, vp_error *err)
+                               finishing *f, vp_lease *lease, vp_presentation **out, vp_bytes **missing,
+                               vp_error *err)
 {
     vpi_output to = { .context = context,
                       .sink = o->sink,
                       .cancel = f->stop,
+                      .lease = lease,
                       .emitter = &f->emitter,
                       .object = on_object,
                       .object_user = f,
@@ -30,26 +71,10 @@ static vp_status finish_leased(vp_context *context, const vp_plan *plan, const v
                       .prune = f->settings.prune,
                       .force = f->settings.force,
                       .player_script = o->player_script };
-    vp_presentation *p = NULL;
-    vp_status st = vpi_output_published(&to, &p, err);
-    if (st < 0) return st;
-    if (st == VP_OK) {
-        *out = p;
-        vpi_work_sweep(o->work, NULL);
-        return VP_END;
-    }
-    VPI_TRY(vpi_plan_collect(plan, o->work, &p, missing, err));
-    st = vpi_output_check(&to, err);
-    if (st >= 0) st = vpi_output_mark(&to, err);
-    if (st >= 0) st = vpi_plan_compose(plan, o->work, o->sink, p, on_object, f, f->stop, err);
-    if (st >= 0) st = vpi_output_publish(&to, p, err);
-    if (st < 0) {
-        vp_presentation_unref(p);
-        return st;
-    }
-    vpi_work_sweep(o->work, NULL);
-    *out = p;
-    return VP_OK;
+    vpi_store_tidy(o->work, "");
+    vp_status st = vpi_output_claim(&to, out, err);
+    if (st == VP_END) vpi_work_sweep(o->work, NULL);
+    return st == VP_OK ? vpi_finish(plan, o->work, &to, out, missing, err) : st;
 }
 
 vp_status vp_plan_claim(vp_context *context, const vp_plan *plan, vp_sink *sink, uint32_t force,
@@ -64,12 +89,9 @@ vp_status vp_plan_claim(vp_context *context, const vp_plan *plan, vp_sink *sink,
                      .prefix = vp_plan_prefix(plan),
                      .request = vp_plan_request(plan),
                      .force = force != 0 };
-    vp_status st = vpi_output_published(&o, &p, err);
+    vp_status st = vpi_output_claim(&o, &p, err);
     vp_presentation_unref(p);
-    if (st != VP_END) return st < 0 ? st : VP_END;
-    VPI_TRY(vpi_output_check(&o, err));
-    VPI_TRY(vpi_output_mark(&o, err));
-    return vpi_output_flush(&o, err);
+    return st;
 }
 
 vp_status vp_plan_finish(vp_context *context, const vp_plan *plan, const vp_job_options *options,
@@ -94,7 +116,7 @@ vp_status vp_plan_finish(vp_context *context, const vp_plan *plan, const vp_job_
     if (st >= 0) st = vp_store_lease(o.work, VPI_WORK_LEASE, &lease, NULL, err);
     if (st == VP_AGAIN)
         st = vpi_fail(err, VP_E_CONFLICT, "ALREADY_RUNNING", "another process works on this title");
-    if (st >= 0) st = finish_leased(context, plan, &o, &f, &p, missing, err);
+    if (st >= 0) st = finish_leased(context, plan, &o, &f, lease, &p, missing, err);
     vp_lease_release(lease);
     vpi_settings_dispose(&f.settings);
     vpi_emitter_dispose(&f.emitter);

@@ -75,6 +75,7 @@ struct vp_job {
     uint32_t threads_inside; /* job threads that have not ended */
 
     /* the publish, used by its own threads */
+    vp_lease *lease; /* of the work store */
     vp_media *media;
     vp_plan *plan;
     char **written; /* keys committed by this job, for a cancel that must remove them */
@@ -98,6 +99,7 @@ typedef struct vpi_output {
     vp_context *context;
     vp_sink *sink;
     vp_cancel *cancel;
+    vp_lease *lease; /* without which nothing becomes visible; NULL: none is asked for */
     vpi_emitter *emitter;
     void (*object)(void *, const vp_object_info *);
     void *object_user;
@@ -109,12 +111,15 @@ typedef struct vpi_output {
 
 /* OUTPUT_EXISTS when the place holds what is not ours, or another request under the same folder. */
 vp_status vpi_output_check(const vpi_output *o, vp_error *err);
-/* VP_OK with *out when the title is there whole, of this request; VP_END when not. */
-vp_status vpi_output_published(const vpi_output *o, vp_presentation **out, vp_error *err);
-/* The player page of a title that is published already: adds it where it is asked for and missing. */
-vp_status vpi_output_player(const vpi_output *o, const vp_presentation *p, vp_error *err);
-/* Marks the version folder as ours, before anything is written into it. */
+/* Marks the version folder as ours, before anything is written into it, and tidies up in it. */
 vp_status vpi_output_mark(const vpi_output *o, vp_error *err);
+/*
+ * VP_OK with *out when the title is there whole, of this request; the player page is added where it is asked for and
+ * missing. VP_END when not.
+ */
+vp_status vpi_output_there(const vpi_output *o, vp_presentation **out, vp_error *err);
+/* How every publish begins: VP_END and *there when the title is there, else VP_OK: the place is checked and marked. */
+vp_status vpi_output_claim(const vpi_output *o, vp_presentation **there, vp_error *err);
 /* Barrier; nothing where the sink has none. */
 vp_status vpi_output_flush(const vpi_output *o, vp_error *err);
 /* Gate, playlists, root files, in this order; durable when it returns. */
@@ -123,6 +128,15 @@ vp_status vpi_output_publish(const vpi_output *o, const vp_presentation *p, vp_e
 void vpi_output_discard(const vpi_output *o, char *const *keys, size_t count);
 /* Text of the player page; script NULL: no hls.js. */
 vp_status vpi_player_page(const char *script, vp_bytes **out, vp_error *err);
+
+/* ---- finish.c ---- */
+
+/*
+ * How every publish ends, with the job's lease: from the records of all tasks to a visible title; the work is removed.
+ * missing as in vp_plan_finish.
+ */
+vp_status vpi_finish(const vp_plan *plan, vp_store *work, const vpi_output *o, vp_presentation **out,
+                     vp_bytes **missing, vp_error *err);
 
 /* Removes what jobs put into the store, but for leases; a host's own values stay. */
 vp_status vpi_work_sweep(vp_store *work, vp_error *err);

@@ -84,13 +84,34 @@ static vp_status survey_key(void *user, const vp_object_info *info)
     return VP_OK;
 }
 
+/* Folders of a title without a version folder. */
+static const char *const loose[] = { "video", "audio", "ts", "text", "thumbs", NULL };
+
 static bool folder_of_ours(const survey *s, size_t i)
 {
-    static const char *const loose[] = { "video", "audio", "ts", "text", "thumbs", NULL };
     if (s->marked[i]) return true;
     for (size_t k = 0; s->root_marker && loose[k]; k++)
         if (vpi_streq(loose[k], s->folders[i])) return true;
     return false;
+}
+
+/* What processes that were killed had half-written in a folder of ours goes. */
+static void tidy_folder(const vpi_output *o, const char *folder)
+{
+    char prefix[256];
+    if (snprintf(prefix, sizeof(prefix), "%s/", folder) < (int)sizeof(prefix)) vpi_sink_tidy(o->sink, prefix);
+}
+
+/* The same of this title's own folder and the root files. */
+static void tidy_own(const vpi_output *o)
+{
+    for (size_t i = 0; root_names[i]; i++) vpi_sink_tidy(o->sink, root_names[i]);
+    if (o->prefix[0]) {
+        tidy_folder(o, o->prefix);
+        return;
+    }
+    vpi_sink_tidy(o->sink, VPI_MARKER);
+    for (size_t i = 0; loose[i]; i++) tidy_folder(o, loose[i]);
 }
 
 vp_status vpi_output_check(const vpi_output *o, vp_error *err)
@@ -105,6 +126,7 @@ vp_status vpi_output_check(const vpi_output *o, vp_error *err)
     if (st >= 0 && s.stranger[0])
         st = vpi_fail(err, VP_E_CONFLICT, "OUTPUT_EXISTS", "the output holds what is not ours: %s",
                       s.stranger);
+    for (size_t i = 0; st >= 0 && i < s.count; i++) tidy_folder(o, s.folders[i]);
     survey_free(&s);
     if (st >= 0) st = vpi_marker_check(o->sink, o->prefix, o->request, err);
     return st < 0 ? st : VP_OK;
@@ -115,6 +137,7 @@ vp_status vpi_output_check(const vpi_output *o, vp_error *err)
 static vp_status put(const vpi_output *o, int32_t kind, const char *key, const char *type, const char *cache,
                      vp_bytes *data, vp_error *err)
 {
+    vp_object *object = NULL;
     vp_object_info info = VP_OBJECT_INFO_INIT;
     VPI_TRY(vpi_cancel_check(o->cancel, err));
     info.kind = kind;
@@ -122,7 +145,15 @@ static vp_status put(const vpi_output *o, int32_t kind, const char *key, const c
     info.content_type = type;
     info.cache_control = cache;
     info.size = vp_bytes_size(data);
-    VPI_TRY(vpi_sink_put(o->sink, &info, vp_bytes_data(data), info.size, &info.size, &info.crc32c, err));
+    VPI_TRY(vp_sink_begin(o->sink, &info, &object, err));
+    vp_status st = vp_object_write(object, vp_bytes_data(data), (size_t)info.size, err);
+    /* At the last moment: who was stopped and lost the lease is late, what is visible may be another's work by now. */
+    if (st >= 0 && o->lease) st = vp_lease_renew(o->lease, err);
+    if (st < 0) {
+        vp_object_abort(object);
+        return st;
+    }
+    VPI_TRY(vp_object_commit(object, &info.size, &info.crc32c, err));
     info.has_crc32c = 1;
     if (o->object) o->object(o->object_user, &info);
     return VP_OK;
@@ -142,13 +173,15 @@ vp_status vpi_output_mark(const vpi_output *o, vp_error *err)
     vp_object_info info;
     vp_error other = VP_ERROR_INIT;
     vp_status st = vpi_marker_check(o->sink, o->prefix, o->request, &other);
-    if (st == VP_OK) return VP_OK;
     if (st < 0 && st != VP_E_CONFLICT) {
         vpi_error_copy(err, &other);
         return st;
     }
-    VPI_TRY(vpi_marker_write(o->sink, o->prefix, o->request, &info, key, err));
-    if (o->object) o->object(o->object_user, &info);
+    if (st != VP_OK) {
+        VPI_TRY(vpi_marker_write(o->sink, o->prefix, o->request, &info, key, err));
+        if (o->object) o->object(o->object_user, &info);
+    }
+    tidy_own(o);
     return VP_OK;
 }
 
@@ -215,11 +248,13 @@ static vp_status put_root(const vpi_output *o, const vp_presentation *p, const c
     return st < 0 ? st : VP_OK;
 }
 
-static vp_status remove_stale_roots(const vpi_output *o, const vp_presentation *p, vp_error *err)
+/* page: also the player page. */
+static vp_status remove_stale_roots(const vpi_output *o, const vp_presentation *p, bool page, vp_error *err)
 {
     if (!can(o, VP_SINK_HAS_REMOVE)) return VP_OK;
     for (size_t i = 0; root_names[i]; i++) {
-        if (!has_root(o, p, root_names[i])) VPI_TRY(vp_sink_remove(o->sink, root_names[i], err));
+        if (has_root(o, p, root_names[i]) || (!page && vpi_streq(root_names[i], VPI_ROOT_PLAYER))) continue;
+        VPI_TRY(vp_sink_remove(o->sink, root_names[i], err));
     }
     return VP_OK;
 }
@@ -288,6 +323,14 @@ static vp_status prune(const vpi_output *o, vp_error *err)
     return st;
 }
 
+/* After the title became visible: what older ones left. */
+static vp_status clear_old(const vpi_output *o, const vp_presentation *p, bool page, vp_error *err)
+{
+    VPI_TRY(remove_stale_roots(o, p, page, err));
+    if (o->prune) VPI_TRY(prune(o, err));
+    return vpi_output_flush(o, err);
+}
+
 vp_status vpi_output_publish(const vpi_output *o, const vp_presentation *p, vp_error *err)
 {
     vpi_emit_stage(o->emitter, VP_STAGE_MANIFEST);
@@ -302,9 +345,7 @@ vp_status vpi_output_publish(const vpi_output *o, const vp_presentation *p, vp_e
     VPI_TRY(put_root(o, p, VPI_ROOT_MASTER_TS, "application/vnd.apple.mpegurl", err));
     VPI_TRY(put_root(o, p, VPI_ROOT_MASTER, "application/vnd.apple.mpegurl", err));
     VPI_TRY(vpi_output_flush(o, err));
-    VPI_TRY(remove_stale_roots(o, p, err));
-    if (o->prune) VPI_TRY(prune(o, err));
-    return vpi_output_flush(o, err);
+    return clear_old(o, p, true, err);
 }
 
 /* ---- was it published before? ---- */
@@ -324,7 +365,7 @@ static vp_status same_root(const vpi_output *o, const vp_presentation *p, const 
     return st < 0 ? st : VP_OK;
 }
 
-vp_status vpi_output_published(const vpi_output *o, vp_presentation **out, vp_error *err)
+static vp_status find_published(const vpi_output *o, vp_presentation **out, vp_error *err)
 {
     vp_bytes *text = NULL;
     vp_presentation *p = NULL;
@@ -350,7 +391,7 @@ vp_status vpi_output_published(const vpi_output *o, vp_presentation **out, vp_er
     return VP_OK;
 }
 
-vp_status vpi_output_player(const vpi_output *o, const vp_presentation *p, vp_error *err)
+static vp_status add_player(const vpi_output *o, const vp_presentation *p, vp_error *err)
 {
     vp_object_info info = VP_OBJECT_INFO_INIT;
     if (!o->player || !can(o, VP_SINK_HAS_STAT)) return VP_OK;
@@ -358,6 +399,26 @@ vp_status vpi_output_player(const vpi_output *o, const vp_presentation *p, vp_er
     if (st != VP_END) return st;
     VPI_TRY(put_root(o, p, VPI_ROOT_PLAYER, "text/html", err));
     return vpi_output_flush(o, err);
+}
+
+vp_status vpi_output_there(const vpi_output *o, vp_presentation **out, vp_error *err)
+{
+    vp_status st = find_published(o, out, err);
+    if (st != VP_OK) return st;
+    /* Whoever published it may have been killed before it had done this; a page that is there stays. */
+    tidy_own(o);
+    st = add_player(o, *out, err);
+    if (st >= 0) st = clear_old(o, *out, false, err);
+    if (st < 0) *out = vp_presentation_unref(*out);
+    return st;
+}
+
+vp_status vpi_output_claim(const vpi_output *o, vp_presentation **there, vp_error *err)
+{
+    vp_status st = vpi_output_there(o, there, err);
+    if (st != VP_END) return st < 0 ? st : VP_END;
+    VPI_TRY(vpi_output_check(o, err));
+    return vpi_output_mark(o, err);
 }
 
 /* ---- taking back ---- */
@@ -379,7 +440,7 @@ void vpi_output_discard(const vpi_output *o, char *const *keys, size_t count)
     char folder[1024];
     vp_presentation *there = NULL;
     if (!can(o, VP_SINK_HAS_REMOVE)) return;
-    bool published = vpi_output_published(o, &there, NULL) == VP_OK;
+    bool published = find_published(o, &there, NULL) == VP_OK;
     vp_presentation_unref(there);
     if (published) return; /* an earlier job made the same objects visible */
     for (size_t i = 0; i < count; i++)
@@ -406,8 +467,11 @@ vp_status vpi_work_sweep(vp_store *work, vp_error *err)
 {
     key_list list = { 0 };
     vp_status st = vp_store_list(work, "", collect_key, &list, err);
-    for (size_t i = 0; st >= 0 && i < list.count; i++)
-        if (is_work_name(list.keys[i])) st = vp_store_remove(work, list.keys[i], err);
+    /* The plan last: as long as it is there, whoever was to sweep finds out what was done and goes on. */
+    for (int plan = 0; plan < 2; plan++)
+        for (size_t i = 0; st >= 0 && i < list.count; i++)
+            if (is_work_name(list.keys[i]) && vpi_streq(list.keys[i], VPI_WORK_PLAN) == (plan == 1))
+                st = vp_store_remove(work, list.keys[i], err);
     for (size_t i = 0; i < list.count; i++) vpi_free(list.keys[i]);
     vpi_free(list.keys);
     return st < 0 ? st : VP_OK;

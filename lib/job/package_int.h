@@ -21,10 +21,12 @@ typedef struct vpi_ready_video {
     int64_t end;        /* end of the last picture */
     int64_t min_gap;    /* least distance of two pictures */
     uint32_t reorder;   /* pictures by which decoding is ahead of showing */
+    vpi_vp9 vp9;        /* VP9: of its first key frame */
     uint8_t nal_length; /* bytes of a NAL unit's length: 1, 2 or 4; 0 for codecs without */
     vpi_rational fps;
     int64_t *keys; /* pictures at which a segment may begin, rising: no later one is shown before them */
     size_t key_count, key_cap;
+    bool interlaced;
     bool exact;    /* each key was looked at; else they are what the file's table says */
     int64_t *cuts; /* segment starts; one more at the end: end */
     vpi_track_setup setup;
@@ -37,11 +39,10 @@ typedef struct vpi_ready_audio {
     int32_t stream;
     char name[64], base[48], label[96], codecs[64];
     vpi_rational tb;
-    int64_t start;  /* of the track by its container, 0 where files begin at zero; ticks of tb */
-    int64_t origin; /* title time 0 on the file timeline, ticks of tb */
-    uint8_t silence[VPI_AAC_SILENCE_MAX];
-    size_t silence_size; /* 0: none can be made for this codec or layout; else it lasts frame_samples */
-    bool marked;         /* as default, by its file */
+    int64_t start;   /* of the track by its container, 0 where files begin at zero; ticks of tb */
+    int64_t origin;  /* title time 0 on the file timeline, ticks of tb */
+    vpi_buf silence; /* a frame of frame_samples; empty: none can be made for this codec or layout */
+    bool marked;     /* as default, by its file */
     bool is_default;
     uint32_t frame_samples; /* of the usual frame; Opus and FLAC may vary */
     uint32_t pre_skip;      /* Opus: samples of priming that the container's times say are before 0 */

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "base/hash.h"
+#include "io/io.h"
 #include "io/quick.h"
 #include "package_int.h"
 
@@ -203,7 +204,7 @@ static vp_status copy_part(vpi_ready *pk, const char *name, vp_object *object, v
 {
     char key[160];
     snprintf(key, sizeof(key), "part/%s", name);
-    vp_status st = vpi_store_copy(pk->job->work, key, object, pk->job->stop, err);
+    vp_status st = vpi_store_copy(pk->job->work, key, object, pk->job->stop, NULL, NULL, err);
     if (st == VP_END) st = vpi_fail(err, VP_E_INTERNAL, NULL, "%s is not in the work store", key);
     return st;
 }
@@ -293,6 +294,7 @@ static void init_output(vpi_ready *pk, vpi_output *o)
     *o = (vpi_output){ .context = job->context,
                        .sink = job->sink,
                        .cancel = job->stop,
+                       .lease = job->lease,
                        .emitter = &job->emitter,
                        .object = vpi_job_object,
                        .object_user = job,
@@ -318,10 +320,11 @@ static vp_status package(vpi_ready *pk, vp_error *err)
     VPI_TRY(check_settings(pk, err));
     VPI_TRY(settle_names(pk, err));
     init_output(pk, &o);
-    vp_status st = vpi_output_published(&o, &p, err);
+    vp_status st = vpi_output_there(&o, &p, err);
     if (st < 0) return st;
     if (st == VP_OK) {
         keep_presentation(pk->job, p);
+        vpi_work_sweep(pk->job->work, NULL);
         return VP_END;
     }
     VPI_TRY(vpi_output_check(&o, err));
@@ -329,6 +332,8 @@ static vp_status package(vpi_ready *pk, vp_error *err)
     VPI_TRY(vpi_ready_cut(pk, err));
     VPI_TRY(make_tracks(pk, err));
     VPI_TRY(vpi_output_mark(&o, err));
+    /* Pieces of a job that was killed may be of other renditions. */
+    VPI_TRY(vpi_work_sweep(pk->job->work, err));
     VPI_TRY(write_all(pk, err));
     VPI_TRY(write_inits(pk, err));
     p = vpi_presentation_new();
@@ -356,6 +361,7 @@ void vpi_ready_video_dispose(vpi_ready_video *v)
 void vpi_ready_audio_dispose(vpi_ready_audio *a)
 {
     vpi_buf_dispose(&a->config);
+    vpi_buf_dispose(&a->silence);
     vpi_ptrack_dispose(&a->cmaf);
     vpi_ptrack_dispose(&a->packed);
     memset(a, 0, sizeof(*a));
@@ -376,16 +382,16 @@ static void pk_dispose(vpi_ready *pk)
 vp_status vpi_package_run(vp_job *job, vp_error *err)
 {
     vpi_ready pk = { .job = job };
-    vp_lease *lease = NULL;
-    vp_status st = vp_store_lease(job->work, VPI_WORK_LEASE, &lease, NULL, err);
+    vp_status st = vp_store_lease(job->work, VPI_WORK_LEASE, &job->lease, NULL, err);
     if (st == VP_AGAIN)
         return vpi_fail(err, VP_E_CONFLICT, "ALREADY_RUNNING", "another process works on this title");
     if (st < 0) return st;
+    vpi_store_tidy(job->work, "");
     vp_error_init(&pk.err);
     pthread_mutex_init(&pk.lock, NULL);
     st = package(&pk, err);
     pk_dispose(&pk);
-    vp_lease_release(lease);
+    job->lease = vp_lease_release(job->lease);
     vpi_error_op(err, "package");
     return st;
 }

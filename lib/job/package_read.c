@@ -10,6 +10,7 @@
 #define RUN 256u                      /* samples of one read */
 #define SAMPLE_MAX (128u << 20)       /* bytes; more than any picture takes */
 #define NALS_MAX 256u                 /* units that are looked at for the first slice of a picture */
+#define SBR_CORE_MAX 24000u           /* Hz */
 #define HEAD_BYTES 512u               /* of a sample that are looked at where it has no NAL units */
 
 struct vpi_ready_block {
@@ -69,6 +70,16 @@ static const entry_codec *find_entry(uint32_t entry)
     return NULL;
 }
 
+/* AAC of a low rate that says nothing of SBR may have it in its frames, which have to be looked at. */
+static bool may_hide_sbr(const vpi_init_info *info)
+{
+    vpi_asc asc;
+
+    return info->sample_entry == VPI_FOURCC('m', 'p', '4', 'a') &&
+           vpi_asc_parse(info->codec_config, info->codec_config_size, &asc, NULL) == VP_OK &&
+           asc.object_type == 2 && !asc.sbr && asc.sample_rate <= SBR_CORE_MAX;
+}
+
 /* Tracks that the tables and sample entries say all of; the other reader knows more formats, and more refusals. */
 static bool plain(const vpi_movie *m)
 {
@@ -81,7 +92,8 @@ static bool plain(const vpi_movie *m)
         if (!video && !audio) continue;
         videos += video;
         audios += audio;
-        if (t->info.turned || t->descriptions != 1 || !t->samples || !t->info.codec_config) return false;
+        if (t->info.turned || t->info.dolby_vision || t->descriptions != 1) return false;
+        if (!t->samples || !t->info.codec_config || may_hide_sbr(&t->info)) return false;
         const entry_codec *entry = find_entry(t->info.sample_entry);
         if (!entry || entry->kind != (video ? VPI_KIND_VIDEO : VPI_KIND_AUDIO)) return false;
     }
@@ -104,6 +116,19 @@ vp_status vpi_ready_input_open(vpi_ready_input *in, vp_error *err)
 void vpi_ready_input_close(vpi_ready_input *in)
 {
     vpi_movie_dispose(&in->movie);
+}
+
+static void set_mastering(const vpi_init_info *info, vpi_track *out)
+{
+    vpi_mastering fixed = { .has_volume = false };
+    const uint8_t *mdcv = info->mdcv;
+
+    if (info->smdm) vpi_mastering_fixed(info->smdm, &fixed);
+    if (info->smdm && !mdcv) mdcv = fixed.volume;
+    out->has_mdcv = mdcv != NULL;
+    out->has_clli = info->clli != NULL;
+    if (mdcv) memcpy(out->mdcv, mdcv, sizeof(out->mdcv));
+    if (info->clli) memcpy(out->clli, info->clli, sizeof(out->clli));
 }
 
 void vpi_ready_movie_track(const vpi_ready_input *in, size_t track, vpi_track *out)
@@ -131,6 +156,7 @@ void vpi_ready_movie_track(const vpi_ready_input *in, size_t track, vpi_track *o
     out->sample_rate = info->sample_rate;
     out->sar_num = info->has_pasp ? info->pasp_h : 0;
     out->sar_den = info->has_pasp ? info->pasp_v : 0;
+    set_mastering(info, out);
     if (!info->has_colr) return;
     out->cicp_primaries = (uint8_t)VPI_MIN(info->colr_primaries, 255);
     out->cicp_transfer = (uint8_t)VPI_MIN(info->colr_transfer, 255);
@@ -172,16 +198,18 @@ static bool has_nals(vpi_codec codec)
     return codec == VPI_CODEC_H264 || codec == VPI_CODEC_HEVC;
 }
 
-vpi_point vpi_ready_point(vpi_codec codec, unsigned nal_length, const uint8_t *data, size_t size)
+vpi_point vpi_ready_point(vpi_codec codec, unsigned nal_length, const uint8_t *data, size_t size, bool *sets)
 {
     vpi_point point = VPI_POINT_NONE;
-    bool bad = false, sets = false;
+    bool bad = false, own = false;
     size_t at = 0;
     vpi_nal nal;
 
+    if (!sets) sets = &own;
+    *sets = false;
     if (!has_nals(codec)) return head_point(codec, data, size);
     while (vpi_avcc_next(data, size, nal_length, &at, &nal, &bad)) {
-        if (nal.size && nal_point(codec, nal.data[0], &point, &sets)) return point;
+        if (nal.size && nal_point(codec, nal.data[0], &point, sets)) return point;
     }
     return VPI_POINT_NONE;
 }

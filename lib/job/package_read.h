@@ -51,11 +51,12 @@ void vpi_ready_drop(vpi_ready_reader *reader, vpi_ready_packet *packet); /* acce
  * what was before (CRA and BLA of HEVC); only their times tell.
  */
 typedef enum vpi_point { VPI_POINT_NONE, VPI_POINT_OPEN, VPI_POINT_CLEAN } vpi_point;
-/* Of a sample as MP4 has it; nal_length: 1, 2 or 4, bytes of a NAL unit's length. */
-vpi_point vpi_ready_point(vpi_codec codec, unsigned nal_length, const uint8_t *data, size_t size);
 /*
- * The same of a sample in the file, by its headers alone. *sets: parameter sets lie before the picture.
+ * Of a sample as MP4 has it; nal_length: 1, 2 or 4, bytes of a NAL unit's length. *sets (NULL is allowed): parameter
+ * sets lie before the picture.
  */
+vpi_point vpi_ready_point(vpi_codec codec, unsigned nal_length, const uint8_t *data, size_t size, bool *sets);
+/* The same of a sample in the file, by its headers alone. */
 vp_status vpi_ready_point_at(const vpi_ready_input *in, vpi_codec codec, unsigned nal_length,
                              const vpi_movie_sample *sample, vpi_point *point, bool *sets, vp_error *err);
 

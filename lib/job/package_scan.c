@@ -8,6 +8,7 @@
 
 #define HEAD 300         /* pictures that the frame rate is found from */
 #define NEIGHBOURS 32    /* pictures that can be out of order with each other */
+#define LOOKED 4u        /* sync samples that are looked at for parameter sets */
 #define LEAD_REORDER 16u /* most pictures by which decoding is ahead (H.264 A.3.1) */
 
 int64_t vpi_ready_us(const vpi_ready_video *v, int64_t ticks)
@@ -48,7 +49,7 @@ static bool in_ts(const vpi_track *t)
 static vp_status check_codec(const vpi_ready *pk, size_t input, const vpi_track *t, vp_error *err)
 {
     const char *what = t->kind == VPI_KIND_VIDEO ? "video" : "audio", *name = input_name(pk, input);
-    if (packaged(t) && (!pk->ts || in_ts(t))) return VP_OK;
+    if (packaged(t) && (!pk->ts || in_ts(t))) return vpi_track_check_base(t, err);
     vpi_error_key(err, name);
     if (packaged(t))
         return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
@@ -56,6 +57,13 @@ static vp_status check_codec(const vpi_ready *pk, size_t input, const vpi_track 
                         name, what, t->codec_name);
     return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "%s: %s codec %s cannot be packaged", name,
                     what, t->codec_name);
+}
+
+static void warn_track(vpi_ready *pk, size_t input, const vpi_track *t, const char *name, const char *what)
+{
+    char text[300];
+    snprintf(text, sizeof(text), "%.120s: track %d %s", input_name(pk, input), (int)t->id, what);
+    vpi_emit_warning(&pk->job->emitter, name, VP_TIME_UNKNOWN, text);
 }
 
 static vp_status add_video(vpi_ready *pk, size_t input, const vpi_track *t, const uint8_t *config,
@@ -69,6 +77,12 @@ static vp_status add_video(vpi_ready *pk, size_t input, const vpi_track *t, cons
     vpi_buf_add(&v->config, config, size);
     if (vpi_buf_failed(&v->config)) return vpi_fail_nomem(err);
     VPI_TRY(vpi_ready_video_setup(v, t, err));
+    /* What is left is a whole stream of HDR10, HLG or SDR. */
+    if (vpi_streq(t->hdr, "dolbyvision"))
+        warn_track(pk, input, t, "DOLBY_VISION_DROPPED",
+                   "is packaged as the base layer of Dolby Vision alone");
+    if (v->interlaced)
+        warn_track(pk, input, t, "INTERLACED", "is coded as interlaced, which many players show as it is");
     size_t same = 1;
     uint32_t side = VPI_MIN(v->setup.width, v->setup.height);
     for (size_t i = 0; i + 1 < pk->video_count; i++)
@@ -79,11 +93,14 @@ static vp_status add_video(vpi_ready *pk, size_t input, const vpi_track *t, cons
 
 static void audio_names(vpi_ready *pk, vpi_ready_audio *a, const char *language)
 {
-    const char *layout = a->setup.channels == 6 ? "5.1" : a->setup.channels == 8 ? "7.1" : "stereo";
+    static const char *const layouts[] = { "", "mono", "stereo", "3ch", "4ch", "5ch", "5.1", "7ch", "7.1" };
+    char base[48], layout[16];
     bool aac = a->setup.codec == VPI_CODEC_AAC;
-    if (a->setup.channels == 1) layout = "mono";
     size_t same = 1;
-    char base[48];
+    if (a->setup.channels < VPI_COUNT(layouts))
+        vpi_strlcpy(layout, layouts[a->setup.channels], sizeof(layout));
+    else
+        snprintf(layout, sizeof(layout), "%uch", (unsigned)a->setup.channels);
     snprintf(base, sizeof(base), "%.24s-%s%s%s", language, layout, aac ? "" : "-",
              aac ? "" : vpi_ready_family(a->setup.codec));
     for (vpi_ready_audio *o = pk->audio; o < a; o++) same += vpi_streq(o->base, base);
@@ -255,6 +272,7 @@ static vp_status walk_table(vpi_ready *pk, vpi_ready_video *v, bool look, vp_err
     const vpi_ready_input *in = &pk->inputs[v->input];
     vpi_movie_cursor *cursor = NULL;
     picture_order o = { .count = 0 };
+    unsigned looked = 0;
     vp_status st = vpi_movie_cursor_new(&in->file, &in->movie.tracks[v->stream], &cursor, err);
 
     while (st >= 0) {
@@ -262,7 +280,8 @@ static vp_status walk_table(vpi_ready *pk, vpi_ready_video *v, bool look, vp_err
         st = vpi_movie_next(cursor, &s, err);
         if (st != VP_OK) break;
         bool key = s.sync;
-        if (key && (look || !o.count)) {
+        looked += key;
+        if (key && (look || looked <= LOOKED || !o.count)) {
             vpi_point point;
             bool sets = false;
             st = vpi_ready_point_at(in, v->setup.codec, v->nal_length, &s, &point, &sets, err);
@@ -276,6 +295,26 @@ static vp_status walk_table(vpi_ready *pk, vpi_ready_video *v, bool look, vp_err
     if (st < 0) return st;
     v->exact = look;
     return end_pictures(pk, v, &o, err);
+}
+
+/* The first picture that can be shown, of a file that is read by its tables. */
+static vp_status look_at_head(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
+{
+    vpi_ready_reader *reader = NULL;
+    bool found = false;
+    vp_status st = vpi_ready_open(&pk->inputs[v->input], v->stream, &reader, err);
+
+    while (st >= 0 && !found) {
+        vpi_ready_packet p;
+        st = vpi_ready_next(reader, &p, err);
+        if (st != VP_OK) break;
+        found =
+            p.key && vpi_ready_point(v->setup.codec, v->nal_length, p.data, p.size, NULL) != VPI_POINT_NONE;
+        if (found) st = vpi_ready_video_head(v, p.data, p.size, err);
+        vpi_ready_drop(reader, &p);
+    }
+    vpi_ready_close(reader);
+    return st < 0 ? st : VP_OK;
 }
 
 vp_status vpi_ready_look(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
@@ -294,12 +333,14 @@ static vp_status walk_packets(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
         vpi_ready_packet p;
         st = vpi_ready_next(reader, &p, err);
         if (st != VP_OK) break;
-        bool idr = vpi_ready_point(v->setup.codec, v->nal_length, p.data, p.size) != VPI_POINT_NONE;
+        bool idr = vpi_ready_point(v->setup.codec, v->nal_length, p.data, p.size, NULL) != VPI_POINT_NONE;
         if ((o.count || idr) && !p.has_pts)
             st = vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: pictures without times",
                           input_name(pk, v->input));
-        else
-            st = add_picture(v, &o, p.pts, p.duration, idr, err);
+        else if (idr)
+            st = o.count ? vpi_ready_video_same(v, p.data, p.size, err)
+                         : vpi_ready_video_head(v, p.data, p.size, err);
+        if (st >= 0) st = add_picture(v, &o, p.pts, p.duration, idr, err);
         vpi_ready_drop(reader, &p);
     }
     vpi_ready_close(reader);
@@ -331,6 +372,19 @@ static bool has_video(const file_scan *f)
     return f->pk->video_count > f->first_video;
 }
 
+/* The frames know of substreams and object audio what many writers of dec3 leave out. */
+static vp_status dec3_of_frames(const file_scan *f, int32_t stream, vpi_buf *out, vp_error *err)
+{
+    vpi_ready_reader *reader = NULL;
+    vpi_ready_packet p = { 0 };
+    vp_status st = vpi_ready_open(&f->pk->inputs[f->input], stream, &reader, err);
+    if (st >= 0) st = vpi_ready_next(reader, &p, err);
+    if (st == VP_OK && vpi_dec3_write(p.data, p.size, out, NULL) < 0) vpi_buf_clear(out);
+    if (st >= 0) vpi_ready_drop(reader, &p);
+    vpi_ready_close(reader);
+    return st < 0 ? st : vpi_buf_failed(out) ? vpi_fail_nomem(err) : VP_OK;
+}
+
 static vp_status config_of(const file_scan *f, int32_t stream, const uint8_t **config, size_t *size,
                            vp_error *err)
 {
@@ -352,10 +406,7 @@ static vp_status add_track(file_scan *f, const vpi_track *t, vp_error *err)
         return VP_OK;
     }
     if (t->kind == VPI_KIND_TEXT) {
-        char text[300];
-        snprintf(text, sizeof(text), "%.120s: track %d (subtitles) is left out", input_name(pk, f->input),
-                 (int)t->id);
-        vpi_emit_warning(&pk->job->emitter, "SUBTITLE_UNSUPPORTED", VP_TIME_UNKNOWN, text);
+        warn_track(pk, f->input, t, "SUBTITLE_UNSUPPORTED", "(subtitles) is left out");
         return VP_OK;
     }
     if (t->kind == VPI_KIND_VIDEO) {
@@ -367,8 +418,14 @@ static vp_status add_track(file_scan *f, const vpi_track *t, vp_error *err)
         f->has_audio = true;
         VPI_TRY(check_codec(pk, f->input, t, err));
         VPI_TRY(config_of(f, t->id, &config, &size, err));
+        vpi_buf dec3 = { 0 };
         size_t before = pk->audio_count;
-        vp_status st = add_audio(pk, f->input, t, config, size, err);
+        vp_status st = VP_OK;
+        if (!f->demux && t->codec == VPI_CODEC_EAC3) st = dec3_of_frames(f, t->id, &dec3, err);
+        if (st >= 0)
+            st =
+                add_audio(pk, f->input, t, dec3.size ? dec3.data : config, dec3.size ? dec3.size : size, err);
+        vpi_buf_dispose(&dec3);
         /* transport streams begin at any time */
         if (st >= 0 && pk->audio_count > before && f->demux && t->has_times && vpi_demux_any_start(f->demux))
             pk->audio[before].start = t->start;
@@ -430,6 +487,7 @@ static vp_status scan_tables(file_scan *f, vp_error *err)
     VPI_TRY(add_tracks(f, err));
     if (has_video(f)) {
         VPI_TRY(walk_table(pk, &pk->video[pk->video_count - 1], false, err));
+        VPI_TRY(look_at_head(pk, &pk->video[pk->video_count - 1], err));
         look_at_edits(pk, &pk->video[pk->video_count - 1]);
     }
     for (size_t i = f->first_audio; i < pk->audio_count; i++) VPI_TRY(walk_audio(pk, &pk->audio[i], err));

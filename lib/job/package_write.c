@@ -3,6 +3,7 @@
 
 #include "io/quick.h"
 #include "package_codec.h"
+#include "package_sound.h"
 
 /*
  * Segments of one track of a package job. Samples stay in the reader's buffers until their fragment is
@@ -10,12 +11,6 @@
  */
 
 #define SAMPLES_MAX ((size_t)1 << 20) /* of one segment */
-#define SILENCE_MAX 50 /* frames of silence that may be added so that sound ends with the picture */
-#define LATE_MAX_S 10  /* seconds of silence before sound that begins late, or in place of what is missing */
-#define HOLE_MS                                                                                              \
-    50 /* of time without sound, above which it is a hole: clocks of containers round and jitter */
-#define LATE_MS 15 /* that last for as many packets are a hole too */
-#define LATE_PACKETS 8
 
 static const size_t one_fragment[1] = { 0 };
 
@@ -97,164 +92,7 @@ static vp_status write_segment(const segment_job *s, vp_error *err)
     return object ? commit_segment(s, entry, object, err) : VP_OK;
 }
 
-/* ---- audio: read by its own writer, and by each video track that is muxed with it ---- */
-
-typedef struct audio_reader {
-    vpi_ready *pk;
-    const vpi_ready_audio *a;
-    vpi_ready_reader *reader;
-    vpi_ready_packet next;
-    uint32_t samples; /* of next */
-    bool ended;
-    uint64_t read;    /* frames given out */
-    uint64_t lead;    /* frames of silence before the next of the file */
-    uint64_t dropped; /* frames of priming */
-    int64_t at;       /* samples from title time 0 to the next frame */
-    bool placed;      /* at is known */
-    unsigned late;    /* packets in a row that are late for at */
-} audio_reader;
-
-static vp_status audio_open(audio_reader *r, vp_error *err)
-{
-    return vpi_ready_open(&r->pk->inputs[r->a->input], r->a->stream, &r->reader, err);
-}
-
-static void audio_close(audio_reader *r)
-{
-    if (!r->reader) return;
-    vpi_ready_drop(r->reader, &r->next);
-    r->reader = vpi_ready_close(r->reader);
-}
-
-static vp_status no_silence(const audio_reader *r, const char *what, vp_error *err)
-{
-    return vpi_fail(err, VP_E_DATA, "INPUT_TRUNCATED", "%s: sound %s the picture", r->a->name, what);
-}
-
-/*
- * Samples from title time 0 to a packet. The first one of Opus lies before it by the pre-skip: where the container's
- * clock says about that, it is that.
- */
-static int64_t audio_samples(const audio_reader *r, int64_t pts)
-{
-    const vpi_ready_audio *a = r->a;
-    int64_t rate = a->setup.sample_rate;
-    int64_t at = vpi_rescale(pts - a->origin, a->tb.num * rate, a->tb.den, VPI_NEAREST);
-    int64_t tick = vpi_rescale(1, a->tb.num * rate, a->tb.den, VPI_CEIL), off = at + (int64_t)a->pre_skip;
-    bool first = a->pre_skip && r->dropped == 0 && a->origin == 0;
-    return first && off >= -tick && off <= tick ? -(int64_t)a->pre_skip : at;
-}
-
-/* Sound that begins `at` samples late gets silence before it, in whole frames. */
-static vp_status audio_place(audio_reader *r, int64_t at, vp_error *err)
-{
-    int64_t frame = (int64_t)r->a->frame_samples;
-    r->placed = true;
-    r->at = at;
-    if (at < (int64_t)r->samples) return VP_OK;
-    r->lead = (uint64_t)(at / frame);
-    r->at = at % frame;
-    if (r->lead && (!r->a->silence_size || at / r->a->setup.sample_rate >= LATE_MAX_S))
-        return no_silence(r, "begins long after", err);
-    return VP_OK;
-}
-
-/* Where frames are missing silence stands in: what follows stays with its picture. */
-static vp_status audio_hole(audio_reader *r, vp_error *err)
-{
-    int64_t rate = r->a->setup.sample_rate, frame = (int64_t)r->a->frame_samples, hole;
-    if (!r->next.has_pts || r->lead) return VP_OK;
-    hole = audio_samples(r, r->next.pts) - r->at;
-    bool large = hole >= frame && hole * 1000 >= HOLE_MS * rate;
-    r->late = 4 * hole >= 3 * frame && hole * 1000 >= LATE_MS * rate ? r->late + 1 : 0;
-    if (!large && (r->late < LATE_PACKETS || !r->a->silence_size)) return VP_OK;
-    r->late = 0;
-    if (!r->a->silence_size || hole / rate >= LATE_MAX_S) {
-        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: %lld ms of sound are missing at %lld ms",
-                        r->a->name, (long long)(hole * 1000 / rate), (long long)(r->at * 1000 / rate));
-    }
-    r->lead = (uint64_t)((hole + frame / 2) / frame);
-    return VP_OK;
-}
-
-/* Next packet of content; what ends before title time 0 (priming) is dropped, so is a frame that straddles it. */
-static vp_status audio_fetch(audio_reader *r, vp_error *err)
-{
-    int64_t at = 0;
-    while (!r->ended && !r->next.data) {
-        vp_status st = vpi_ready_next(r->reader, &r->next, err);
-        if (st < 0) return st;
-        r->ended = st == VP_END;
-        if (r->ended) break;
-        r->samples = vpi_ready_frame(r->a, r->next.data, r->next.size);
-        if (!r->samples)
-            return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: frame %llu is damaged", r->a->name,
-                            (unsigned long long)(r->dropped + r->read + 1));
-        if (r->placed) return audio_hole(r, err);
-        /* frames of priming follow each other: their own lengths are more exact than the container's clock */
-        if (r->dropped == 0 || !r->a->pre_skip) at = r->next.has_pts ? audio_samples(r, r->next.pts) : 0;
-        if (at >= 0) return audio_place(r, at, err);
-        at += r->samples;
-        r->dropped++;
-        vpi_ready_drop(r->reader, &r->next);
-    }
-    return VP_OK;
-}
-
-/* Samples of the frame that comes next, whatever it is. */
-static uint32_t audio_length(const audio_reader *r)
-{
-    return r->lead || r->ended ? r->a->frame_samples : r->samples;
-}
-
-/*
- * Does the next frame belong before a border (samples from title time 0)? It does when it begins before the end of
- * the title, and when its middle lies before another border: the frame that begins nearest to it comes first there.
- */
-static bool audio_before(const audio_reader *r, int64_t border, bool last)
-{
-    return last ? r->at < border : 2 * r->at + (int64_t)audio_length(r) <= 2 * border;
-}
-
-/* Takes the frame out of the reader, or gives silence when the file has ended before the border. */
-static vp_status audio_take(audio_reader *r, vpi_ready_packet *to, vpi_sample *sample, int64_t border,
-                            vp_error *err)
-{
-    const vpi_ready_audio *a = r->a;
-    sample->pts = r->at;
-    sample->sync = true;
-    r->at += audio_length(r);
-    r->read++;
-    if (!r->lead && !r->ended) {
-        *to = r->next;
-        r->next = (vpi_ready_packet){ 0 };
-        sample->data = to->data;
-        sample->size = to->size;
-        return VP_OK;
-    }
-    if (r->lead)
-        r->lead--;
-    else if (!a->silence_size || !r->placed ||
-             border - sample->pts > (int64_t)SILENCE_MAX * (int64_t)a->frame_samples)
-        return no_silence(r, "ends before", err);
-    sample->data = a->silence;
-    sample->size = a->silence_size;
-    return VP_OK;
-}
-
-/* Samples from title time 0 to the first video track's cut before segment n. */
-static int64_t audio_border(const audio_reader *r, size_t segment)
-{
-    const vpi_ready_video *v = &r->pk->video[0];
-    return vpi_rescale(v->cuts[segment] * v->tb.num, r->a->setup.sample_rate, v->tb.den, VPI_NEAREST);
-}
-
-/* What cannot be made silent may end up to a frame early. */
-static bool audio_over(const audio_reader *r, int64_t border)
-{
-    return r->ended && !r->lead && r->placed && !r->a->silence_size &&
-           border - r->at <= (int64_t)r->a->frame_samples;
-}
+/* ---- audio ---- */
 
 typedef struct audio_segment {
     vpi_ready_packet *packets;
@@ -263,13 +101,13 @@ typedef struct audio_segment {
     vpi_segment_in in;
 } audio_segment;
 
-static void audio_clear(audio_reader *r, audio_segment *s)
+static void audio_clear(vpi_ready_sound *r, audio_segment *s)
 {
     for (size_t i = 0; i < s->count; i++) vpi_ready_drop(r->reader, &s->packets[i]);
     s->count = 0;
 }
 
-static void audio_free(audio_reader *r, audio_segment *s)
+static void audio_free(vpi_ready_sound *r, audio_segment *s)
 {
     audio_clear(r, s);
     vpi_free(s->packets);
@@ -277,7 +115,7 @@ static void audio_free(audio_reader *r, audio_segment *s)
 }
 
 /* One more frame into the segment. */
-static vp_status audio_add(audio_reader *r, audio_segment *s, int64_t border, vp_error *err)
+static vp_status audio_add(vpi_ready_sound *r, audio_segment *s, int64_t border, vp_error *err)
 {
     VPI_TRY(vpi_cancel_check(r->pk->job->stop, err));
     if (!VPI_GROW(s->packets, s->count, s->packet_cap) || !VPI_GROW(s->samples, s->count, s->sample_cap))
@@ -285,11 +123,11 @@ static vp_status audio_add(audio_reader *r, audio_segment *s, int64_t border, vp
     s->packets[s->count] = (vpi_ready_packet){ 0 };
     s->samples[s->count] = (vpi_sample){ 0 };
     s->count++;
-    return audio_take(r, &s->packets[s->count - 1], &s->samples[s->count - 1], border, err);
+    return vpi_ready_sound_take(r, &s->packets[s->count - 1], &s->samples[s->count - 1], border, err);
 }
 
 /* The segment of the frames that were added since it was cleared. */
-static void audio_finish(const audio_reader *r, audio_segment *s, size_t number)
+static void audio_finish(const vpi_ready_sound *r, audio_segment *s, size_t number)
 {
     s->in = (vpi_segment_in){ .setup = &r->a->setup,
                               .samples = s->samples,
@@ -303,17 +141,17 @@ static void audio_finish(const audio_reader *r, audio_segment *s, size_t number)
 }
 
 /* The frames from here to the border behind segment `number`, as one segment. */
-static vp_status audio_fill(audio_reader *r, audio_segment *s, size_t number, vp_error *err)
+static vp_status audio_fill(vpi_ready_sound *r, audio_segment *s, size_t number, vp_error *err)
 {
-    int64_t border = audio_border(r, number + 1);
+    int64_t border = vpi_ready_sound_border(r, number + 1);
     bool last = number + 1 >= r->pk->segments;
     audio_clear(r, s);
     for (;;) {
-        VPI_TRY(audio_fetch(r, err));
-        if (!audio_before(r, border, last) || (last && audio_over(r, border))) break;
+        VPI_TRY(vpi_ready_sound_fetch(r, err));
+        if (!vpi_ready_sound_before(r, border, last) || (last && vpi_ready_sound_over(r, border))) break;
         VPI_TRY(audio_add(r, s, border, err));
     }
-    if (!s->count) return no_silence(r, "ends before", err);
+    if (!s->count) return vpi_ready_sound_none(r, "ends before", err);
     audio_finish(r, s, number);
     return VP_OK;
 }
@@ -321,7 +159,7 @@ static vp_status audio_fill(audio_reader *r, audio_segment *s, size_t number, vp
 /* Border behind a segment of a title of sound alone, by the segment length. */
 static int64_t alone_border(const vpi_ready *pk, const vpi_ready_audio *a, size_t number)
 {
-    return (int64_t)((uint64_t)(number + 1) * pk->job->settings.transcode.segment_ms * a->setup.sample_rate /
+    return (int64_t)((uint64_t)(number + 1) * pk->job->settings.transcode.segment_ms * a->setup.timescale /
                      1000);
 }
 
@@ -346,8 +184,8 @@ static vp_status audio_put(vpi_ready *pk, vpi_ready_audio *a, audio_segment *s, 
 }
 
 /* The first `count` of the frames that are held as a segment; the others stay. */
-static vp_status alone_put(vpi_ready *pk, vpi_ready_audio *a, audio_reader *r, audio_segment *s, size_t count,
-                           size_t number, vp_object *part, vp_error *err)
+static vp_status alone_put(vpi_ready *pk, vpi_ready_audio *a, vpi_ready_sound *r, audio_segment *s,
+                           size_t count, size_t number, vp_object *part, vp_error *err)
 {
     size_t left = s->count - count;
     s->in = (vpi_segment_in){ .setup = &a->setup,
@@ -368,16 +206,16 @@ static vp_status alone_put(vpi_ready *pk, vpi_ready_audio *a, audio_reader *r, a
 }
 
 /* Sound without a picture: all there is, borders by the segment length; an end of under 0.5 s is no segment. */
-static vp_status audio_alone(vpi_ready *pk, vpi_ready_audio *a, audio_reader *r, audio_segment *s,
+static vp_status audio_alone(vpi_ready *pk, vpi_ready_audio *a, vpi_ready_sound *r, audio_segment *s,
                              vp_object *part, vp_error *err)
 {
-    int64_t tail = (int64_t)a->setup.sample_rate / 2;
+    int64_t tail = (int64_t)a->setup.timescale / 2;
     size_t number = 0, count = 0; /* frames of the segment; more than those are held */
     int64_t border = alone_border(pk, a, number);
     for (;;) {
-        VPI_TRY(audio_fetch(r, err));
+        VPI_TRY(vpi_ready_sound_fetch(r, err));
         if (r->ended) break;
-        if (count == s->count && (!count || audio_before(r, border, false))) count++;
+        if (count == s->count && (!count || vpi_ready_sound_before(r, border, false))) count++;
         VPI_TRY(audio_add(r, s, border, err));
         if (count == s->count || r->at - s->samples[count].pts < tail) continue;
         VPI_TRY(alone_put(pk, a, r, s, count, number++, part, err));
@@ -387,7 +225,7 @@ static vp_status audio_alone(vpi_ready *pk, vpi_ready_audio *a, audio_reader *r,
     return s->count ? alone_put(pk, a, r, s, s->count, number, part, err) : VP_OK;
 }
 
-static vp_status audio_all(vpi_ready *pk, vpi_ready_audio *a, audio_reader *r, audio_segment *s,
+static vp_status audio_all(vpi_ready *pk, vpi_ready_audio *a, vpi_ready_sound *r, audio_segment *s,
                            vp_object *part, vp_error *err)
 {
     if (pk->video_count) {
@@ -403,7 +241,7 @@ static vp_status audio_all(vpi_ready *pk, vpi_ready_audio *a, audio_reader *r, a
 }
 
 /* Of priming that was dropped nothing is left to skip (Encapsulation of Opus in ISOBMFF 4.3.2). */
-static void audio_settle(vpi_ready_audio *a, const audio_reader *r)
+static void audio_settle(vpi_ready_audio *a, const vpi_ready_sound *r)
 {
     if (a->setup.codec == VPI_CODEC_OPUS && r->dropped && a->config.size >= 4)
         a->config.data[2] = a->config.data[3] = 0;
@@ -411,15 +249,16 @@ static void audio_settle(vpi_ready_audio *a, const audio_reader *r)
 
 vp_status vpi_ready_write_audio(vpi_ready *pk, vpi_ready_audio *a, vp_error *err)
 {
-    audio_reader r = { .pk = pk, .a = a };
+    vpi_ready_sound r = { .pk = pk, .a = a };
     audio_segment s = { 0 };
     vp_object *part = NULL;
-    vp_status st = audio_open(&r, err);
+    vp_status st = vpi_ready_sound_open(&r, err);
     if (st >= 0 && pk->single_file) st = begin_part(pk, a->name, &part, err);
     if (st >= 0) st = audio_all(pk, a, &r, &s, part, err);
     if (st >= 0) audio_settle(a, &r);
+    if (st >= 0) vpi_ready_sound_tell(&r);
     audio_free(&r, &s);
-    audio_close(&r);
+    vpi_ready_sound_close(&r);
     if (st < 0)
         vp_object_abort(part);
     else if (part)
@@ -446,7 +285,7 @@ typedef struct video_writer {
     vp_object *part, *object;
     vpi_segment
         *entry; /* CMAF alone: what is written of the segment so far; NULL before its first fragment */
-    audio_reader audio;
+    vpi_ready_sound audio;
     audio_segment sound;
     bool muxed;
     bool leading; /* no picture was shown after the first one yet */
@@ -565,8 +404,10 @@ static vp_status take_picture(video_writer *w, vpi_ready_packet *p, vp_error *er
 {
     vpi_ready_video *v = w->v;
     int64_t pts = p->pts - v->first, us = vpi_ready_us(v, pts);
-    vpi_point point =
-        p->key ? vpi_ready_point(v->setup.codec, v->nal_length, p->data, p->size) : VPI_POINT_NONE;
+    bool sets;
+    vpi_point point = vpi_ready_point(v->setup.codec, v->nal_length, p->data, p->size, &sets);
+    if (!p->key) point = VPI_POINT_NONE;
+    if (sets || point != VPI_POINT_NONE) VPI_TRY(vpi_ready_video_same(v, p->data, p->size, err));
     /* H.264 has no pictures before its IDR, in whatever order they come */
     bool idr = point != VPI_POINT_NONE && (v->setup.codec != VPI_CODEC_HEVC || vpi_ready_is_key(v, pts));
     bool sync = idr || point == VPI_POINT_CLEAN;
@@ -601,9 +442,9 @@ static vp_status video_all(video_writer *w, vp_error *err)
         vp_status st = vpi_ready_next(w->reader, &p, err);
         if (st < 0) return st;
         if (st == VP_END) break;
-        begun =
-            begun || (p.has_pts && p.pts == w->v->first &&
-                      vpi_ready_point(w->v->setup.codec, w->v->nal_length, p.data, p.size) != VPI_POINT_NONE);
+        begun = begun || (p.has_pts && p.pts == w->v->first &&
+                          vpi_ready_point(w->v->setup.codec, w->v->nal_length, p.data, p.size, NULL) !=
+                              VPI_POINT_NONE);
         if (begun && !p.has_pts)
             st = vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s: a picture without a time", w->v->name);
         if (begun && st >= 0) st = take_picture(w, &p, err);
@@ -620,18 +461,20 @@ vp_status vpi_ready_write_video(vpi_ready *pk, vpi_ready_video *v, vp_error *err
     video_writer w = { .pk = pk, .v = v, .muxed = pk->mux_audio, .leading = true };
     vp_status st = vpi_ready_open(&pk->inputs[v->input], v->stream, &w.reader, err);
     if (st >= 0 && w.muxed) {
-        w.audio = (audio_reader){ .pk = pk, .a = &pk->audio[0] };
-        st = audio_open(&w.audio, err);
+        w.audio = (vpi_ready_sound){ .pk = pk, .a = &pk->audio[0] };
+        st = vpi_ready_sound_open(&w.audio, err);
     }
     if (st >= 0 && pk->single_file) st = begin_part(pk, v->name, &w.part, err);
     if (st >= 0) st = video_all(&w, err);
+    /* else its own writer does */
+    if (st >= 0 && w.muxed && !pk->cmaf && v == &pk->video[0]) vpi_ready_sound_tell(&w.audio);
     video_clear(&w);
     vp_object_abort(w.object);
     vpi_free(w.packets);
     vpi_free(w.samples);
     vpi_free(w.fragments);
     audio_free(&w.audio, &w.sound);
-    audio_close(&w.audio);
+    vpi_ready_sound_close(&w.audio);
     vpi_ready_close(w.reader);
     if (st < 0)
         vp_object_abort(w.part);

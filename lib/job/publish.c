@@ -58,12 +58,11 @@ static void find_floor(vp_job *job)
 {
     vp_bytes *text = NULL;
     vp_plan *plan = NULL;
-    uint32_t done = 0;
+    vp_progress tasks = VP_PROGRESS_INIT;
     if (vp_store_get(job->work, VPI_WORK_PLAN, VPI_DOCUMENT_MAX, &text, NULL) == VP_OK &&
         vp_plan_parse(vp_bytes_data(text), vp_bytes_size(text), &plan, NULL) == VP_OK &&
-        vp_plan_done(plan, job->work, &done, NULL) == VP_OK && vp_plan_task_count(plan))
-        job->floor_permille =
-            PERMILLE_SCAN + done * (PERMILLE_TASKS - PERMILLE_SCAN) / vp_plan_task_count(plan);
+        vp_plan_progress(plan, job->work, &tasks, NULL) == VP_OK)
+        job->floor_permille = PERMILLE_SCAN + tasks.permille * (PERMILLE_TASKS - PERMILLE_SCAN) / 1000;
     job->floor_permille = VPI_MAX(job->floor_permille, told_permille(job));
     job->emitter.permille = job->floor_permille;
     vp_plan_unref(plan);
@@ -118,13 +117,21 @@ static vp_status make_plan(vp_job *job, vp_error *err)
 static vp_status keep_plan(vp_job *job, vp_error *err)
 {
     vp_bytes *ours = NULL, *theirs = NULL;
+    vp_plan *other = NULL;
     VPI_TRY(vp_plan_json(job->plan, &ours, err));
     vp_status st = vp_store_get(job->work, VPI_WORK_PLAN, VPI_DOCUMENT_MAX, &theirs, err);
     bool same = st == VP_OK && vp_bytes_size(ours) == vp_bytes_size(theirs) &&
                 memcmp(vp_bytes_data(ours), vp_bytes_data(theirs), (size_t)vp_bytes_size(ours)) == 0;
-    if (st == VP_OK && !same) st = vpi_work_sweep(job->work, err);
+    if (st == VP_OK && !same) {
+        /* A damaged one costs nothing but itself: records name their plan. */
+        st = vp_plan_parse(vp_bytes_data(theirs), vp_bytes_size(theirs), &other, NULL);
+        st = st == VP_E_NOMEM ? vpi_fail_nomem(err)
+             : st >= 0        ? vpi_work_sweep(job->work, err)
+                              : vp_store_remove(job->work, VPI_WORK_PLAN, err);
+    }
     if (st >= 0 && !same)
         st = vp_store_put(job->work, VPI_WORK_PLAN, vp_bytes_data(ours), vp_bytes_size(ours), err);
+    vp_plan_unref(other);
     vp_bytes_unref(theirs);
     vp_bytes_unref(ours);
     return st < 0 ? st : VP_OK;
@@ -135,6 +142,7 @@ static void init_output(vp_job *job, vpi_output *o)
     *o = (vpi_output){ .context = job->context,
                        .sink = job->sink,
                        .cancel = job->stop,
+                       .lease = job->lease,
                        .emitter = &job->emitter,
                        .object = vpi_job_object,
                        .object_user = job,
@@ -153,79 +161,57 @@ static vp_status source_identity(vp_job *job, char to[256], vp_error *err)
     return st == VP_E_UNSUPPORTED ? VP_OK : st;
 }
 
-static vp_status warn_damage(vp_job *job, vp_error *err)
+static void keep_presentation(vp_job *job, vp_presentation *p)
 {
-    uint64_t concealed = 0;
-    char text[96];
-    VPI_TRY(vpi_plan_damage(job->plan, job->work, &concealed, err));
-    if (!concealed) return VP_OK;
-    snprintf(text, sizeof(text), "%llu damaged pictures or frames were concealed",
-             (unsigned long long)concealed);
-    vpi_emit_warning(&job->emitter, "FRAMES_CONCEALED", VP_TIME_UNKNOWN, text);
-    return VP_OK;
-}
-
-static vp_status finish(vp_job *job, const vpi_output *o, vp_error *err)
-{
-    vp_presentation *p = NULL;
-    VPI_TRY(vpi_cancel_check(job->stop, err));
-    VPI_TRY(warn_damage(job, err));
-    VPI_TRY(vpi_plan_collect(job->plan, job->work, &p, NULL, err));
-    vp_status st = vpi_plan_compose(job->plan, job->work, job->sink, p, vpi_job_object, job, job->stop, err);
-    if (st >= 0) st = vpi_output_publish(o, p, err);
-    /* objects of finished tasks are gone or damaged: the next run makes them anew */
-    if (st == VP_E_DATA) vpi_work_sweep(job->work, NULL);
-    if (st < 0) {
-        vp_presentation_unref(p);
-        return st;
-    }
     pthread_mutex_lock(&job->lock);
     job->presentation = p;
     pthread_mutex_unlock(&job->lock);
-    return VP_OK;
+}
+
+static vp_status run_tasks(vp_job *job, const char *identity, vp_error *err)
+{
+    char after[256] = "";
+    VPI_TRY(vpi_schedule_run(job, err));
+    VPI_TRY(source_identity(job, after, err));
+    if (vpi_streq(identity, after)) return vpi_cancel_check(job->stop, err);
+    /* Nobody knows which tasks have seen what. */
+    vpi_plan_forget(job->plan, job->work, NULL);
+    return vpi_fail(err, VP_E_CONFLICT, "SOURCE_CHANGED", "the source changed while it was read");
 }
 
 static vp_status publish(vp_job *job, vp_error *err)
 {
     vpi_output o;
-    vp_presentation *there = NULL;
-    char before[256] = "", after[256] = "";
+    vp_presentation *p = NULL;
+    char identity[256] = "";
+    vpi_store_tidy(job->work, "");
     find_floor(job);
-    VPI_TRY(source_identity(job, before, err));
+    VPI_TRY(source_identity(job, identity, err));
     VPI_TRY(scan(job, err));
     VPI_TRY(make_plan(job, err));
     init_output(job, &o);
-    vp_status st = vpi_output_published(&o, &there, err);
+    vp_status st = vpi_output_claim(&o, &p, err);
     if (st < 0) return st;
-    if (st == VP_OK) {
-        pthread_mutex_lock(&job->lock);
-        job->presentation = there;
-        pthread_mutex_unlock(&job->lock);
-        VPI_TRY(vpi_output_player(&o, there, err));
+    if (st == VP_END) {
+        keep_presentation(job, p);
         vpi_work_sweep(job->work, NULL);
         return VP_END;
     }
-    VPI_TRY(vpi_output_check(&o, err));
     VPI_TRY(keep_plan(job, err));
-    VPI_TRY(vpi_output_mark(&o, err));
-    VPI_TRY(vpi_schedule_run(job, err));
-    VPI_TRY(source_identity(job, after, err));
-    if (!vpi_streq(before, after))
-        return vpi_fail(err, VP_E_CONFLICT, "SOURCE_CHANGED", "the source changed while it was read");
-    VPI_TRY(finish(job, &o, err));
-    vpi_work_sweep(job->work, NULL);
+    VPI_TRY(run_tasks(job, identity, err));
+    VPI_TRY(vpi_finish(job->plan, job->work, &o, &p, NULL, err));
+    keep_presentation(job, p);
     return VP_OK;
 }
 
 vp_status vpi_publish_run(vp_job *job, vp_error *err)
 {
-    vp_lease *lease = NULL;
-    vp_status st = vp_store_lease(job->work, VPI_WORK_LEASE, &lease, NULL, err);
+    vp_status st = vp_store_lease(job->work, VPI_WORK_LEASE, &job->lease, NULL, err);
     if (st == VP_AGAIN)
         return vpi_fail(err, VP_E_CONFLICT, "ALREADY_RUNNING", "another process works on this title");
     if (st < 0) return st;
     st = publish(job, err);
     if (st < 0 && job->plan) keep_permille(job);
-    vp_lease_release(lease);
+    job->lease = vp_lease_release(job->lease);
     return st;
 }

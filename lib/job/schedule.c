@@ -23,6 +23,7 @@ typedef struct task_run {
     vp_task_info info;
     uint64_t done, total;
     bool resumed; /* was done before this job */
+    uint32_t met; /* so many of its needs are done, which they stay */
 } task_run;
 
 typedef struct scheduler {
@@ -144,12 +145,21 @@ static void on_object(void *user, const vp_object_info *info)
 
 /* ---- choosing ---- */
 
-static bool needs_done(const scheduler *s, uint32_t index)
+static bool is_done(const scheduler *s, const char *name, uint32_t guess)
 {
+    if (guess < s->count && vpi_streq(s->tasks[guess].info.name, name)) return s->tasks[guess].state == DONE;
+    for (uint32_t i = 0; i < s->count; i++)
+        if (vpi_streq(s->tasks[i].info.name, name)) return s->tasks[i].state == DONE;
+    return true;
+}
+
+/* Long titles have hundreds of tasks, which all need hundreds. */
+static bool needs_done(scheduler *s, uint32_t index)
+{
+    task_run *t = &s->tasks[index];
     const char *need;
-    for (uint32_t n = 0; (need = vp_plan_get_need(s->job->plan, index, n)); n++)
-        for (uint32_t i = 0; i < s->count; i++)
-            if (vpi_streq(s->tasks[i].info.name, need) && s->tasks[i].state != DONE) return false;
+    for (; (need = vp_plan_get_need(s->job->plan, index, t->met)); t->met++)
+        if (!is_done(s, need, t->met)) return false;
     return true;
 }
 
@@ -284,24 +294,21 @@ static vp_status load_tasks(scheduler *s, vp_error *err)
     vp_job *job = s->job;
     s->count = vp_plan_task_count(job->plan);
     s->tasks = vpi_calloc(s->count, sizeof(*s->tasks));
-    if (!s->tasks) return vpi_fail_nomem(err);
-    for (uint32_t i = 0; i < s->count; i++) {
+    bool *done = vpi_calloc(s->count, sizeof(*done));
+    vp_status st = s->tasks && done
+                       ? vpi_plan_survey(job->context, job->plan, job->work, job->sink, done, err)
+                       : vpi_fail_nomem(err);
+    for (uint32_t i = 0; st >= 0 && i < s->count; i++) {
         task_run *t = &s->tasks[i];
-        char name[64];
-        vp_source *result = NULL;
         vp_task_info_init(&t->info, sizeof(t->info));
-        VPI_TRY(vp_plan_get_task(job->plan, i, &t->info, err));
-        vpi_task_result_name(t->info.name, name);
-        vp_status st = vp_store_open(job->work, name, &result, err);
-        vp_source_unref(result);
-        if (st < 0) return st;
+        st = vp_plan_get_task(job->plan, i, &t->info, err);
         t->total = VPI_MAX(t->info.frames, 1u);
-        t->resumed = st == VP_OK;
-        if (!t->resumed) continue;
-        t->state = DONE;
-        t->done = t->total;
+        t->resumed = done[i];
+        t->state = t->resumed ? DONE : WAITING;
+        t->done = t->resumed ? t->total : 0;
     }
-    return VP_OK;
+    vpi_free(done);
+    return st;
 }
 
 /* What cannot fit at all is refused before anything runs. */

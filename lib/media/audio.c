@@ -33,6 +33,7 @@ struct vpi_audio {
     bool has_frame, aligned, damaged, ended;
     bool first;    /* the frame before is the first one that was placed */
     int64_t shift; /* of the last packet: another one begins another recording */
+    int32_t edit;  /* likewise another part of one */
     int frame_at;
     vpi_mix mix;
     vpi_aac aac;
@@ -143,8 +144,12 @@ static vp_status feed(vpi_audio *a, vp_error *err)
     st = vpi_demux_read(a->demux, &a->packet, err);
     if (st < 0) return st;
     /* Another recording or edit begins: its sound stays with its picture, to the sample. */
-    if (st == VP_OK && (a->packet.shift != a->shift || a->packet.discard)) a->aligned = false;
-    if (st == VP_OK) a->shift = a->packet.shift;
+    if (st == VP_OK && (a->packet.shift != a->shift || a->packet.edit != a->edit || a->packet.discard))
+        a->aligned = false;
+    if (st == VP_OK) {
+        a->shift = a->packet.shift;
+        a->edit = a->packet.edit;
+    }
     vpi_cpu_enter(a->context);
     r = avcodec_send_packet(a->decoder, st == VP_END ? NULL : vpi_packet_av(&a->packet));
     vpi_cpu_leave(a->context);

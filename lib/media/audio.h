@@ -13,6 +13,7 @@
 #include "base/common.h"
 #include "base/context.h"
 #include "base/error.h"
+#include "bitstream/bitstream.h"
 #include "model/media.h"
 
 typedef struct vpi_audio_options {
@@ -82,9 +83,9 @@ vp_status vpi_audio_copy_next(vpi_audio_copy *copy, const uint8_t **data, size_t
 /* Packets that were no whole frame and gave way to silence. */
 uint64_t vpi_audio_copy_refused(const vpi_audio_copy *copy);
 /*
- * A silent 5.1 frame of AC-3 or E-AC-3 at about this rate. UNSUPPORTED FEATURE_DISABLED where libavcodec has no
- * encoder for it.
+ * A silent frame of AC-3 or E-AC-3 in one substream: eac3, sample_rate, acmod and lfe as in `like`, bit_rate about so.
+ * UNSUPPORTED FEATURE_DISABLED where libavcodec has no encoder for it.
  */
-vp_status vpi_ac3_silence(bool eac3, uint32_t sample_rate, uint32_t bit_rate, vpi_buf *out, vp_error *err);
+vp_status vpi_ac3_silence(const vpi_ac3 *like, vpi_buf *out, vp_error *err);
 
 #endif

@@ -139,10 +139,23 @@ vp_status vpi_audio_copy_next(vpi_audio_copy *c, const uint8_t **data, size_t *s
 
 /* ---- silence ---- */
 
-static vp_status open_encoder(bool eac3, uint32_t sample_rate, uint32_t bit_rate, AVCodecContext **out,
-                              vp_error *err)
+/* ETSI TS 102 366 table 4.3; 0: two programmes, which have no layout. */
+static uint64_t layout_of(const vpi_ac3 *a)
 {
-    const AVCodec *codec = avcodec_find_encoder_by_name(eac3 ? "eac3" : "ac3");
+    static const uint64_t layouts[8] = { 0,
+                                         AV_CH_LAYOUT_MONO,
+                                         AV_CH_LAYOUT_STEREO,
+                                         AV_CH_LAYOUT_SURROUND,
+                                         AV_CH_LAYOUT_2_1,
+                                         AV_CH_LAYOUT_4POINT0,
+                                         AV_CH_LAYOUT_2_2,
+                                         AV_CH_LAYOUT_5POINT0 };
+    return layouts[a->acmod & 7] | (a->acmod && a->lfe ? AV_CH_LOW_FREQUENCY : 0);
+}
+
+static vp_status open_encoder(const vpi_ac3 *like, AVCodecContext **out, vp_error *err)
+{
+    const AVCodec *codec = avcodec_find_encoder_by_name(like->eac3 ? "eac3" : "ac3");
     AVCodecContext *c;
 
     if (!codec) {
@@ -150,11 +163,12 @@ static vp_status open_encoder(bool eac3, uint32_t sample_rate, uint32_t bit_rate
     }
     *out = c = avcodec_alloc_context3(codec);
     if (!c) return vpi_fail_nomem(err);
-    c->ch_layout = (AVChannelLayout)AV_CHANNEL_LAYOUT_5POINT1;
-    c->sample_rate = (int)sample_rate;
+    if (av_channel_layout_from_mask(&c->ch_layout, layout_of(like)) < 0)
+        return vpi_fail(err, VP_E_UNSUPPORTED, "FEATURE_DISABLED", "no silence of two programmes in AC-3");
+    c->sample_rate = (int)like->sample_rate;
     c->sample_fmt = AV_SAMPLE_FMT_FLTP;
-    c->time_base = (AVRational){ 1, (int)sample_rate };
-    c->bit_rate = bit_rate;
+    c->time_base = (AVRational){ 1, (int)like->sample_rate };
+    c->bit_rate = like->bit_rate;
     c->thread_count = 1;
     c->flags |= AV_CODEC_FLAG_BITEXACT;
     return VP_OK;
@@ -184,7 +198,7 @@ static vp_status encode_silence(AVCodecContext *c, AVFrame *frame, AVPacket *pac
     return vpi_buf_failed(out) ? vpi_fail_nomem(err) : VP_OK;
 }
 
-vp_status vpi_ac3_silence(bool eac3, uint32_t sample_rate, uint32_t bit_rate, vpi_buf *out, vp_error *err)
+vp_status vpi_ac3_silence(const vpi_ac3 *like, vpi_buf *out, vp_error *err)
 {
     AVCodecContext *c = NULL;
     AVFrame *frame = av_frame_alloc();
@@ -192,11 +206,11 @@ vp_status vpi_ac3_silence(bool eac3, uint32_t sample_rate, uint32_t bit_rate, vp
     vpi_ac3 a;
     vp_status st = frame && packet ? VP_OK : vpi_fail_nomem(err);
 
-    if (st >= 0) st = open_encoder(eac3, sample_rate, bit_rate, &c, err);
+    if (st >= 0) st = open_encoder(like, &c, err);
     if (st >= 0) st = encode_silence(c, frame, packet, out, err);
-    if (st >= 0 &&
-        (vpi_ac3_parse(out->data, out->size, &a, NULL) != VP_OK || a.eac3 != eac3 ||
-         a.samples != VPI_AC3_FRAME || a.frame_bytes != out->size || a.sample_rate != sample_rate)) {
+    if (st >= 0 && (vpi_ac3_parse(out->data, out->size, &a, NULL) != VP_OK || a.eac3 != like->eac3 ||
+                    a.samples != VPI_AC3_FRAME || a.frame_bytes != out->size ||
+                    a.sample_rate != like->sample_rate || a.acmod != like->acmod || a.lfe != like->lfe)) {
         st = vpi_fail(err, VP_E_UNSUPPORTED, "FEATURE_DISABLED",
                       "libavcodec's AC-3 frames are not what is due");
     }

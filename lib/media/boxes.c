@@ -2,19 +2,16 @@
 #include "media/reader_int.h"
 
 #include "base/buf.h"
+#include "base/hash.h"
 
 /*
- * Outer structure of a file, read without libav*, which plays what is left of a cut file and calls it whole.
- * Only sizes and names are read here; what the boxes hold is the demuxer's affair.
+ * Boxes of MP4 and QuickTime files, read without libav*, which plays what is left of a cut file and calls it whole.
  */
 
-#define BOXES_OPEN 64u     /* top-level boxes looked at before reading begins */
-#define BOXES_ALL 4000000u /* of a scan: two fragments a second for 11 days */
+#define PADDING_MAX (64u << 20)
 #define BOXES_INSIDE 4096u /* children of moov, and of a trak */
-#define EDITS_MAX 64u      /* entries looked at */
 #define ENTRIES_MAX 64u
-#define DEPTH_MAX 5u   /* moov trak mdia minf stbl stsd */
-#define RIFF_SLACK 16u /* writers that count a header or padding wrongly */
+#define DEPTH_MAX 5u /* moov trak mdia minf stbl stsd */
 
 typedef struct box {
     uint32_t type;
@@ -48,34 +45,6 @@ static vp_status box_at(vpi_window *w, uint64_t at, uint64_t limit, box *b, vp_e
         return VP_END;
     }
     if (!vpi_add_u64(at, size, &b->end)) b->end = UINT64_MAX;
-    return VP_OK;
-}
-
-/* ISO/IEC 14496-12 8.6.6: more than one edit with media, or one that is not played at rate 1. */
-static vp_status edits(vpi_window *w, const box *elst, bool *complex, vp_error *err)
-{
-    const uint8_t *p;
-    size_t got, entry;
-    uint32_t count, version, media = 0;
-
-    VPI_TRY(vpi_window_read(w, elst->body, 8, &p, &got, err));
-    if (got < 8) return VP_OK;
-    version = p[0];
-    count = VPI_MIN(vpi_rd32(p + 4), EDITS_MAX);
-    entry = version == 1 ? 20 : 12;
-    for (uint32_t i = 0; i < count; i++) {
-        int64_t time;
-        uint32_t rate;
-
-        VPI_TRY(vpi_window_read(w, elst->body + 8 + i * entry, entry, &p, &got, err));
-        if (got < entry || elst->body + 8 + (i + 1) * entry > elst->end) break;
-        time = version == 1 ? (int64_t)vpi_rd64(p + 8) : (int32_t)vpi_rd32(p + 4);
-        rate = vpi_rd32(p + entry - 4);
-        if (time < 0) continue;
-        media++;
-        if (rate != 0x10000) *complex = true;
-    }
-    if (media > 1) *complex = true;
     return VP_OK;
 }
 
@@ -115,8 +84,42 @@ static bool has_children(uint32_t type)
            type == TYPE('s', 't', 'b', 'l');
 }
 
-static vp_status look_inside(vpi_window *w, const box *parent, unsigned depth, vpi_structure *out,
-                             vp_error *err)
+/* What an edit list is reckoned with; 8.3.2, 8.4.2, 8.4.3, 8.6.1, 8.6.6. */
+static vp_status look_at_table(vpi_window *w, const box *b, vpi_trak *t, vp_error *err)
+{
+    const vpi_span span = { b->body, VPI_MIN(b->end, w->size) };
+    const uint8_t *p;
+    size_t got;
+
+    switch (b->type) {
+    case TYPE('e', 'l', 's', 't'):
+        t->elst = span;
+        return VP_OK;
+    case TYPE('s', 't', 't', 's'):
+        t->stts = span;
+        return VP_OK;
+    case TYPE('c', 't', 't', 's'):
+        t->ctts = span;
+        return VP_OK;
+    case TYPE('t', 'k', 'h', 'd'):
+        VPI_TRY(vpi_window_read(w, b->body, 24, &p, &got, err));
+        if (got == 24) t->id = vpi_rd32(p + (p[0] == 1 ? 20 : 12));
+        return VP_OK;
+    case TYPE('m', 'd', 'h', 'd'):
+        VPI_TRY(vpi_window_read(w, b->body, 24, &p, &got, err));
+        if (got == 24) t->scale = vpi_rd32(p + (p[0] == 1 ? 20 : 12));
+        return VP_OK;
+    case TYPE('h', 'd', 'l', 'r'):
+        VPI_TRY(vpi_window_read(w, b->body, 12, &p, &got, err));
+        if (got == 12 && vpi_rd32(p + 8) == TYPE('v', 'i', 'd', 'e')) t->video = true;
+        return VP_OK;
+    default:
+        return VP_OK;
+    }
+}
+
+static vp_status look_at_track(vpi_window *w, const box *parent, unsigned depth, vpi_trak *t,
+                               vpi_structure *out, vp_error *err)
 {
     uint64_t at = parent->body, end = VPI_MIN(parent->end, w->size);
     vp_status st = VP_OK;
@@ -125,17 +128,51 @@ static vp_status look_inside(vpi_window *w, const box *parent, unsigned depth, v
     for (unsigned n = 0; at < end && n < BOXES_INSIDE; n++) {
         st = box_at(w, at, end, &b, err);
         if (st != VP_OK) return st < 0 ? st : VP_OK;
-        if (b.type == TYPE('e', 'l', 's', 't')) {
-            VPI_TRY(edits(w, &b, &out->edits_complex, err));
-        } else if (b.type == TYPE('s', 't', 's', 'd')) {
+        if (b.type == TYPE('s', 't', 's', 'd')) {
             VPI_TRY(entries(w, &b, &out->encrypted, err));
         } else if (depth < DEPTH_MAX && has_children(b.type)) {
-            VPI_TRY(look_inside(w, &b, depth + 1, out, err));
+            VPI_TRY(look_at_track(w, &b, depth + 1, t, out, err));
+        } else {
+            VPI_TRY(look_at_table(w, &b, t, err));
         }
         if (b.end <= at) break;
         at = b.end;
     }
     return VP_OK;
+}
+
+static vp_status look_at_movie(vpi_window *w, const box *moov, vpi_structure *out, vp_error *err)
+{
+    uint64_t at = moov->body, end = VPI_MIN(moov->end, w->size);
+    uint32_t scale = 0;
+    bool fragments = false;
+    const uint8_t *p;
+    size_t got;
+    box b;
+
+    for (unsigned n = 0; at < end && n < BOXES_INSIDE; n++) {
+        vp_status st = box_at(w, at, end, &b, err);
+
+        if (st < 0) return st;
+        if (st == VP_END) break;
+        if (b.type == TYPE('m', 'v', 'h', 'd')) {
+            VPI_TRY(vpi_window_read(w, b.body, 24, &p, &got, err));
+            if (got == 24) scale = vpi_rd32(p + (p[0] == 1 ? 20 : 12));
+        } else if (b.type == TYPE('m', 'v', 'e', 'x')) {
+            fragments = true;
+        } else if (b.type == TYPE('r', 'm', 'r', 'a')) { /* QuickTime's list of movies to be played instead */
+            return vpi_fail(err, VP_E_UNSUPPORTED, "INPUT_FORBIDDEN_FORMAT",
+                            "the file is a reference movie, which makes a reader open other files");
+        } else if (b.type == TYPE('t', 'r', 'a', 'k')) {
+            vpi_trak trak = { .movie_scale = scale };
+
+            VPI_TRY(look_at_track(w, &b, 1, &trak, out, err));
+            VPI_TRY(vpi_edits_add(w, &trak, out, err));
+        }
+        if (b.end <= at) break;
+        at = b.end;
+    }
+    return vpi_edits_decide(w, fragments, out, err);
 }
 
 static const char *brand_name(uint32_t brand)
@@ -158,66 +195,207 @@ static bool brand_is_image(uint32_t brand)
            brand == TYPE('c', 'r', 'x', ' ');
 }
 
-static vp_status cut(uint64_t needed, uint64_t size, vp_error *err)
+/* Writers pad with zeros: to the ftyp behind them, or to where that is not found. */
+static vp_status skip_zeros(vpi_window *w, uint64_t *at, vp_error *err)
 {
-    return vpi_fail(err, VP_E_DATA, "INPUT_TRUNCATED",
-                    "the file's parts reach to byte %llu, but it ends at %llu", (unsigned long long)needed,
-                    (unsigned long long)size);
+    const uint8_t *p;
+    size_t got, n;
+
+    for (uint64_t from = *at; from < w->size && from - *at < PADDING_MAX; from += got) {
+        VPI_TRY(vpi_window_read(w, from, 4096, &p, &got, err));
+        for (n = 0; n < got && p[n] == 0; n++) continue;
+        if (n == got) continue;
+        /* The last byte of a size below 256. */
+        if (from + n >= *at + 3) *at = from + n - 3;
+        return VP_OK;
+    }
+    return VP_OK;
 }
 
-static vp_status check_mp4(vpi_window *w, bool all, vpi_structure *out, vp_error *err)
+static vp_status checksum(vpi_window *w, const box *b, uint32_t *crc, vp_error *err)
 {
-    bool moov = false, mdat = false, meta = false, over = false;
-    uint64_t at = 0, needed = 0;
-    uint32_t brand = 0, limit = all ? BOXES_ALL : BOXES_OPEN;
     const uint8_t *p;
     size_t got;
+
+    *crc = 0;
+    for (uint64_t at = b->at; at < b->end; at += got) {
+        VPI_TRY(vpi_window_read(w, at, (size_t)VPI_MIN(b->end - at, (uint64_t)4096), &p, &got, err));
+        if (!got) break;
+        *crc = vpi_crc32c(*crc, p, got);
+    }
+    return VP_OK;
+}
+
+typedef struct walk {
+    uint32_t brand, crc; /* crc: of the first moov */
+    bool ftyp, moov, mdat, meta;
+    bool tail;         /* behind a second ftyp */
+    bool moov2, mdat2; /* without any ftyp: more of each behind the first of each */
+    bool timed, again; /* a fragment was seen; the init segment is repeated before the next one */
+    uint32_t track;    /* of the first fragment, with its time */
+    uint64_t time;
+    uint64_t second; /* begin of what may be another file */
+    uint64_t needed; /* size of the file at least; 0: nothing is missing */
+} walk;
+
+/* A brand, or the begin of a second file. */
+static vp_status see_ftyp(vpi_window *w, walk *k, const box *b, vpi_structure *out, vp_error *err)
+{
+    const uint8_t *p;
+    size_t got;
+
+    if (k->moov && k->mdat) {
+        if (!k->tail) k->second = b->at;
+        k->tail = true;
+        return VP_OK;
+    }
+    VPI_TRY(vpi_window_read(w, b->body, 4, &p, &got, err));
+    if (got < 4) return VP_OK;
+    k->ftyp = true;
+    k->brand = vpi_rd32(p);
+    vpi_strlcpy(out->name, brand_name(k->brand), sizeof(out->name));
+    return VP_OK;
+}
+
+/* QuickTime files of old have no ftyp: another moov may be a copy, and together with other media another file. */
+static vp_status see_again(vpi_window *w, walk *k, const box *b, bool *again, vp_error *err)
+{
+    if (k->ftyp || !k->moov || !k->mdat) return VP_OK;
+    if (!k->moov2 && !k->mdat2) k->second = b->at;
+    *again = true;
+    return k->moov2 && k->mdat2 ? vpi_structure_second(k->second, w->size, err) : VP_OK;
+}
+
+/*
+ * libavformat takes the first moov alone. A second one with an ftyp of its own is another file put behind this one;
+ * except in fragments, where recordings of streams repeat both.
+ */
+static vp_status see_moov(vpi_window *w, walk *k, const box *b, vpi_structure *out, vp_error *err)
+{
+    uint32_t crc = 0;
+
+    if (!k->moov) {
+        out->moov_at_end = k->mdat;
+        k->moov = true;
+        VPI_TRY(checksum(w, b, &k->crc, err));
+        return look_at_movie(w, b, out, err);
+    }
+    if (out->fragmented) {
+        VPI_TRY(checksum(w, b, &crc, err));
+        k->again = k->tail && crc == k->crc;
+        k->tail = k->tail && !k->again;
+    }
+    if (k->tail) return vpi_structure_second(k->second, w->size, err);
+    return out->fragmented ? VP_OK : see_again(w, k, b, &k->moov2, err);
+}
+
+/* Track and decode time (ISO/IEC 14496-12 8.8.7, 8.8.12) of the first track of a fragment; VP_END: it has none. */
+static vp_status time_of(vpi_window *w, const box *moof, uint32_t *track, uint64_t *time, vp_error *err)
+{
+    uint64_t at = moof->body, end = moof->end;
+    bool has_track = false;
+    const uint8_t *p;
+    size_t got;
+    box b;
+
+    for (unsigned n = 0; n < BOXES_INSIDE && at < end; n++) {
+        vp_status st = box_at(w, at, end, &b, err);
+
+        if (st != VP_OK) return st;
+        at = b.type == TYPE('t', 'r', 'a', 'f') ? b.body : b.end;
+        if (b.type != TYPE('t', 'f', 'h', 'd') && b.type != TYPE('t', 'f', 'd', 't')) continue;
+        VPI_TRY(vpi_window_read(w, b.body, 12, &p, &got, err));
+        if (got < 12) return VP_END;
+        if (b.type == TYPE('t', 'f', 'h', 'd')) {
+            *track = vpi_rd32(p + 4);
+            has_track = true;
+        } else {
+            *time = p[0] == 1 ? vpi_rd64(p + 4) : vpi_rd32(p + 4);
+            return has_track ? VP_OK : VP_END;
+        }
+    }
+    return VP_END;
+}
+
+/* Behind a repeated init segment the times of one recording go on. */
+static vp_status see_moof(vpi_window *w, walk *k, const box *b, vpi_structure *out, vp_error *err)
+{
+    uint32_t track = 0;
+    uint64_t time = 0;
+    vp_status st;
+
+    out->fragmented = true;
+    if (k->timed && !k->again) return VP_OK;
+    st = time_of(w, b, &track, &time, err);
+    if (st != VP_OK) return st < 0 ? st : VP_OK;
+    if (k->again && track == k->track && time <= k->time)
+        return vpi_structure_second(k->second, w->size, err);
+    k->again = false;
+    if (!k->timed) {
+        k->track = track;
+        k->time = time;
+    }
+    k->timed = true;
+    return VP_OK;
+}
+
+/* VP_END: nothing behind this box is of interest. */
+static vp_status see_box(vpi_window *w, walk *k, const box *b, vpi_structure *out, vp_error *err)
+{
+    bool part = b->type == TYPE('m', 'o', 'o', 'v') || b->type == TYPE('m', 'o', 'o', 'f') ||
+                b->type == TYPE('m', 'd', 'a', 't');
+
+    if (part && b->end > w->size) {
+        if (b->type == TYPE('m', 'o', 'o', 'v')) k->moov = true;
+        if (!k->tail) k->needed = b->end;
+        return VP_END;
+    }
+    switch (b->type) {
+    case TYPE('f', 't', 'y', 'p'):
+        return see_ftyp(w, k, b, out, err);
+    case TYPE('m', 'o', 'o', 'v'):
+        return see_moov(w, k, b, out, err);
+    case TYPE('m', 'o', 'o', 'f'):
+        return see_moof(w, k, b, out, err);
+    case TYPE('m', 'd', 'a', 't'):
+        if (!out->fragmented) VPI_TRY(see_again(w, k, b, &k->mdat2, err));
+        k->mdat = true;
+        return VP_OK;
+    case TYPE('m', 'e', 't', 'a'):
+        k->meta = true;
+        return VP_OK;
+    default:
+        return VP_OK;
+    }
+}
+
+vp_status vpi_boxes_check(vpi_window *w, bool all, vpi_structure *out, vp_error *err)
+{
+    uint32_t limit = all ? VPI_PARTS_ALL : VPI_PARTS_OPEN;
+    walk k = { .ftyp = false };
+    uint64_t at = 0;
     vp_status st;
     box b;
 
     vpi_strlcpy(out->name, "mov", sizeof(out->name)); /* QuickTime files of old have no ftyp */
     for (uint32_t n = 0; at < w->size && n < limit; n++) {
         st = box_at(w, at, w->size, &b, err);
+        if (st == VP_OK && b.type == 0 && at > 0) {
+            VPI_TRY(skip_zeros(w, &at, err));
+            st = box_at(w, at, w->size, &b, err);
+            if (st == VP_OK && b.type != TYPE('f', 't', 'y', 'p')) break;
+        }
         if (st < 0) return st;
         if (st == VP_END) break; /* not a box: junk behind the last one is common and harmless */
-        switch (b.type) {
-        case TYPE('f', 't', 'y', 'p'):
-            VPI_TRY(vpi_window_read(w, b.body, 4, &p, &got, err));
-            if (got < 4) break;
-            brand = vpi_rd32(p);
-            vpi_strlcpy(out->name, brand_name(brand), sizeof(out->name));
-            break;
-        case TYPE('m', 'o', 'o', 'v'):
-            if (!moov) out->moov_at_end = mdat;
-            moov = true;
-            over = b.end > w->size;
-            if (!over) VPI_TRY(look_inside(w, &b, 0, out, err));
-            break;
-        case TYPE('m', 'o', 'o', 'f'):
-            out->fragmented = true;
-            over = b.end > w->size;
-            break;
-        case TYPE('m', 'd', 'a', 't'):
-            mdat = true;
-            over = b.end > w->size;
-            break;
-        case TYPE('m', 'e', 't', 'a'):
-            meta = true;
-            break;
-        default:
-            break;
-        }
-        if (over) {
-            needed = b.end;
-            break;
-        }
-        if (b.end <= at) break;
+        st = see_box(w, &k, &b, out, err);
+        if (st < 0) return st;
+        if (st == VP_END || b.end <= at) break;
         at = b.end;
         /* A recording in fragments has thousands of them. */
-        if (!all && moov && out->fragmented) break;
+        if (!all && k.moov && out->fragmented) break;
     }
-    if (!moov) {
-        if (meta && (brand_is_image(brand) || !mdat)) {
+    if (!k.moov) {
+        if (k.meta && (brand_is_image(k.brand) || !k.mdat)) {
             return vpi_fail(err, VP_E_DATA, "NOT_A_VIDEO", "the file is a still image");
         }
         return vpi_fail(err, VP_E_DATA, "INPUT_NO_MOOV",
@@ -226,260 +404,5 @@ static vp_status check_mp4(vpi_window *w, bool all, vpi_structure *out, vp_error
     if (out->encrypted) {
         return vpi_fail(err, VP_E_UNSUPPORTED, "INPUT_ENCRYPTED", "the file's tracks are encrypted");
     }
-    return over ? cut(needed, w->size, err) : VP_OK;
-}
-
-/* RFC 8794: length 1..8 by the leading zeros. marker: kept for ids. False where it does not fit. */
-static bool ebml_number(const uint8_t *p, size_t size, bool id, uint64_t *value, size_t *length)
-{
-    size_t n = 1;
-    uint64_t v;
-
-    if (!size || !p[0]) return false;
-    while (!(p[0] & (0x80u >> (n - 1)))) n++;
-    if (n > size) return false;
-    v = id ? p[0] : p[0] & (0xFFu >> n);
-    for (size_t i = 1; i < n; i++) v = (v << 8) | p[i];
-    if (!id && v == (UINT64_C(1) << (7 * n)) - 1) v = UINT64_MAX;
-    *value = v;
-    *length = n;
-    return true;
-}
-
-static vp_status ebml_at(vpi_window *w, uint64_t at, uint64_t *id, uint64_t *body, uint64_t *size,
-                         vp_error *err)
-{
-    const uint8_t *p;
-    size_t got, n, m;
-
-    VPI_TRY(vpi_window_read(w, at, 16, &p, &got, err));
-    if (!ebml_number(p, got, true, id, &n) || !ebml_number(p + n, got - n, false, size, &m)) return VP_END;
-    *body = at + n + m;
-    return VP_OK;
-}
-
-static vp_status check_matroska(vpi_window *w, vpi_structure *out, vp_error *err)
-{
-    uint64_t id, body, size, at, end;
-    const uint8_t *p;
-    size_t got;
-    vp_status st;
-
-    vpi_strlcpy(out->name, "matroska", sizeof(out->name));
-    st = ebml_at(w, 0, &id, &body, &size, err);
-    if (st != VP_OK || id != 0x1A45DFA3 || size > 4096) return st < 0 ? st : VP_OK;
-    end = body + size;
-    for (at = body; at < end; at = body + size) {
-        st = ebml_at(w, at, &id, &body, &size, err);
-        if (st != VP_OK || size > 4096) return st < 0 ? st : VP_OK;
-        if (id != 0x4282) continue; /* DocType */
-        VPI_TRY(vpi_window_read(w, body, 4, &p, &got, err));
-        if (got == 4 && size >= 4 && memcmp(p, "webm", 4) == 0)
-            vpi_strlcpy(out->name, "webm", sizeof(out->name));
-    }
-    for (unsigned n = 0; n < 16; n++, at = body + size) {
-        st = ebml_at(w, at, &id, &body, &size, err);
-        if (st != VP_OK || size == UINT64_MAX) return st < 0 ? st : VP_OK;
-        if (!vpi_add_u64(body, size, &end)) end = UINT64_MAX;
-        if (id == 0x18538067) return end > w->size ? cut(end, w->size, err) : VP_OK;
-        if (end > w->size) return VP_OK;
-    }
-    return VP_OK;
-}
-
-/* AVI of more than 1 GB is several RIFF chunks in a row. Sizes of 0 and 2^32-1 are those of a pipe's
- * output. */
-static vp_status check_riff(vpi_window *w, vp_error *err)
-{
-    uint64_t at = 0, size;
-    const uint8_t *p;
-    size_t got;
-
-    for (unsigned n = 0; n < BOXES_OPEN; n++) {
-        VPI_TRY(vpi_window_read(w, at, 8, &p, &got, err));
-        if (got < 8 || memcmp(p, "RIFF", 4) != 0) return VP_OK;
-        size = (uint32_t)p[4] | ((uint32_t)p[5] << 8) | ((uint32_t)p[6] << 16) | ((uint32_t)p[7] << 24);
-        if (size == 0 || size >= UINT32_MAX - 64) return VP_OK;
-        if (at + 8 + size > w->size + RIFF_SLACK) return cut(at + 8 + size, w->size, err);
-        at += 8 + size + (size & 1);
-    }
-    return VP_OK;
-}
-
-/* AIFF: one FORM chunk, its size big-endian. */
-static vp_status check_aiff(vpi_window *w, vp_error *err)
-{
-    const uint8_t *p;
-    uint64_t end;
-    size_t got;
-
-    VPI_TRY(vpi_window_read(w, 0, 8, &p, &got, err));
-    if (got < 8 || memcmp(p, "FORM", 4) != 0) return VP_OK;
-    end = 8 + (uint64_t)vpi_rd32(p + 4);
-    return end > w->size + RIFF_SLACK ? cut(end, w->size, err) : VP_OK;
-}
-
-/* Apple's Core Audio Format: chunks of 64-bit sizes; that of the data may be -1, "to the end". */
-static vp_status check_caf(vpi_window *w, vp_error *err)
-{
-    uint64_t at = 8, size, end;
-    const uint8_t *p;
-    size_t got;
-
-    for (unsigned n = 0; n < BOXES_OPEN && at < w->size; n++, at = end) {
-        VPI_TRY(vpi_window_read(w, at, 12, &p, &got, err));
-        if (got < 12) return VP_OK;
-        size = vpi_rd64(p + 4);
-        if (size >= INT64_MAX || !vpi_add_u64(at + 12, size, &end)) return VP_OK;
-        if (memcmp(p, "data", 4) == 0 && end > w->size) return cut(end, w->size, err);
-    }
-    return VP_OK;
-}
-
-/* Sub-blocks (GIF89a 15) up to their terminator; VP_END: the file ends inside. */
-static vp_status skip_blocks(vpi_window *w, uint64_t *at, vp_error *err)
-{
-    const uint8_t *p;
-    size_t got;
-
-    for (;;) {
-        VPI_TRY(vpi_window_read(w, *at, 1, &p, &got, err));
-        if (got < 1) return VP_END;
-        *at += 1 + (uint64_t)p[0];
-        if (p[0] == 0) return VP_OK;
-    }
-}
-
-/* GIF89a: pictures and extensions up to the trailer. One that ends between two of them without a trailer is let
- * pass: some writers leave it out. */
-static vp_status check_gif(vpi_window *w, vp_error *err)
-{
-    uint64_t at = 13;
-    const uint8_t *p;
-    vp_status st;
-    size_t got;
-
-    VPI_TRY(vpi_window_read(w, 0, 13, &p, &got, err));
-    if (got < 13) return cut(13, w->size, err);
-    if (p[10] & 0x80) at += UINT64_C(3) << ((p[10] & 7) + 1);
-    while (at < w->size) {
-        VPI_TRY(vpi_window_read(w, at, 10, &p, &got, err));
-        if (p[0] == 0x21) {
-            at += 2;
-        } else if (p[0] == 0x2C) {
-            if (got < 10) return cut(at + 10, w->size, err);
-            at += 11 + (p[9] & 0x80 ? UINT64_C(3) << ((p[9] & 7) + 1) : 0); /* and the code size */
-        } else {
-            return VP_OK; /* trailer, or what only a decoder can judge */
-        }
-        st = skip_blocks(w, &at, err);
-        if (st != VP_OK) return st == VP_END ? cut(at + 1, w->size, err) : st;
-    }
-    return at > w->size ? cut(at, w->size, err) : VP_OK;
-}
-
-/* RFC 3533: a file ends with a whole page. */
-static vp_status check_ogg(vpi_window *w, vp_error *err)
-{
-    uint64_t at = w->size > 8192 ? w->size - 8192 : 0, next = UINT64_MAX;
-    const uint8_t *p;
-    size_t got;
-
-    /* The last page may be 64 KiB: go back page by page of our own until one begins there. */
-    for (unsigned n = 0; n < 9; n++) {
-        VPI_TRY(vpi_window_read(w, at, 4096, &p, &got, err));
-        for (size_t half = 0; half < 2; half++) {
-            uint64_t from = at + (1 - half) * 4096;
-
-            VPI_TRY(vpi_window_read(w, from, 4096, &p, &got, err));
-            for (size_t i = got; i-- > 0;) {
-                if (got - i >= 5 && memcmp(p + i, "OggS\0", 5) == 0) {
-                    next = from + i;
-                    break;
-                }
-            }
-            if (next != UINT64_MAX) break;
-        }
-        if (next != UINT64_MAX || at == 0) break;
-        at = at > 8192 ? at - 8192 : 0;
-    }
-    if (next == UINT64_MAX) return VP_OK;
-    VPI_TRY(vpi_window_read(w, next, 27 + 255, &p, &got, err));
-    if (got < 27 || got < (size_t)27 + p[26]) return cut(next + 27, w->size, err);
-    at = next + 27 + p[26];
-    for (unsigned i = 0; i < p[26]; i++) at += p[27 + i];
-    return at > w->size ? cut(at, w->size, err) : VP_OK;
-}
-
-/* ASF specification 3.2: the File Properties Object of the header names the size of the file, unless
- * broadcast. */
-static vp_status check_asf(vpi_window *w, vp_error *err)
-{
-    static const uint8_t properties[16] = { 0xA1, 0xDC, 0xAB, 0x8C, 0x47, 0xA9, 0xCF, 0x11,
-                                            0x8E, 0xE4, 0x00, 0xC0, 0x0C, 0x20, 0x53, 0x65 };
-    const uint8_t *p;
-    size_t got;
-
-    VPI_TRY(vpi_window_read(w, 0, 4096, &p, &got, err));
-    for (size_t i = 0; i + 104 <= got; i++) {
-        uint64_t size = 0;
-
-        if (memcmp(p + i, properties, sizeof(properties)) != 0) continue;
-        for (size_t n = 0; n < 8; n++) size |= (uint64_t)p[i + 40 + n] << (8 * n);
-        if (!(p[i + 88] & 1) && size > w->size) return cut(size, w->size, err);
-        break;
-    }
-    return VP_OK;
-}
-
-/* ISO/IEC 13818-1 2.4.3.3: transport_scrambling_control of packets with payload. */
-static vp_status check_ts(vpi_window *w, vp_error *err)
-{
-    unsigned scrambled = 0, clear = 0, step = 188;
-    uint64_t at = 0;
-    const uint8_t *p;
-    size_t got;
-
-    VPI_TRY(vpi_window_read(w, 0, 1024, &p, &got, err));
-    for (size_t i = 0; i + 3 * 204 < got && i < 204; i++) {
-        if (p[i] == 0x47 && p[i + 192] == 0x47 && p[i + 2 * 192] == 0x47)
-            step = 192;
-        else if (p[i] == 0x47 && p[i + 204] == 0x47 && p[i + 2 * 204] == 0x47)
-            step = 204;
-        else if (p[i] != 0x47 || p[i + 188] != 0x47 || p[i + 2 * 188] != 0x47)
-            continue;
-        at = i;
-        break;
-    }
-    for (unsigned n = 0; n < 4000; n++, at += step) {
-        unsigned pid;
-
-        VPI_TRY(vpi_window_read(w, at, 4, &p, &got, err));
-        if (got < 4 || p[0] != 0x47) break;
-        pid = ((p[1] & 0x1Fu) << 8) | p[2];
-        if (pid < 32 || pid == 0x1FFF || !(p[3] & 0x10)) continue;
-        if (p[3] & 0x80)
-            scrambled++;
-        else
-            clear++;
-    }
-    if (scrambled <= clear) return VP_OK;
-    return vpi_fail(err, VP_E_UNSUPPORTED, "INPUT_ENCRYPTED", "the transport stream is scrambled");
-}
-
-vp_status vpi_structure_check(vpi_window *w, const AVInputFormat *format, bool all, vpi_structure *out,
-                              vp_error *err)
-{
-    memset(out, 0, sizeof(*out));
-    if (strncmp(format->name, "mov", 3) == 0) return check_mp4(w, all, out, err);
-    if (strncmp(format->name, "matroska", 8) == 0) return check_matroska(w, out, err);
-    if (strcmp(format->name, "avi") == 0 || strcmp(format->name, "wav") == 0) return check_riff(w, err);
-    if (strcmp(format->name, "aiff") == 0) return check_aiff(w, err);
-    if (strcmp(format->name, "caf") == 0) return check_caf(w, err);
-    if (strcmp(format->name, "gif") == 0 && all) return check_gif(w, err);
-    if (strcmp(format->name, "ogg") == 0) return check_ogg(w, err);
-    if (strcmp(format->name, "asf") == 0) return check_asf(w, err);
-    if (strcmp(format->name, "mpegts") == 0) return check_ts(w, err);
-    if (strcmp(format->name, "mpeg") == 0) vpi_strlcpy(out->name, "mpegps", sizeof(out->name));
-    return VP_OK;
+    return k.needed ? vpi_structure_cut(k.needed, w->size, err) : VP_OK;
 }

@@ -13,6 +13,7 @@
 #define SETTLE_PACKETS 2000u /* looked at to see all streams of a file without a list of them */
 #define SETTLE_BYTES (1u << 20)
 #define SEEK_PACKETS 100000u               /* looked at for a random access point */
+#define TICK_SAMPLES 32                    /* of AVI: in so much time there is more than one byte */
 #define ANALYZE_US (30 * INT64_C(1000000)) /* media time in which a declared track may begin */
 
 struct vpi_demux {
@@ -26,6 +27,7 @@ struct vpi_demux {
     AVFormatContext *ic;
     bool refused_open; /* the demuxer wanted another file */
     bool read_any;
+    bool lost; /* the reads after the last packet failed */
     unsigned
         late_streams; /* so many are there once a first look has come to the end of the file; 0: it was enough */
     vpi_track *tracks;
@@ -33,7 +35,11 @@ struct vpi_demux {
     bool *wanted;
     vpi_mp4 *mp4;
     int64_t *positions; /* of each stream's last packet */
+    int64_t
+        *counted; /* time of the next packet, for streams of structure.avi_frames; AV_NOPTS_VALUE: its own */
+    bool *behind; /* its edits have ended */
     const vpi_timeline *timeline;
+    vpi_routes routes;
     size_t count;
     AVPacket **queue; /* read, not given out yet */
     size_t queue_at, queue_count, queue_cap;
@@ -330,6 +336,7 @@ static vp_status open_once(vpi_demux *d, vp_error *err)
     if (strncmp(d->format->name, "mov", 3) == 0) {
         r = av_dict_set(&options, "enable_drefs", "0", 0);
         if (r >= 0) r = av_dict_set(&options, "use_absolute_path", "0", 0);
+        if (r >= 0 && d->structure.edit_tracks) r = av_dict_set(&options, "ignore_editlist", "1", 0);
     }
     d->io.refuse_packed = strncmp(d->format->name, "mov", 3) == 0;
     if (r >= 0) r = avformat_open_input(&d->ic, "", d->format, &options);
@@ -379,6 +386,31 @@ static char *unusable(const AVStream *stream, const vpi_track *t, bool *codec, b
     return text;
 }
 
+/* The sound of another programme of a multiplex is not that of the picture that is published. */
+static vp_status keep_program(vpi_demux *d, vp_error *err)
+{
+    const AVProgram *shown = NULL;
+
+    for (size_t i = 0; i < d->count && !shown; i++) {
+        if (d->tracks[i].kind != VPI_KIND_VIDEO || d->tracks[i].attached_picture) continue;
+        shown = av_find_program_from_stream(d->ic, NULL, (int)i);
+        if (!shown) return VP_OK;
+    }
+    for (size_t i = 0; i < d->count && shown; i++) {
+        const AVProgram *own = NULL;
+        bool same = false;
+
+        if (d->tracks[i].kind != VPI_KIND_AUDIO) continue;
+        while ((own = av_find_program_from_stream(d->ic, (AVProgram *)own, (int)i)) != NULL && !same)
+            same = own == shown;
+        if (same || !av_find_program_from_stream(d->ic, NULL, (int)i)) continue;
+        d->dropped[i] = vpi_strdup("it belongs to another programme than the picture");
+        if (!d->dropped[i]) return vpi_fail_nomem(err);
+        d->tracks[i].kind = VPI_KIND_OTHER;
+    }
+    return VP_OK;
+}
+
 static vp_status sort_tracks(vpi_demux *d, vp_error *err)
 {
     unsigned good[2] = { 0, 0 }, bad[2] = { 0, 0 };
@@ -404,7 +436,8 @@ static vp_status sort_tracks(vpi_demux *d, vp_error *err)
             name = t->codec_name;
         }
     }
-    if (good[0] || (good[1] && !bad[0])) return VP_OK;
+    if (good[0]) return keep_program(d, err);
+    if (good[1] && !bad[0]) return VP_OK;
     if (any_codec)
         return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED", "the codec %s is not supported", name);
     if (bad[0] || bad[1]) {
@@ -413,6 +446,16 @@ static vp_status sort_tracks(vpi_demux *d, vp_error *err)
     }
     return vpi_fail(err, VP_E_DATA, "INPUT_NO_VIDEO_OR_AUDIO", "the file holds neither picture nor sound%s",
                     any_text ? ", only text" : "");
+}
+
+static void edit_range(vpi_demux *d, size_t i)
+{
+    const vpi_edits *edits = vpi_edits_of(&d->structure, d->ic->streams[i]);
+    vpi_track *t = &d->tracks[i];
+
+    if (!edits) return;
+    vpi_edits_range(edits, t->end, &t->start, &t->end);
+    t->has_times = true;
 }
 
 static vp_status fill_tracks(vpi_demux *d, vp_error *err)
@@ -424,11 +467,17 @@ static vp_status fill_tracks(vpi_demux *d, vp_error *err)
     d->wanted = vpi_calloc(n, sizeof(*d->wanted));
     d->mp4 = vpi_calloc(n, sizeof(*d->mp4));
     d->positions = vpi_calloc(n, sizeof(*d->positions));
-    if (!d->tracks || !d->dropped || !d->wanted || !d->mp4 || !d->positions) return vpi_fail_nomem(err);
+    d->counted = vpi_calloc(n, sizeof(*d->counted));
+    d->behind = vpi_calloc(n, sizeof(*d->behind));
+    if (!d->tracks || !d->dropped || !d->wanted || !d->mp4 || !d->positions || !d->counted || !d->behind)
+        return vpi_fail_nomem(err);
     d->count = n;
+    vpi_routes_reset(&d->routes, n);
     for (size_t i = 0; i < n; i++) {
         d->wanted[i] = true;
+        d->counted[i] = AV_NOPTS_VALUE;
         vpi_track_fill(&d->tracks[i], d->ic->streams[i], d->ic);
+        edit_range(d, i);
     }
     return sort_tracks(d, err);
 }
@@ -496,6 +545,10 @@ vpi_demux *vpi_demux_close(vpi_demux *d)
     vpi_free(d->wanted);
     vpi_free(d->mp4);
     vpi_free(d->positions);
+    vpi_free(d->counted);
+    vpi_free(d->behind);
+    vpi_structure_dispose(&d->structure);
+    vpi_routes_dispose(&d->routes);
     vpi_avio_close(&d->io);
     vp_cancel_unref(d->cancel);
     vp_source_unref(d->source);
@@ -534,6 +587,63 @@ static void bound_times(AVPacket *p)
     if (p->duration < 0 || p->duration > VPI_TIME_MAX) p->duration = 0;
 }
 
+/*
+ * Is the sound of an AVI a frame a chunk, timed by its size as if it were samples? What is made up of samples of so
+ * many bits is. A tick of such a stream is a frame, or a good part of one.
+ */
+static bool is_counted(const vpi_demux *d, int32_t stream)
+{
+    const AVStream *st = d->ic->streams[stream];
+    const AVCodecParameters *par = st->codecpar;
+
+    return stream < 64 && d->structure.avi_frames >> stream & 1 && !av_get_bits_per_sample(par->codec_id) &&
+           par->codec_type == AVMEDIA_TYPE_AUDIO && par->sample_rate > 0 && st->time_base.den > 0 &&
+           (int64_t)st->time_base.num * par->sample_rate / st->time_base.den >= TICK_SAMPLES;
+}
+
+/* Each frame begins where the one before ends. */
+static void count_time(vpi_demux *d, AVPacket *p)
+{
+    int64_t *next = &d->counted[p->stream_index];
+
+    if (!is_counted(d, p->stream_index)) return;
+    if (*next == AV_NOPTS_VALUE) *next = p->dts;
+    if (*next == AV_NOPTS_VALUE) return;
+    p->pts = p->dts = *next;
+    if (p->duration <= 0) p->duration = 1; /* dwRate / dwScale: frames a second */
+    if (!vpi_add_i64(*next, p->duration, next)) *next = AV_NOPTS_VALUE;
+}
+
+/* Have the edits of all wanted tracks ended? */
+static bool all_behind(const vpi_demux *d)
+{
+    for (size_t i = 0; i < d->count; i++)
+        if (d->wanted[i] && !d->behind[i]) return false;
+    return true;
+}
+
+/* What is to be done with a packet that was read. VP_OK: it is given out; VP_AGAIN: it is not; VP_END: nor is any
+ * other. */
+static vp_status take_packet(vpi_demux *d, AVPacket *packet, vp_error *err)
+{
+    vpi_edit_place place = VPI_EDIT_GIVEN;
+    const vpi_edits *edits;
+    int32_t track;
+
+    VPI_TRY(vpi_route_packet(&d->routes, d->ic, packet, &track, err));
+    /* Other streams that show up after opening were not checked: they are left out. */
+    if (track < 0 || (size_t)track >= d->count || !d->wanted[track]) return VP_AGAIN;
+    packet->stream_index = track;
+    bound_times(packet);
+    count_time(d, packet);
+    edits = vpi_edits_of(&d->structure, d->ic->streams[track]);
+    if (!edits) return VP_OK;
+    VPI_TRY(vpi_edits_apply(edits, d->ic->streams[track], packet, &place, err));
+    if (place == VPI_EDIT_GIVEN) return VP_OK;
+    if (place == VPI_EDIT_BEHIND) d->behind[track] = true;
+    return all_behind(d) ? VP_END : VP_AGAIN;
+}
+
 /* The next packet of a wanted stream, from the file. */
 static vp_status read_packet(vpi_demux *d, AVPacket **out, vp_error *err)
 {
@@ -555,16 +665,17 @@ static vp_status read_packet(vpi_demux *d, AVPacket **out, vp_error *err)
         r = av_read_frame(d->ic, packet);
         if (r < 0) {
             st = read_failed(d, r, &bad, err);
+            d->lost = bad > 0;
             if (st != VP_OK) break;
             continue;
         }
-        /* Streams that show up after opening were not checked: they are left out. */
-        if (packet->stream_index >= 0 && (size_t)packet->stream_index < d->count &&
-            d->wanted[packet->stream_index]) {
-            bound_times(packet);
+        st = take_packet(d, packet, err);
+        if (st == VP_OK) {
+            d->lost = false;
             *out = packet;
             return VP_OK;
         }
+        if (st != VP_AGAIN) break;
         av_packet_unref(packet);
     }
     av_packet_free(&packet);
@@ -614,6 +725,7 @@ static void give(AVPacket *p, vpi_packet *out)
     out->position = p->pos;
     out->data = p->data;
     out->size = p->size > 0 ? (size_t)p->size : 0;
+    out->edit = (int32_t)(intptr_t)p->opaque;
     out->ref = p;
 }
 
@@ -643,19 +755,33 @@ vp_status vpi_demux_read(vpi_demux *d, vpi_packet *packet, vp_error *err)
 
 /* ---- seeking ---- */
 
+/* Another stream may carry on a track: see route.c. */
+static bool may_be_wanted(const vpi_demux *d, size_t stream)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        if (d->wanted[i] &&
+            (i == stream || (d->ic->nb_programs > 0 && d->ic->streams[i]->codecpar->codec_id ==
+                                                           d->ic->streams[stream]->codecpar->codec_id)))
+            return true;
+    }
+    return false;
+}
+
 static void apply_wanted(vpi_demux *d)
 {
-    for (size_t i = 0; i < d->count && i < d->ic->nb_streams; i++) {
-        d->ic->streams[i]->discard = d->wanted[i] ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
-    }
+    for (size_t i = 0; i < d->count && i < d->ic->nb_streams; i++)
+        d->ic->streams[i]->discard = may_be_wanted(d, i) ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
 }
 
 /* To the first packet: demuxers differ too much in what they make of a seek there, so open the file again. */
 static vp_status rewind_input(vpi_demux *d, vp_error *err)
 {
     clear_queue(d);
+    memset(d->behind, 0, d->count * sizeof(*d->behind));
     if (!d->read_any) return VP_OK;
     memset(d->positions, 0, d->count * sizeof(*d->positions));
+    for (size_t i = 0; i < d->count; i++) d->counted[i] = AV_NOPTS_VALUE;
+    vpi_routes_reset(&d->routes, d->count);
     avformat_close_input(&d->ic);
     if (avio_seek(d->io.context, 0, SEEK_SET) < 0)
         return vpi_fail(err, VP_E_IO, NULL, "no way back to byte 0");
@@ -707,6 +833,7 @@ vp_status vpi_demux_seek(vpi_demux *d, int32_t stream, int64_t pts, vp_error *er
     /* Where the file has no index libav* lands near the time, not on a random access point: begin earlier. */
     static const int64_t back_ms[] = { 0, 1000, 4000, 12000, 40000 };
     const vpi_track *t = vpi_demux_track(d, stream);
+    const vpi_edits *edits;
     vp_status st = VP_AGAIN;
 
     if (!t) return vpi_fail(err, VP_E_ARG, NULL, "no stream %d", stream);
@@ -714,11 +841,14 @@ vp_status vpi_demux_seek(vpi_demux *d, int32_t stream, int64_t pts, vp_error *er
     if (!t->has_times || vpi_formats_raw(d->format) || pts <= t->start ||
         (d->timeline && d->timeline->count) || !d->ic || vpi_demux_has_palette(d, stream))
         return rewind_input(d, err);
+    memset(d->behind, 0, d->count * sizeof(*d->behind));
+    edits = vpi_edits_of(&d->structure, d->ic->streams[stream]);
     for (size_t i = 0; i < VPI_COUNT(back_ms) && st == VP_AGAIN; i++) {
         int64_t back = vpi_rescale(back_ms[i], t->tb.den, 1000 * t->tb.num, VPI_CEIL), to = 0;
 
         if (!vpi_add_i64(pts, -back, &to) || (i > 0 && to <= t->start)) break;
         d->read_any = true;
+        if (edits) to = vpi_edits_media(edits, to);
         if (av_seek_frame(d->ic, stream, to, AVSEEK_FLAG_BACKWARD) < 0) break;
         st = land(d, stream, pts, err);
     }
@@ -776,6 +906,16 @@ AVFormatContext *vpi_demux_format(vpi_demux *d)
 const vpi_avio *vpi_demux_avio(const vpi_demux *d)
 {
     return &d->io;
+}
+
+const vpi_routes *vpi_demux_routes(const vpi_demux *d)
+{
+    return &d->routes;
+}
+
+bool vpi_demux_lost(const vpi_demux *d)
+{
+    return d->lost;
 }
 
 const char *vpi_demux_format_name(const vpi_demux *d)

@@ -23,6 +23,7 @@ typedef struct vpi_packet {
     bool has_pts, has_dts;
     int64_t pts, dts, duration; /* ticks of the stream's tb; duration 0: unknown */
     int64_t shift;              /* what a repaired timeline has taken off its times */
+    int32_t edit;               /* number of the edit that shows it, from 1; 0: not known here */
     int64_t position;           /* byte offset in the file, -1 unknown */
     const uint8_t *data;
     size_t size;

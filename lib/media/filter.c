@@ -78,20 +78,36 @@ bool vpi_filter_is_hdr(int transfer)
 
 /* ---- what the picture is ---- */
 
+/*
+ * Formats that mean full range by themselves become the plain ones: of a stream that changes between the ranges some
+ * decoders change the range of pictures and not their format.
+ */
+static void settle_format(AVFrame *av)
+{
+    static const enum AVPixelFormat twins[][2] = {
+        { AV_PIX_FMT_YUVJ420P, AV_PIX_FMT_YUV420P }, { AV_PIX_FMT_YUVJ422P, AV_PIX_FMT_YUV422P },
+        { AV_PIX_FMT_YUVJ444P, AV_PIX_FMT_YUV444P }, { AV_PIX_FMT_YUVJ440P, AV_PIX_FMT_YUV440P },
+        { AV_PIX_FMT_YUVJ411P, AV_PIX_FMT_YUV411P },
+    };
+
+    for (size_t i = 0; i < VPI_COUNT(twins); i++) {
+        if (av->format != (int)twins[i][0]) continue;
+        av->format = twins[i][1];
+        if (av->color_range == AVCOL_RANGE_UNSPECIFIED) av->color_range = AVCOL_RANGE_JPEG;
+    }
+}
+
+static bool is_grey(const AVFrame *av)
+{
+    const AVPixFmtDescriptor *d = av_pix_fmt_desc_get((enum AVPixelFormat)av->format);
+
+    return d && d->nb_components < 3 && !(d->flags & (AV_PIX_FMT_FLAG_PAL | AV_PIX_FMT_FLAG_RGB));
+}
+
 static bool full_range(const vpi_filter *f, const AVFrame *av)
 {
-    switch (av->format) {
-    case AV_PIX_FMT_YUVJ420P:
-    case AV_PIX_FMT_YUVJ422P:
-    case AV_PIX_FMT_YUVJ444P:
-    case AV_PIX_FMT_YUVJ440P:
-    case AV_PIX_FMT_YUVJ411P:
-        return true;
-    default:
-        break;
-    }
-    if (av->color_range == AVCOL_RANGE_UNSPECIFIED) return f->o.full_range;
-    return av->color_range == AVCOL_RANGE_JPEG;
+    if (av->color_range != AVCOL_RANGE_UNSPECIFIED) return av->color_range == AVCOL_RANGE_JPEG;
+    return f->o.full_range || (f->o.full_grey && is_grey(av));
 }
 
 /* Decoders leave 2 (unspecified), some 0 or 3 (reserved). */
@@ -108,11 +124,13 @@ static vpi_filter_input describe(const vpi_filter *f, const AVFrame *av)
     in.width = av->width;
     in.height = av->height;
     in.format = av->format;
-    /* What is untagged throughout is what the output is tagged as. */
-    in.matrix = tag_or(tag_or(av->colorspace, f->o.tags.matrix), f->o.colour.matrix);
     in.range = full_range(f, av);
     in.transfer = vpi_filter_is_hdr(transfer) ? transfer : 0;
-    in.primaries = in.transfer ? tag_or(av->color_primaries, f->o.tags.primaries) : 0;
+    /* What is untagged throughout is what the output is tagged as; HDR what ITU-R BT.2100 has. */
+    in.matrix = tag_or(tag_or(av->colorspace, f->o.tags.matrix),
+                       in.transfer ? AVCOL_SPC_BT2020_NCL : f->o.colour.matrix);
+    if (in.transfer)
+        in.primaries = tag_or(tag_or(av->color_primaries, f->o.tags.primaries), AVCOL_PRI_BT2020);
     in.siting = av->chroma_location;
     in.sar_num = av->sample_aspect_ratio.num;
     in.sar_den = av->sample_aspect_ratio.den;
@@ -155,6 +173,21 @@ static const char *matrix_name(int matrix)
         return "bt2020";
     default:
         return "bt709";
+    }
+}
+
+/* Of HDR: BT.2020, or what a display of the studio had. */
+static const char *primaries_name(int primaries)
+{
+    switch (primaries) {
+    case AVCOL_PRI_BT709:
+        return "bt709";
+    case AVCOL_PRI_SMPTE431:
+        return "smpte431";
+    case AVCOL_PRI_SMPTE432:
+        return "smpte432";
+    default:
+        return "bt2020";
     }
 }
 
@@ -251,6 +284,7 @@ static vp_status add_tone_map(vpi_buf *b, const vpi_filter_input *in, const vpi_
                               const AVPixFmtDescriptor *desc, vp_error *err)
 {
     bool hlg = in->transfer == AVCOL_TRC_ARIB_STD_B67;
+    const char *primaries = primaries_name(in->primaries);
 
     if (!avfilter_get_by_name("zscale") || !avfilter_get_by_name("tonemap")) {
         return vpi_fail(
@@ -262,14 +296,14 @@ static vp_status add_tone_map(vpi_buf *b, const vpi_filter_input *in, const vpi_
         vpi_buf_printf(b, "scale=flags=" SCALE_FLAGS ",format=pix_fmts=%s,",
                        desc->flags & AV_PIX_FMT_FLAG_RGB ? "gbrp16le" : "yuv444p16le");
     }
-    vpi_buf_printf(b, "zscale=w=%u:h=%u:filter=bicubic:tin=%s:pin=%s:min=%s:rin=%s:t=linear:npl=%d,",
-                   p->width, p->height, hlg ? "arib-std-b67" : "smpte2084",
-                   in->primaries == AVCOL_PRI_BT709 ? "bt709" : "bt2020",
+    /* Primaries are named on both sides: the next zscale goes by the picture's tags, which may be missing. */
+    vpi_buf_printf(b, "zscale=w=%u:h=%u:filter=bicubic:tin=%s:pin=%s:min=%s:rin=%s:t=linear:p=%s:npl=%d,",
+                   p->width, p->height, hlg ? "arib-std-b67" : "smpte2084", primaries,
                    desc->flags & AV_PIX_FMT_FLAG_RGB                   ? "gbr"
                    : matrix_family(in->matrix) == AVCOL_SPC_BT2020_NCL ? "bt2020nc"
                    : in->matrix == AVCOL_SPC_ICTCP                     ? "ictcp"
                                                                        : "bt709",
-                   in->range ? "full" : "limited", HDR_NPL);
+                   in->range ? "full" : "limited", primaries, HDR_NPL);
     /* What is brighter than the peak comes out above one: 16-bit RGB cuts it, so that white stays at 235. */
     vpi_buf_printf(b,
                    "format=pix_fmts=gbrpf32le,zscale=p=bt709,tonemap=tonemap=hable:desat=0:peak=%d,"
@@ -517,6 +551,7 @@ void vpi_filter_send(vpi_filter *f, AVFrame **in, int64_t pts, int64_t duration)
     av_frame_free(&f->waiting);
     f->waiting = *in;
     *in = NULL;
+    settle_format(f->waiting);
     f->times[f->sent % TIMES].pts = pts;
     f->times[f->sent % TIMES].duration = duration;
     f->sent++;

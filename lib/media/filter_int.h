@@ -20,6 +20,7 @@ typedef struct vpi_filter_options {
     vpi_video_colour colour;   /* of the pictures given out */
     vpi_video_colour tags;     /* of pictures that say nothing themselves: the container's; 2 unspecified */
     bool full_range;           /* likewise */
+    bool full_grey;            /* likewise, of pictures without colour (lossless codecs) */
     /*
      * Pictures of this size fill the whole output whatever their sample aspect ratio says: the output's size
      * was made for them. Others are fitted into it with black bars.

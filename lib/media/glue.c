@@ -56,6 +56,15 @@ const uint8_t *vpi_libav_side_data(const AVStream *stream, enum AVPacketSideData
 #endif
 }
 
+bool vpi_libav_is_key(const AVFrame *av)
+{
+#if LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(58, 7, 100)
+    return (av->flags & AV_FRAME_FLAG_KEY) != 0;
+#else
+    return av->key_frame != 0;
+#endif
+}
+
 int vpi_libav_interrupted(void *cancel)
 {
     return vpi_cancel_check((const vp_cancel *)cancel, NULL) < 0;

@@ -35,5 +35,6 @@ AVStream *vpi_demux_avstream(vpi_demux *demux, int32_t stream);
 int64_t vpi_demux_max_pixels(const vpi_demux *demux);
 /* What the packet holds for avcodec_send_packet; pts, dts and duration in the stream's tb. Borrowed. */
 AVPacket *vpi_packet_av(const vpi_packet *packet);
+bool vpi_libav_is_key(const AVFrame *frame); /* a random access point */
 
 #endif

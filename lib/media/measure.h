@@ -29,14 +29,22 @@ typedef struct vpi_look {
 } vpi_look;
 /* VP_OK: go on; VP_END: enough, a success; below zero: stop with it. */
 typedef vp_status (*vpi_look_fn)(void *user, const vpi_look *look, vp_error *err);
+typedef struct vpi_measure_part { /* ticks of the stream's tb */
+    int64_t from, to;             /* decoded from the first access point at or behind `from` on, up to `to` */
+} vpi_measure_part;
+typedef struct vpi_measure_options {
+    bool first_only;               /* one packet is decoded, the rest is not read */
+    const vpi_timeline *timeline;  /* NULL: the file's own times; borrowed until the call returns */
+    const vpi_measure_part *parts; /* rising; with none the whole stream */
+    size_t part_count;
+} vpi_measure_options;
 /*
- * All pictures of a video stream (-1: the first one), in presentation order. first_only: one packet is decoded, the
- * rest is not read. *refused: packets that the decoder did not take. Without such a stream: DATA
- * INPUT_NO_VIDEO_OR_AUDIO.
+ * Pictures of a video stream (-1: the first one), in presentation order; options NULL: all of them. *refused: packets
+ * that the decoder did not take. Without such a stream: DATA INPUT_NO_VIDEO_OR_AUDIO.
  */
-vp_status vpi_measure_pictures(vp_context *context, vp_source *source, int32_t stream, bool first_only,
-                               vp_cancel *cancel, vpi_look_fn fn, void *user, uint64_t *refused,
-                               vp_error *err);
+vp_status vpi_measure_pictures(vp_context *context, vp_source *source, int32_t stream,
+                               const vpi_measure_options *options, vp_cancel *cancel, vpi_look_fn fn,
+                               void *user, uint64_t *refused, vp_error *err);
 
 /* ---- sound ---- */
 
@@ -58,8 +66,9 @@ typedef struct vpi_ear vpi_ear;
 vp_status vpi_ear_new(vp_context *context, vp_cancel *cancel, vpi_heard_fn fn, void *user, vpi_ear **out,
                       vp_error *err);
 vpi_ear *vpi_ear_free(vpi_ear *ear); /* NULL is allowed; returns NULL */
-/* Decodes all packets of an audio stream (-1: the first one); none: as above. */
-vp_status vpi_ear_add(vpi_ear *ear, vp_source *source, int32_t stream, vp_error *err);
+/* Decodes all packets of an audio stream (-1: the first one); none: as above. timeline NULL: the file's own times. */
+vp_status vpi_ear_add(vpi_ear *ear, vp_source *source, int32_t stream, const vpi_timeline *timeline,
+                      vp_error *err);
 /* What the decoder still holds; nothing may be added after it. */
 vp_status vpi_ear_end(vpi_ear *ear, vp_error *err);
 /* Packets and frames that the decoder refused. */

@@ -122,23 +122,55 @@ static vp_status tell(const AVFrame *f, vpi_rational tb, vpi_look_fn fn, void *u
 typedef struct watch {
     vp_context *context;
     vp_cancel *cancel;
+    vpi_measure_options o;
     vpi_demux *demux;
     AVCodecContext *decoder;
     AVFrame *frame;
     vpi_packet packet;
-    bool first_only, drained;
+    size_t part; /* the next one, or that which is being decoded */
+    bool inside;
+    bool drained; /* no more packets, of this part or at all */
+    bool ended;
     uint64_t refused;
     uint64_t fed;
 } watch;
 
+/* Is the packet one to be decoded? VP_END: the part ends before it. */
+static vp_status place(watch *w, const vpi_packet *p)
+{
+    int64_t time = p->has_pts ? p->pts : p->dts, decoded = p->has_dts ? p->dts : time;
+
+    if (w->o.part_count == 0) return VP_OK;
+    if (!p->has_pts && !p->has_dts) return w->inside ? VP_OK : VP_AGAIN;
+    if (w->inside) return decoded > w->o.parts[w->part].to ? VP_END : VP_OK;
+    while (w->part < w->o.part_count && decoded > w->o.parts[w->part].to) w->part++;
+    if (w->part == w->o.part_count) return VP_END;
+    w->inside = p->key && time >= w->o.parts[w->part].from;
+    return w->inside ? VP_OK : VP_AGAIN;
+}
+
+/* The next packet to be decoded; VP_END: there is none in this part. */
+static vp_status next_packet(watch *w, vp_error *err)
+{
+    vp_status st;
+
+    for (;;) {
+        VPI_TRY(vpi_cancel_check(w->cancel, err));
+        if (w->o.first_only && w->fed > 0) return VP_END;
+        st = vpi_demux_read(w->demux, &w->packet, err);
+        if (st != VP_OK) w->ended = true;
+        if (st == VP_OK) st = place(w, &w->packet);
+        if (st == VP_AGAIN) continue;
+        if (st != VP_OK) vpi_packet_dispose(&w->packet);
+        return st;
+    }
+}
+
 static vp_status feed(watch *w, vp_error *err)
 {
-    bool last = w->first_only && w->fed > 0;
-    vp_status st = VP_END;
+    vp_status st = next_packet(w, err);
     int r;
 
-    VPI_TRY(vpi_cancel_check(w->cancel, err));
-    if (!last) st = vpi_demux_read(w->demux, &w->packet, err);
     if (st < 0) return st;
     w->drained = st == VP_END;
     w->fed++;
@@ -148,6 +180,17 @@ static vp_status feed(watch *w, vp_error *err)
     vpi_packet_dispose(&w->packet);
     if (r == AVERROR(ENOMEM)) return vpi_fail_nomem(err);
     if (r < 0 && r != AVERROR_EOF) w->refused++;
+    return VP_OK;
+}
+
+/* Behind a part; VP_END: it was the last one. */
+static vp_status next_part(watch *w)
+{
+    w->part += w->inside;
+    w->inside = false;
+    if (w->ended || w->part >= w->o.part_count) return VP_END;
+    w->drained = false;
+    avcodec_flush_buffers(w->decoder);
     return VP_OK;
 }
 
@@ -166,7 +209,7 @@ static vp_status watch_all(watch *w, vpi_rational tb, vpi_look_fn fn, void *user
             st = tell(w->frame, tb, fn, user, err);
             av_frame_unref(w->frame);
         } else if (r == AVERROR_EOF) {
-            st = VP_END;
+            st = next_part(w);
         } else if (r == AVERROR(ENOMEM)) {
             st = vpi_fail_nomem(err);
         } else if (r == AVERROR(EAGAIN)) {
@@ -180,12 +223,14 @@ static vp_status watch_all(watch *w, vpi_rational tb, vpi_look_fn fn, void *user
     return st < 0 ? st : VP_OK;
 }
 
-vp_status vpi_measure_pictures(vp_context *context, vp_source *source, int32_t stream, bool first_only,
-                               vp_cancel *cancel, vpi_look_fn fn, void *user, uint64_t *refused,
-                               vp_error *err)
+vp_status vpi_measure_pictures(vp_context *context, vp_source *source, int32_t stream,
+                               const vpi_measure_options *options, vp_cancel *cancel, vpi_look_fn fn,
+                               void *user, uint64_t *refused, vp_error *err)
 {
-    watch w = { .context = context, .cancel = cancel, .first_only = first_only };
+    watch w = { .context = context, .cancel = cancel };
     vp_status st;
+
+    if (options) w.o = *options;
 
     *refused = 0;
     VPI_GO(vpi_demux_open(context, source, NULL, cancel, &w.demux, err));
@@ -195,6 +240,7 @@ vp_status vpi_measure_pictures(vp_context *context, vp_source *source, int32_t s
         goto done;
     }
     vpi_demux_select(w.demux, &stream, 1);
+    vpi_demux_set_timeline(w.demux, w.o.timeline);
     w.frame = av_frame_alloc();
     if (!w.frame) {
         st = vpi_fail_nomem(err);

@@ -163,7 +163,8 @@ static vp_status send(vpi_ear *ear, const vpi_packet *packet, vp_error *err)
     return receive(ear, err);
 }
 
-vp_status vpi_ear_add(vpi_ear *ear, vp_source *source, int32_t stream, vp_error *err)
+vp_status vpi_ear_add(vpi_ear *ear, vp_source *source, int32_t stream, const vpi_timeline *timeline,
+                      vp_error *err)
 {
     vpi_packet packet = { 0 };
     vpi_demux *demux = NULL;
@@ -176,6 +177,7 @@ vp_status vpi_ear_add(vpi_ear *ear, vp_source *source, int32_t stream, vp_error 
         goto done;
     }
     vpi_demux_select(demux, &stream, 1);
+    vpi_demux_set_timeline(demux, timeline);
     if (!ear->decoder) {
         VPI_GO(vpi_measure_decoder(ear->context, demux, stream, &ear->decoder, err));
         ear->tb = vpi_demux_track(demux, stream)->tb;

@@ -45,15 +45,6 @@ static vp_status take_config(vpi_mp4 *m, vp_status st, vpi_buf *b, vp_error *err
     return st;
 }
 
-/* VP_AGAIN where data holds no SPS and PPS. */
-static vp_status avcc_of_annexb(vpi_mp4 *m, const uint8_t *data, size_t size, vp_error *err)
-{
-    vpi_buf b = { 0 };
-
-    m->nal_length = 0;
-    return take_config(m, vpi_track_avcc(data, size, &b, err), &b, err);
-}
-
 /* The NAL unit at *at: length_size 0 is Annex B. */
 static bool next_nal(const uint8_t *data, size_t size, unsigned length_size, size_t *at, vpi_nal *nal,
                      bool *bad)
@@ -61,6 +52,28 @@ static bool next_nal(const uint8_t *data, size_t size, unsigned length_size, siz
     *bad = false;
     if (!length_size) return vpi_annexb_next(data, size, at, nal);
     return vpi_avcc_next(data, size, length_size, at, nal, bad);
+}
+
+/* VP_AGAIN where data holds no SPS and PPS. */
+static vp_status avcc_of(vpi_mp4 *m, const uint8_t *data, size_t size, unsigned length_size, vp_error *err)
+{
+    vpi_buf b = { 0 };
+    vp_status st = vpi_track_avcc(data, size, length_size, &b, err);
+
+    m->nal_length = (uint8_t)length_size;
+    if (st == VP_OK && length_size && !vpi_buf_failed(&b)) b.data[4] = (uint8_t)(0xFCu | (length_size - 1));
+    return take_config(m, st, &b, err);
+}
+
+/* avcC as it is; the sets lie in the samples alone where it has none ('avc3'): VP_AGAIN. */
+static vp_status h264_config(vpi_mp4 *m, const uint8_t *extra, size_t size, vp_error *err)
+{
+    vpi_avcc avcc;
+
+    if (size < 7 || extra[0] != 1) return avcc_of(m, extra, size, 0, err);
+    VPI_TRY(vpi_avcc_parse(extra, size, &avcc, err));
+    m->nal_length = avcc.length_size;
+    return avcc.sps_count && avcc.pps_count ? set_config(m, extra, size, err) : VP_AGAIN;
 }
 
 /* VP_AGAIN where data does not hold all kinds of parameter sets. */
@@ -194,9 +207,7 @@ vp_status vpi_mp4_config(vpi_mp4 *m, const vpi_track *track, const AVStream *str
     if (m->checked) return VP_OK;
     switch (track->codec) {
     case VPI_CODEC_H264:
-        if (size < 7 || extra[0] != 1) return avcc_of_annexb(m, extra, size, err);
-        m->nal_length = (uint8_t)((extra[4] & 3) + 1);
-        return set_config(m, extra, size, err);
+        return h264_config(m, extra, size, err);
     case VPI_CODEC_HEVC:
         return hevc_config(m, extra, size, err);
     case VPI_CODEC_AV1:
@@ -233,17 +244,18 @@ static vp_status ac3_config(vpi_mp4 *m, const AVPacket *packet, bool eac3)
 
 static vp_status aac_config(vpi_mp4 *m, const AVPacket *packet, vp_error *err)
 {
-    size_t header, frame;
-    uint8_t out[2];
+    size_t size = (size_t)packet->size, header, frame;
+    uint8_t out[VPI_ASC_MAX];
     vpi_asc asc;
 
-    if (vpi_adts_parse(packet->data, (size_t)packet->size, &asc, &header, &frame, NULL) != VP_OK)
-        return VP_AGAIN;
-    if (asc.object_type != 2 || !vpi_asc_write_lc(asc.sample_rate, asc.channels, out)) {
+    if (vpi_adts_parse(packet->data, size, &asc, &header, &frame, NULL) != VP_OK) return VP_AGAIN;
+    size = vpi_adts_config(packet->data, size, out);
+    if (!size) {
         return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
-                        "AAC of object type %u with %u channels in ADTS", asc.object_type, asc.channels);
+                        "AAC of object type %u and channel configuration %u in ADTS", asc.object_type,
+                        asc.channel_config);
     }
-    return set_config(m, out, sizeof(out), err);
+    return set_config(m, out, size, err);
 }
 
 vp_status vpi_mp4_config_packet(vpi_mp4 *m, const vpi_track *track, const AVStream *stream,
@@ -254,7 +266,7 @@ vp_status vpi_mp4_config_packet(vpi_mp4 *m, const vpi_track *track, const AVStre
     switch (track->codec) {
     case VPI_CODEC_H264:
         if (!(packet->flags & AV_PKT_FLAG_KEY)) return VP_AGAIN;
-        return avcc_of_annexb(m, packet->data, (size_t)packet->size, err);
+        return avcc_of(m, packet->data, (size_t)packet->size, m->nal_length, err);
     case VPI_CODEC_HEVC:
         return hvcc_of(m, packet->data, (size_t)packet->size, m->nal_length, err);
     case VPI_CODEC_AV1:
@@ -291,6 +303,7 @@ static bool same_set(const vpi_nal *nal, const vpi_nal *sets, size_t n)
 /* What the configuration holds, of either codec. */
 typedef struct config_sets {
     bool hevc;
+    bool base; /* of Dolby Vision: its metadata (RPU) and enhancement layer are left out */
     vpi_avcc avcc;
     vpi_hvcc hvcc;
 } config_sets;
@@ -303,6 +316,7 @@ static bool keeps(const vpi_nal *nal, const config_sets *c, bool *other)
         unsigned type = vpi_hevc_type(nal);
         bool set = type >= VPI_HEVC_VPS && type <= VPI_HEVC_PPS;
         if (set && !same_set(nal, c->hvcc.sets, c->hvcc.count)) *other = true;
+        if (c->base && (type == VPI_HEVC_DV_RPU || type == VPI_HEVC_DV_LAYER)) return false;
         return nal->size > 0 && !set && !(type >= VPI_HEVC_AUD && type <= VPI_HEVC_FILLER);
     }
     switch (vpi_h264_type(nal)) {
@@ -337,13 +351,14 @@ static vp_status replace(AVPacket *packet, size_t size, AVBufferRef **old, vp_er
     return VP_OK;
 }
 
-static vp_status convert_nals(const vpi_mp4 *m, bool hevc, AVPacket *packet, vp_error *err)
+static vp_status convert_nals(const vpi_mp4 *m, const vpi_track *track, AVPacket *packet, vp_error *err)
 {
     const uint8_t *data = packet->data;
     size_t size = (size_t)packet->size, at = 0, needed = 0;
-    unsigned length = m->nal_length;
+    unsigned length = m->nal_length, own = length ? length : 4;
     AVBufferRef *old = NULL;
-    config_sets c = { .hevc = hevc };
+    bool hevc = track->codec == VPI_CODEC_HEVC;
+    config_sets c = { .hevc = hevc, .base = vpi_streq(track->hdr, "dolbyvision") };
     vpi_nal nal;
     uint8_t *p;
     bool other = false, bad = false;
@@ -353,20 +368,20 @@ static vp_status convert_nals(const vpi_mp4 *m, bool hevc, AVPacket *packet, vp_
     else
         VPI_TRY(vpi_avcc_parse(m->config, m->config_size, &c.avcc, err));
     while (next_nal(data, size, length, &at, &nal, &bad)) {
-        if (keeps(&nal, &c, &other)) needed += 4 + nal.size;
+        if (keeps(&nal, &c, &other)) needed += own + nal.size;
     }
     if (other) {
         return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
                         "the parameter sets change within the stream");
     }
     /* What has the form already stays as it is, also where it is damaged: the decoder conceals that. */
-    if (bad || (length == 4 && needed == size) || (length && length != 4)) return VP_OK;
+    if (bad || (length && needed == size)) return VP_OK;
     VPI_TRY(replace(packet, needed, &old, err));
     p = packet->data;
     at = 0;
     while (next_nal(data, size, length, &at, &nal, &bad)) {
         if (!keeps(&nal, &c, &other)) continue;
-        for (unsigned i = 0; i < 4; i++) *p++ = (uint8_t)(nal.size >> (24 - 8 * i));
+        for (unsigned i = own; i > 0; i--) *p++ = (uint8_t)(nal.size >> 8 * (i - 1));
         memcpy(p, nal.data, nal.size);
         p += nal.size;
     }
@@ -461,7 +476,7 @@ vp_status vpi_mp4_convert(vpi_mp4 *m, const vpi_track *track, AVPacket *packet, 
     switch (track->codec) {
     case VPI_CODEC_H264:
     case VPI_CODEC_HEVC:
-        return convert_nals(m, track->codec == VPI_CODEC_HEVC, packet, err);
+        return convert_nals(m, track, packet, err);
     case VPI_CODEC_AV1:
         return convert_av1(packet, err);
     case VPI_CODEC_VP9:

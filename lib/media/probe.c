@@ -106,6 +106,23 @@ static bool has_captions(vpi_demux *d, const vpi_packet *p)
     return vpi_captions_h26x(p->data, size, length, hevc);
 }
 
+/* Samples that a packet of sound says are not content, in ticks. */
+static int64_t skipped(const vpi_track *track, uint32_t samples)
+{
+    return vpi_rescale(samples, track->tb.den, track->tb.num * (int64_t)track->sample_rate, VPI_NEAREST);
+}
+
+int64_t vpi_report_cut(vpi_demux *d, const vpi_packet *packet)
+{
+    const vpi_track *track = vpi_demux_track(d, packet->stream);
+    uint32_t start, end;
+
+    if (track->kind != VPI_KIND_AUDIO || !track->sample_rate) return 0;
+    if (vpi_formats_trimmed(vpi_demux_format(d)->iformat)) return 0;
+    vpi_packet_skips(vpi_packet_av(packet), &start, &end);
+    return VPI_MIN(skipped(track, end), packet->duration);
+}
+
 bool vpi_report_count(vpi_demux *d, vpi_stats *stats, const vpi_packet *packet)
 {
     const vpi_track *track = vpi_demux_track(d, packet->stream);
@@ -123,17 +140,24 @@ bool vpi_report_count(vpi_demux *d, vpi_stats *stats, const vpi_packet *packet)
     if (track->kind == VPI_KIND_VIDEO) p.captions = has_captions(d, packet);
     vpi_packet_skips(vpi_packet_av(packet), &start, &end);
     if (track->kind == VPI_KIND_AUDIO && track->sample_rate) {
-        int64_t ticks = track->tb.num * (int64_t)track->sample_rate;
-
         /* The Opus decoder skips what its header says where the demuxer does not ask for it. */
         if (!start && track->codec == VPI_CODEC_OPUS && !vpi_stats_started(stats))
             start = track->skip_samples;
-        if (vpi_formats_trimmed(vpi_demux_format(d)->iformat)) end = 0;
         p.skip_samples = start;
-        p.skip_start = vpi_rescale(start, track->tb.den, ticks, VPI_NEAREST);
-        p.skip_end = vpi_rescale(end, track->tb.den, ticks, VPI_NEAREST);
+        p.skip_start = skipped(track, start);
+        p.skip_end = vpi_report_cut(d, packet);
     }
     return vpi_stats_add(stats, &p);
+}
+
+/*
+ * The last frame of these is shorter than the others, by up to a second, which only its decoder sees; Matroska gives it
+ * the length of the others, but its own duration is what was written.
+ */
+static bool ends_as_declared(const vpi_track *t, const vpi_stats_result *r)
+{
+    return (strcmp(t->codec_name, "tta") == 0 || strcmp(t->codec_name, "alac") == 0) && r->has_times &&
+           t->end < r->end && t->end > r->last;
 }
 
 void vpi_report_track(vpi_track *t, vpi_stats_result *r, bool exact)
@@ -147,6 +171,7 @@ void vpi_report_track(vpi_track *t, vpi_stats_result *r, bool exact)
         /* One packet that does not tell how long it lasts: what the container says of the whole. */
         if (r->has_times && r->end <= r->start && t->end > r->start)
             r->end = VPI_MIN(t->end, r->start + vpi_rescale(PACKET_S, t->tb.den, t->tb.num, VPI_NEAREST));
+        if (ends_as_declared(t, r)) r->end = t->end;
     }
     if (r->has_times) {
         if (exact)
@@ -161,6 +186,7 @@ void vpi_report_track(vpi_track *t, vpi_stats_result *r, bool exact)
     if (t->kind == VPI_KIND_VIDEO && !t->attached_picture) {
         t->frame_rate = r->rate;
         t->variable = r->variable;
+        t->phase = r->phase;
         if (r->reordered) t->has_b_frames = true;
         if (!r->has_times) {
             t->start = 0;
@@ -218,6 +244,31 @@ static bool warn_picture(vpi_media *m, const vpi_track *t)
     return ok;
 }
 
+/* Streams that were opened as tracks and carry on the track of another one. */
+void vpi_report_routes(vpi_demux *d, vpi_media *m)
+{
+    for (size_t i = 0; i < m->track_count; i++) {
+        if (vpi_route_of(vpi_demux_routes(d), i) != (int32_t)i) m->tracks[i].kind = VPI_KIND_OTHER;
+    }
+}
+
+/* Streams that began behind opening; a picture that would go on in one was refused. */
+static bool warn_late(vpi_demux *d, vpi_media *m)
+{
+    const AVFormatContext *ic = vpi_demux_format(d);
+    bool ok = true;
+    int64_t at;
+    vpi_kind kind;
+
+    for (unsigned i = 0; i < ic->nb_streams; i++) {
+        if (!vpi_route_late(vpi_demux_routes(d), ic, i, &kind, &at)) continue;
+        ok = vpi_media_warn(m, "TRACK_DROPPED", VP_TIME_UNKNOWN, "stream %u (%s) begins at byte %lld only", i,
+                            kind == VPI_KIND_VIDEO ? "picture" : "sound", (long long)at) &&
+             ok;
+    }
+    return ok;
+}
+
 static bool warn_streams(vpi_demux *d, vpi_media *m, const vpi_stats_result *results)
 {
     const vpi_track *video = vpi_media_nth(m, VPI_KIND_VIDEO, 0);
@@ -227,7 +278,8 @@ static bool warn_streams(vpi_demux *d, vpi_media *m, const vpi_stats_result *res
         const vpi_track *t = &m->tracks[i];
         const char *why = vpi_demux_dropped(d, (int32_t)i);
 
-        if (why) ok = vpi_media_warn(m, "TRACK_DROPPED", VP_TIME_UNKNOWN, "stream %d: %s", t->id, why) && ok;
+        if (why && vpi_route_of(vpi_demux_routes(d), i) == (int32_t)i)
+            ok = vpi_media_warn(m, "TRACK_DROPPED", VP_TIME_UNKNOWN, "stream %d: %s", t->id, why) && ok;
         if (video && t != video && t->kind == VPI_KIND_VIDEO && !t->attached_picture) {
             ok = vpi_media_warn(m, "TRACK_DROPPED", VP_TIME_UNKNOWN,
                                 "stream %d is another picture; that of stream %d is published", t->id,
@@ -271,7 +323,6 @@ static bool warn_edit(vpi_media *m, const vpi_track *t, const vpi_stats_result *
 
 static bool warn_times(vpi_media *m, bool exact, const vpi_stats_result *results)
 {
-    const vpi_track *video = vpi_media_nth(m, VPI_KIND_VIDEO, 0), *audio;
     bool ok = true;
 
     for (size_t i = 0; results && i < m->track_count; i++) {
@@ -298,26 +349,63 @@ static bool warn_times(vpi_media *m, bool exact, const vpi_stats_result *results
                  ok;
         }
     }
-    for (size_t i = 0; video && (audio = vpi_media_nth(m, VPI_KIND_AUDIO, i)) != NULL; i++) {
-        int64_t late, early;
+    return ok;
+}
 
-        if (!video->has_times || !audio->has_times) continue;
-        late = to_us(audio->start, audio->tb) - to_us(video->start, video->tb);
-        early = to_us(video->end, video->tb) - to_us(audio->end, audio->tb);
-        if (late > LATE_US) {
-            ok = vpi_media_warn(m, "AUDIO_STARTS_LATE", to_us(audio->start, audio->tb),
-                                "stream %d starts %lld ms after the picture", audio->id,
-                                (long long)(late / 1000)) &&
-                 ok;
-        }
-        if (exact && early > EARLY_US) {
-            ok = vpi_media_warn(m, "AUDIO_ENDS_EARLY", to_us(audio->end, audio->tb),
-                                "stream %d ends %lld ms before the picture", audio->id,
-                                (long long)(early / 1000)) &&
-                 ok;
-        }
+/* By the picture: what sound lacks is silent, for what the picture lacks its first or last one is held. */
+static bool warn_sound(vpi_media *m, const vpi_track *video, const vpi_track *audio, bool exact)
+{
+    int64_t late = to_us(audio->start, audio->tb) - to_us(video->start, video->tb);
+    int64_t early = to_us(video->end, video->tb) - to_us(audio->end, audio->tb);
+    bool ok = true;
+
+    if (late > LATE_US) {
+        ok =
+            vpi_media_warn(m, "AUDIO_STARTS_LATE", to_us(audio->start, audio->tb),
+                           "stream %d starts %lld ms after the picture", audio->id, (long long)(late / 1000));
+    }
+    if (exact && early > EARLY_US) {
+        ok = vpi_media_warn(m, "AUDIO_ENDS_EARLY", to_us(audio->end, audio->tb),
+                            "stream %d ends %lld ms before the picture", audio->id,
+                            (long long)(early / 1000)) &&
+             ok;
     }
     return ok;
+}
+
+static bool warn_picture_times(vpi_media *m, const vpi_track *video, int64_t late, int64_t early, bool exact)
+{
+    bool ok = true;
+
+    if (late > EARLY_US) {
+        ok = vpi_media_warn(m, "VIDEO_STARTS_LATE", to_us(video->start, video->tb),
+                            "stream %d starts %lld ms after the sound: its first picture is held", video->id,
+                            (long long)(late / 1000));
+    }
+    if (exact && early > EARLY_US) {
+        ok = vpi_media_warn(m, "VIDEO_ENDS_EARLY", to_us(video->end, video->tb),
+                            "stream %d ends %lld ms before the sound: %s", video->id,
+                            (long long)(early / 1000),
+                            early > VPI_AUDIO_TAIL_US ? "its last picture is held" : "that sound is cut") &&
+             ok;
+    }
+    return ok;
+}
+
+static bool warn_ends(vpi_media *m, bool exact)
+{
+    const vpi_track *video = vpi_media_nth(m, VPI_KIND_VIDEO, 0), *audio;
+    int64_t late = 0, early = 0;
+    bool ok = true;
+
+    if (!video || !video->has_times) return true;
+    for (size_t i = 0; (audio = vpi_media_nth(m, VPI_KIND_AUDIO, i)) != NULL; i++) {
+        if (!audio->has_times) continue;
+        ok = warn_sound(m, video, audio, exact) && ok;
+        late = VPI_MAX(late, to_us(video->start, video->tb) - to_us(audio->start, audio->tb));
+        early = VPI_MAX(early, to_us(audio->end, audio->tb) - to_us(video->end, video->tb));
+    }
+    return warn_picture_times(m, video, late, early, exact) && ok;
 }
 
 /* ---- the whole ---- */
@@ -380,8 +468,8 @@ bool vpi_report_seekable(vpi_demux *d, const vpi_media *m, const vpi_stats_resul
         jumps = jumps || results[i].jumps || vpi_demux_has_palette(d, (int32_t)i);
         times = times && m->tracks[i].has_times;
     }
-    return times && !jumps && !m->timeline.count && !m->timeline.decode_times &&
-           !vpi_formats_raw(vpi_demux_format(d)->iformat);
+    return times && !jumps && !vpi_demux_routes(d)->joined && !m->timeline.count &&
+           !m->timeline.decode_times && !vpi_formats_raw(vpi_demux_format(d)->iformat);
 }
 
 vp_status vpi_report_finish(vpi_demux *d, vp_media *media, const vpi_limits *limits, bool exact,
@@ -399,13 +487,16 @@ vp_status vpi_report_finish(vpi_demux *d, vp_media *media, const vpi_limits *lim
     }
     if (structure->edits_complex) {
         ok = vpi_media_warn(m, "EDIT_LIST_APPROXIMATED", VP_TIME_UNKNOWN,
-                            "the edit list has several parts or another speed") &&
+                            "the edit list has parts that repeat, go back or have another speed") &&
              ok;
     }
-    for (size_t i = 0; exact && !structure->edits_complex && i < m->track_count; i++)
+    for (size_t i = 0; exact && !structure->edits_complex && !structure->edit_tracks && i < m->track_count;
+         i++)
         ok = warn_edit(m, &m->tracks[i], &results[i]) && ok;
     ok = warn_streams(d, m, results) && ok;
+    ok = warn_late(d, m) && ok;
     ok = warn_times(m, exact, results) && ok;
+    ok = warn_ends(m, exact) && ok;
     return ok ? VP_OK : vpi_fail_nomem(err);
 }
 
@@ -512,6 +603,7 @@ static vp_status probe_head(vpi_demux *d, const vpi_limits *limits, vp_media **o
         vpi_free(results[i].keyframes);
         results[i].keyframes = NULL;
     }
+    vpi_report_routes(d, &media->m);
     VPI_GO(vpi_report_finish(d, media, limits, whole, results, err));
     *out = media;
     media = NULL;

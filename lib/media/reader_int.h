@@ -58,20 +58,107 @@ char *vpi_formats_codec_list(void);
 /* No timestamps in the file, or only those a parser makes up: an elementary stream. */
 bool vpi_formats_raw(const AVInputFormat *format);
 
-/* ---- boxes.c: is the file whole, by its outer structure ---- */
+/* ---- structure.c, boxes.c, ebml.c: is the file whole, and one, by its outer structure ---- */
+
+#define VPI_PARTS_OPEN 64u     /* parts looked at before reading begins */
+#define VPI_PARTS_ALL 4000000u /* of a scan: two fragments a second for 11 days */
 
 typedef struct vpi_structure {
     char name[16]; /* "mp4", "mov", "webm" ...; "" where the demuxer's name says all */
     bool moov_at_end;
-    bool edits_complex; /* several edits, or a media rate other than 1 */
+    bool
+        edits_complex; /* several edits, or a media rate other than 1, that libavformat has to make something of */
     bool fragmented;
     bool encrypted;
+    uint64_t last_part;  /* of several Matroska files one behind the other; 0: there is one */
+    uint64_t avi_frames; /* bit n: sound of stream n is a frame a chunk, which libavformat times wrongly */
+    bool whole_tags;     /* FLV that ends where a tag does: no upload that was broken off */
+    struct vpi_edits *edits; /* of tracks that have a list; none: edits are libavformat's affair */
+    size_t edit_tracks, edit_cap;
 } vpi_structure;
+void vpi_structure_dispose(vpi_structure *structure); /* accepts a zeroed one */
 
-/* all: walk every top-level box, else stop at what tells enough. Refusals INPUT_NO_MOOV, INPUT_TRUNCATED,
+/* all: walk every part, else stop at what tells enough. Refusals INPUT_NO_MOOV, INPUT_TRUNCATED, INPUT_CORRUPT,
  * NOT_A_VIDEO, INPUT_ENCRYPTED. */
 vp_status vpi_structure_check(vpi_window *w, const AVInputFormat *format, bool all, vpi_structure *out,
                               vp_error *err);
+/* Its cases. */
+vp_status vpi_boxes_check(vpi_window *w, bool all, vpi_structure *out, vp_error *err);
+vp_status vpi_ebml_check(vpi_window *w, bool all, vpi_structure *out, vp_error *err);
+/* Its refusals: the file reaches farther than it is long; another one begins at a byte of it. */
+vp_status vpi_structure_cut(uint64_t needed, uint64_t size, vp_error *err);
+vp_status vpi_structure_second(uint64_t at, uint64_t size, vp_error *err);
+
+/* ---- edits.c: edit lists of MP4 that play on through the media at its own speed ---- */
+
+typedef struct vpi_span { /* of the content of a box in the file; at 0: there is none */
+    uint64_t at, end;
+} vpi_span;
+typedef struct vpi_trak {
+    uint32_t id, scale, movie_scale; /* timescales; 0: unknown */
+    bool video;
+    vpi_span elst, stts, ctts;
+} vpi_trak;
+typedef struct vpi_edit {         /* ticks of the media */
+    int64_t start, length, media; /* where it is shown, for how long, from which time of the media on */
+    int64_t hold; /* time of the picture that is on the screen there already; INT64_MIN: none */
+} vpi_edit;
+typedef struct vpi_edits {
+    vpi_trak trak;
+    bool onward; /* at speed 1, nothing twice, nothing back */
+    size_t count;
+    vpi_edit *list;
+} vpi_edits;
+/* While the boxes are walked: adds the list of a track; behind the last, takes them or leaves them to libavformat. */
+vp_status vpi_edits_add(vpi_window *w, const vpi_trak *trak, vpi_structure *out, vp_error *err);
+vp_status vpi_edits_decide(vpi_window *w, bool fragments, vpi_structure *structure, vp_error *err);
+/* Of a picture or sound; NULL: it has none. */
+const vpi_edits *vpi_edits_of(const vpi_structure *structure, const AVStream *stream);
+/* The time of the media that is shown at a time; where nothing is, what was before. */
+int64_t vpi_edits_media(const vpi_edits *edits, int64_t shown);
+/* From the first to the last edit; media_end: of the whole media. */
+void vpi_edits_range(const vpi_edits *edits, int64_t media_end, int64_t *start, int64_t *end);
+typedef enum vpi_edit_place {
+    VPI_EDIT_GIVEN,    /* shown, or (flagged as to be discarded) to be decoded only */
+    VPI_EDIT_LEFT_OUT, /* needed for nothing */
+    VPI_EDIT_BEHIND,   /* neither is what follows it in the track */
+} vpi_edit_place;
+/* Gives a packet with times of the media those it is shown at; opaque becomes the number of its edit, from 1. */
+vp_status vpi_edits_apply(const vpi_edits *edits, AVStream *stream, AVPacket *packet, vpi_edit_place *place,
+                          vp_error *err);
+
+/* ---- route.c: which track a packet belongs to ---- */
+
+typedef struct vpi_route { /* of a stream of libavformat */
+    int32_t to;            /* track that it belongs to: mostly itself; -1: none */
+    int32_t carrier;       /* of a track: stream of its last packet */
+    bool carried;          /* and there was one */
+    bool named;            /* by a program map when it began */
+    bool timed;            /* of a track carried by another stream: next is known */
+    int64_t next;          /* end of the last packet, ticks */
+    int64_t position;      /* of its first packet */
+} vpi_route;
+typedef struct vpi_routes {
+    vpi_route *list;
+    size_t count, cap, tracks;
+    bool joined; /* a stream carries on the track of another one */
+} vpi_routes;
+void vpi_routes_dispose(vpi_routes *routes);
+/* At the first byte of the file; streams below `tracks` are tracks. */
+void vpi_routes_reset(vpi_routes *routes, size_t tracks);
+/* *track: -1: none. Times that libavformat does not give are put in. */
+vp_status vpi_route_packet(vpi_routes *routes, AVFormatContext *format, AVPacket *packet, int32_t *track,
+                           vp_error *err);
+/* The track of a stream; itself, where no packet came yet. */
+int32_t vpi_route_of(const vpi_routes *routes, size_t stream);
+/* Is it a picture or sound that showed up behind opening and carries on no track? */
+bool vpi_route_late(const vpi_routes *routes, const AVFormatContext *format, size_t stream, vpi_kind *kind,
+                    int64_t *position);
+
+/* ---- avi.c ---- */
+
+/* vpi_structure.avi_frames of an AVI file. */
+vp_status vpi_avi_frames(vpi_window *w, uint64_t *frames, vp_error *err);
 
 /* ---- track.c ---- */
 
@@ -83,8 +170,8 @@ void vpi_packet_skips(const AVPacket *packet, uint32_t *start, uint32_t *end);
 bool vpi_formats_trimmed(const AVInputFormat *format);
 /* Rates that the container declares, as the scan's first candidates; 0/1 where there is none. */
 void vpi_track_declared_rates(const AVStream *stream, vpi_rational rates[3]);
-/* Adds the avcC of the parameter sets in Annex B data. VP_AGAIN where there is no SPS or no PPS. */
-vp_status vpi_track_avcc(const uint8_t *data, size_t size, vpi_buf *out, vp_error *err);
+/* Adds the avcC of the parameter sets in data; length_size 0: Annex B. VP_AGAIN where there is no SPS or no PPS. */
+vp_status vpi_track_avcc(const uint8_t *data, size_t size, unsigned length_size, vpi_buf *out, vp_error *err);
 /* Payload of vpcC after version and flags. */
 void vpi_track_vpcc(const vpi_track *track, const AVStream *stream, uint8_t out[8]);
 bool vpi_track_encrypted(const AVStream *stream);
@@ -107,6 +194,10 @@ const vpi_structure *vpi_demux_structure(const vpi_demux *demux);
 bool vpi_demux_has_palette(const vpi_demux *demux, int32_t stream);
 AVFormatContext *vpi_demux_format(vpi_demux *demux);
 const vpi_avio *vpi_demux_avio(const vpi_demux *demux);
+/* As far as was read. */
+const vpi_routes *vpi_demux_routes(const vpi_demux *demux);
+/* Did reads fail after the last packet, so that the file may hold more? */
+bool vpi_demux_lost(const vpi_demux *demux);
 const char *vpi_demux_format_name(const vpi_demux *demux);
 /* Why a stream is listed under other though it is picture or sound; NULL when it is not. */
 const char *vpi_demux_dropped(const vpi_demux *demux, int32_t stream);
@@ -146,6 +237,8 @@ vp_status vpi_look(vp_context *context, vp_source *source, const vpi_media *medi
 
 /* ---- probe.c: what probe and scan share ---- */
 
+/* Makes streams that carry on the track of another one no tracks of their own. */
+void vpi_report_routes(vpi_demux *demux, vpi_media *media);
 /* Are seeks exact: every track with times, no jumps, a format with an index or times? */
 bool vpi_report_seekable(vpi_demux *demux, const vpi_media *media, const vpi_stats_result *results);
 
@@ -157,6 +250,8 @@ void vpi_report_track(vpi_track *track, vpi_stats_result *result, bool exact);
  * tracks. */
 vp_status vpi_report_finish(vpi_demux *demux, vp_media *media, const vpi_limits *limits, bool exact,
                             const vpi_stats_result *results, vp_error *err);
+/* Ticks at the end of a packet of sound that are not content and not left out of its duration already. */
+int64_t vpi_report_cut(vpi_demux *demux, const vpi_packet *packet);
 /* Statistics for a stream of the demuxer; NULL for one that needs none or (nomem) on no memory. */
 vpi_stats *vpi_report_stats(vpi_demux *demux, int32_t stream, bool repaired, bool *nomem);
 bool vpi_report_count(vpi_demux *demux, vpi_stats *stats, const vpi_packet *packet);

@@ -11,13 +11,17 @@ typedef struct vpi_repairer vpi_repairer;
 typedef struct vpi_repair_packet {
     int32_t stream; /* below the number of streams */
     bool has_pts, has_dts;
-    int64_t pts, dts, duration; /* ticks of tb as the file tells them; duration 0: unknown */
+    int64_t pts, dts,
+        duration; /* ticks of tb as the file tells them; duration of what is shown, 0: unknown */
     vpi_rational tb;
     int64_t position; /* byte in the file; -1: that of the stream's packet before */
 } vpi_repair_packet;
 
-/* jumps_forward: the format's clock may jump, 10 s without any packet are not a long picture. NULL on no memory. */
-vpi_repairer *vpi_repairer_new(size_t streams, bool jumps_forward);
+/*
+ * jumps_forward: the format's clock may begin anywhere and jump, 10 s without any packet are not a long picture. exact:
+ * times count samples and pictures, they never run back within a recording. NULL on no memory.
+ */
+vpi_repairer *vpi_repairer_new(size_t streams, bool jumps_forward, bool exact);
 vpi_repairer *vpi_repairer_free(vpi_repairer *repairer); /* NULL is allowed; returns NULL */
 /* Packets of picture and sound in file order; *shift is taken off this one's times. False on no memory. */
 bool vpi_repairer_see(vpi_repairer *repairer, const vpi_repair_packet *packet, int64_t *shift);

@@ -28,6 +28,7 @@ typedef struct scan {
     vpi_stats **stats;
     vpi_stats_result *results;
     uint64_t *packets, *bytes; /* per stream */
+    int64_t *first, *last;     /* per stream: positions of packets; -1: none */
     vpi_sha256 sha;
     void (*progress)(void *user, uint64_t done, uint64_t total);
     void *progress_user;
@@ -73,7 +74,7 @@ static bool repair(scan *s, vpi_packet *p)
                                   .has_dts = p->has_dts,
                                   .pts = p->pts,
                                   .dts = p->dts,
-                                  .duration = p->duration,
+                                  .duration = p->duration - vpi_report_cut(s->demux, p),
                                   .tb = t->tb,
                                   .position = p->position };
     int64_t shift = 0;
@@ -127,6 +128,8 @@ static vp_status read_all(scan *s, vp_error *err)
         hash_packet(s, &p);
         s->partial = p.corrupt;
         if (p.position >= 0) s->used = VPI_MAX(s->used, (uint64_t)p.position + p.size);
+        if (s->first[p.stream] < 0) s->first[p.stream] = p.position;
+        s->last[p.stream] = VPI_MAX(s->last[p.stream], p.position);
         s->packets[p.stream]++;
         s->bytes[p.stream] += p.size;
         look_at_ac3(&s->media->m.tracks[p.stream], &p);
@@ -155,13 +158,52 @@ static vp_status check_rest(const scan *s, vp_error *err)
     static const char *const names[] = { "flv", "ogg", "asf", "mpegts" };
     const char *name = vpi_demux_format(s->demux)->iformat->name;
     uint64_t size = s->media->m.size, rest = size - VPI_MIN(size, s->used);
-    bool whole = false;
+    bool whole = false, lost = strcmp(name, "ogg") == 0 && vpi_demux_lost(s->demux);
 
     for (size_t i = 0; i < VPI_COUNT(names); i++) whole = whole || strcmp(name, names[i]) == 0;
-    if (!whole || rest < REST_MIN_BYTES || rest < size / 10) return VP_OK;
+    lost = lost || s->used < vpi_demux_structure(s->demux)->last_part;
+    if (!lost && (!whole || rest < REST_MIN_BYTES || rest < size / 10)) return VP_OK;
     return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT",
                     "nothing that can be read is in the last %llu of %llu bytes", (unsigned long long)rest,
                     (unsigned long long)size);
+}
+
+/* The picture goes on in a stream that cannot be joined to its own: half of the film would be missing. */
+static vp_status check_goes_on(const scan *s, vp_error *err)
+{
+    const AVFormatContext *ic = vpi_demux_format(s->demux);
+    const vpi_track *shown = vpi_media_nth(&s->media->m, VPI_KIND_VIDEO, 0);
+
+    if (!shown || !vpi_demux_any_start(s->demux) || s->last[shown->id] < 0) return VP_OK;
+    for (unsigned i = 0; i < ic->nb_streams; i++) {
+        vpi_kind kind = VPI_KIND_OTHER;
+        int64_t at = -1;
+
+        if (i >= s->count && !vpi_route_late(vpi_demux_routes(s->demux), ic, i, &kind, &at)) continue;
+        if (i < s->count && ic->streams[i]->codecpar->codec_type == AVMEDIA_TYPE_VIDEO) {
+            kind = VPI_KIND_VIDEO;
+            at = s->first[i];
+        }
+        if (kind != VPI_KIND_VIDEO || at <= s->last[shown->id]) continue;
+        return vpi_fail(
+            err, VP_E_DATA, "INPUT_CORRUPT",
+            "the picture ends, and another one that cannot be joined to it begins at byte %lld of %llu",
+            (long long)at, (unsigned long long)s->media->m.size);
+    }
+    return VP_OK;
+}
+
+/* Fragments (tfdt, ISO/IEC 14496-12 8.8.12) never run back: libavformat gives those that do in no order. */
+static vp_status check_fragments(const scan *s, vp_error *err)
+{
+    if (!vpi_demux_structure(s->demux)->fragmented) return VP_OK;
+    for (size_t i = 0; i < s->count; i++) {
+        if (!s->stats[i] || !s->results[i].jumps) continue;
+        return vpi_fail(
+            err, VP_E_DATA, "INPUT_CORRUPT",
+            "stream %zu: the times of the fragments run back, as where a second recording follows", i);
+    }
+    return VP_OK;
 }
 
 /*
@@ -178,6 +220,7 @@ static vp_status check_length(const scan *s, vp_error *err)
     if (vpi_formats_raw(ic->iformat) || strcmp(name, "mpegts") == 0 || strcmp(name, "mpeg") == 0)
         return VP_OK;
     if (strncmp(name, "mov", 3) == 0 && !vpi_demux_structure(s->demux)->fragmented) return VP_OK;
+    if (vpi_demux_structure(s->demux)->whole_tags) return VP_OK;
     for (size_t i = 0; i < s->count; i++) {
         const vpi_track *t = &s->media->m.tracks[i];
 
@@ -228,11 +271,16 @@ static vp_status prepare(scan *s, vp_error *err)
     s->results = vpi_calloc(s->count, sizeof(*s->results));
     s->packets = vpi_calloc(s->count, sizeof(*s->packets));
     s->bytes = vpi_calloc(s->count, sizeof(*s->bytes));
-    if (!s->stats || !s->results || !s->packets || !s->bytes) return vpi_fail_nomem(err);
+    s->first = vpi_calloc(s->count, sizeof(*s->first));
+    s->last = vpi_calloc(s->count, sizeof(*s->last));
+    if (!s->stats || !s->results || !s->packets || !s->bytes || !s->first || !s->last)
+        return vpi_fail_nomem(err);
+    for (size_t i = 0; i < s->count; i++) s->first[i] = s->last[i] = -1;
     for (size_t i = 0; i < s->count && !nomem; i++) {
         s->stats[i] = vpi_report_stats(s->demux, (int32_t)i, true, &nomem);
     }
-    s->repairer = vpi_repairer_new(s->count, vpi_demux_any_start(s->demux));
+    s->repairer = vpi_repairer_new(s->count, vpi_demux_any_start(s->demux),
+                                   strcmp(vpi_demux_format(s->demux)->iformat->name, "ogg") == 0);
     if (nomem || !s->repairer) return vpi_fail_nomem(err);
     VPI_TRY(vpi_report_new(s->demux, &s->media, err));
     return hash_edges(s, err);
@@ -292,6 +340,8 @@ static vp_status run(scan *s, const vpi_limits *limits, vp_error *err)
     VPI_TRY(check_last(s, err));
     VPI_TRY(check_rest(s, err));
     m = &s->media->m;
+    vpi_report_routes(s->demux, m);
+    VPI_TRY(check_goes_on(s, err));
     m->full = true;
     for (size_t i = 0; i < s->count; i++) {
         m->tracks[i].packets = s->packets[i];
@@ -300,6 +350,7 @@ static vp_status run(scan *s, const vpi_limits *limits, vp_error *err)
         vpi_stats_finish(s->stats[i], &s->results[i]);
         vpi_report_track(&m->tracks[i], &s->results[i], true);
     }
+    VPI_TRY(check_fragments(s, err));
     VPI_TRY(take_repairs(s, err));
     VPI_TRY(check_length(s, err));
     VPI_TRY(check_empty(s, err));
@@ -342,6 +393,8 @@ done:
     vpi_free(s.results);
     vpi_free(s.packets);
     vpi_free(s.bytes);
+    vpi_free(s.first);
+    vpi_free(s.last);
     vpi_demux_close(s.demux);
     vp_cancel_unref(child);
     return st < 0 ? st : VP_OK;

@@ -10,6 +10,7 @@
 #define BACK_DTS_S 1        /* decoding times never run back; this much is not jitter of a writer */
 #define KEYFRAME_GAP_MS 100 /* keyframes nearer to each other are of no use to a plan */
 #define LOOSE 0.2           /* of a frame: jitter that a grid of the same average rate still explains */
+#define LOOSE_S 0.02        /* but no more than people notice against the sound */
 #define TIGHT_MAX 0.45      /* of a frame, where one tick is longer than a fifth of it */
 #define TIME_MAX (INT64_C(1) << 57)   /* ticks */
 #define LENGTH_MAX (INT64_C(1) << 40) /* of one packet */
@@ -166,7 +167,7 @@ static void feed_grid(grid *g, uint64_t number, int64_t ticks)
 /* Is each tested time within the tolerance of the grid, and is nearly each place of it taken once? */
 static bool fits(const vpi_stats *s, const grid *g, bool tight)
 {
-    double frame_s = 1 / as_double(g->rate), limit = LOOSE;
+    double frame_s = 1 / as_double(g->rate), limit = VPI_MIN(LOOSE, LOOSE_S / frame_s);
     uint64_t allowed = VPI_MAX(s->shown / 100, (uint64_t)(s->shown >= 25));
 
     if (g->from && s->shown < LATE_PHASE_MIN) return false;
@@ -214,14 +215,15 @@ static double average_rate(const vpi_stats *s)
 /* Do the times lie on a straight line of their own rate? Needs no candidate, sees no missing frame. */
 static bool straight(const vpi_stats *s)
 {
-    double step;
+    double step, limit;
 
     if (s->shown < 3 || s->last <= s->first) return false;
     step = (double)(s->last - s->first) / (double)(s->shown - 1);
+    limit = VPI_MIN(step * LOOSE, LOOSE_S / tick_s(s));
     for (size_t i = 0; i < s->sample_count; i++) {
         double expected = (double)((uint64_t)i * s->sample_step) * step;
 
-        if (fabs((double)s->sample[i] - expected) > step * LOOSE) return false;
+        if (fabs((double)s->sample[i] - expected) > limit) return false;
     }
     return (double)s->r.min_delta >= step * 0.5 && (double)s->r.max_delta <= step * 1.5;
 }
@@ -253,12 +255,14 @@ static void choose_rate(vpi_stats *s)
     if (!g && straight(s)) {
         s->r.rate = vpi_nearest_rational(average, VPI_RATE_MAX);
         g = best_grid(s, false);
+        if (g && g->from) s->r.phase = s->first + g->origin - s->r.start;
         if (g) s->r.rate = g->rate;
         s->r.variable = 0;
         return;
     }
     if (!g) g = best_grid(s, false);
     s->r.variable = g ? 0 : 1;
+    if (g && g->from) s->r.phase = s->first + g->origin - s->r.start;
     s->r.rate = g ? g->rate : vpi_nearest_rational(average, VPI_RATE_MAX);
 }
 
@@ -527,6 +531,7 @@ void vpi_stats_finish(vpi_stats *s, vpi_stats_result *result)
     /* ALAC and WavPack in Matroska, ALAC in CAF: the last packet lasts as the others do. */
     if (!s->o.video && s->any && !s->last_duration) s->end = VPI_MAX(s->end, s->last + s->least_step);
     s->r.end = VPI_MAX(s->end, s->r.start);
+    s->r.last = s->last;
     if (s->o.video) {
         /* The last picture's duration is often not in the file: an average one then. */
         if (s->shown && s->r.end <= s->last) {

@@ -32,12 +32,15 @@ typedef struct vpi_stats_packet {
 typedef struct vpi_stats_result {
     bool has_times;
     int64_t start, end; /* content; jumps are taken out of the length */
+    int64_t last;       /* of sound: where the last packet begins */
     uint64_t packets, duplicates, missing_pts;
     bool hides; /* an edit list hides pictures before the start: the last one's time */
     int64_t hidden;
     int64_t min_delta, max_delta;
     int32_t variable;
     vpi_rational rate;
+    int64_t
+        phase; /* of a constant rate: from start to a picture of its grid; not 0 where the first is not on it */
     bool reordered, captions;
     bool delayed;          /* a packet is decoded at another time than shown */
     uint32_t skip_samples; /* of the first packet */

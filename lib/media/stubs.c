@@ -392,25 +392,23 @@ uint64_t vpi_audio_copy_refused(const vpi_audio_copy *copy)
     return 0;
 }
 
-vp_status vpi_ac3_silence(bool eac3, uint32_t sample_rate, uint32_t bit_rate, vpi_buf *out, vp_error *err)
+vp_status vpi_ac3_silence(const vpi_ac3 *like, vpi_buf *out, vp_error *err)
 {
-    (void)eac3;
-    (void)sample_rate;
-    (void)bit_rate;
+    (void)like;
     (void)out;
     return disabled(err);
 }
 
 /* ---- looking and listening ---- */
 
-vp_status vpi_measure_pictures(vp_context *context, vp_source *source, int32_t stream, bool first_only,
-                               vp_cancel *cancel, vpi_look_fn fn, void *user, uint64_t *refused,
-                               vp_error *err)
+vp_status vpi_measure_pictures(vp_context *context, vp_source *source, int32_t stream,
+                               const vpi_measure_options *options, vp_cancel *cancel, vpi_look_fn fn,
+                               void *user, uint64_t *refused, vp_error *err)
 {
     (void)context;
     (void)source;
     (void)stream;
-    (void)first_only;
+    (void)options;
     (void)cancel;
     (void)fn;
     (void)user;
@@ -435,11 +433,13 @@ vpi_ear *vpi_ear_free(vpi_ear *ear)
     return NULL;
 }
 
-vp_status vpi_ear_add(vpi_ear *ear, vp_source *source, int32_t stream, vp_error *err)
+vp_status vpi_ear_add(vpi_ear *ear, vp_source *source, int32_t stream, const vpi_timeline *timeline,
+                      vp_error *err)
 {
     (void)ear;
     (void)source;
     (void)stream;
+    (void)timeline;
     return disabled(err);
 }
 

@@ -5,7 +5,9 @@
 #include "media/turn_int.h"
 
 #include <libavutil/channel_layout.h>
+#include <libavutil/dovi_meta.h>
 #include <libavutil/intreadwrite.h>
+#include <libavutil/mastering_display_metadata.h>
 #include <libavutil/pixdesc.h>
 
 #include "bitstream/bitstream.h"
@@ -40,12 +42,72 @@ static void fill_colour(vpi_track *t, const AVCodecParameters *par)
     }
 }
 
+/* Its record, or a sample entry that it alone has (Dolby Vision Streams within the ISO Base Media File Format). */
+static bool fill_dolby_vision(vpi_track *t, const AVStream *stream)
+{
+    static const uint32_t entries[] = { MKTAG('d', 'v', 'h', '1'), MKTAG('d', 'v', 'h', 'e'),
+                                        MKTAG('d', 'v', 'a', '1'), MKTAG('d', 'v', 'a', 'v'),
+                                        MKTAG('d', 'a', 'v', '1') };
+    AVDOVIDecoderConfigurationRecord record = { 0 };
+    size_t size;
+    const uint8_t *data = vpi_libav_side_data(stream, AV_PKT_DATA_DOVI_CONF, &size);
+
+    if (data) {
+        memcpy(&record, data, VPI_MIN(size, sizeof(record)));
+        t->dv_profile = record.dv_profile;
+        t->dv_compatibility = record.dv_bl_signal_compatibility_id;
+        return true;
+    }
+    for (size_t i = 0; i < VPI_COUNT(entries); i++)
+        if (stream->codecpar->codec_tag == entries[i]) return true;
+    return false;
+}
+
+static uint32_t in_units(AVRational v, int64_t units)
+{
+    if (v.num < 0 || v.den <= 0) return 0;
+    return (uint32_t)VPI_MIN(vpi_rescale(v.num, units, v.den, VPI_NEAREST), (int64_t)UINT32_MAX);
+}
+
+static void read_mastering(const AVStream *stream, vpi_mastering *m)
+{
+    const void *data;
+    AVMasteringDisplayMetadata volume = { .has_luminance = 0 };
+    AVContentLightMetadata light = { 0 };
+    uint32_t points[8];
+    size_t size;
+
+    data = vpi_libav_side_data(stream, AV_PKT_DATA_MASTERING_DISPLAY_METADATA, &size);
+    if (data) memcpy(&volume, data, VPI_MIN(size, sizeof(volume)));
+    for (size_t i = 0; i < 8; i++)
+        points[i] =
+            in_units(i < 6 ? volume.display_primaries[i / 2][i % 2] : volume.white_point[i - 6], 50000);
+    if (volume.has_primaries && volume.has_luminance) {
+        vpi_mastering_set_volume(m, points, in_units(volume.max_luminance, 10000),
+                                 in_units(volume.min_luminance, 10000));
+    }
+    data = vpi_libav_side_data(stream, AV_PKT_DATA_CONTENT_LIGHT_LEVEL, &size);
+    if (!data) return;
+    memcpy(&light, data, VPI_MIN(size, sizeof(light)));
+    vpi_mastering_set_light(m, light.MaxCLL, light.MaxFALL);
+}
+
+static void fill_mastering(vpi_track *t, const AVStream *stream)
+{
+    vpi_mastering m = { .has_volume = false };
+
+    read_mastering(stream, &m);
+    t->has_mdcv = m.has_volume;
+    t->has_clli = m.has_light;
+    memcpy(t->mdcv, m.volume, sizeof(t->mdcv));
+    memcpy(t->clli, m.light, sizeof(t->clli));
+}
+
 static void fill_pixels(vpi_track *t, const AVStream *stream)
 {
     const AVCodecParameters *par = stream->codecpar;
     const AVPixFmtDescriptor *d = av_pix_fmt_desc_get((enum AVPixelFormat)par->format);
     const char *hdr = "none", *chroma = "";
-    size_t size;
 
     if (d) {
         t->bit_depth = (uint32_t)d->comp[0].depth;
@@ -69,7 +131,7 @@ static void fill_pixels(vpi_track *t, const AVStream *stream)
     vpi_strlcpy(t->chroma, chroma, sizeof(t->chroma));
     if (par->color_trc == AVCOL_TRC_SMPTE2084) hdr = "pq";
     if (par->color_trc == AVCOL_TRC_ARIB_STD_B67) hdr = "hlg";
-    if (vpi_libav_side_data(stream, AV_PKT_DATA_DOVI_CONF, &size)) hdr = "dolbyvision";
+    if (fill_dolby_vision(t, stream)) hdr = "dolbyvision";
     vpi_strlcpy(t->hdr, hdr, sizeof(t->hdr));
 }
 
@@ -113,12 +175,14 @@ static void fill_display(vpi_track *t, const AVStream *stream)
     t->display_height = (uint32_t)(t->rotation % 180 ? w : h);
 }
 
-vp_status vpi_track_avcc(const uint8_t *data, size_t size, vpi_buf *out, vp_error *err)
+vp_status vpi_track_avcc(const uint8_t *data, size_t size, unsigned length_size, vpi_buf *out, vp_error *err)
 {
     vpi_nal sps[SETS_MAX], pps[SETS_MAX], nal;
     size_t at = 0, n_sps = 0, n_pps = 0;
+    bool bad = false;
 
-    while (vpi_annexb_next(data, size, &at, &nal)) {
+    while (length_size ? vpi_avcc_next(data, size, length_size, &at, &nal, &bad)
+                       : vpi_annexb_next(data, size, &at, &nal)) {
         if (vpi_h264_type(&nal) == VPI_H264_SPS && n_sps < SETS_MAX) sps[n_sps++] = nal;
         if (vpi_h264_type(&nal) == VPI_H264_PPS && n_pps < SETS_MAX) pps[n_pps++] = nal;
     }
@@ -136,7 +200,7 @@ static void h264_string(vpi_track *t, const AVCodecParameters *par)
         return;
     }
     if (par->extradata_size > 0 &&
-        vpi_track_avcc(par->extradata, (size_t)par->extradata_size, &b, NULL) == VP_OK) {
+        vpi_track_avcc(par->extradata, (size_t)par->extradata_size, 0, &b, NULL) == VP_OK) {
         vpi_codecs_avc(b.data, b.size, t->codecs, NULL);
     }
     vpi_buf_dispose(&b);
@@ -231,6 +295,7 @@ static void fill_video(vpi_track *t, const AVStream *stream)
     t->frame_rate = (vpi_rational){ 0, 1 };
     fill_colour(t, par);
     fill_pixels(t, stream);
+    fill_mastering(t, stream);
     fill_rotation(t, stream);
     fill_display(t, stream);
 }

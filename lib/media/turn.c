@@ -2,7 +2,8 @@
 #include "media/turn_int.h"
 
 #include <libavutil/display.h>
-#include <libavutil/version.h>
+
+#include "media/libav_int.h"
 
 /*
  * The matrix maps the coded picture to the screen. A mirror is put first, as vpi_track.flipped has it: a
@@ -45,18 +46,9 @@ vpi_turn vpi_turn_of_frame(const AVFrame *av)
     return vpi_turn_of(matrix);
 }
 
-static bool is_key(const AVFrame *av)
-{
-#if LIBAVUTIL_VERSION_INT >= AV_VERSION_INT(58, 7, 100)
-    return (av->flags & AV_FRAME_FLAG_KEY) != 0;
-#else
-    return av->key_frame != 0;
-#endif
-}
-
 bool vpi_turn_is_open(const vpi_turn_state *state, const AVFrame *av)
 {
-    return (state->any || !state->begun) && is_key(av) && !message_of(av);
+    return (state->any || !state->begun) && vpi_libav_is_key(av) && !message_of(av);
 }
 
 vp_status vpi_turn_keep(vpi_turn_state *state, AVFrame *av, const AVFrame *next, vp_error *err)
@@ -64,8 +56,8 @@ vp_status vpi_turn_keep(vpi_turn_state *state, AVFrame *av, const AVFrame *next,
     const AVFrameSideData *own = message_of(av), *said = own;
     AVFrameSideData *given;
 
-    if (!said && next && !is_key(next)) said = message_of(next);
-    if (is_key(av)) state->any = false;
+    if (!said && next && !vpi_libav_is_key(next)) said = message_of(next);
+    if (vpi_libav_is_key(av)) state->any = false;
     state->begun = true;
     if (said) {
         memcpy(state->matrix, said->data, sizeof(state->matrix));

@@ -87,6 +87,11 @@ vp_status vpi_scaler_scale(vpi_scaler *scaler, vpi_frame *from, vpi_frame **out,
 
 typedef enum vpi_pass { VPI_PASS_SINGLE, VPI_PASS_FIRST, VPI_PASS_SECOND } vpi_pass;
 
+typedef struct vpi_zone { /* pictures first to last, counted from 0, have their quantiser divided by factor */
+    uint32_t first, last;
+    float factor;
+} vpi_zone;
+
 typedef struct vpi_h264enc_options {
     uint32_t width, height;
     uint32_t fps_num, fps_den;           /* grid, or an upper bound when variable */
@@ -94,6 +99,8 @@ typedef struct vpi_h264enc_options {
     bool variable;                       /* b_vfr_input */
     char preset[16];                     /* x264's names: "veryfast" ... */
     int32_t trellis;                     /* -1: the preset's; 0..2 */
+    uint32_t aq_mode;                    /* 0: the preset's; 1..3 */
+    bool inter16;                        /* inter prediction of whole macroblocks only */
     uint32_t lookahead;                  /* frames */
     uint32_t keyint_max;                 /* frames; IDRs are forced, this is only a bound */
     bool abr;                            /* true: kbps; false: crf */
@@ -113,6 +120,8 @@ typedef struct vpi_h264enc_options {
     /* With a pass: a local path; the macroblock tree is beside it, at stats + ".mbtree". NULL in a second pass: only
      * its parameter sets are wanted. */
     const char *stats;
+    const vpi_zone *zones; /* of a second pass, rising; borrowed while the encoder opens */
+    size_t zone_count;
 } vpi_h264enc_options;
 
 typedef struct vpi_h264enc vpi_h264enc;

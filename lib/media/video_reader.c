@@ -13,6 +13,8 @@
 #define PREROLL_UNSURE 3u
 #define SEI_RECOVERY_POINT 6u
 #define SEI_HEAD 256 /* bytes of an SEI that are looked at */
+/* Packets that are looked at for the first random access point of a file. */
+#define LEADING_MAX 1000u
 /* Failures of the decoder one after the other without taking a packet. */
 #define DECODE_FAILURES_MAX 64u
 
@@ -73,18 +75,15 @@ static vp_status open_filter(vpi_video_reader *r, vp_error *err)
         .colour = r->o.colour,
         .tags = { track->cicp_primaries, track->cicp_transfer, track->cicp_matrix },
         .full_range = track->full_range == 1,
+        .full_grey = track->full_range < 0 && track->codec != VPI_CODEC_H264 &&
+                     track->codec != VPI_CODEC_HEVC && track->codec != VPI_CODEC_AV1,
         .nominal_width = track->width,
         .nominal_height = track->height,
         .deinterlace = r->o.deinterlace,
         .bottom_first = r->o.bottom_first,
     };
 
-    /* Without PQ or HLG tags it is profile 5, whose colours only its own metadata explain. */
-    if (vpi_streq(track->hdr, "dolbyvision") && !vpi_filter_is_hdr(track->cicp_transfer) &&
-        track->cicp_transfer != AVCOL_TRC_BT709) {
-        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
-                        "Dolby Vision without an HDR10, HLG or SDR base layer");
-    }
+    VPI_TRY(vpi_track_check_base(track, err));
     return vpi_filter_new(&f, &r->filter, err);
 }
 
@@ -176,21 +175,43 @@ static int64_t frame_duration(const AVFrame *av)
     return duration > 0 ? duration : 0;
 }
 
-/* Pictures in the order of showing have the packets' decoding times in rising order. */
+/*
+ * Pictures in the order of showing have the packets' decoding times in rising order. Packets get their number as
+ * presentation time, which decoders pass on, so that those without a picture are known.
+ */
 static void wait_for(vpi_video_reader *r, const vpi_packet *packet)
 {
     if (!r->o.timeline || !r->o.timeline->decode_times || !packet->has_dts || !packet->size) return;
     if (r->waiting_count == VPI_WAITING_MAX)
         memmove(r->waiting, r->waiting + 1, --r->waiting_count * sizeof(*r->waiting));
-    r->waiting[r->waiting_count++] = packet->dts;
+    r->waiting[r->waiting_count++] = (vpi_waiting){ r->fed, packet->dts };
+    vpi_packet_av(packet)->pts = (int64_t)r->fed++;
 }
 
-static int64_t next_waiting(vpi_video_reader *r)
+/* How many packets behind that of a random access point gave pictures that are shown before its own. */
+static uint64_t leading_shown(const vpi_video_reader *r, int64_t number)
 {
-    int64_t time = r->waiting[0];
+    uint64_t n = 0;
 
-    if (!r->waiting_count) return AV_NOPTS_VALUE;
-    memmove(r->waiting, r->waiting + 1, --r->waiting_count * sizeof(*r->waiting));
+    for (size_t i = 0; i < VPI_MIN(r->given, (uint64_t)VPI_WAITING_MAX); i++) n += r->shown[i] > number;
+    return n;
+}
+
+static int64_t next_waiting(vpi_video_reader *r, const AVFrame *av)
+{
+    uint64_t place = 0;
+    int64_t time;
+    size_t n = 0;
+
+    /* All that was coded before it is shown before it: what still waits of that gave no picture. */
+    if (av->pts != AV_NOPTS_VALUE && (vpi_libav_is_key(av) || !r->decoder->has_b_frames))
+        place = (uint64_t)av->pts + leading_shown(r, av->pts);
+    r->shown[r->given++ % VPI_WAITING_MAX] = av->pts;
+    while (n < r->waiting_count && r->waiting[n].number < place) n++;
+    if (n >= r->waiting_count) return AV_NOPTS_VALUE;
+    time = r->waiting[n++].dts;
+    r->waiting_count -= n;
+    memmove(r->waiting, r->waiting + n, r->waiting_count * sizeof(*r->waiting));
     return time;
 }
 
@@ -210,7 +231,7 @@ static void set_time(vpi_video_reader *r, AVFrame *av)
         return;
     }
 
-    if (timeline && timeline->decode_times) pts = next_waiting(r);
+    if (timeline && timeline->decode_times) pts = next_waiting(r, av);
     if (pts != AV_NOPTS_VALUE) r->has_times = true;
     if (pts == AV_NOPTS_VALUE && !r->has_times) pts = av->best_effort_timestamp;
     if (pts == AV_NOPTS_VALUE ||
@@ -229,6 +250,24 @@ static void set_time(vpi_video_reader *r, AVFrame *av)
     av->pts = pts;
 }
 
+/* Dolby Vision without a record shows in its pictures; without told colours it is of a profile that has no base. */
+static vp_status check_first(vpi_video_reader *r, vp_error *err)
+{
+    const vpi_track *track = vpi_demux_track(r->demux, r->o.stream);
+    const uint8_t *extra = r->decoder->extradata;
+    bool boxed = r->decoder->extradata_size > 21 && extra[0] == 1;
+
+    if (r->looked) return VP_OK;
+    r->looked = true;
+    if (vpi_streq(track->hdr, "dolbyvision")) return VP_OK;
+    if (track->codec != VPI_CODEC_HEVC ||
+        (track->cicp_transfer && track->cicp_transfer != AVCOL_TRC_UNSPECIFIED) ||
+        !vpi_hevc_has_rpu(r->packet.data, r->packet.size, boxed ? (extra[21] & 3u) + 1 : 0))
+        return VP_OK;
+    return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
+                    "Dolby Vision (by the metadata of its pictures) whose base layer has no colours told");
+}
+
 /* Feeds the decoder with the next packet; VP_END after the last. */
 static vp_status feed(vpi_video_reader *r, vp_error *err)
 {
@@ -242,6 +281,7 @@ static vp_status feed(vpi_video_reader *r, vp_error *err)
         st = vpi_demux_read(r->demux, &r->packet, err);
     }
     if (st < 0) return st;
+    if (st == VP_OK) VPI_TRY(check_first(r, err));
     if (st == VP_OK) wait_for(r, &r->packet);
     vpi_cpu_enter(r->context);
     e = avcodec_send_packet(r->decoder, st == VP_END ? NULL : vpi_packet_av(&r->packet));
@@ -308,22 +348,16 @@ static bool recovers_at_once(const vpi_nal *nal)
 {
     uint8_t head[SEI_HEAD];
     vpi_nal cut = { nal->data, VPI_MIN(nal->size, sizeof(head)) };
-    size_t size = vpi_nal_unescape(&cut, head), at = 1;
+    size_t size = vpi_nal_unescape(&cut, head), at = 0;
+    vpi_sei sei;
 
-    while (at + 2 <= size) {
-        uint32_t type = 0, length = 0;
+    while (size > 1 && vpi_sei_next(head + 1, size - 1, &at, &sei)) {
         vpi_bits bits;
 
-        while (at < size && head[at] == 0xFF) type += head[at++];
-        if (at < size) type += head[at++];
-        while (at < size && head[at] == 0xFF) length += head[at++];
-        if (at < size) length += head[at++];
-        if (length > size - at) return false;
-        if (type == SEI_RECOVERY_POINT) {
-            vpi_bits_init(&bits, head + at, length);
-            return vpi_bits_ue(&bits) == 0 && vpi_bits_read(&bits, 1) == 1 && !bits.failed;
-        }
-        at += length;
+        if (!sei.whole) return false;
+        if (sei.type != SEI_RECOVERY_POINT) continue;
+        vpi_bits_init(&bits, sei.data, sei.size);
+        return vpi_bits_ue(&bits) == 0 && vpi_bits_read(&bits, 1) == 1 && !bits.failed;
     }
     return false;
 }
@@ -364,8 +398,35 @@ static void forget(vpi_video_reader *r)
     r->last_duration = 0;
     r->counted = 0;
     r->waiting_count = 0;
+    r->fed = r->given = 0;
     r->turn = (vpi_turn_state){ .begun = false };
     r->refused = 0;
+}
+
+/*
+ * A file cut out of a longer one may begin behind a random access point. What comes before the first one cannot be
+ * decoded, and most decoders make grey of it; those of H.264 and MPEG-2 hold it back until pictures are whole.
+ */
+static vp_status skip_leading(vpi_video_reader *r, vp_error *err)
+{
+    enum AVCodecID id = r->decoder->codec_id;
+    vp_status st = r->has_packet ? VP_OK : VP_END;
+    unsigned n = 0;
+
+    if (id == AV_CODEC_ID_H264 || id == AV_CODEC_ID_MPEG1VIDEO || id == AV_CODEC_ID_MPEG2VIDEO) return VP_OK;
+    for (; st == VP_OK && !r->packet.key && n < LEADING_MAX; n++) {
+        VPI_TRY(vpi_cancel_check(r->cancel, err));
+        st = vpi_demux_read(r->demux, &r->packet, err);
+    }
+    if (st < 0) return st;
+    r->counted = n;
+    if (st == VP_OK && r->packet.key) return VP_OK;
+    /* There is none: all that there is. */
+    r->counted = 0;
+    VPI_TRY(vpi_demux_seek(r->demux, r->o.stream, INT64_MIN, err));
+    st = vpi_demux_read(r->demux, &r->packet, err);
+    r->has_packet = st == VP_OK;
+    return st < 0 ? st : VP_OK;
 }
 
 /* Seeks and looks at the first packet; *first is its time, INT64_MIN without one. */
@@ -380,6 +441,7 @@ static vp_status enter(vpi_video_reader *r, int64_t target, int64_t *first, unsi
     st = vpi_demux_read(r->demux, &r->packet, err);
     if (st < 0) return st;
     r->has_packet = st == VP_OK;
+    if (target == INT64_MIN) return skip_leading(r, err);
     if (st == VP_OK && r->packet.has_pts) *first = r->packet.pts;
     if (st == VP_OK) *preroll = judge_entry(r, &r->packet);
     return VP_OK;

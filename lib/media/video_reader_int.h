@@ -10,6 +10,12 @@
 /* H.264 A.3.1: no picture waits for more than 16 others. More are of packets that gave none. */
 #define VPI_WAITING_MAX 18u
 
+/* A packet whose picture is still to come. */
+typedef struct vpi_waiting {
+    uint64_t number;
+    int64_t dts;
+} vpi_waiting;
+
 struct vpi_video_reader {
     vpi_video_reader_options o;
     vp_context *context;
@@ -22,9 +28,12 @@ struct vpi_video_reader {
     AVFrame *ahead;    /* decoded already, to find out how the one before it is turned */
     vpi_packet packet; /* with has_packet: read, not decoded yet */
     bool has_packet, started, has_times;
-    uint64_t counted;                 /* pictures of a stream without times */
-    int64_t waiting[VPI_WAITING_MAX]; /* decoding times of packets whose pictures are still to come */
+    bool looked;      /* at the first packet */
+    uint64_t counted; /* pictures of a stream without times */
+    vpi_waiting waiting[VPI_WAITING_MAX];
     size_t waiting_count;
+    int64_t shown[VPI_WAITING_MAX]; /* numbers of the packets of the last pictures */
+    uint64_t fed, given;            /* packets numbered; pictures that came of them */
     int64_t last_pts, last_duration;
     AVFrame *pending[3]; /* decoded while the start was looked for; [0]: for the deinterlacer only */
     uint64_t skip;       /* pictures at the start that are not given out */

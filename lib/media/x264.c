@@ -13,6 +13,11 @@
 #define LAST_SLICE_NAL 5
 #define MAX_KBPS 2000000u
 #define PASS_BFRAMES 3
+/*
+ * Of a second pass: what a picture costs beyond the first pass's guess changes the quality of the next ones little.
+ * They lie in the same span, whose rate the solver has settled; without this, hard scenes would pay for it twice.
+ */
+#define PASS_TOLERANCE 4.0f
 #define MAX_LOOKAHEAD 250u /* X264_LOOKAHEAD_MAX, which x264.h does not tell */
 
 struct vpi_h264enc {
@@ -71,7 +76,8 @@ static vp_status check_options(const vpi_h264enc_options *o, vp_error *err)
     if (o->abr && (!o->kbps || o->kbps > MAX_KBPS)) {
         return vpi_fail(err, VP_E_ARG, NULL, "rate of %u kbit/s", o->kbps);
     }
-    if (o->maxrate_kbps > MAX_KBPS || o->bufsize_kbit > MAX_KBPS || o->crf_milli > 51000 || o->trellis > 2) {
+    if (o->maxrate_kbps > MAX_KBPS || o->bufsize_kbit > MAX_KBPS || o->crf_milli > 51000 || o->trellis > 2 ||
+        o->aq_mode > X264_AQ_AUTOVARIANCE_BIASED) {
         return vpi_fail(err, VP_E_ARG, NULL, "rate control values are out of range");
     }
     return VP_OK;
@@ -109,12 +115,13 @@ static void set_pass(x264_param_t *p, const vpi_h264enc_options *o)
 {
     if (o->pass == VPI_PASS_SINGLE) return;
     p->i_bframe = PASS_BFRAMES;
-    p->i_bframe_adaptive = X264_B_ADAPT_FAST;
+    p->i_bframe_adaptive = X264_B_ADAPT_TRELLIS; /* of the first pass alone, which is small */
     p->i_bframe_pyramid = X264_B_PYRAMID_NORMAL;
     p->rc.b_mb_tree = 1;
     if (p->rc.i_aq_mode == X264_AQ_NONE) p->rc.i_aq_mode = X264_AQ_VARIANCE;
     p->rc.i_lookahead = VPI_MAX(p->rc.i_lookahead, 1); /* without any x264 gives the tree up */
     p->rc.b_stat_write = o->pass == VPI_PASS_FIRST;
+    if (o->pass == VPI_PASS_SECOND) p->rc.f_rate_tolerance = PASS_TOLERANCE;
     p->rc.b_stat_read = o->pass == VPI_PASS_SECOND && o->stats;
     if (!o->stats) return;
     p->rc.psz_stat_out = p->rc.psz_stat_in = (char *)(uintptr_t)o->stats; /* x264 copies both */
@@ -152,6 +159,10 @@ static vp_status set_params(x264_param_t *p, const vpi_h264enc_options *o, vp_co
     /* Equal on all passes and rungs, else statistics of one do not fit the other. */
     p->analyse.i_weighted_pred = X264_WEIGHTP_SIMPLE;
     if (o->trellis >= 0) p->analyse.i_trellis = o->trellis;
+    if (o->aq_mode) p->rc.i_aq_mode = (int)o->aq_mode;
+    if (o->inter16)
+        p->analyse.inter &=
+            ~(unsigned)(X264_ANALYSE_PSUB16x16 | X264_ANALYSE_PSUB8x8 | X264_ANALYSE_BSUB16x16);
     set_rate(p, o);
     set_pass(p, o);
 
@@ -224,10 +235,30 @@ static vp_status try_stats(const vpi_h264enc_options *o, vp_error *err)
     return VP_OK;
 }
 
+/* x264 copies them when it opens. */
+static vp_status set_zones(x264_param_t *p, const vpi_h264enc_options *o, x264_zone_t **out, vp_error *err)
+{
+    x264_zone_t *zones;
+
+    *out = NULL;
+    if (!o->zone_count) return VP_OK;
+    zones = vpi_calloc(o->zone_count, sizeof(*zones));
+    if (!zones) return vpi_fail_nomem(err);
+    for (size_t i = 0; i < o->zone_count; i++) {
+        zones[i].i_start = (int)o->zones[i].first;
+        zones[i].i_end = (int)o->zones[i].last;
+        zones[i].f_bitrate_factor = o->zones[i].factor;
+    }
+    p->rc.zones = *out = zones;
+    p->rc.i_zones = (int)o->zone_count;
+    return VP_OK;
+}
+
 vp_status vpi_h264enc_new(vp_context *context, const vpi_h264enc_options *options, vpi_h264enc **out,
                           vp_error *err)
 {
     vpi_h264enc *e = NULL;
+    x264_zone_t *zones = NULL;
     x264_param_t param;
     vp_status st;
 
@@ -240,9 +271,11 @@ vp_status vpi_h264enc_new(vp_context *context, const vpi_h264enc_options *option
     e->width = param.i_width;
     e->height = param.i_height;
     e->context = vp_context_ref(context);
+    VPI_GO(set_zones(&param, options, &zones, err));
     vpi_cpu_enter(context);
     e->x264 = x264_encoder_open(&param);
     vpi_cpu_leave(context);
+    vpi_free(zones);
     if (!e->x264 && options->stats) {
         st = vpi_fail(err, VP_E_IO, NULL, "x264 cannot %s statistics of %dx%d at %s",
                       options->pass == VPI_PASS_FIRST ? "write" : "use", e->width, e->height, options->stats);

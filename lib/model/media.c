@@ -63,6 +63,25 @@ bool vpi_media_warn(vpi_media *m, const char *name, int64_t time_us, const char 
     return true;
 }
 
+enum { DV_NO_BASE = 0, DV_SDR = 2 }; /* bl_signal_compatibility_id */
+
+/* Records of profiles 4 and 7 may be of a version that did not tell the base, which they always have. */
+static bool has_dv_base(const vpi_track *t)
+{
+    bool tagged = t->cicp_transfer && t->cicp_transfer != 2; /* ISO/IEC 23091-2: not unspecified */
+    if (!t->dv_profile) return tagged;
+    if (t->dv_profile == 5) return false;
+    if (t->dv_compatibility == DV_NO_BASE && t->dv_profile != 4 && t->dv_profile != 7) return false;
+    return tagged || t->dv_compatibility == DV_SDR;
+}
+
+vp_status vpi_track_check_base(const vpi_track *t, vp_error *err)
+{
+    if (!vpi_streq(t->hdr, "dolbyvision") || has_dv_base(t)) return VP_OK;
+    return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
+                    "Dolby Vision without an HDR10, HLG or SDR base layer (profile %u)", t->dv_profile);
+}
+
 static bool is_cover(const vpi_track *t)
 {
     return t->kind == VPI_KIND_VIDEO && t->attached_picture;

@@ -62,6 +62,7 @@ typedef struct vpi_track {
     uint32_t sar_num, sar_den;
     vpi_rational frame_rate; /* grid when cfr, average when not; 0/1 unknown */
     int32_t variable;        /* 1, 0, -1 unknown */
+    int64_t phase; /* from start to a picture of the grid, where start is not on it (a cut); full scan only */
     /* A probe repeats what the file says; a scan looked at pictures and decided, and then knows the order. */
     bool interlaced;
     vpi_scan_order order;
@@ -69,6 +70,11 @@ typedef struct vpi_track {
     bool has_b_frames;
     uint32_t bit_depth;
     char chroma[8], primaries[24], transfer[24], matrix[24], range[8], hdr[16];
+    /* Dolby Vision: profile and base layer compatibility of its configuration record; profile 0: there is none */
+    uint8_t dv_profile, dv_compatibility;
+    /* Static metadata of HDR as the container has it: payload of the boxes mdcv and clli */
+    bool has_mdcv, has_clli;
+    uint8_t mdcv[24], clli[4];
     uint8_t cicp_primaries, cicp_transfer, cicp_matrix; /* ISO/IEC 23091-2, 2 unspecified */
     int8_t full_range;                                  /* 1, 0, -1 unknown */
     int64_t min_delta, max_delta;     /* between presentation times, ticks of tb; full scan only */
@@ -102,6 +108,9 @@ typedef struct vpi_timeline {
     vpi_rational untimed; /* the picture has no times: so many pictures a second are counted; 0/0: it has */
     bool decode_times;    /* the picture has decoding times alone (AVI): shown in their order */
 } vpi_timeline;
+
+/* Sound that outlasts the picture by more keeps the last picture on; less is cut. */
+#define VPI_AUDIO_TAIL_US 10000000
 
 typedef struct vpi_warning {
     char name[32];
@@ -145,6 +154,12 @@ size_t vpi_media_count(const vpi_media *m, vpi_kind kind);
  * it is interlaced and that is within max_fps (fields is 1 then). Divided by whole numbers where it is higher.
  */
 vpi_rational vpi_track_publish_rate(const vpi_track *track, uint32_t max_fps, bool *fields);
+
+/*
+ * Can a video track be decoded to its true colours without Dolby Vision's own metadata? CODEC_UNSUPPORTED where it
+ * has no base layer of HDR10, HLG or SDR (profile 5).
+ */
+vp_status vpi_track_check_base(const vpi_track *track, vp_error *err);
 
 /* "eng", "en-US", "fre", NULL -> BCP-47 ("en", "en-US", "fr", "und"); to holds 36 bytes. */
 void vpi_language_bcp47(const char *from, char to[36]);

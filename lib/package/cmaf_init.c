@@ -268,6 +268,16 @@ static void add_video_entry(vpi_buf *b, const vpi_track_setup *setup, const entr
         vpi_buf_u8(b, setup->full_range ? 0x80 : 0);
         vpi_box_end(b, at);
     }
+    if (setup->mastering.has_volume) {
+        at = vpi_box_begin(b, VPI_FOURCC('m', 'd', 'c', 'v'));
+        vpi_buf_add(b, setup->mastering.volume, sizeof(setup->mastering.volume));
+        vpi_box_end(b, at);
+    }
+    if (setup->mastering.has_light) {
+        at = vpi_box_begin(b, VPI_FOURCC('c', 'l', 'l', 'i'));
+        vpi_buf_add(b, setup->mastering.light, sizeof(setup->mastering.light));
+        vpi_box_end(b, at);
+    }
     at = vpi_box_begin(b, VPI_FOURCC('p', 'a', 's', 'p'));
     vpi_buf_be32(b, square ? 1 : setup->sar_num);
     vpi_buf_be32(b, square ? 1 : setup->sar_den);
@@ -276,8 +286,13 @@ static void add_video_entry(vpi_buf *b, const vpi_track_setup *setup, const entr
 
 static void add_audio_entry(vpi_buf *b, const vpi_track_setup *setup, const entry_type *type)
 {
-    uint32_t rate = setup->sample_rate;
+    uint32_t rate = setup->sample_rate, bits = 16;
+    vpi_sound flac;
 
+    /* FLAC in ISOBMFF 3.3.1: samplesize is STREAMINFO's; others have 16 always. */
+    if (setup->codec == VPI_CODEC_FLAC &&
+        vpi_dfla_parse(setup->config, setup->config_size, &flac, NULL) == VP_OK)
+        bits = flac.bits;
     if (setup->codec == VPI_CODEC_OPUS) rate = 48000; /* Opus in ISOBMFF 4.3.1 */
     /*
      * 16 bits hold no higher rate: FLAC in ISOBMFF 3.3.1 asks for the greatest regular division, others for
@@ -286,7 +301,7 @@ static void add_audio_entry(vpi_buf *b, const vpi_track_setup *setup, const entr
     while (setup->codec == VPI_CODEC_FLAC && rate > 65535) rate /= 2;
     add_zeros(b, 8);
     vpi_buf_be16(b, setup->channels);
-    vpi_buf_be16(b, 16);
+    vpi_buf_be16(b, bits);
     add_zeros(b, 4);
     vpi_buf_be32(b, rate > 65535 ? 0 : rate << 16);
     add_config(b, setup, type);

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/common.h"
 #include "base/error.h"
+#include "bitstream/bitstream.h"
 #include "io/object.h"
 #include "model/media.h"
 #include "model/presentation.h"
@@ -39,6 +40,7 @@ typedef struct vpi_track_setup {
     uint32_t kbps; /* average, for esds; 0 unknown */
     /* video: shape of a pixel; 0/0: square */
     uint32_t sar_num, sar_den;
+    vpi_mastering mastering; /* boxes mdcv and clli, where it has them */
 } vpi_track_setup;
 
 /* One sample in decode order. data is borrowed until the segment function returns. */

@@ -11,11 +11,15 @@
 #include "plan_int.h"
 #include "solve_int.h"
 
-/* Cost as a JSON object of a result, and back. */
-json_t *vpi_span_cost_to_json(const vpi_span_cost *cost);
-vp_status vpi_span_cost_from_json(const json_t *o, const char *where, vpi_span_cost *out, vp_error *err);
-/* From local files (path, path + ".mbtree") into the work store; cost is read from them. */
-vp_status vpi_analysis_store(vpi_task_env *env, const char *path, vpi_span_cost *cost, vp_error *err);
+/* Costs as a JSON object of a result, and back; NULL, or NOMEM, without memory. */
+json_t *vpi_costs_to_json(const vpi_costs *costs);
+vp_status vpi_costs_from_json(const json_t *o, const char *where, vpi_costs *out, vp_error *err);
+#define VPI_STATS_NAME 96u
+/* Names of the two values: x264's text and its macroblock tree. */
+void vpi_analysis_value_name(const char *task, bool tree, char to[VPI_STATS_NAME]);
+
+/* From local files (path, path + ".mbtree") into the work store; costs are read from them. */
+vp_status vpi_analysis_store(vpi_task_env *env, const char *path, vpi_costs *costs, vp_error *err);
 
 /* What the rungs of span env->index are encoded with: statistics as local files, rates. */
 typedef struct vpi_analysis vpi_analysis;

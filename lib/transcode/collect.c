@@ -4,37 +4,30 @@
 #include "base/context.h"
 #include "base/hash.h"
 #include "io/quick.h"
-#include "plan_int.h"
+#include "record_int.h"
 
-/* From the results of all tasks to the presentation, and the objects that no single task can write. */
+/* From the records of all tasks to the presentation, and the objects that no single task can write. */
 
-#define RESULT_MAX ((uint64_t)256 << 20)
+/* ---- records ---- */
 
-/* ---- results ---- */
-
-vp_status vpi_task_load_result(const vp_plan *plan, vp_store *work, const char *task, json_t **out,
-                               vp_error *err)
+vp_status vpi_plan_survey(vp_context *context, const vp_plan *plan, vp_store *work, vp_sink *sink, bool *done,
+                          vp_error *err)
 {
-    static const char *const fields[] = { "vodpipe",   "plan", "task",     "tracks",
-                                          "concealed", "cost", "pictures", NULL };
-    char name[64];
-    vp_bytes *text = NULL;
-    json_t *o = NULL;
-    vpi_task_result_name(task, name);
-    vp_status st = vp_store_get(work, name, RESULT_MAX, &text, err);
-    if (st != VP_OK) return st;
-    st = vpi_json_parse(vp_bytes_data(text), (size_t)vp_bytes_size(text), task, &o, err);
-    if (st >= 0) st = vpi_json_version(o, task, true, err);
-    if (st >= 0) st = vpi_json_fields(o, task, fields, err);
-    vp_bytes_unref(text);
-    if (st >= 0 && (!vpi_streq(json_string_value(json_object_get(o, "plan")), plan->hash) ||
-                    !vpi_streq(json_string_value(json_object_get(o, "task")), task)))
-        st = vpi_fail(err, VP_E_CONFLICT, "PLAN_MISMATCH", "the result of %s belongs to another plan", task);
-    if (st < 0) {
-        json_decref(o);
-        return st;
+    vpi_place place = { .context = context, .plan = plan, .work = work, .sink = sink };
+    vp_status st = sink ? vpi_place_list(&place, err) : VP_OK;
+    for (uint32_t i = 0; st >= 0 && i < vp_plan_task_count(plan); i++) {
+        const char *task = plan->task_names[i];
+        st = sink ? vpi_record_load(&place, task, NULL, err) : vpi_record_check(plan, work, task, err);
+        done[i] = st == VP_OK;
     }
-    *out = o;
+    vpi_place_dispose(&place);
+    return st < 0 ? st : VP_OK;
+}
+
+vp_status vpi_plan_forget(const vp_plan *plan, vp_store *work, vp_error *err)
+{
+    for (uint32_t i = 0; i < vp_plan_task_count(plan); i++)
+        VPI_TRY(vpi_record_drop(work, plan->task_names[i], err));
     return VP_OK;
 }
 
@@ -76,10 +69,10 @@ static vp_status merge_track(vpi_presentation *p, const json_t *o, const char *t
     return st;
 }
 
-static vp_status merge_result(vpi_presentation *p, const json_t *result, const char *task, vp_error *err)
+static vp_status merge_record(vpi_presentation *p, const json_t *record, const char *task, vp_error *err)
 {
     const json_t *tracks = NULL;
-    VPI_TRY(vpi_json_array(result, task, "tracks", true, &tracks, err));
+    VPI_TRY(vpi_json_array(record, task, "tracks", true, &tracks, err));
     for (size_t i = 0; i < json_array_size(tracks); i++)
         VPI_TRY(merge_track(p, json_array_get(tracks, i), task, err));
     return VP_OK;
@@ -165,7 +158,7 @@ static vp_status report_missing(json_t *missing, vp_bytes **out, vp_error *err)
 static void set_mean_rate(const vp_plan *plan, vpi_presentation *p, uint64_t pictures)
 {
     int64_t count = (int64_t)VPI_MIN(pictures, (uint64_t)INT32_MAX), total = (int64_t)plan->grid.total;
-    int64_t scale = count >= total / (int64_t)plan->grid.timescale * 5 ? 1000 : 1000000000;
+    int64_t scale = count >= total / (int64_t)plan->grid.timescale * 5 ? 1000 : 100000000; /* below 2^31 */
     int64_t rate = vpi_rescale(count, (int64_t)plan->grid.timescale * scale, total, VPI_NEAREST);
     vpi_rational mean = vpi_reduce(VPI_CLAMP(rate, 1, INT32_MAX), scale);
     for (size_t i = 0; plan->has_video && plan->video.variable && i < p->track_count; i++) {
@@ -175,50 +168,61 @@ static void set_mean_rate(const vp_plan *plan, vpi_presentation *p, uint64_t pic
     }
 }
 
-vp_status vpi_plan_collect(const vp_plan *plan, vp_store *work, vp_presentation **out, vp_bytes **missing,
-                           vp_error *err)
+/* What was counted while the tasks ran. */
+typedef struct counts {
+    uint64_t pictures, concealed;
+} counts;
+
+static vp_status add_counts(const json_t *record, const char *task, counts *sum, vp_error *err)
 {
+    uint64_t pictures = 0, concealed = 0;
+    VPI_TRY(vpi_json_u64(record, task, "pictures", true, INT32_MAX, &pictures, err));
+    VPI_TRY(vpi_json_u64(record, task, "concealed", true, INT32_MAX, &concealed, err));
+    sum->pictures += pictures;
+    sum->concealed += concealed;
+    return VP_OK;
+}
+
+static vp_status collect(vpi_place *place, vpi_presentation *p, counts *sum, json_t **absent, vp_error *err)
+{
+    for (uint32_t i = 0; i < vp_plan_task_count(place->plan); i++) {
+        const char *task = place->plan->task_names[i];
+        json_t *record = NULL;
+        vp_status st = vpi_record_load(place, task, &record, err);
+        if (st == VP_OK) st = add_counts(record, task, sum, err);
+        if (st == VP_OK && !*absent) st = merge_record(p, record, task, err);
+        if (st == VP_END) {
+            st = place->stale ? vpi_record_drop(place->work, task, err) : VP_OK;
+            if (st >= 0) st = add_missing(absent, task, err);
+        }
+        json_decref(record);
+        if (st < 0) return st;
+    }
+    return VP_OK;
+}
+
+vp_status vpi_plan_collect(vp_context *context, const vp_plan *plan, vp_store *work, vp_sink *sink,
+                           vp_presentation **out, uint64_t *concealed, vp_bytes **missing, vp_error *err)
+{
+    vpi_place place = { .context = context, .plan = plan, .work = work, .sink = sink };
+    counts sum = { 0 };
     json_t *absent = NULL;
-    uint64_t pictures = 0;
     vp_presentation *p = vpi_presentation_new();
     vp_status st = p ? empty_presentation(plan, &p->p, err) : vpi_fail_nomem(err);
-    for (uint32_t i = 0; st >= 0 && i < vp_plan_task_count(plan); i++) {
-        json_t *result = NULL;
-        uint64_t made = 0;
-        st = vpi_task_load_result(plan, work, plan->task_names[i], &result, err);
-        if (st == VP_OK)
-            st = vpi_json_u64(result, plan->task_names[i], "pictures", true, INT32_MAX, &made, err);
-        pictures += made;
-        if (st == VP_OK && !absent) st = merge_result(&p->p, result, plan->task_names[i], err);
-        if (st == VP_END) st = add_missing(&absent, plan->task_names[i], err);
-        json_decref(result);
-    }
+    if (st >= 0) st = vpi_place_list(&place, err);
+    if (st >= 0) st = collect(&place, &p->p, &sum, &absent, err);
     if (st >= 0 && absent) st = report_missing(absent, missing, err);
     if (st >= 0) st = check_counts(plan, &p->p, err);
-    if (st >= 0) set_mean_rate(plan, &p->p, pictures);
+    if (st >= 0) set_mean_rate(plan, &p->p, sum.pictures);
     if (st >= 0) st = vpi_presentation_finish(&p->p, err);
+    vpi_place_dispose(&place);
     json_decref(absent);
     if (st < 0) {
         vp_presentation_unref(p);
         return st;
     }
+    *concealed = sum.concealed;
     *out = p;
-    return VP_OK;
-}
-
-vp_status vpi_plan_damage(const vp_plan *plan, vp_store *work, uint64_t *concealed, vp_error *err)
-{
-    *concealed = 0;
-    for (uint32_t i = 0; i < vp_plan_task_count(plan); i++) {
-        json_t *result = NULL;
-        uint64_t n = 0;
-        vp_status st = vpi_task_load_result(plan, work, plan->task_names[i], &result, err);
-        if (st == VP_OK)
-            st = vpi_json_u64(result, plan->task_names[i], "concealed", true, INT64_MAX, &n, err);
-        json_decref(result);
-        if (st < 0) return st;
-        *concealed += n;
-    }
     return VP_OK;
 }
 
@@ -231,6 +235,8 @@ typedef struct composer {
     void (*object)(void *, const vp_object_info *);
     void *object_user;
     vp_cancel *cancel;
+    vpi_value_note *parts; /* of single files */
+    size_t part_count, part_cap;
 } composer;
 
 static vp_status begin_object(composer *c, vpi_ptrack *t, int32_t kind, uint64_t size, vp_object_info *info,
@@ -266,13 +272,42 @@ static vp_status write_init(composer *c, vpi_ptrack *t, const vpi_buf *init, vp_
     return end_object(c, object, &info, st, err);
 }
 
+static vp_status load_parts(composer *c, vp_error *err)
+{
+    vpi_place place = { .plan = c->plan, .work = c->work };
+    for (uint32_t i = 0; i < vp_plan_task_count(c->plan); i++) {
+        const char *task = c->plan->task_names[i];
+        json_t *record = NULL;
+        vp_status st = vpi_record_load(&place, task, &record, err);
+        for (size_t n = 0; st == VP_OK; n++) {
+            if (!VPI_GROW(c->parts, c->part_count, c->part_cap)) {
+                st = vpi_fail_nomem(err);
+                break;
+            }
+            st = vpi_record_value(record, task, n, &c->parts[c->part_count], err);
+            if (st == VP_OK) c->part_count++;
+        }
+        json_decref(record);
+        if (st < 0) return st;
+    }
+    return VP_OK;
+}
+
 static vp_status copy_part(composer *c, const char *track, const char *task, vp_object *object, vp_error *err)
 {
     char name[160];
+    uint64_t bytes = 0;
+    uint32_t crc = 0;
+    size_t i = 0;
     vpi_task_part_name(track, task, name);
-    vp_status st = vpi_store_copy(c->work, name, object, c->cancel, err);
-    if (st == VP_END) st = vpi_fail(err, VP_E_CONFLICT, "TASKS_MISSING", "%s is not in the work store", name);
-    return st;
+    while (i < c->part_count && !vpi_streq(c->parts[i].name, name)) i++;
+    vp_status st =
+        i < c->part_count ? vpi_store_copy(c->work, name, object, c->cancel, &bytes, &crc, err) : VP_END;
+    if (st < 0 || (st == VP_OK && bytes == c->parts[i].bytes && crc == c->parts[i].crc32c)) return st;
+    vpi_record_drop(c->work, task, NULL);
+    if (st == VP_END)
+        return vpi_fail(err, VP_E_CONFLICT, "TASKS_MISSING", "%s is not in the work store", name);
+    return vpi_fail(err, VP_E_DATA, "CHECKSUM_MISMATCH", "%s is damaged; run again", name);
 }
 
 static vp_status copy_parts(composer *c, const vpi_ptrack *t, vp_object *object, vp_error *err)
@@ -326,13 +361,22 @@ vp_status vpi_plan_compose(const vp_plan *plan, vp_store *work, vp_sink *sink, v
                            void (*object)(void *, const vp_object_info *), void *object_user,
                            vp_cancel *cancel, vp_error *err)
 {
-    composer c = { plan, work, sink, object, object_user, cancel };
-    for (size_t i = 0; i < presentation->p.track_count; i++) {
+    composer c = { .plan = plan,
+                   .work = work,
+                   .sink = sink,
+                   .object = object,
+                   .object_user = object_user,
+                   .cancel = cancel };
+    vp_status st = plan->single_file ? load_parts(&c, err) : VP_OK;
+    for (size_t i = 0; st >= 0 && i < presentation->p.track_count; i++) {
         vpi_ptrack *t = &presentation->p.tracks[i];
         if (t->container != VP_CONTAINER_CMAF) continue;
         const vpi_buf *init = track_init(plan, t);
-        if (!init) return vpi_fail(err, VP_E_INTERNAL, NULL, "%s is not in the plan", t->name);
-        VPI_TRY(plan->single_file ? write_single(&c, t, init, err) : write_init(&c, t, init, err));
+        if (!init)
+            st = vpi_fail(err, VP_E_INTERNAL, NULL, "%s is not in the plan", t->name);
+        else
+            st = plan->single_file ? write_single(&c, t, init, err) : write_init(&c, t, init, err);
     }
-    return VP_OK;
+    vpi_free(c.parts);
+    return st < 0 ? st : VP_OK;
 }

@@ -2,6 +2,8 @@
 #include <stdio.h>
 
 #include "frames_int.h"
+#include "io/io.h"
+#include "io/quick.h"
 
 /*
  * Encoded audio frames in the work store: "<name>.data" holds the frames one after another, "<name>.index" their
@@ -13,8 +15,8 @@
 #define FRAME_MAX 65535u
 
 struct vpi_frames_writer {
-    vp_value *data;
-    vp_store *work;
+    vp_sink *values;
+    vp_object *data;
     char *name;
     vpi_buf index, pending;
 };
@@ -28,19 +30,31 @@ struct vpi_frames_reader {
 
 #define PENDING_BYTES 65536u
 
+void vpi_frames_value_name(const char *name, bool index, char to[VPI_FRAMES_NAME])
+{
+    snprintf(to, VPI_FRAMES_NAME, "%s.%s", name, index ? "index" : "data");
+}
+
+static vp_status begin_value(vpi_frames_writer *w, bool index, vp_object **out, vp_error *err)
+{
+    char name[VPI_FRAMES_NAME];
+    vp_object_info info = VP_OBJECT_INFO_INIT;
+    vpi_frames_value_name(w->name, index, name);
+    info.key = name;
+    return vp_sink_begin(w->values, &info, out, err);
+}
+
 vp_status vpi_frames_create(vp_store *work, const char *name, vpi_frames_writer **out, vp_error *err)
 {
-    vp_status st;
-    char *value = vpi_asprintf("%s.data", name);
     vpi_frames_writer *w = vpi_calloc(1, sizeof(*w));
     if (w) w->name = vpi_strdup(name);
-    st = value && w && w->name ? vp_store_begin(work, value, &w->data, err) : vpi_fail_nomem(err);
-    vpi_free(value);
+    vp_status st = w && w->name ? vpi_sink_over_store(vpi_store_context(work), work, &w->values, err)
+                                : vpi_fail_nomem(err);
+    if (st >= 0) st = begin_value(w, false, &w->data, err);
     if (st < 0) {
         vpi_frames_discard(w);
         return st;
     }
-    w->work = vp_store_ref(work);
     *out = w;
     return VP_OK;
 }
@@ -48,8 +62,8 @@ vp_status vpi_frames_create(vp_store *work, const char *name, vpi_frames_writer 
 void vpi_frames_discard(vpi_frames_writer *w)
 {
     if (!w) return;
-    vp_value_abort(w->data);
-    vp_store_unref(w->work);
+    vp_object_abort(w->data);
+    vp_sink_unref(w->values);
     vpi_buf_dispose(&w->index);
     vpi_buf_dispose(&w->pending);
     vpi_free(w->name);
@@ -63,25 +77,31 @@ vp_status vpi_frames_add(vpi_frames_writer *w, const uint8_t *data, size_t size,
     vpi_buf_add(&w->pending, data, size);
     if (vpi_buf_failed(&w->index) || vpi_buf_failed(&w->pending)) return vpi_fail_nomem(err);
     if (w->pending.size < PENDING_BYTES) return VP_OK;
-    VPI_TRY(vp_value_write(w->data, w->pending.data, w->pending.size, err));
+    VPI_TRY(vp_object_write(w->data, w->pending.data, w->pending.size, err));
     vpi_buf_clear(&w->pending);
     return VP_OK;
 }
 
-vp_status vpi_frames_commit(vpi_frames_writer *w, vp_error *err)
+vp_status vpi_frames_commit(vpi_frames_writer *w, vpi_value_note notes[2], vp_error *err)
 {
+    vp_object *index = NULL;
     vp_status st = VP_OK;
-    char *value = vpi_asprintf("%s.index", w->name);
-    if (!value) st = vpi_fail_nomem(err);
-    if (st >= 0 && w->pending.size) st = vp_value_write(w->data, w->pending.data, w->pending.size, err);
+    for (int i = 0; i < 2; i++) vpi_frames_value_name(w->name, i != 0, notes[i].name);
+    if (w->pending.size) st = vp_object_write(w->data, w->pending.data, w->pending.size, err);
     if (st >= 0) {
-        st = vp_value_commit(w->data, err);
+        st = vp_object_commit(w->data, &notes[0].bytes, &notes[0].crc32c, err);
         w->data = NULL;
     }
-    if (st >= 0) st = vp_store_put(w->work, value, w->index.data, w->index.size, err);
-    vpi_free(value);
+    if (st >= 0) st = begin_value(w, true, &index, err);
+    if (st >= 0) {
+        st = vp_object_write(index, w->index.data, w->index.size, err);
+        if (st >= 0)
+            st = vp_object_commit(index, &notes[1].bytes, &notes[1].crc32c, err);
+        else
+            vp_object_abort(index);
+    }
     vpi_frames_discard(w);
-    return st < 0 ? st : VP_OK;
+    return st;
 }
 
 static vp_status load_index(vpi_frames_reader *r, uint64_t frames, vp_error *err)

@@ -9,12 +9,18 @@
 #include "base/buf.h"
 #include "base/common.h"
 #include "base/error.h"
+#include "record_int.h"
+
+#define VPI_FRAMES_NAME 160u
+/* The two values that frames of a name are kept in. */
+void vpi_frames_value_name(const char *name, bool index, char to[VPI_FRAMES_NAME]);
 
 typedef struct vpi_frames_writer vpi_frames_writer;
 vp_status vpi_frames_create(vp_store *work, const char *name, vpi_frames_writer **out, vp_error *err);
 vp_status vpi_frames_add(vpi_frames_writer *writer, const uint8_t *data, size_t size, vp_error *err);
-vp_status vpi_frames_commit(vpi_frames_writer *writer, vp_error *err); /* frees writer */
-void vpi_frames_discard(vpi_frames_writer *writer);                    /* NULL is allowed */
+/* Frees writer. notes: the two values. A name that is taken stays as it is. */
+vp_status vpi_frames_commit(vpi_frames_writer *writer, vpi_value_note notes[2], vp_error *err);
+void vpi_frames_discard(vpi_frames_writer *writer); /* NULL is allowed */
 
 /* Immutable after open: reads may overlap. */
 typedef struct vpi_frames_reader vpi_frames_reader;

@@ -53,6 +53,8 @@ vp_status vpi_marker_write(vp_sink *sink, const char *folder, const char *reques
     info->size = text.size;
     if (st >= 0 && !marker_key(folder, key)) st = vpi_fail(err, VP_E_ARG, NULL, "key too long");
     if (st >= 0) st = vpi_sink_put(sink, info, text.data, text.size, &info->size, &info->crc32c, err);
+    /* A folder with objects and without a marker would be taken for a stranger's. */
+    if (st >= 0) st = vp_sink_flush(sink, err);
     info->has_crc32c = 1;
     vpi_buf_dispose(&text);
     return st;

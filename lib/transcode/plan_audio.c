@@ -130,7 +130,7 @@ static vp_status set_copy(vpi_plan_audio *a, const vpi_track *t, vp_error *err)
     vpi_buf_add(&a->config, config, vpi_ac3_config(&ac3, config));
     if (vpi_buf_failed(&a->config)) return vpi_fail_nomem(err);
     vpi_strlcpy(a->codecs, ac3.eac3 ? "ec-3" : "ac-3", sizeof(a->codecs));
-    return vpi_ac3_silence(ac3.eac3, ac3.sample_rate, ac3.bit_rate, &a->silence, err);
+    return vpi_ac3_silence(&ac3, &a->silence, err);
 }
 
 static void add_rendition(vp_plan *plan, const vpi_track *t, const char *group)

@@ -160,11 +160,13 @@ typedef struct vpi_task_env {
     vp_sink *sink;
     const vp_task_options *options;
     vp_cancel *cancel;
-    pthread_mutex_t lock; /* of callbacks and result */
-    json_t *result;       /* tracks are appended to its "tracks" */
-    json_t *tracks;       /* borrowed from result */
-    uint64_t concealed;   /* pictures or frames that were damaged */
-    uint64_t pictures;    /* made, on each rung; 0 for sound */
+    vp_lease *lease;
+    pthread_mutex_t lock; /* of callbacks, lease and record */
+    json_t *record;       /* of this task, when it is done: see record_int.h */
+    json_t *tracks;       /* borrowed from record, as are the values that it made */
+    json_t *values;
+    uint64_t concealed; /* pictures or frames that were damaged */
+    uint64_t pictures;  /* made, on each rung; 0 for sound */
 } vpi_task_env;
 
 vp_status vpi_task_analyse(vpi_task_env *env, vp_error *err);
@@ -184,10 +186,6 @@ vp_status vpi_plan_rung_track(const vp_plan *plan, size_t rung, int32_t containe
 vp_status vpi_plan_audio_track(const vp_plan *plan, size_t audio, int32_t container, vpi_ptrack *t,
                                vp_error *err);
 
-/* The result document of a task, checked to be this plan's; VP_END: not done. The caller drops *out. */
-vp_status vpi_task_load_result(const vp_plan *plan, vp_store *work, const char *task, json_t **out,
-                               vp_error *err);
-
 /*
  * Writes one segment as an object and adds its entry to track. write fills the object; its numbers and the CRC end up
  * in the entry. number counts from 0.
@@ -195,10 +193,18 @@ vp_status vpi_task_load_result(const vp_plan *plan, vp_store *work, const char *
 typedef vp_status (*vpi_segment_writer)(void *user, vp_object *object, vpi_segment *entry, vp_error *err);
 vp_status vpi_task_segment(vpi_task_env *env, vpi_ptrack *track, const char *kind, const char *name,
                            uint64_t number, vpi_segment_writer write, void *user, vp_error *err);
-/* Starts the part of a single-file track that this task makes; parts are "part/<name>/<task>" in the store. */
-vp_status vpi_task_part_begin(vpi_task_env *env, const char *name, vp_object **out, vp_error *err);
-void vpi_task_part_name(const char *name, const char *task, char to[160]);
-/* Adds a finished track to the task's result. Thread-safe. */
+/* A value of the work store that this task makes: commit, which frees it, notes it in the task's record. */
+vp_status vpi_task_value_begin(vpi_task_env *env, const char *name, vp_object **out, vp_error *err);
+vp_status vpi_task_value_commit(vpi_task_env *env, const char *name, vp_object *value, vp_error *err);
+/* The part of a single-file track that this task makes is such a value, "part/<track>/<task>". */
+void vpi_task_part_name(const char *track, const char *task, char to[160]);
+vp_status vpi_task_part_begin(vpi_task_env *env, const char *track, vp_object **out, vp_error *err);
+vp_status vpi_task_part_commit(vpi_task_env *env, const char *track, vp_object *part, vp_error *err);
+struct vpi_value_note;
+/* Thread-safe: a value, or a finished track, for the task's record. */
+vp_status vpi_task_add_value(vpi_task_env *env, const struct vpi_value_note *value, vp_error *err);
 vp_status vpi_task_add_track(vpi_task_env *env, const vpi_ptrack *track, vp_error *err);
+/* Something that another task made is not as its record says: it is to be done again. */
+void vpi_task_redo(vpi_task_env *env, const char *task);
 
 #endif

@@ -72,7 +72,8 @@ static bool write_rung(json_t *list, const vpi_plan_rung *r)
     json_t *o = json_object();
     bool ok = vpi_json_set_str(o, "name", r->name) && vpi_json_set_u64(o, "width", e->width) &&
               vpi_json_set_u64(o, "height", e->height) && vpi_json_set_str(o, "preset", e->preset) &&
-              vpi_json_set_i64(o, "trellis", e->trellis) && vpi_json_set_u64(o, "lookahead", e->lookahead) &&
+              vpi_json_set_i64(o, "trellis", e->trellis) && vpi_json_set_u64(o, "aq_mode", e->aq_mode) &&
+              vpi_json_set_bool(o, "inter16", e->inter16) && vpi_json_set_u64(o, "lookahead", e->lookahead) &&
               vpi_json_set_u64(o, "keyint", e->keyint_max) && vpi_json_set_bool(o, "abr", e->abr) &&
               vpi_json_set_u64(o, "kbps", e->kbps) && vpi_json_set_u64(o, "crf_milli", e->crf_milli) &&
               vpi_json_set_u64(o, "maxrate_kbps", e->maxrate_kbps) &&
@@ -86,11 +87,11 @@ static bool write_rung(json_t *list, const vpi_plan_rung *r)
 static bool write_analysis(json_t *to, const vpi_h264enc_options *e)
 {
     json_t *o = json_object();
-    bool ok = vpi_json_set_u64(o, "width", e->width) && vpi_json_set_u64(o, "height", e->height) &&
-              vpi_json_set_str(o, "preset", e->preset) && vpi_json_set_u64(o, "lookahead", e->lookahead) &&
-              vpi_json_set_u64(o, "keyint", e->keyint_max) &&
-              vpi_json_set_u64(o, "crf_milli", e->crf_milli) &&
-              vpi_json_set_u64(o, "level_idc", e->level_idc);
+    bool ok =
+        vpi_json_set_u64(o, "width", e->width) && vpi_json_set_u64(o, "height", e->height) &&
+        vpi_json_set_str(o, "preset", e->preset) && vpi_json_set_u64(o, "aq_mode", e->aq_mode) &&
+        vpi_json_set_u64(o, "lookahead", e->lookahead) && vpi_json_set_u64(o, "keyint", e->keyint_max) &&
+        vpi_json_set_u64(o, "crf_milli", e->crf_milli) && vpi_json_set_u64(o, "level_idc", e->level_idc);
     return put(to, "analysis", o, ok);
 }
 
@@ -443,10 +444,10 @@ static void common_options(const vp_plan *p, vpi_h264enc_options *e)
 
 static vp_status read_rung(vp_plan *p, const json_t *o, vpi_plan_rung *r, vp_error *err)
 {
-    static const char *const fields[] = { "name",         "width",        "height",    "preset",  "trellis",
-                                          "lookahead",    "keyint",       "abr",       "kbps",    "crf_milli",
-                                          "maxrate_kbps", "bufsize_kbit", "level_idc", "profile", "codecs",
-                                          "avcc",         "init",         NULL };
+    static const char *const fields[] = { "name",    "width",     "height",       "preset",       "trellis",
+                                          "aq_mode", "inter16",   "lookahead",    "keyint",       "abr",
+                                          "kbps",    "crf_milli", "maxrate_kbps", "bufsize_kbit", "level_idc",
+                                          "profile", "codecs",    "avcc",         "init",         NULL };
     const char *w = "plan.rungs";
     vpi_h264enc_options *e = &r->enc;
     VPI_TRY(vpi_json_fields(o, w, fields, err));
@@ -455,6 +456,8 @@ static vp_status read_rung(vp_plan *p, const json_t *o, vpi_plan_rung *r, vp_err
     VPI_TRY(vpi_json_u32(o, w, "height", true, SIZE_MAX_PICTURE, &e->height, err));
     VPI_TRY(get_text(o, w, "preset", e->preset, sizeof(e->preset), err));
     VPI_TRY(get_i32(o, w, "trellis", -1, 2, &e->trellis, err));
+    VPI_TRY(vpi_json_u32(o, w, "aq_mode", true, 3, &e->aq_mode, err));
+    VPI_TRY(vpi_json_bool(o, w, "inter16", true, &e->inter16, err));
     VPI_TRY(vpi_json_u32(o, w, "lookahead", true, 250, &e->lookahead, err));
     VPI_TRY(vpi_json_u32(o, w, "keyint", true, 1000000, &e->keyint_max, err));
     VPI_TRY(vpi_json_bool(o, w, "abr", true, &e->abr, err));
@@ -477,7 +480,7 @@ static vp_status read_rung(vp_plan *p, const json_t *o, vpi_plan_rung *r, vp_err
 
 static vp_status read_analysis(vp_plan *p, const json_t *o, vp_error *err)
 {
-    static const char *const fields[] = { "width",  "height",    "preset",    "lookahead",
+    static const char *const fields[] = { "width",  "height",    "preset",    "aq_mode", "lookahead",
                                           "keyint", "crf_milli", "level_idc", NULL };
     const char *w = "plan.analysis";
     vpi_h264enc_options *e = &p->analysis;
@@ -486,6 +489,7 @@ static vp_status read_analysis(vp_plan *p, const json_t *o, vp_error *err)
     VPI_TRY(vpi_json_u32(o, w, "width", true, SIZE_MAX_PICTURE, &e->width, err));
     VPI_TRY(vpi_json_u32(o, w, "height", true, SIZE_MAX_PICTURE, &e->height, err));
     VPI_TRY(get_text(o, w, "preset", e->preset, sizeof(e->preset), err));
+    VPI_TRY(vpi_json_u32(o, w, "aq_mode", true, 3, &e->aq_mode, err));
     VPI_TRY(vpi_json_u32(o, w, "lookahead", true, 250, &e->lookahead, err));
     VPI_TRY(vpi_json_u32(o, w, "keyint", true, 1000000, &e->keyint_max, err));
     VPI_TRY(vpi_json_u32(o, w, "crf_milli", true, 51000, &e->crf_milli, err));
@@ -494,6 +498,7 @@ static vp_status read_analysis(vp_plan *p, const json_t *o, vp_error *err)
         return refuse(err, w, "size: not even");
     vpi_strlcpy(e->profile, "high", sizeof(e->profile));
     e->trellis = -1;
+    e->inter16 = true;
     e->pass = VPI_PASS_FIRST;
     common_options(p, e);
     p->two_pass = true;

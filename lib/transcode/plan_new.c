@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <math.h>
 #include <stdio.h>
 
 #include "base/build.h"
@@ -17,11 +16,13 @@
 /* Encoder defaults behind --preset auto; measured in tests/bench. */
 #define DEFAULT_PRESET "veryfast"
 #define DEFAULT_TRELLIS 1
+#define DEFAULT_AQ_MODE 2
 #define DEFAULT_LOOKAHEAD 15
 #define TS_PICTURE_BYTES 125 /* of packets and headers around a picture */
 #define DECODER_THREADS 1
-/* The shared first pass; measured in tests/bench. */
-#define ANALYSIS_PIXELS (640.0 * 360)
+/* The shared first pass; measured in tests/bench. It is never slower than the encoders that it leads. */
+#define ANALYSIS_MOST (960u * 540)  /* pixels */
+#define ANALYSIS_WHOLE (640u * 360) /* pictures up to this are not shrunk */
 #define ANALYSIS_PRESET "veryfast"
 #define ANALYSIS_LOOKAHEAD 40
 #define ANALYSIS_CRF_MILLI 23000
@@ -56,7 +57,7 @@ static vp_status check_options(vp_transcode_options *o, vp_error *err)
     if (!o->formats) o->formats = VP_FORMAT_CMAF;
     if (!o->segment_ms) o->segment_ms = 6000;
     if (!o->gop_ms) o->gop_ms = 2000;
-    if (!o->rate) o->rate = VP_RATE_ABR;
+    if (!o->rate) o->rate = VP_RATE_2PASS;
     if (!o->crf_milli) o->crf_milli = 23000;
     if (!o->max_fps) o->max_fps = 60;
     if (o->formats & ~(VP_FORMAT_CMAF | VP_FORMAT_TS)) return bad(err, "formats: unknown bits");
@@ -115,6 +116,8 @@ static void rung_encoder(const vp_plan *plan, const vp_rung *r, const vp_transco
     e->variable = v->variable;
     vpi_strlcpy(e->preset, automatic ? DEFAULT_PRESET : o->preset, sizeof(e->preset));
     e->trellis = automatic ? DEFAULT_TRELLIS : -1;
+    e->aq_mode = automatic ? DEFAULT_AQ_MODE : 0;
+    e->inter16 = automatic;
     e->lookahead = DEFAULT_LOOKAHEAD;
     /* a GOP merged with a short tail is up to half a second longer than the others */
     uint64_t most = plan->grid.fragment + plan->grid.timescale;
@@ -175,21 +178,26 @@ static vp_status add_rungs(vp_context *context, vp_plan *plan, const vp_ladder *
     return VP_OK;
 }
 
-/* About 360p in the shape of the first rung, never above it. */
-static void plan_analysis(vp_plan *plan, const vp_transcode_options *o)
+/* A whole fraction of the first rung: x264 scales what it finds up again, and is most exact where that is by 2. */
+static uint32_t shrink(uint32_t side, uint32_t by)
+{
+    return VPI_MAX(side / by / 2 * 2, 2u);
+}
+
+static void plan_analysis(vp_plan *plan)
 {
     const vpi_h264enc_options *top = &plan->rungs[0].enc;
     vpi_h264enc_options *e = &plan->analysis;
-    double shrink = sqrt(ANALYSIS_PIXELS / ((double)top->width * top->height));
-    (void)o;
+    uint32_t by = top->width * top->height > ANALYSIS_WHOLE ? 2 : 1;
+    bool faster = vpi_streq(top->preset, "ultrafast") || vpi_streq(top->preset, "superfast");
     *e = *top;
-    if (shrink < 1) {
-        e->width = VPI_MAX((uint32_t)(top->width * shrink / 2 + 0.5) * 2, 2u);
-        e->height = VPI_MAX((uint32_t)(top->height * shrink / 2 + 0.5) * 2, 2u);
-    }
-    vpi_strlcpy(e->preset, ANALYSIS_PRESET, sizeof(e->preset));
+    while ((uint64_t)shrink(top->width, by) * shrink(top->height, by) > ANALYSIS_MOST) by++;
+    e->width = shrink(top->width, by);
+    e->height = shrink(top->height, by);
+    if (!faster) vpi_strlcpy(e->preset, ANALYSIS_PRESET, sizeof(e->preset));
     vpi_strlcpy(e->profile, "high", sizeof(e->profile));
     e->trellis = -1;
+    e->inter16 = true;
     e->lookahead = ANALYSIS_LOOKAHEAD;
     e->abr = false;
     e->kbps = e->maxrate_kbps = e->bufsize_kbit = 0;
@@ -338,7 +346,7 @@ static vp_status fill(vp_context *context, vp_plan *plan, const vpi_media *m, co
         vpi_video_colour_for(video, &plan->video.colour);
         plan->two_pass = o->rate == VP_RATE_2PASS;
         VPI_TRY(add_rungs(context, plan, ladder, o, err));
-        if (plan->two_pass) plan_analysis(plan, o);
+        if (plan->two_pass) plan_analysis(plan);
         VPI_TRY(cut_spans(plan, o, m->seekable, err));
     }
     VPI_TRY(request_hash(plan, ladder, o, err));

@@ -215,7 +215,7 @@ static vp_status finish_tracks(vpi_rung_run *run, vp_error *err)
     vpi_task_env *env = run->span->env;
     vp_object *part = run->part;
     run->part = NULL;
-    if (part) VPI_TRY(vp_object_commit(part, NULL, NULL, err));
+    if (part) VPI_TRY(vpi_task_part_commit(env, run->rung->name, part, err));
     if (env->plan->cmaf) VPI_TRY(vpi_task_add_track(env, &run->cmaf, err));
     if (env->plan->ts) VPI_TRY(vpi_task_add_track(env, &run->ts, err));
     return VP_OK;

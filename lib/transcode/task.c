@@ -3,21 +3,13 @@
 
 #include "base/context.h"
 #include "io/quick.h"
-#include "plan_int.h"
+#include "model/fill.h"
+#include "io/io.h"
+#include "record_int.h"
 
-void vpi_task_result_name(const char *task, char to[64])
+void vpi_task_part_name(const char *track, const char *task, char to[160])
 {
-    snprintf(to, 64, "result/%s", task);
-}
-
-static void lease_name(const char *task, char to[64])
-{
-    snprintf(to, 64, "lease/%s", task);
-}
-
-void vpi_task_part_name(const char *name, const char *task, char to[160])
-{
-    snprintf(to, 160, "part/%s/%s", name, task);
+    snprintf(to, 160, "part/%s/%s", track, task);
 }
 
 /* ---- what tasks share ---- */
@@ -28,6 +20,18 @@ static void tell_object(vpi_task_env *env, const vp_object_info *info)
     pthread_mutex_lock(&env->lock);
     env->options->object(env->options->object_user, info);
     pthread_mutex_unlock(&env->lock);
+}
+
+/*
+ * Who was stopped for longer than its lease lasts must not write on: others have done the task, and the title may be
+ * gone. (First commits win, and all bytes are equal, where it comes between this and the write.)
+ */
+static vp_status check_lease(vpi_task_env *env, vp_error *err)
+{
+    pthread_mutex_lock(&env->lock);
+    vp_status st = vp_lease_renew(env->lease, err);
+    pthread_mutex_unlock(&env->lock);
+    return st;
 }
 
 static const char *extension(int32_t container)
@@ -55,6 +59,7 @@ vp_status vpi_task_segment(vpi_task_env *env, vpi_ptrack *track, const char *kin
     info.cache_control = VPI_CACHE_LONG(env->plan->prefix);
     VPI_TRY(vp_sink_begin(env->sink, &info, &object, err));
     vp_status st = write(user, object, entry, err);
+    if (st >= 0) st = check_lease(env, err);
     if (st < 0) {
         vp_object_abort(object);
         vpi_error_key(err, key);
@@ -72,27 +77,76 @@ vp_status vpi_task_segment(vpi_task_env *env, vpi_ptrack *track, const char *kin
     return VP_OK;
 }
 
-vp_status vpi_task_part_begin(vpi_task_env *env, const char *name, vp_object **out, vp_error *err)
+vp_status vpi_task_value_begin(vpi_task_env *env, const char *name, vp_object **out, vp_error *err)
 {
-    char part[160];
-    vp_sink *parts = NULL;
+    vp_sink *values = NULL;
     vp_object_info info = VP_OBJECT_INFO_INIT;
-    vpi_task_part_name(name, env->name, part);
     info.kind = VP_OBJECT_OTHER;
-    info.key = part;
-    VPI_TRY(vpi_sink_over_store(env->context, env->work, &parts, err));
-    vp_status st = vp_sink_begin(parts, &info, out, err);
-    vp_sink_unref(parts);
+    info.key = name;
+    VPI_TRY(vpi_sink_over_store(env->context, env->work, &values, err));
+    vp_status st = vp_sink_begin(values, &info, out, err);
+    vp_sink_unref(values);
     return st;
+}
+
+vp_status vpi_task_value_commit(vpi_task_env *env, const char *name, vp_object *value, vp_error *err)
+{
+    vpi_value_note note;
+    vp_status st = check_lease(env, err);
+    if (st < 0) {
+        vp_object_abort(value);
+        return st;
+    }
+    vpi_strlcpy(note.name, name, sizeof(note.name));
+    VPI_TRY(vp_object_commit(value, &note.bytes, &note.crc32c, err));
+    return vpi_task_add_value(env, &note, err);
+}
+
+vp_status vpi_task_part_begin(vpi_task_env *env, const char *track, vp_object **out, vp_error *err)
+{
+    char name[160];
+    vpi_task_part_name(track, env->name, name);
+    return vpi_task_value_begin(env, name, out, err);
+}
+
+vp_status vpi_task_part_commit(vpi_task_env *env, const char *track, vp_object *part, vp_error *err)
+{
+    char name[160];
+    vpi_task_part_name(track, env->name, name);
+    return vpi_task_value_commit(env, name, part, err);
+}
+
+/* Takes o over. */
+static vp_status add_to(vpi_task_env *env, json_t *list, json_t *o, vp_error *err)
+{
+    pthread_mutex_lock(&env->lock);
+    bool ok = o && json_array_append_new(list, o) == 0;
+    pthread_mutex_unlock(&env->lock);
+    return ok ? VP_OK : vpi_fail_nomem(err);
+}
+
+vp_status vpi_task_add_value(vpi_task_env *env, const vpi_value_note *value, vp_error *err)
+{
+    char crc[9];
+    json_t *o = json_object();
+    snprintf(crc, sizeof(crc), "%08x", (unsigned)value->crc32c);
+    if (o && vpi_json_set_str(o, "name", value->name) && vpi_json_set_u64(o, "bytes", value->bytes) &&
+        vpi_json_set_str(o, "crc32c", crc))
+        return add_to(env, env->values, o, err);
+    json_decref(o);
+    return vpi_fail_nomem(err);
 }
 
 vp_status vpi_task_add_track(vpi_task_env *env, const vpi_ptrack *track, vp_error *err)
 {
-    json_t *o = vpi_ptrack_to_json(track);
-    pthread_mutex_lock(&env->lock);
-    bool ok = o && json_array_append_new(env->tracks, o) == 0;
-    pthread_mutex_unlock(&env->lock);
-    return ok ? VP_OK : vpi_fail_nomem(err);
+    return add_to(env, env->tracks, vpi_ptrack_to_json(track), err);
+}
+
+void vpi_task_redo(vpi_task_env *env, const char *task)
+{
+    vpi_log(env->context, VP_LOG_WARN, "transcode", "%s is to be done again: what it made is lost or damaged",
+            task);
+    vpi_record_drop(env->work, task, NULL);
 }
 
 /* ---- checks ---- */
@@ -121,45 +175,53 @@ static vp_status find_task(const vp_plan *plan, const char *name, uint32_t *inde
     return vpi_fail(err, VP_E_ARG, NULL, "no task is called %s", name);
 }
 
-/* 1 there, 0 not, negative on failure. */
-static vp_status task_done(vp_store *work, const char *task, vp_error *err)
-{
-    char name[64];
-    vp_source *value = NULL;
-    vpi_task_result_name(task, name);
-    vp_status st = vp_store_open(work, name, &value, err);
-    vp_source_unref(value);
-    return st < 0 ? st : st == VP_OK;
-}
-
 static vp_status check_needs(const vp_plan *plan, uint32_t index, vp_store *work, vp_error *err)
 {
     const char *need;
     for (uint32_t n = 0; (need = vp_plan_get_need(plan, index, n)); n++) {
-        vp_status st = task_done(work, need, err);
+        vp_status st = vpi_record_check(plan, work, need, err);
         if (st < 0) return st;
-        if (!st) return vpi_fail(err, VP_E_CONFLICT, "TASKS_MISSING", "%s is not done", need);
+        if (st == VP_END) return vpi_fail(err, VP_E_CONFLICT, "TASKS_MISSING", "%s is not done", need);
     }
     return VP_OK;
 }
 
 /* ---- running ---- */
 
-static vp_status put_result(vpi_task_env *env, vp_error *err)
+static vp_status begin_record(vpi_task_env *env, vp_error *err)
 {
-    char name[64];
-    vpi_buf text = { 0 };
-    bool counted = vpi_json_set_u64(env->result, "concealed", env->concealed) &&
-                   vpi_json_set_u64(env->result, "pictures", env->pictures);
-    vp_status st = counted ? VP_OK : vpi_fail_nomem(err);
-    if (st >= 0) st = vpi_json_dump(env->result, &text, err);
-    /* objects first: a result may only name what is durable */
-    if (st >= 0) st = vp_sink_flush(env->sink, err);
-    if (st == VP_E_UNSUPPORTED) st = VP_OK;
-    vpi_task_result_name(env->name, name);
-    if (st >= 0) st = vp_store_put(env->work, name, text.data, text.size, err);
-    vpi_buf_dispose(&text);
-    return st < 0 ? st : VP_OK;
+    env->record = json_object();
+    env->tracks = json_array();
+    env->values = json_array();
+    /* in this order: readers go by how a record begins */
+    bool ok = env->record && env->tracks && env->values && vpi_json_set_u64(env->record, "vodpipe", 1) &&
+              vpi_json_set_str(env->record, "plan", env->plan->hash) &&
+              vpi_json_set_str(env->record, "task", env->name) &&
+              json_object_set(env->record, "tracks", env->tracks) == 0 &&
+              json_object_set(env->record, "values", env->values) == 0;
+    return ok ? VP_OK : vpi_fail_nomem(err);
+}
+
+static void drop_record(vpi_task_env *env)
+{
+    json_decref(env->values);
+    json_decref(env->tracks);
+    json_decref(env->record);
+}
+
+/* failures: of the sink, when the task began. */
+static vp_status put_record(vpi_task_env *env, uint64_t failures, vp_error *err)
+{
+    if (!vpi_json_set_u64(env->record, "concealed", env->concealed) ||
+        !vpi_json_set_u64(env->record, "pictures", env->pictures))
+        return vpi_fail_nomem(err);
+    /* objects first: a record may only name what is durable */
+    VPI_TRY(vp_sink_flush(env->sink, err));
+    if (vpi_sink_failures(env->sink) != failures)
+        return vpi_fail(err, VP_E_IO, NULL,
+                        "another task was told of an object that was lost; it may be of this one");
+    VPI_TRY(check_lease(env, err));
+    return vpi_record_put(env->work, env->name, env->record, err);
 }
 
 /* Whoever comes first marks the folder, before anything is in it; another title's folder is left alone. */
@@ -174,34 +236,41 @@ static vp_status claim_folder(vpi_task_env *env, vp_error *err)
     return VP_OK;
 }
 
+/* VP_OK: done, with all that its record names. VP_END: not. */
+static vp_status is_done(vpi_task_env *env, vp_error *err)
+{
+    vpi_place place = { .context = env->context, .plan = env->plan, .work = env->work, .sink = env->sink };
+    vp_status st = vpi_record_load(&place, env->name, NULL, err);
+    vpi_place_dispose(&place);
+    return st;
+}
+
 static vp_status run_leased(vpi_task_env *env, uint32_t index, vp_error *err)
 {
     const vp_plan *plan = env->plan;
-    vp_status st = task_done(env->work, env->name, err);
-    if (st) return st < 0 ? st : VP_END;
+    vp_status st = is_done(env, err);
+    if (st != VP_END) return st < 0 ? st : VP_END;
     VPI_TRY(check_needs(plan, index, env->work, err));
     if (!vpi_streq(plan->build, vp_build_info()))
         return vpi_fail(err, VP_E_CONFLICT, "BUILD_MISMATCH",
                         "planned by another build of the library or its encoders");
     VPI_TRY(vpi_plan_check_source(plan, env->source, err));
+    VPI_TRY(check_lease(env, err));
+    VPI_TRY(vpi_record_clear(plan, index, env->work, err));
     VPI_TRY(claim_folder(env, err));
-    env->result = json_object();
-    env->tracks = json_array();
-    if (!env->result || !env->tracks || json_object_set_new(env->result, "vodpipe", json_integer(1)) ||
-        !vpi_json_set_str(env->result, "plan", plan->hash) ||
-        !vpi_json_set_str(env->result, "task", env->name) ||
-        json_object_set(env->result, "tracks", env->tracks)) {
-        st = vpi_fail_nomem(err);
-    } else {
+    vpi_log(env->context, VP_LOG_INFO, "transcode", "%s begins", env->name);
+    uint64_t failures = vpi_sink_failures(env->sink);
+    st = begin_record(env, err);
+    if (st >= 0) {
         int32_t kind = vpi_plan_task_kind(plan, index, &env->index);
         st = kind == VP_TASK_ANALYSE ? vpi_task_analyse(env, err)
              : kind == VP_TASK_AUDIO ? vpi_task_audio(env, err)
                                      : vpi_task_video(env, err);
     }
-    if (st >= 0) st = put_result(env, err);
-    json_decref(env->tracks);
-    json_decref(env->result);
-    return st < 0 ? st : VP_OK;
+    if (st >= 0) st = put_record(env, failures, err);
+    if (st >= 0) vpi_log(env->context, VP_LOG_INFO, "transcode", "%s is done", env->name);
+    drop_record(env);
+    return st;
 }
 
 vp_status vp_task_run(vp_context *context, const vp_plan *plan, const char *task, vp_source *source,
@@ -210,7 +279,6 @@ vp_status vp_task_run(vp_context *context, const vp_plan *plan, const char *task
 {
     vp_task_options o = VP_TASK_OPTIONS_INIT;
     vpi_task_env env = { 0 };
-    vp_lease *lease = NULL;
     char name[64];
     uint32_t index = 0;
     vpi_error_reset(err);
@@ -219,8 +287,8 @@ vp_status vp_task_run(vp_context *context, const vp_plan *plan, const char *task
     VPI_TRY(vpi_context_check(context, err));
     VPI_TRY(vpi_copy_struct(&o, sizeof(o), options, err));
     VPI_TRY(find_task(plan, task, &index, err));
-    lease_name(task, name);
-    vp_status st = vp_store_lease(work, name, &lease, NULL, err);
+    vpi_record_lease_name(task, name);
+    vp_status st = vp_store_lease(work, name, &env.lease, NULL, err);
     if (st != VP_OK) return st;
     env.context = context;
     env.plan = plan;
@@ -233,22 +301,37 @@ vp_status vp_task_run(vp_context *context, const vp_plan *plan, const char *task
     pthread_mutex_init(&env.lock, NULL);
     st = run_leased(&env, index, err);
     pthread_mutex_destroy(&env.lock);
-    vp_lease_release(lease);
+    vp_lease_release(env.lease);
     vpi_error_op(err, task);
     return st;
 }
 
-vp_status vp_plan_done(const vp_plan *plan, vp_store *work, uint32_t *done, vp_error *err)
+void vp_progress_init(vp_progress *progress, size_t size)
 {
+    static const vp_progress init = VP_PROGRESS_INIT;
+    vpi_struct_init(progress, size, &init, sizeof(init));
+}
+
+vp_status vp_plan_progress(const vp_plan *plan, vp_store *work, vp_progress *out, vp_error *err)
+{
+    vp_progress p = VP_PROGRESS_INIT;
     vpi_error_reset(err);
-    if (!plan || !work || !done) return vpi_fail(err, VP_E_ARG, NULL, "plan, work and done are needed");
-    *done = 0;
-    for (uint32_t i = 0; i < vp_plan_task_count(plan); i++) {
-        vp_status st = task_done(work, plan->task_names[i], err);
+    if (!plan || !work || !out) return vpi_fail(err, VP_E_ARG, NULL, "plan, work and progress are needed");
+    p.tasks_total = vp_plan_task_count(plan);
+    for (uint32_t i = 0; i < p.tasks_total; i++) {
+        vp_task_info info;
+        vp_task_info_init(&info, sizeof(info));
+        VPI_TRY(vp_plan_get_task(plan, i, &info, err));
+        vp_status st = vpi_record_check(plan, work, info.name, err);
         if (st < 0) return st;
-        *done += st ? 1 : 0;
+        p.cpu_total_us += info.cpu_us;
+        if (st != VP_OK) continue;
+        p.tasks_done++;
+        p.cpu_done_us += info.cpu_us;
     }
-    return VP_OK;
+    p.permille = p.cpu_total_us ? (uint32_t)(p.cpu_done_us * 1000 / p.cpu_total_us) : 0;
+    p.permille = p.tasks_done == p.tasks_total ? 1000 : VPI_MIN(p.permille, 999u);
+    return vpi_fill_struct(out, &p, sizeof(p), err);
 }
 
 vp_status vp_plan_next(const vp_plan *plan, vp_store *work, char *name, uint32_t capacity, vp_error *err)
@@ -260,14 +343,14 @@ vp_status vp_plan_next(const vp_plan *plan, vp_store *work, char *name, uint32_t
     for (uint32_t i = 0; i < vp_plan_task_count(plan); i++) {
         char lease_key[64];
         vp_lease *lease = NULL;
-        vp_status st = task_done(work, plan->task_names[i], err);
+        vp_status st = vpi_record_check(plan, work, plan->task_names[i], err);
         if (st < 0) return st;
-        if (st) continue;
+        if (st == VP_OK) continue;
         open = true;
         st = check_needs(plan, i, work, NULL);
         if (st == VP_E_CONFLICT) continue;
         if (st < 0) return check_needs(plan, i, work, err);
-        lease_name(plan->task_names[i], lease_key);
+        vpi_record_lease_name(plan->task_names[i], lease_key);
         st = vp_store_lease(work, lease_key, &lease, NULL, err);
         if (st < 0) return st;
         vp_lease_release(lease);

@@ -36,6 +36,19 @@ static vp_status flush(analyser *a, vp_error *err)
                     (unsigned long long)a->fed, (unsigned long long)a->coded);
 }
 
+/* x264 does not tell why it could not write: where nobody can, that is it. */
+static vp_status why(const vpi_scratch *scratch, vp_status st, vp_error *err)
+{
+    vp_error own = VP_ERROR_INIT;
+    vp_status full;
+
+    if (st != VP_E_INTERNAL && st != VP_E_IO && st != VP_E_DATA) return st;
+    full = vpi_scratch_try(scratch, &own);
+    if (full >= 0) return st;
+    if (err) vpi_error_copy(err, &own);
+    return full;
+}
+
 vp_status vpi_task_analyse(vpi_task_env *env, vp_error *err)
 {
     analyser a = { 0 };
@@ -45,7 +58,8 @@ vp_status vpi_task_analyse(vpi_task_env *env, vp_error *err)
     };
     char path[VPI_SCRATCH_PATH];
     vpi_scratch *scratch = NULL;
-    vpi_span_cost cost = { 0 };
+    vpi_costs costs = { 0 };
+    uint64_t pictures = 0;
     json_t *json;
     vp_status st;
 
@@ -56,14 +70,17 @@ vp_status vpi_task_analyse(vpi_task_env *env, vp_error *err)
     VPI_GO(vpi_feed_span(env, &o, err));
     VPI_GO(flush(&a, err));
     a.enc = vpi_h264enc_free(a.enc); /* completes the files */
-    VPI_GO(vpi_analysis_store(env, path, &cost, err));
-    if (cost.pictures != a.fed)
+    VPI_GO(vpi_analysis_store(env, path, &costs, err));
+    for (size_t i = 0; i < costs.count; i++) pictures += costs.gops[i].pictures;
+    if (pictures != a.fed)
         VPI_GO(vpi_fail(err, VP_E_IO, NULL, "statistics of %llu pictures of %llu",
-                        (unsigned long long)cost.pictures, (unsigned long long)a.fed));
-    json = vpi_span_cost_to_json(&cost);
-    if (!json || json_object_set_new(env->result, "cost", json) != 0) st = vpi_fail_nomem(err);
+                        (unsigned long long)pictures, (unsigned long long)a.fed));
+    json = vpi_costs_to_json(&costs);
+    if (!json || json_object_set_new(env->record, "cost", json) != 0) st = vpi_fail_nomem(err);
     env->concealed = 0; /* counted where the title's pictures are made */
 done:
+    if (st < 0) st = why(scratch, st, err);
+    vpi_costs_dispose(&costs);
     vpi_h264enc_free(a.enc);
     vpi_scratch_free(scratch);
     return st < 0 ? st : VP_OK;

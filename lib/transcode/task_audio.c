@@ -186,13 +186,15 @@ static vp_status run_end(audio_run *run, vp_error *err)
     run->part = NULL;
     run->kept = NULL;
     if (kept) {
-        vp_status st = vpi_frames_commit(kept, err);
+        vpi_value_note notes[2];
+        vp_status st = vpi_frames_commit(kept, notes, err);
+        for (int i = 0; st >= 0 && i < 2; i++) st = vpi_task_add_value(env, &notes[i], err);
         if (st < 0) {
             vp_object_abort(part);
             return st;
         }
     }
-    if (part) VPI_TRY(vp_object_commit(part, NULL, NULL, err));
+    if (part) VPI_TRY(vpi_task_part_commit(env, run->a->name, part, err));
     if (env->plan->cmaf) VPI_TRY(vpi_task_add_track(env, &run->cmaf, err));
     if (env->plan->ts && !env->plan->mux_audio) VPI_TRY(vpi_task_add_track(env, &run->packed, err));
     return VP_OK;

@@ -67,7 +67,10 @@ static vp_status open_audio(vpi_task_env *env, vpi_frames_reader **out, vp_error
     char name[160];
     if (!env->plan->mux_audio) return VP_OK;
     snprintf(name, sizeof(name), "audio/%s", env->plan->audio[0].name);
-    return vpi_frames_open(env->work, name, env->plan->audio[0].audio.frames, out, err);
+    vp_status st = vpi_frames_open(env->work, name, env->plan->audio[0].audio.frames, out, err);
+    if (st == VP_E_DATA || st == VP_E_CONFLICT)
+        vpi_task_redo(env, env->plan->task_names[vpi_plan_audio_task(env->plan, 0)]);
+    return st;
 }
 
 vp_status vpi_task_video(vpi_task_env *env, vp_error *err)

@@ -7,8 +7,8 @@ __extension__ typedef __int128 i128;
 
 /* A video or audio that leads by less is cut rather than held: edit lists round to 1 ms. */
 #define SKEW_IGNORED_US 10000
-/* Sound that outlasts the picture by more keeps the last picture on; less is cut. */
-#define AUDIO_TAIL_US 10000000
+/* A cut between two pictures is moved to the nearest one at such rates, by 20 ms at most. */
+#define PHASE_FPS_MIN 25
 
 static i128 floor_div(i128 a, i128 b)
 {
@@ -96,8 +96,9 @@ static void settle_rate(vp_plan *plan, const vpi_track *t, const vp_transcode_op
     v->bottom_first = t->order == VPI_SCAN_BOTTOM_FIRST;
     v->divide = 1;
     /* below one picture in a GOP a grid of frames cannot carry the IDR grid: times are kept instead */
-    v->variable = t->variable == 1 || v->fps.num * options->gop_ms < v->fps.den * 1000 ||
-                  v->fps.num > INT32_MAX || v->fps.den > 1000000;
+    v->variable = t->variable == 1 || (t->phase != 0 && v->fps.num < v->fps.den * PHASE_FPS_MIN) ||
+                  v->fps.num * options->gop_ms < v->fps.den * 1000 || v->fps.num > INT32_MAX ||
+                  v->fps.den > 1000000;
     if (v->variable) {
         v->rate = (vpi_rational){ 90000, 1 };
         v->frame_ticks = 1;
@@ -122,24 +123,39 @@ static void settle_rate(vp_plan *plan, const vpi_track *t, const vp_transcode_op
     v->min_gap = v->frame_ticks;
 }
 
+/* The origin so many points of the grid earlier; false: out of range. */
+static bool move_origin(vpi_plan_video *v, int64_t points)
+{
+    i128 num = (i128)v->origin.num * v->rate.num - (i128)points * v->rate.den * v->origin.den;
+    i128 den = (i128)v->origin.den * v->rate.num;
+    if (num > INT64_MAX || num < INT64_MIN || den > INT64_MAX) return false;
+    v->origin = vpi_reduce((int64_t)num, (int64_t)den);
+    return true;
+}
+
+/* Where a cut lies between two pictures the grid is theirs: it begins at the nearest one. */
+static void settle_phase(vpi_plan_video *v, const vpi_track *t)
+{
+    vpi_rational start = v->origin;
+    i128 num = 2 * (i128)t->phase * t->tb.num * v->rate.num, den = (i128)t->tb.den * v->rate.den;
+    if (v->variable || t->phase == 0) return;
+    v->origin = vpi_reduce((t->start + t->phase) * t->tb.num, t->tb.den);
+    if (!move_origin(v, clamp64(floor_div(num + den, 2 * den)))) v->origin = start;
+}
+
 /* Origin: where the first of the kept tracks begins, moved so that the picture stays on its own grid. */
 static void settle_origin(vpi_plan_video *v, const vpi_track *t, const vpi_track *const *audio, size_t count)
 {
-    int64_t video_us = track_us(t, t->start), first_us = video_us;
     v->origin = vpi_reduce(t->start * t->tb.num, t->tb.den);
+    settle_phase(v, t);
+    int64_t video_us = vpi_rescale(v->origin.num, 1000000, v->origin.den, VPI_NEAREST), first_us = video_us;
     for (size_t i = 0; i < count; i++)
         if (audio[i]->has_times) first_us = VPI_MIN(first_us, track_us(audio[i], audio[i]->start));
     int64_t lead = video_us - first_us;
     if (lead <= SKEW_IGNORED_US) return;
     /* ceil(lead * rate) grid points earlier; the microsecond may be rounded up */
     int64_t points = vpi_rescale(lead - 1, v->rate.num, v->rate.den * 1000000, VPI_CEIL);
-    i128 num = (i128)v->origin.num * v->rate.num - (i128)points * v->rate.den * v->origin.den;
-    i128 den = (i128)v->origin.den * v->rate.num;
-    if (num > INT64_MAX || num < INT64_MIN || den > INT64_MAX) {
-        v->origin = vpi_reduce(first_us, 1000000);
-        return;
-    }
-    v->origin = vpi_reduce((int64_t)num, (int64_t)den);
+    if (!move_origin(v, points)) v->origin = vpi_reduce(first_us, 1000000);
 }
 
 static uint64_t audio_frames(const vp_plan *plan, uint32_t sample_rate)
@@ -164,7 +180,7 @@ static vp_status video_timeline(vp_plan *plan, const vpi_track *t, const vpi_tra
     for (size_t i = 0; i < count; i++) {
         if (!audio[i]->has_times) continue;
         int64_t tail = track_us(audio[i], audio[i]->end) - track_us(t, t->end);
-        if (tail <= AUDIO_TAIL_US) continue;
+        if (tail <= VPI_AUDIO_TAIL_US) continue;
         uint64_t more = (uint64_t)vpi_rescale(tail, v->rate.num, v->rate.den * 1000000, VPI_CEIL);
         v->points = VPI_MAX(v->points, v->content_end + more);
     }

@@ -14,21 +14,28 @@
 #define VPI_MARKER ".vodpipe-version"
 /*
  * The marker of a version folder ("": the root). check: VP_OK this request's; VP_END none, or the sink cannot tell;
- * CONFLICT OUTPUT_EXISTS another's. write fills info for the object event; key is where info->key lies.
+ * CONFLICT OUTPUT_EXISTS another's. write makes it durable and fills info for the object event; key is where
+ * info->key lies.
  */
 vp_status vpi_marker_check(vp_sink *sink, const char *folder, const char *request, vp_error *err);
 vp_status vpi_marker_write(vp_sink *sink, const char *folder, const char *request, vp_object_info *info,
                            char key[1024], vp_error *err);
 
-/* Where a task's result lies in the work store: "result/<task>". to holds 64 bytes. */
-void vpi_task_result_name(const char *task, char to[64]);
-
 /*
- * All results in the work store put together as the presentation, rates included. With tasks missing: CONFLICT
- * TASKS_MISSING, and their names in *missing (NULL allowed) as a JSON array.
+ * Which tasks are done: done holds vp_plan_task_count() answers. sink NULL: by their records alone; else what these
+ * name has to be there too, as far as the sink can tell.
  */
-vp_status vpi_plan_collect(const vp_plan *plan, vp_store *work, vp_presentation **out, vp_bytes **missing,
-                           vp_error *err);
+vp_status vpi_plan_survey(vp_context *context, const vp_plan *plan, vp_store *work, vp_sink *sink, bool *done,
+                          vp_error *err);
+/* All tasks are to be done again: what they made turned out not to be good. */
+vp_status vpi_plan_forget(const vp_plan *plan, vp_store *work, vp_error *err);
+/*
+ * All records in the work store put together as the presentation, rates included; concealed: pictures and frames that
+ * the decoder concealed. With tasks missing: CONFLICT TASKS_MISSING, and their names in *missing (NULL allowed) as a
+ * JSON array; what their records say of them is forgotten, so that they can be run.
+ */
+vp_status vpi_plan_collect(vp_context *context, const vp_plan *plan, vp_store *work, vp_sink *sink,
+                           vp_presentation **out, uint64_t *concealed, vp_bytes **missing, vp_error *err);
 /*
  * Writes what tasks do not: init segments, or the single files from their parts; completes the presentation's
  * offsets and sizes. object is told of each commit (may be NULL).
@@ -43,8 +50,6 @@ const char *vpi_plan_rung_name(const vp_plan *plan, size_t rung);
 bool vpi_plan_has_video(const vp_plan *plan);
 bool vpi_plan_has_ts(const vp_plan *plan);
 bool vpi_plan_has_cmaf(const vp_plan *plan);
-/* Pictures that the decoder concealed, summed over results; tasks not done count zero. */
-vp_status vpi_plan_damage(const vp_plan *plan, vp_store *work, uint64_t *concealed, vp_error *err);
 /* SOURCE_CHANGED unless this is the source of the plan. */
 vp_status vpi_plan_check_source(const vp_plan *plan, vp_source *source, vp_error *err);
 

@@ -21,7 +21,7 @@ typedef struct viewer {
     bool tags, size, range; /* as they should be, all pictures */
     bool timed;
     int64_t first_us, last_us;
-    vpi_picture_trace *looks;
+    vpi_picture_trace *looks; /* VPI_TRACES */
 } viewer;
 
 /* Title time of a picture of the segment. */
@@ -58,7 +58,7 @@ static vp_status see(void *user, const vpi_look *look, vp_error *err)
     w->first_us = w->timed ? VPI_MIN(w->first_us, us) : us;
     w->last_us = w->timed ? VPI_MAX(w->last_us, us) : us;
     w->timed = true;
-    if (w->looks) vpi_picture_trace_add(w->looks, us, look->grid);
+    for (size_t i = 0; w->looks && i < VPI_TRACES; i++) vpi_picture_trace_add(&w->looks[i], us, look->grid);
     return VP_OK;
 }
 
@@ -97,7 +97,7 @@ static vp_status decode_video(vpi_verifier *v, vpi_media_state *s, vp_source *so
     viewer w = { .v = v, .s = s, .tags = true, .size = true, .range = true, .looks = m->looks };
     uint64_t refused = 0;
 
-    VPI_TRY(vpi_measure_pictures(v->context, source, -1, false, v->cancel, see, &w, &refused, err));
+    VPI_TRY(vpi_measure_pictures(v->context, source, -1, NULL, v->cancel, see, &w, &refused, err));
     check_pictures(&w, refused);
     if (w.timed) {
         m->first_us = m->has_pictures ? m->first_us : w.first_us;
@@ -132,6 +132,7 @@ static vp_status decode_range(vpi_verifier *v, const vpi_media_state *s, const u
     vp_error cause = VP_ERROR_INIT;
     vp_source *source = NULL;
     vpi_buf b = { 0 };
+    const vpi_measure_options first = { .first_only = true };
     uint64_t refused = 0;
     vp_status st;
 
@@ -149,7 +150,7 @@ static vp_status decode_range(vpi_verifier *v, const vpi_media_state *s, const u
     st = vp_source_memory(v->context, b.data, b.size, &source, err);
     vpi_buf_dispose(&b);
     if (st < 0) return st;
-    st = vpi_measure_pictures(v->context, source, -1, true, v->cancel, see, &w, &refused, &cause);
+    st = vpi_measure_pictures(v->context, source, -1, &first, v->cancel, see, &w, &refused, &cause);
     vp_source_unref(source);
     if (st < 0) return vpi_caught(v, st, &cause, "P29", s->where, err);
     vpi_check(v, w.count == 1 && w.damaged + refused == 0, "P29", s->where,
@@ -183,14 +184,14 @@ static vp_status decode_sound(vpi_verifier *v, vpi_media_state *s, vp_source *so
     uint64_t packets, before;
 
     if (!s->ear) {
-        VPI_TRY(vpi_sound_init(&m->sound, v->source != NULL, err));
+        VPI_TRY(vpi_sound_init(&m->sound, v->source ? v->looked_at_us : NULL, err));
         m->sound.own_clock = s->t->container == VP_CONTAINER_PACKED;
         m->sound.zero_us = s->t->container == VP_CONTAINER_TS ? VPI_MPEG_TS_BASE * US / VPI_MPEG_TS_CLOCK : 0;
         VPI_TRY(vpi_ear_new(v->context, v->cancel, vpi_sound_hear, &m->sound, &s->ear, err));
         m->has_sound = true;
     }
     before = vpi_ear_refused(s->ear);
-    VPI_TRY(vpi_ear_add(s->ear, source, -1, err));
+    VPI_TRY(vpi_ear_add(s->ear, source, -1, NULL, err));
     vpi_check(v, vpi_ear_refused(s->ear) == before, "P04", s->where, "%llu audio frames do not decode",
               (unsigned long long)(vpi_ear_refused(s->ear) - before));
     if (s->t->kind != VP_TRACK_AUDIO || s->t->container != VP_CONTAINER_CMAF) return VP_OK;
@@ -272,7 +273,7 @@ vp_status vpi_verify_decode(vpi_verifier *v, vpi_media_state *s, const uint8_t *
 
     if (s->protected_samples || s->frames == 0) return VP_OK;
     if (v->source && s->t->kind == VP_TRACK_VIDEO && !s->media->looks) {
-        s->media->looks = vpi_calloc(1, sizeof(*s->media->looks));
+        s->media->looks = vpi_picture_traces_new(v->looked_at_us);
         if (!s->media->looks) return vpi_fail_nomem(err);
     }
     vpi_buf_add(&whole, s->init_bytes.data, s->init_bytes.size);

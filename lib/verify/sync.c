@@ -76,20 +76,23 @@ typedef struct original {
     vp_media *media;
     const vpi_track *video; /* NULL: none */
     int64_t zero_us;        /* of its own times, where its first track of picture, or else of sound, begins */
-    vpi_picture_trace *looks;
-    bool has_picture_lag;
-    int64_t picture_lag_us;
+    vpi_picture_trace *looks; /* VPI_TRACES, as what follows */
+    bool has_picture_lag[VPI_TRACES];
+    int64_t picture_lag_us[VPI_TRACES];
 } original;
 
 static vp_status look_at(void *user, const vpi_look *look, vp_error *err)
 {
     original *o = user;
+    bool more = false;
     int64_t us;
 
     (void)err;
     if (!look->has_pts) return VP_OK;
     us = vpi_rescale(look->pts, look->tb.num * US, look->tb.den, VPI_NEAREST) - o->zero_us;
-    return vpi_picture_trace_add(o->looks, us, look->grid) ? VP_OK : VP_END;
+    for (size_t i = 0; i < VPI_TRACES; i++)
+        more = vpi_picture_trace_add(&o->looks[i], us, look->grid) || more;
+    return more ? VP_OK : VP_END;
 }
 
 static int64_t track_us(const vpi_track *t, int64_t ticks)
@@ -143,24 +146,58 @@ static void count_frames(original *o, const vpi_ptrack *t, const vpi_track_media
               (unsigned long long)m->pictures, due);
 }
 
+/* Ticks of the source's picture at a title time. */
+static int64_t source_ticks(const original *o, int64_t us)
+{
+    const vpi_rational tb = o->video->tb;
+
+    return vpi_rescale(us + o->zero_us, tb.den, tb.num * US, VPI_FLOOR);
+}
+
+/* What has to be decoded for the traces: each from the access point before it. */
+static size_t choose_parts(const original *o, vpi_measure_part parts[VPI_TRACES])
+{
+    const vpi_track *t = o->video;
+    size_t n = 0, key = 0;
+
+    for (size_t i = 0; i < VPI_TRACES; i++) {
+        int64_t start = source_ticks(o, o->looks[i].start_us), end;
+
+        if (i > 0 && (start >= t->end || t->keyframe_count == 0)) break;
+        end = source_ticks(o, o->looks[i].start_us + VPI_TRACE_MS * INT64_C(1000));
+        while (key + 1 < t->keyframe_count && t->keyframes[key + 1] <= start) key++;
+        if (n > 0 && t->keyframes[key] <= parts[n - 1].to)
+            parts[n - 1].to = end;
+        else
+            parts[n++] = (vpi_measure_part){ i > 0 ? t->keyframes[key] : INT64_MIN, end };
+    }
+    return n;
+}
+
 static vp_status compare_pictures(original *o, vp_error *err)
 {
     vpi_verifier *v = o->v;
+    vpi_measure_part parts[VPI_TRACES];
+    vpi_measure_options options = { .timeline = &o->media->m.timeline, .parts = parts };
     char where[1024];
     uint64_t refused;
 
-    o->looks = vpi_calloc(1, sizeof(*o->looks));
+    o->looks = vpi_picture_traces_new(v->looked_at_us);
     if (!o->looks) return vpi_fail_nomem(err);
-    VPI_TRY(vpi_measure_pictures(v->context, v->source, o->video->id, false, v->cancel, look_at, o, &refused,
-                                 err));
+    options.part_count = choose_parts(o, parts);
+    VPI_TRY(vpi_measure_pictures(v->context, v->source, o->video->id, &options, v->cancel, look_at, o,
+                                 &refused, err));
     for (size_t i = 0; i < v->p->track_count; i++) {
         const vpi_ptrack *t = &v->p->tracks[i];
 
         if (!v->sane[i] || !v->media[i].has_pictures) continue;
         vpi_track_where(t, where);
         count_frames(o, t, &v->media[i], where);
-        if (v->media[i].looks && !o->has_picture_lag)
-            o->has_picture_lag = vpi_picture_lag(v->media[i].looks, o->looks, &o->picture_lag_us);
+        for (size_t k = 0; v->media[i].looks && k < VPI_TRACES; k++) {
+            if (!o->has_picture_lag[k])
+                o->has_picture_lag[k] =
+                    vpi_picture_lag(&v->media[i].looks[k], &o->looks[k], &o->picture_lag_us[k]);
+        }
     }
     return VP_OK;
 }
@@ -190,30 +227,45 @@ static int32_t stream_of(const original *o, size_t index)
     return -1;
 }
 
-static void check_sync(original *o, const vpi_ptrack *t, const vpi_heard_sound *ours,
-                       const vpi_heard_sound *theirs, const char *where)
+/* On another grid pictures move by up to one. */
+static int64_t sync_slack(const original *o)
 {
-    int64_t lag, other = o->picture_lag_us, slack = SYNC_US;
+    int64_t slack = SYNC_US;
 
-    if (!ours->trace || !ours->trace->any || !theirs->trace->any) return;
-    if (!vpi_sound_lag(ours->trace, theirs->trace, &lag)) return;
-    if (!o->video) {
-        vpi_check(o->v, llabs(lag) <= slack, "P08", where, "the sound comes %lld ms later than in the source",
-                  (long long)lag / 1000);
-        return;
-    }
-    if (!o->has_picture_lag) return;
     for (size_t i = 0; i < o->v->p->track_count; i++) {
         const vpi_ptrack *video = &o->v->p->tracks[i];
 
-        /* On another grid pictures move by up to one. */
         if (o->v->sane[i] && video->kind == VP_TRACK_VIDEO && !same_rate(o, video))
             slack = SYNC_US + (int64_t)frame_us(video);
     }
-    (void)t;
-    vpi_check(o->v, llabs(lag - other) <= slack, "SYNC", where,
-              "against the source the sound comes %lld ms later than the picture",
-              (long long)(lag - other) / 1000);
+    return slack;
+}
+
+/* At one of the places; false: it was found to be wrong. */
+static bool check_sync_at(original *o, size_t k, const vpi_sound_trace *ours, const vpi_sound_trace *theirs,
+                          const char *where)
+{
+    double at = (double)ours->start_us / 1e6;
+    int64_t lag;
+
+    if (!ours->any || !theirs->any || !vpi_sound_lag(ours, theirs, &lag)) return true;
+    if (!o->video) {
+        return vpi_check(o->v, llabs(lag) <= SYNC_US, "P08", where,
+                         "from %.0f s on the sound comes %lld ms later than in the source", at,
+                         (long long)lag / 1000);
+    }
+    if (!o->has_picture_lag[k]) return true;
+    lag -= o->picture_lag_us[k];
+    return vpi_check(o->v, llabs(lag) <= sync_slack(o), "SYNC", where,
+                     "from %.0f s on, against the source, the sound comes %lld ms later than the picture", at,
+                     (long long)lag / 1000);
+}
+
+static void check_sync(original *o, const vpi_heard_sound *ours, const vpi_heard_sound *theirs,
+                       const char *where)
+{
+    for (size_t k = 0; ours->trace && k < VPI_TRACES; k++)
+        if (!check_sync_at(o, k, &ours->trace[k], &theirs->trace[k], where)) return;
 }
 
 static vp_status compare_sound(original *o, size_t index, vp_error *err)
@@ -229,12 +281,12 @@ static vp_status compare_sound(original *o, size_t index, vp_error *err)
 
     if (stream < 0 || ours->samples == 0) return VP_OK;
     vpi_track_where(&v->p->tracks[index], where);
-    VPI_GO(vpi_sound_init(&theirs, true, err));
+    VPI_GO(vpi_sound_init(&theirs, v->looked_at_us, err));
     theirs.zero_us = o->zero_us;
     VPI_GO(vpi_ear_new(v->context, v->cancel, vpi_sound_hear, &theirs, &ear, err));
-    VPI_GO(vpi_ear_add(ear, v->source, stream, err));
+    VPI_GO(vpi_ear_add(ear, v->source, stream, &o->media->m.timeline, err));
     VPI_GO(vpi_ear_end(ear, err));
-    check_sync(o, &v->p->tracks[index], ours, &theirs, where);
+    check_sync(o, ours, &theirs, where);
     a = vpi_loudness_integrated(ours->loudness);
     b = vpi_loudness_integrated(theirs.loudness);
     if (ours->channels == theirs.channels && !theirs.changes && (a > QUIET_LUFS || b > QUIET_LUFS)) {

@@ -6,6 +6,7 @@
 #include "verify/sound_int.h"
 
 #define LAG_MS 500       /* looked for to both sides */
+#define FAR_MS 3000      /* and where it is not found there */
 #define FLOOR 1e-7       /* of an energy: -70 dB */
 #define LIKENESS 0.7     /* correlation that the same sound has at least */
 #define PEAK_APART_MS 60 /* another peak as high, so far away: it repeats itself */
@@ -13,18 +14,28 @@
 #define TURNS 8u        /* ways to lay a square on a square */
 #define LAG_PICTURES 15 /* looked for to both sides */
 #define STEP_US 20000
-#define STILL 0.35      /* mean difference, of 255, that says nothing */
-#define APART_US 120000 /* other lags that far away have to fit worse */
+#define EARLY_US 1000000 /* before its begin a picture may be shown that comes early */
+#define STILL 0.35       /* mean difference, of 255, that says nothing */
+#define APART_US 120000  /* other lags that far away have to fit worse */
 #define CELLS (VPI_LOOK_SIDE * VPI_LOOK_SIDE)
 
 /* ---- sound ---- */
 
-vp_status vpi_sound_init(vpi_heard_sound *s, bool trace, vp_error *err)
+void vpi_traces_place(int64_t duration_us, int64_t starts_us[VPI_TRACES])
+{
+    int64_t length = VPI_TRACE_MS * INT64_C(1000), step = length;
+
+    if (duration_us > VPI_TRACES * length) step = (duration_us - length) / (VPI_TRACES - 1);
+    for (int i = 0; i < VPI_TRACES; i++) starts_us[i] = i * step;
+}
+
+vp_status vpi_sound_init(vpi_heard_sound *s, const int64_t starts_us[VPI_TRACES], vp_error *err)
 {
     memset(s, 0, sizeof(*s));
     s->loudness = vpi_loudness_new();
-    if (trace) s->trace = vpi_calloc(1, sizeof(*s->trace));
-    if (s->loudness && (s->trace || !trace)) return VP_OK;
+    if (starts_us) s->trace = vpi_calloc(VPI_TRACES, sizeof(*s->trace));
+    for (size_t i = 0; s->trace && i < VPI_TRACES; i++) s->trace[i].start_us = starts_us[i];
+    if (s->loudness && (s->trace || !starts_us)) return VP_OK;
     vpi_sound_dispose(s);
     return vpi_fail_nomem(err);
 }
@@ -36,19 +47,20 @@ void vpi_sound_dispose(vpi_heard_sound *s)
     memset(s, 0, sizeof(*s));
 }
 
-static void trace_sound(vpi_heard_sound *s, const vpi_heard *h)
+static void trace_sound(vpi_sound_trace *trace, double from_us, const vpi_heard *h)
 {
     uint32_t used = VPI_MIN(h->channels, VPI_SOUND_CHANNELS_MAX);
-    double step = 1000.0 / h->sample_rate, ms = s->exact_us / 1000;
+    double step = 1000.0 / h->sample_rate, ms = (from_us - (double)trace->start_us) / 1000;
 
+    if (ms >= (double)VPI_TRACE_MS || ms + step * h->samples < 0) return;
     for (uint32_t n = 0; n < h->samples; n++, ms += step) {
         float sum = 0;
 
         if (ms < 0) continue;
         if (ms >= (double)VPI_TRACE_MS) return;
         for (uint32_t c = 0; c < used; c++) sum += h->planes[c][n] * h->planes[c][n];
-        s->trace->energy[(size_t)ms] += sum / (float)used / (float)h->sample_rate * 1000;
-        s->trace->any = true;
+        trace->energy[(size_t)ms] += sum / (float)used / (float)h->sample_rate * 1000;
+        trace->any = true;
     }
 }
 
@@ -71,7 +83,7 @@ vp_status vpi_sound_hear(void *sound, const vpi_heard *h, vp_error *err)
         if (!s->has_first) s->first_us = (int64_t)s->exact_us;
         s->has_first = true;
     }
-    if (s->trace) trace_sound(s, h);
+    for (size_t i = 0; s->trace && i < VPI_TRACES; i++) trace_sound(&s->trace[i], s->exact_us, h);
     vpi_loudness_add(s->loudness, h);
     s->samples += h->samples;
     s->exact_us += (double)h->samples * 1e6 / h->sample_rate;
@@ -119,25 +131,36 @@ static double likeness(const series *a, const series *b, int lag)
     return (sab / n - sa / n * (sb / n)) / sqrt(va * vb);
 }
 
+/* How far the best lag is, at most `most` to both sides; *like: how alike the two are there. */
+static int best_lag(const series *a, const series *b, int most, double *like, bool *clear)
+{
+    double c[2 * FAR_MS + 1], other = 0;
+    int at = 0;
+
+    *like = 0;
+    for (int lag = -most; lag <= most; lag++) {
+        c[lag + most] = likeness(a, b, lag);
+        if (c[lag + most] <= *like) continue;
+        *like = c[lag + most];
+        at = lag;
+    }
+    for (int lag = -most; lag <= most; lag++) {
+        if (abs(lag - at) > PEAK_APART_MS) other = VPI_MAX(other, c[lag + most]);
+    }
+    *clear = *like >= LIKENESS && *like - other >= PEAK_HIGHER && abs(at) < most;
+    return at;
+}
+
 bool vpi_sound_lag(const vpi_sound_trace *ours, const vpi_sound_trace *theirs, int64_t *us)
 {
     series a = { NULL, 0 }, b = { NULL, 0 };
-    double c[2 * LAG_MS + 1], best = 0, other = 0;
-    int at = 0;
+    double like = 0;
     bool told = false;
+    int at = 0;
 
     if (levels(ours, &a) && levels(theirs, &b)) {
-        for (int lag = -LAG_MS; lag <= LAG_MS; lag++) {
-            c[lag + LAG_MS] = likeness(&a, &b, lag);
-            if (c[lag + LAG_MS] > best) {
-                best = c[lag + LAG_MS];
-                at = lag;
-            }
-        }
-        for (int lag = -LAG_MS; lag <= LAG_MS; lag++) {
-            if (abs(lag - at) > PEAK_APART_MS) other = VPI_MAX(other, c[lag + LAG_MS]);
-        }
-        told = best >= LIKENESS && best - other >= PEAK_HIGHER && abs(at) < LAG_MS;
+        at = best_lag(&a, &b, LAG_MS, &like, &told);
+        if (like > 0 && like < LIKENESS) at = best_lag(&a, &b, FAR_MS, &like, &told);
     }
     vpi_free(a.v);
     vpi_free(b.v);
@@ -147,9 +170,18 @@ bool vpi_sound_lag(const vpi_sound_trace *ours, const vpi_sound_trace *theirs, i
 
 /* ---- pictures ---- */
 
+vpi_picture_trace *vpi_picture_traces_new(const int64_t starts_us[VPI_TRACES])
+{
+    vpi_picture_trace *t = vpi_calloc(VPI_TRACES, sizeof(*t));
+
+    for (size_t i = 0; t && i < VPI_TRACES; i++) t[i].start_us = starts_us[i];
+    return t;
+}
+
 bool vpi_picture_trace_add(vpi_picture_trace *t, int64_t us, const uint8_t *grid)
 {
-    if (t->count >= VPI_TRACE_LOOKS || us >= (int64_t)VPI_TRACE_MS * 1000) return false;
+    if (t->count >= VPI_TRACE_LOOKS || us >= t->start_us + (int64_t)VPI_TRACE_MS * 1000) return false;
+    if (us < t->start_us - EARLY_US) return true;
     t->us[t->count] = us;
     memcpy(t->grid[t->count++], grid, CELLS);
     return true;

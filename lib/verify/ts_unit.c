@@ -143,12 +143,13 @@ static void check_audio(vpi_verifier *v, vpi_media_state *s, const vpi_ts_stream
 {
     int64_t start = vpi_ts_due(s, s->segment->start);
     vpi_time frame = vpi_track_frame(s->t);
-    int64_t length;
+    bool sbr = vpi_codecs_hold(s->t->codecs, "mp4a.40.5") || vpi_codecs_hold(s->t->codecs, "mp4a.40.29");
+    int64_t length, samples = sbr ? 2048 : 1024;
 
     if (stream->units == 0 && s->t->sample_rate > 0) {
         /* Muxed: the frame of the audio, not of the video, is what its border may differ by. */
         length = s->t->kind == VP_TRACK_AUDIO ? (int64_t)(frame.ticks * VPI_MPEG_TS_CLOCK / frame.scale)
-                                              : 1024 * VPI_MPEG_TS_CLOCK / (int64_t)s->t->sample_rate;
+                                              : samples * VPI_MPEG_TS_CLOCK / (int64_t)s->t->sample_rate;
         vpi_check(v, u->pts >= start - length - 1 && u->pts <= start + length + 1, "P05", s->where,
                   "audio begins at PTS %lld, the segment at %lld", (long long)u->pts, (long long)start);
     }

@@ -77,6 +77,12 @@ static vp_status run(vpi_verifier *v, bool published, vp_error *err)
         v->media = vpi_calloc(v->p->track_count ? v->p->track_count : 1, sizeof(*v->media));
         if (!v->media) return vpi_fail_nomem(err);
     }
+    if (v->source && v->p->timescale > 0 && v->p->timescale <= UINT32_MAX) {
+        int64_t duration = (int64_t)VPI_MIN(v->p->duration, (uint64_t)INT64_MAX);
+
+        vpi_traces_place(vpi_rescale(duration, 1000000, (int64_t)v->p->timescale, VPI_FLOOR),
+                         v->looked_at_us);
+    }
     VPI_TRY(vpi_verify_presentation(v, err));
     VPI_TRY(vpi_cancel_check(v->cancel, err));
     if (published) VPI_TRY(vpi_verify_manifests(v, err));

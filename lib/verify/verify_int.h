@@ -20,6 +20,8 @@
 typedef unsigned __int128 vpi_u128;
 typedef __int128 vpi_i128;
 
+enum { VPI_TRACES = 3 }; /* see sound_int.h */
+
 typedef struct vpi_verifier {
     vp_context *context;
     vp_sink *sink;
@@ -30,9 +32,10 @@ typedef struct vpi_verifier {
     bool *sane; /* of each track: its numbers can be reckoned with */
     bool can_stat, can_open;
     bool read, decode;
-    vp_source *source;             /* that the title was made of; NULL: not given */
-    struct vpi_track_media *media; /* of each track, with decode */
-    vp_bytes *json;                /* presentation.json of a published title */
+    vp_source *source;                /* that the title was made of; NULL: not given */
+    int64_t looked_at_us[VPI_TRACES]; /* title times where traces begin, with a source */
+    struct vpi_track_media *media;    /* of each track, with decode */
+    vp_bytes *json;                   /* presentation.json of a published title */
 } vpi_verifier;
 
 /* ---- report ---- */

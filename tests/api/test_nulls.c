@@ -368,10 +368,11 @@ static void plans(void **state)
     vp_bytes *bytes = NULL;
     vp_task_info info;
     char name[64];
-    uint32_t done;
+    vp_progress progress = VP_PROGRESS_INIT;
     vp_transcode_options_init(NULL, 0);
     vp_task_info_init(NULL, 0);
     vp_task_options_init(NULL, 0);
+    vp_progress_init(NULL, 0);
     vp_task_info_init(&info, sizeof(info));
     assert_null(vp_plan_ref(NULL));
     assert_null(vp_plan_unref(NULL));
@@ -391,7 +392,7 @@ static void plans(void **state)
     assert_null(vp_plan_get_need(NULL, 0, 0));
     NO(vp_task_run(r->context, NULL, "video-0001", r->source, r->work, r->sink, NULL, NULL, e));
     NO(vp_plan_next(NULL, r->work, name, sizeof(name), e));
-    NO(vp_plan_done(NULL, r->work, &done, e));
+    NO(vp_plan_progress(NULL, r->work, &progress, e));
     NO(vp_plan_claim(r->context, NULL, r->sink, 0, e));
     NO(vp_plan_finish(r->context, NULL, NULL, NULL, NULL, e));
     assert_null(plan);

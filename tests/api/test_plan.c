@@ -69,11 +69,12 @@ static void own_threads(void **state)
     vp_bytes *missing = NULL, *json = NULL, *again = NULL;
     vp_plan *copy = NULL;
     vp_sink *other = NULL;
-    uint32_t done = 9;
+    vp_progress done = VP_PROGRESS_INIT;
     unsigned ran = 0;
     make_plan(r, &p);
-    assert_ok(vp_plan_done(p.plan, r->work, &done, NULL));
-    assert_int_equal(done, 0);
+    assert_ok(vp_plan_progress(p.plan, r->work, &done, NULL));
+    assert_int_equal(done.tasks_done + done.permille + done.cpu_done_us, 0);
+    assert_int_equal(done.tasks_total, vp_plan_task_count(p.plan));
     /* the plan as text is the plan */
     assert_ok(vp_plan_json(p.plan, &json, NULL));
     assert_end(VP_OK, vp_plan_parse(vp_bytes_data(json), vp_bytes_size(json), &copy, &r->err), &r->err);
@@ -103,8 +104,10 @@ static void own_threads(void **state)
         ran += workers[i].ran;
     }
     assert_int_equal(ran, vp_plan_task_count(copy));
-    assert_ok(vp_plan_done(copy, r->work, &done, NULL));
-    assert_int_equal(done, ran);
+    assert_ok(vp_plan_progress(copy, r->work, &done, NULL));
+    assert_int_equal(done.tasks_done, ran);
+    assert_int_equal(done.permille, 1000);
+    assert_true(done.cpu_total_us > 0 && done.cpu_done_us == done.cpu_total_us);
     vp_task_info info;
     vp_task_info_init(&info, sizeof(info));
     assert_ok(vp_plan_get_task(copy, 0, &info, NULL));
@@ -152,7 +155,7 @@ static void missing_arguments(void **state)
     vp_presentation *out = NULL;
     vp_media_info media;
     char name[64];
-    uint32_t done;
+    vp_progress done = VP_PROGRESS_INIT;
     make_plan(r, &p);
     vp_task_info_init(&info, sizeof(info));
     vp_media_info_init(&media, sizeof(media));
@@ -178,8 +181,8 @@ static void missing_arguments(void **state)
     NO(vp_plan_next(p.plan, NULL, name, sizeof(name), e));
     NO(vp_plan_next(p.plan, r->work, NULL, sizeof(name), e));
     NO(vp_plan_next(p.plan, r->work, name, 0, e));
-    NO(vp_plan_done(p.plan, NULL, &done, e));
-    NO(vp_plan_done(p.plan, r->work, NULL, e));
+    NO(vp_plan_progress(p.plan, NULL, &done, e));
+    NO(vp_plan_progress(p.plan, r->work, NULL, e));
     NO(vp_plan_finish(r->context, p.plan, NULL, &out, &bytes, e));
     NO(vp_plan_finish(r->context, p.plan, &o, &out, &bytes, e));
     o.sink = r->sink;

@@ -18,6 +18,7 @@ static const vp_package_options package_macro = VP_PACKAGE_OPTIONS_INIT;
 static const vp_verify_options verify_macro = VP_VERIFY_OPTIONS_INIT;
 static const vp_transcode_options transcode_macro = VP_TRANSCODE_OPTIONS_INIT;
 static const vp_task_options task_macro = VP_TASK_OPTIONS_INIT;
+static const vp_progress progress_macro = VP_PROGRESS_INIT;
 static const vp_job_options job_macro = VP_JOB_OPTIONS_INIT;
 
 typedef void (*init_fn)(void *, size_t);
@@ -65,6 +66,7 @@ static const row rows[] = {
     ROW(vp_transcode_options, &transcode_macro, 72),
     ROW(vp_task_info, NULL, 64),
     ROW(vp_task_options, &task_macro, 40),
+    ROW(vp_progress, &progress_macro, 32),
     ROW(vp_event, NULL, 2440),
     ROW(vp_job_options, &job_macro, 128),
 };

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The ladder against one ffmpeg command with the same x264 settings and against Shaka Streamer."""
+"""The ladder against ffmpeg: one command with the same x264 settings, and the one that people use today, a preset
+(medium) at the rates that our rungs came to; and against Shaka Streamer."""
 import argparse
 import glob
 import json
@@ -16,6 +17,10 @@ from fractions import Fraction
 import measure
 
 RUNGS = "1080p,720p,480p,360p"
+SINGLE_PASS_LOOKAHEAD = 15   # of --rate abr; the second pass of 2pass has none
+VMAF_EVERY = 5               # pictures: it costs more than the encoders
+# Both sides as the same colours, so that no filter converts one that is tagged and leaves one that is not.
+TAGS = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
 
 
 def ffmpeg(*args):
@@ -49,10 +54,10 @@ def describe(path):
 
 # ---- the three ----
 
-def settings(binary, source, work):
+def settings(binary, source, work, rungs=RUNGS):
     """What the planner chose: the peers get the same."""
     plan_work, out = os.path.join(work, "plan"), os.path.join(work, "plan-out")
-    measure.tool([binary, "plan", source, out, "--work", plan_work, "--ladder", RUNGS])
+    measure.tool([binary, "plan", source, out, "--work", plan_work, "--ladder", rungs])
     with open(os.path.join(plan_work, "plan.json"), encoding="utf-8") as f:
         plan = json.load(f)
     shutil.rmtree(plan_work)
@@ -60,8 +65,8 @@ def settings(binary, source, work):
     return plan
 
 
-def run_vodpipe(binary, source, out, plan, jobs):
-    argv = [binary, "publish", source, out, "--ladder", RUNGS, "--progress", "none"]
+def run_vodpipe(binary, source, out, plan, jobs, rungs=RUNGS, more=()):
+    argv = [binary, "publish", source, out, "--ladder", rungs, "--progress", "none", *more]
     result = measure.run(argv + (["--jobs", str(jobs)] if jobs else []))
     result["files"] = {}
     for rung in plan["rungs"]:
@@ -71,14 +76,19 @@ def run_vodpipe(binary, source, out, plan, jobs):
     return result
 
 
-def x264_params(rung, gop):
-    p = {"trellis": rung["trellis"], "rc-lookahead": rung["lookahead"], "keyint": gop, "min-keyint": gop,
-         "scenecut": 0, "weightp": 1, "force-cfr": 1}
+def x264_params(rung, gop, preset):
+    p = {"keyint": gop, "min-keyint": gop, "scenecut": 0}
+    if not preset:
+        p |= {"trellis": rung["trellis"], "weightp": 1, "force-cfr": 1, "aq-mode": rung["aq_mode"],
+              "rc-lookahead": rung["lookahead"] or SINGLE_PASS_LOOKAHEAD}
+        if rung["inter16"]:
+            p["partitions"] = "i8x8,i4x4"
     return ":".join(f"{k}={v}" for k, v in p.items())
 
 
-def run_ffmpeg(source, out, plan, info, threads):
-    """Pictures from one decode, scaled from the source, all encoders in one process."""
+def run_ffmpeg(source, out, plan, info, threads, preset=None, rates=None):
+    """Pictures from one decode, scaled from the source, all encoders in one process. With a preset that one's own
+    settings, else those of the plan in one pass; rates: kbit/s for each rung, in place of the plan's."""
     rungs, gop = plan["rungs"], round(info["fps"] * plan["grid"]["per_fragment_s"])
     graph = f"[0:v]split={len(rungs)}" + "".join(f"[s{i}]" for i in range(len(rungs)))
     for i, r in enumerate(rungs):
@@ -93,8 +103,9 @@ def run_ffmpeg(source, out, plan, info, threads):
         argv += ["-threads", str(threads)]
     streams = []
     for i, r in enumerate(rungs):
-        argv += [f"-preset:v:{i}", r["preset"], f"-x264-params:v:{i}", x264_params(r, gop),
-                 f"-profile:v:{i}", r["profile"], f"-b:v:{i}", f"{r['kbps']}k",
+        kbps = rates[r["name"]] if rates else r["kbps"]
+        argv += [f"-preset:v:{i}", preset or r["preset"], f"-x264-params:v:{i}", x264_params(r, gop, preset),
+                 f"-profile:v:{i}", r["profile"], f"-b:v:{i}", f"{kbps:.0f}k",
                  f"-maxrate:v:{i}", f"{r['maxrate_kbps']}k", f"-bufsize:v:{i}", f"{r['bufsize_kbit']}k"]
         streams.append(f"v:{i},name:{r['name']}" + (",agroup:a" if info["audio"] else ""))
     if info["audio"]:
@@ -168,38 +179,69 @@ def number(path):
 
 # ---- what came out ----
 
-def ssim(inits, parts, source, rung, fps, work):
-    """Mean SSIM of all planes against the source scaled to the rung's size."""
+def with_vmaf(cache):
+    """An ffmpeg that has libvmaf: PyPI's imageio-ffmpeg ships one. None: the measure is left out."""
+    python = os.path.join(cache, "vmaf", "bin", "python3")
+    try:
+        if not os.path.exists(python):
+            print("installing imageio-ffmpeg into a virtual environment ...", file=sys.stderr)
+            subprocess.run([sys.executable, "-m", "venv", os.path.join(cache, "vmaf")], check=True)
+            subprocess.run([python, "-m", "pip", "install", "-q", "imageio-ffmpeg"], check=True)
+        path = measure.tool([python, "-c", "import imageio_ffmpeg as i; print(i.get_ffmpeg_exe())"]).split("\n")[0]
+        if "libvmaf" in measure.tool([path, "-v", "error", "-filters"]):
+            return path
+        print("VMAF is left out: that ffmpeg has none", file=sys.stderr)
+    except (OSError, subprocess.CalledProcessError) as e:
+        print(f"VMAF is left out: {e}", file=sys.stderr)
+    return None
+
+
+def compare(inits, parts, source, rung, fps, work, vmaf):
+    """Mean SSIM of all planes, and VMAF, against the source scaled to the rung's size."""
     joined = os.path.join(work, "joined.mp4")
     with open(joined, "wb") as to:
         for path in inits + parts:
             with open(path, "rb") as f:
                 shutil.copyfileobj(f, to)
     size = f"{rung['width']}:{rung['height']}"
-    count = "settb=1/1000,setpts=N,format=yuv420p"   # picture by picture, whatever their times
-    graph = (f"[0:v]scale={size},{count}[a];[1:v]fps={fps},scale={size}:flags=bicubic+accurate_rnd,{count}[b];"
-             "[a][b]ssim=shortest=1")
-    text = measure.tool(["nice", "ffmpeg", "-nostdin", "-i", joined, "-i", source, "-lavfi", graph, "-f", "null", "-"])
+    count = f"settb=1/1000,setpts=N,{TAGS},format=yuv420p"   # picture by picture, whatever their times
+    graph = (f"[0:v]scale={size},{count}[a];[1:v]fps={fps},scale={size}:flags=bicubic+accurate_rnd,{count}[b];")
+    outputs = ["-map", "[x]", "-f", "null", "-"]
+    if vmaf:
+        few = f"select='not(mod(n,{VMAF_EVERY}))'"
+        graph += (f"[a]split[a1][a2];[b]split[b1][b2];[a1][b1]ssim=shortest=1[x];[a2]{few}[c];[b2]{few}[d];"
+                  "[c][d]libvmaf=shortest=1:n_threads=2[y]")
+        outputs += ["-map", "[y]", "-f", "null", "-"]
+    else:
+        graph += "[a][b]ssim=shortest=1[x]"
+    text = measure.tool(["nice", vmaf or "ffmpeg", "-nostdin", "-i", joined, "-i", source, "-lavfi", graph] + outputs)
     os.remove(joined)
-    return float(re.search(r"SSIM.*All:([0-9.]+)", text).group(1))
+    found = {"ssim": float(re.search(r"SSIM.*All:([0-9.]+)", text).group(1))}
+    found["ssim_db"] = -10 * math.log10(max(1 - found["ssim"], 1e-9))
+    if vmaf:
+        found["vmaf"] = float(re.search(r"VMAF score: ([0-9.]+)", text).group(1))
+    return found
 
 
-def examine(result, plan, source, info, work, with_ssim):
+def rate_of(parts, info):
+    return sum(map(os.path.getsize, parts)) * 8 / info["seconds"] / 1000
+
+
+def examine(result, plan, source, info, work, with_quality, vmaf):
     result["rungs"] = {}
     for rung in plan["rungs"]:
         inits, parts = result["files"].get(rung["name"], ([], []))
         if not inits or not parts:
             continue
-        entry = {"kbps": sum(map(os.path.getsize, parts)) * 8 / info["seconds"] / 1000}
-        if with_ssim:
-            entry["ssim"] = ssim(inits, parts, source, rung, info["fps"], work)
-            entry["ssim_db"] = -10 * math.log10(max(1 - entry["ssim"], 1e-9))
+        entry = {"kbps": rate_of(parts, info)}
+        if with_quality:
+            entry |= compare(inits, parts, source, rung, info["fps"], work, vmaf)
         result["rungs"][rung["name"]] = entry
     del result["files"]
 
 
-def report(results, plan, names):
-    base = results.get("ffmpeg") or results["vodpipe"]
+def report(results, plan, names, peer):
+    base = results.get(peer) or results.get("ffmpeg") or results["vodpipe"]
     rows = [["", "CPU-s", "user", "system", "wall s", "peak MB", "CPU ratio", "memory ratio", "wall ratio"]]
     for name in names:
         r = results[name]
@@ -208,11 +250,11 @@ def report(results, plan, names):
                     + [f"{r[k] / base[k]:.2f}" for k in ("cpu_s", "peak_mb", "wall_s")])
     measure.print_table(rows)
     print()
-    rows = [["rung"] + [f"{n} kbit/s" for n in names] + [f"{n} SSIM" for n in names]]
+    rows = [["rung"] + [f"{n} {what}" for n in names for what in ("kbit/s", "SSIM dB", "VMAF")]]
     for rung in plan["rungs"]:
         found = [results[n]["rungs"].get(rung["name"], {}) for n in names]
-        rows.append([rung["name"]] + [f"{e['kbps']:.0f}" if "kbps" in e else "-" for e in found]
-                    + [f"{e['ssim']:.5f} ({e['ssim_db']:.2f} dB)" if "ssim" in e else "-" for e in found])
+        rows.append([rung["name"]] + [form % e[what] if what in e else "-" for e in found
+                                      for what, form in (("kbps", "%.0f"), ("ssim_db", "%.2f"), ("vmaf", "%.2f"))])
     measure.print_table(rows)
 
 
@@ -226,7 +268,10 @@ def main():
     a.add_argument("--ffmpeg-threads", type=int, help="threads of each of ffmpeg's encoders (default: its own choice)")
     a.add_argument("--skip-streamer", action="store_true")
     a.add_argument("--skip-ffmpeg", action="store_true")
-    a.add_argument("--skip-ssim", action="store_true")
+    a.add_argument("--skip-quality", action="store_true", help="neither SSIM nor VMAF")
+    a.add_argument("--preset", default="medium", help="of the ffmpeg command that people use (medium)")
+    a.add_argument("--skip-preset", action="store_true")
+    a.add_argument("--options", default="", help="further options of vodpipe publish, as \"--rate abr\"")
     a.add_argument("--json", action="store_true", help="JSON on standard output instead of the table")
     o = a.parse_args()
     binary, cache = measure.vodpipe(o.bin), measure.cache_folder(o.cache)
@@ -237,22 +282,29 @@ def main():
         info, plan = describe(source), settings(binary, source, work)
         plan["grid"]["per_fragment_s"] = Fraction(int(plan["grid"]["fragment"]), plan["grid"]["timescale"])
         conditions, results = measure.conditions(), {}
-        results["vodpipe"] = run_vodpipe(binary, source, os.path.join(work, "vodpipe"), plan, o.jobs)
+        vmaf = None if o.skip_quality else with_vmaf(cache)
+        results["vodpipe"] = run_vodpipe(binary, source, os.path.join(work, "vodpipe"), plan, o.jobs, RUNGS,
+                                        o.options.split())
+        rates = {name: rate_of(parts, info) for name, (_, parts) in results["vodpipe"]["files"].items()}
+        if not o.skip_preset:
+            results[o.preset] = run_ffmpeg(source, os.path.join(work, "preset"), plan, info, o.ffmpeg_threads, o.preset,
+                                           rates)
         if not o.skip_ffmpeg:
-            results["ffmpeg"] = run_ffmpeg(source, os.path.join(work, "ffmpeg"), plan, info, o.ffmpeg_threads)
+            results["ffmpeg"] = run_ffmpeg(source, os.path.join(work, "ffmpeg"), plan, info, o.ffmpeg_threads,
+                                           rates=rates)
         if not o.skip_streamer:
             found = run_streamer(cache, source, os.path.join(work, "streamer"), work, plan, info)
             if found:
                 results["streamer"] = found
         for result in results.values():
-            examine(result, plan, source, info, work, not o.skip_ssim)
+            examine(result, plan, source, info, work, not o.skip_quality, vmaf)
     names = list(results)
     if o.json:
         print(json.dumps({"conditions": conditions, "seconds": info["seconds"], "results": results}, indent=2))
         return
     print(f"ladder {RUNGS}, {info['seconds']:.1f} s at {float(info['fps']):.3f} fps; "
           + measure.conditions_line(conditions))
-    report(results, plan, names)
+    report(results, plan, names, o.preset)
 
 
 if __name__ == "__main__":

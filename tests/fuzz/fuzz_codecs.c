@@ -27,6 +27,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     st = vpi_codecs_vp9(d, size, codecs, &err);
     FUZZ_ACCEPTED(st == VP_OK);
     FUZZ_REFUSAL(st, err);
+    vpi_mastering mastering = { .has_light = false };
+    for (length = 0; length <= 4; length++) vpi_mastering_h26x(d, size, length, length & 1, &mastering);
+    vpi_mastering_hvcc(d, size, &mastering);
+    vpi_mastering_av1(d, size, &mastering);
     free(d);
     return 0;
 }

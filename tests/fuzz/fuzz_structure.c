@@ -22,13 +22,15 @@ static void look(vp_source *source, const AVInputFormat *format, size_t size)
         st = vpi_structure_check(w, format, all, &structure, &err);
         FUZZ_REFUSAL(st, err);
         FUZZ_CHECK(memchr(structure.name, 0, sizeof(structure.name)));
+        vpi_structure_dispose(&structure);
     }
     vpi_free(w);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const names[] = { "mov", "matroska", "avi", "ogg", "asf", "mpegts" };
+    static const char *const names[] = { "mov", "matroska", "avi",  "ogg",  "asf",  "mpegts",
+                                         "flv", "ivf",      "apng", "flac", "aiff", "caf" };
     const AVInputFormat *format = NULL;
     vp_source *source = NULL;
     vp_error err = VP_ERROR_INIT;

@@ -236,7 +236,38 @@ def asc(data):
         out["ext_rate"] = rate()
         out["core"] = aot()
     out["channels"] = {7: 8}.get(out["config"], out["config"])
+    if out.get("core", kind) not in (1, 2, 3, 4):
+        return out
+    b.u(1)
+    if b.u(1):
+        b.u(14)
+    b.u(1)
+    if out["config"] == 0:
+        out["channels"] = program_config(b)
+    if kind not in (5, 29) and b.left >= 17 and b.u(11) == 0x2B7 and aot() == 5 and b.u(1):
+        out["ext_rate"], out["aot"] = rate(), 5
+        if b.left >= 12 and b.u(11) == 0x548 and b.u(1):
+            out["aot"] = 29
+    if out["aot"] == 29 and out["channels"] == 1:
+        out["channels"] = 2
     return out
+
+
+def program_config(b):
+    """Channels of a program_config_element (ISO/IEC 14496-3 4.4.1.1) in an ASC."""
+    b.u(10)
+    speakers, lfe, data, coupling = b.u(4) + b.u(4) + b.u(4), b.u(2), b.u(3), b.u(4)
+    for width in (4, 4, 3):
+        if b.u(1):
+            b.u(width)
+    channels = lfe
+    for _ in range(speakers):
+        channels += 1 + b.u(1)
+        b.u(4)
+    b.u(4 * lfe + 4 * data + 5 * coupling)
+    b.u(b.left % 8)
+    b.u(8 * b.u(8))
+    return channels
 
 
 def adts_frames(data):
@@ -391,6 +422,7 @@ def parse_init(data):
     elif out["handler"] == "soun":
         out["channels"] = struct.unpack_from(">H", e.data, 16)[0]
         out["rate"] = struct.unpack_from(">I", e.data, 24)[0] >> 16
+        out["bits"] = struct.unpack_from(">H", e.data, 18)[0]
         kids = boxes(e.data[28:])
     else:
         kids = []

@@ -220,6 +220,9 @@ class Loader:
             ck.check((i["rate"], i["channels"]) == (rate, t.channels), "P13", where,
                      "sample entry %d Hz, %d channels; its configuration %d Hz, %d channels"
                      % (i["rate"], i["channels"], t.sample_rate, t.channels))
+            if i["config_box"] == "dfLa":
+                bits = (int.from_bytes(i["config"][14:22], "big") >> 36 & 31) + 1
+                ck.check(i["bits"] == bits, "P13", where, "samplesize %d of FLAC of %d bits" % (i["bits"], bits))
             ck.check(i["timescale"] == t.sample_rate, "P13", where, "timescale %d of %d Hz" % (i["timescale"], t.sample_rate))
 
     def _picture_config(self, t, head, where):

@@ -294,6 +294,11 @@ def _(to, dep):
     run(lavfi(test_video(d="2"), "sine=d=6:r=48000") + X264 + AAC, to)
 
 
+@clip("longer_audio.mp4", "audio lasts 14 s, video 2 s: more than is cut (I24)")
+def _(to, dep):
+    run(lavfi(test_video(d="2"), "sine=d=14:r=48000") + X264 + AAC, to)
+
+
 @clip("centre51.mkv", "5.1 with sound in the centre only: a downmix must hear it (I21)")
 def _(to, dep):
     run(lavfi(test_video(d="4"), "aevalsrc='0|0|0.5*sin(2*PI*440*t)|0|0|0':c=5.1:d=4:s=48000") + X264
@@ -372,6 +377,26 @@ def _(to, dep):
 def write(to, data):
     with open(to, "wb") as f:
         f.write(data)
+
+
+def with_box(path, entry, box):
+    """The bytes of an MP4 with a box more at the end of its sample entry."""
+    data = bytearray(open(path, "rb").read())
+    moov = data.rfind(b"moov")
+    assert moov > data.find(b"mdat"), "moov is at the end, so that no offset moves"
+    start = data.find(entry, data.find(b"stsd", moov)) - 4
+    at = start + struct.unpack(">I", data[start:start + 4])[0]
+    data[at:at] = box
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", entry):
+        n = data.find(name, start if name == entry else moov) - 4
+        data[n:n + 4] = struct.pack(">I", struct.unpack(">I", data[n:n + 4])[0] + len(box))
+    return data
+
+
+def dolby(path, to, profile, compatible, entry=b"hvc1"):
+    """The file with a Dolby Vision configuration record (dvcC, dvvC from profile 8 on) in its sample entry."""
+    record = struct.pack(">BBHB", 1, 0, profile << 9 | 1 << 3 | 1 << 2 | 1, compatible << 4) + bytes(19)
+    write(to, with_box(path, entry, struct.pack(">I4s", 8 + len(record), b"dvvC" if profile >= 8 else b"dvcC") + record))
 
 
 def cut(to, path, percent):

@@ -4,7 +4,7 @@ import os
 import struct
 import tempfile
 
-from clips import AAC, X264, clip, colours, lavfi, run, test_video, write
+from clips import AAC, X264, clip, colours, lavfi, run, sync_sources, test_video, write
 
 RAMP = "color=white:s=160x90:r=30:d=%s,format=yuv420p,fade=in:st=0:d=%s"
 PCM = "-c:a pcm_s16le".split()
@@ -15,7 +15,7 @@ def join(to, parts):
     joined = b""
     with tempfile.TemporaryDirectory() as tmp:
         for n, args in enumerate(parts):
-            part = os.path.join(tmp, "%d.ts" % n)
+            part = os.path.join(tmp, "%d%s" % (n, os.path.splitext(to)[1]))
             run(args, part)
             joined += open(part, "rb").read()
     write(to, joined)
@@ -33,6 +33,38 @@ for _name, _offsets in (("sync_jump.ts", ("0", "5000")), ("sync_restart.ts", ("5
     @clip(_name, "two SYNC recordings of 4 s, one after the other; times begin at %s s" % " and ".join(_offsets))
     def _(to, dep, offsets=_offsets):
         join(to, [["-i", dep("sync4.ts"), "-c", "copy", "-output_ts_offset", o] for o in offsets])
+
+
+PIDS = "-mpegts_pmt_start_pid 0x200 -mpegts_start_pid 0x300".split()
+for _name, _options in (("sync_pids.ts", PIDS), ("sync_program.ts", PIDS + ["-mpegts_service_id", "7"]),
+                        ("sync_sound_pid.ts", ["-streamid", "1:768"])):
+    @clip(_name, "two SYNC recordings of 4 s, the second one with %s" % " ".join(_options))
+    def _(to, dep, options=_options):
+        join(to, [["-i", dep("sync4.ts"), "-c", "copy"] + o for o in ([], options)])
+
+
+@clip("other_pids.ts", "a recording in H.264 and one in MPEG-2 with other PIDs behind it")
+def _(to, dep):
+    join(to, [["-i", dep("base.mp4"), "-c", "copy"], ["-i", dep("base.mp4"), "-c:v", "mpeg2video", "-c:a", "copy"] + PIDS])
+
+
+@clip("programs.ts", "two programmes: base.mp4 with 1000 Hz, motion.mp4 with 300 Hz")
+def _(to, dep):
+    run(["-i", dep("base.mp4"), "-t", "2", "-i", dep("motion.mp4")] + "-map 0 -map 1 -c copy".split()
+        + ["-program", "program_num=1:st=0:st=1", "-program", "program_num=2:st=2:st=3"], to)
+
+
+for _name, _codec, _lengths in (("chain.opus", "libopus", (2, 0.8, 2)), ("chain.ogg", "libvorbis", (2, 0.8, 2)),
+                                ("chain.webm", "libopus", (2, 0.8, 2)), ("chain_two.webm", "libopus", (2, 2))):
+    @clip(_name, "recordings one after the other: a beep 0.4 s into each second of each")
+    def _(to, dep, codec=_codec, lengths=_lengths):
+        beep = "aevalsrc='sin(2*PI*1000*t)*between(mod(t,1),0.4,0.43)':d=%s:s=48000"
+        join(to, [lavfi(None, beep % d) + ["-c:a", codec, "-b:a", "96k"] for d in lengths])
+
+
+@clip("chain_av.ogv", "two recordings of picture and sound in Ogg, one after the other")
+def _(to, dep):
+    join(to, [lavfi(test_video(d="2"), "sine=1000:d=2:r=48000") + "-c:v libtheora -c:a libvorbis".split()] * 2)
 
 
 @clip("sync_wrap.ts", "SYNC with B-frames whose 33-bit times wrap after about a second")
@@ -56,18 +88,21 @@ def _(to, dep):
         "log-level=none:pools=1:vui-timing-info=0:keyint=30".split(), to)
 
 
-def patch_edits(to, source, entries):
-    """Replaces what the edit list of each track says: (duration s, media time s or None, rate)."""
+def patch_edits(to, source, *lists, shift=False):
+    """Replaces what the edit list of each track says: (duration s, media time s or None, rate). lists: one for each
+    track, or one for all; shift: media times count from where the track's list of before begins (priming, delay of
+    reordering), so that tracks cut alike stay together."""
     data = bytearray(open(source, "rb").read())
     movie = u32(data, find(data, b"mvhd") + 16)
     at = find(data, b"moov") - 4
     # Tables may grow: the moov of these clips stands at the end.
-    for _ in range(2):
+    for n in range(2):
+        entries = lists[min(n, len(lists) - 1)]
         at = data.index(b"elst", at) - 4
         media = u32(data, data.index(b"mdhd", at) + 16)
-        size = u32(data, at)
-        table = b"".join(struct.pack(">IiI", round(d * movie), -1 if m is None else round(m * media), round(r * 65536))
-                         for d, m, r in entries)
+        size, first = u32(data, at), u32(data, at + 20) if shift else 0
+        table = b"".join(struct.pack(">IiI", round(d * movie), -1 if m is None else first + round(m * media),
+                                     round(r * 65536)) for d, m, r in entries)
         new = struct.pack(">I4sII", 16 + len(table), b"elst", 0, len(entries)) + table
         grow = len(new) - size
         for parent in (b"edts", b"trak", b"moov"):
@@ -76,6 +111,52 @@ def patch_edits(to, source, entries):
         data[at:at + size] = new
         at += len(new)
     write(to, bytes(data))
+
+
+@clip("sync_half.mp4", "12 s with a flash and a beep each half second, B-frames, a keyframe each 2 s")
+def _(to, dep):
+    run(sync_sources("12", period="0.5") + "-c:v libx264 -preset veryfast -bf 3 -g 60 -threads 1".split() + AAC, to)
+
+
+# Of picture and sound; in seconds of sync_half.mp4.
+EDITED = {
+    "edits_between.mp4": [[(1.7, 1.013, 1), (2.21, 4.777, 1), (1.3, 9.111, 1)]],
+    "edits_many.mp4": [[(0.35, 0.1 + 0.537 * n, 1) for n in range(20)]],
+    "edits_pause.mp4": [[(2, 1, 1), (0.731, None, 1), (2, 5.1, 1)]],
+    "edits_picture.mp4": [[(1.5, 1.213, 1), (2.5, 3, 1)], [(4, 1.213, 1)]],
+    "edits_sound.mp4": [[(4, 1, 1)], [(2, 1, 1), (0.25, None, 1), (1.75, 3.25, 1)]],
+    "edit_between.mp4": [[(3, 2.517, 1)]],
+    "edits_to_end.mp4": [[(1, 2, 1), (0, 9, 1)]],
+    "edits_again.mp4": [[(1, 5, 1), (1, 2, 1)]],
+}
+for _name, _lists in EDITED.items():
+    @clip(_name, "sync_half.mp4 with the edits %s" % _lists[0][:3])
+    def _(to, dep, lists=_lists):
+        patch_edits(to, dep("sync_half.mp4"), *lists, shift=True)
+
+
+@clip("edits_long.mp4", "70 s of SYNC in three edits of 130 s, a keyframe each 8 s: more than one span of work")
+def _(to, dep):
+    run(sync_sources("130", period="0.5") + "-c:v libx264 -preset veryfast -bf 3 -g 250 -threads 1".split() + AAC,
+        to + ".mp4")
+    patch_edits(to, to + ".mp4", EDITS_LONG, shift=True)
+    os.unlink(to + ".mp4")
+
+
+EDITS_LONG = [(25, 10.3, 1), (30, 50.1, 1), (15, 100.7, 1)]
+
+
+@clip("rare.mp4", "12 s that rise from black to white, in pictures that are up to 1.7 s apart, with B-frames")
+def _(to, dep):
+    run(lavfi(RAMP % (12, 12), "sine=d=12")
+        + ["-vf", "select='eq(n,0)+eq(n,50)+gt(n,90)*not(mod(n,11))+eq(n,200)'", "-vsync", "vfr"]
+        + "-c:v libx264 -crf 8 -bf 3 -g 30 -threads 1".split() + AAC, to)
+
+
+for _name, _at in (("rare_early.mp4", 0.7), ("rare_late.mp4", 7.77)):
+    @clip(_name, "3 s of rare.mp4 from %s s on" % _at)
+    def _(to, dep, at=_at):
+        patch_edits(to, dep("rare.mp4"), [(3, at, 1)], shift=True)
 
 
 def u32(data, at):
@@ -173,6 +254,16 @@ for _name, _trc in (("hlg.mp4", "arib-std-b67"), ("pq.mp4", "smpte2084")):
             + ["-x265-params", "log-level=none:pools=1:colorprim=bt2020:transfer=%s:colormatrix=bt2020nc" % trc], to)
 
 
+for _name, _more, _why in (("pq_bare.ts", "", "names its transfer only"),
+                           ("pq_p3.ts", ":colorprim=smpte432:colormatrix=bt2020nc", "in the primaries of P3 with D65")):
+    @clip(_name, "10-bit PQ, a patch of red and one of grey, that " + _why)
+    def _(to, dep, more=_more):
+        run(lavfi("color=black:s=160x90:r=25:d=1,format=yuv420p10le,geq=lum='if(lt(X,80),400,450)':"
+                  "cb='if(lt(X,40),440,512)':cr='if(lt(X,40),640,512)'")
+            + "-c:v libx265 -preset ultrafast -crf 4 -x265-params".split()
+            + ["log-level=none:pools=1:transfer=smpte2084" + more], to)
+
+
 @clip("alpha.mov", "qtrle: red at half, and white under an alpha of 0 in the right half")
 def _(to, dep):
     run(lavfi("color=red:s=128x72:r=25:d=1,format=argb,geq=r='255':g='if(lt(X,64),0,255)':b='if(lt(X,64),0,255)':"
@@ -219,6 +310,20 @@ for _name, _second in (("pixfmt.ts", ["-pix_fmt", "yuv422p"]), ("depth.ts", ["-p
     def _(to, dep, second=_second):
         join(to, [lavfi(test_video()) + X264 + ["-output_ts_offset", "0"],
                   lavfi(test_video()) + X264 + second + ["-output_ts_offset", "2"]])
+
+
+for _name, _ranges in (("full_first.ts", ("pc", "tv")), ("limited_first.ts", ("tv", "pc"))):
+    @clip(_name, "H.264 of range %s, from the middle on %s" % _ranges)
+    def _(to, dep, ranges=_ranges):
+        scale = "scale=out_range=%s:out_color_matrix=bt709,format=yuv420p,"
+        join(to, [lavfi("smptebars=s=128x72:r=30:d=2") + ["-vf", scale % r + colours("bt709", "bt709", "bt709", r)]
+                  + X264 + ["-color_range", r, "-output_ts_offset", str(2 * n)] for n, r in enumerate(ranges)])
+
+
+@clip("grey.avi", "raw grey pictures, as cameras of laboratories write them: black is 0, white is 255")
+def _(to, dep):
+    run(lavfi("color=black:s=160x90:r=25:d=1,format=gray,geq=lum='X*255/159'") + "-c:v rawvideo -pix_fmt gray".split(),
+        to)
 
 
 # ---- sound and tracks ----
@@ -308,11 +413,25 @@ def _(to, dep):
     run(["-i", dep("base.mp4"), "-i", dep("portrait.mp4")] + "-map 0 -map 1:v -c copy".split(), to)
 
 
-@clip("joined.flv", "two FLV files one behind the other: readers stop at the second header")
+for _ext in ("mp4", "avi", "flv", "wmv"):
+    @clip("joined." + _ext, "base.%s twice: readers stop at the second header, or read on out of step" % _ext)
+    def _(to, dep, name="base." + _ext):
+        write(to, open(dep(name), "rb").read() * 2)
+
+
+@clip("joined.webm", "two WebM recordings of one recorder")
 def _(to, dep):
-    run(lavfi(test_video("320x180", "25", "4", ",noise=alls=60:allf=t"), "sine=d=4:r=44100") + X264 + AAC, to)
-    data = open(to, "rb").read()
-    write(to, data + data)
+    write(to, open(dep("sync4.webm"), "rb").read() * 2)
+
+
+@clip("joined.mkv", "two Matroska files whose tracks differ")
+def _(to, dep):
+    write(to, open(dep("base.mkv"), "rb").read() + open(dep("sync4.webm"), "rb").read())
+
+
+@clip("padded.mp4", "an MP4, zeros and an ID3 tag behind it")
+def _(to, dep):
+    write(to, open(dep("faststart.mp4"), "rb").read() + bytes(1 << 20) + b"TAG" + bytes(125))
 
 
 def captions(field, pairs):
@@ -510,4 +629,26 @@ def _(to, dep):
     for at in range(0, len(data), 188):
         if ((data[at + 1] & 31) << 8 | data[at + 2]) in (0x100, 0x101):
             data[at + 3] |= 0x80
+    write(to, bytes(data))
+
+
+# ---- damage ----
+
+@clip("headless.ts", "HEVC whose first 13 pictures are missing: it begins between two random access points")
+def _(to, dep):
+    with tempfile.TemporaryDirectory() as tmp:
+        whole = os.path.join(tmp, "x.ts")
+        run(["-i", dep("ramp.mp4")] + "-c:v libx265 -preset ultrafast -crf 10 -x265-params".split()
+            + ["log-level=none:pools=1:keyint=30:scenecut=0", "-c:a", "copy"], whole)
+        run(["-i", whole, "-c", "copy", "-bsf:v", "noise=drop='lt(n,13)'"], to)
+
+
+@clip("missing.avi", "MPEG-4 in AVI with B-frames, ten packets of which are no pictures")
+def _(to, dep):
+    run(["-i", dep("ramp.mp4")] + "-c:v mpeg4 -bf 2 -g 30 -q:v 2 -c:a libmp3lame".split(), to)
+    data, at = bytearray(open(to, "rb").read()), 0
+    for n in range(80):
+        at = data.index(b"00dc", at + 4)
+        if n >= 70:
+            data[at + 8:at + 8 + struct.unpack_from("<I", data, at + 4)[0]] = bytes(struct.unpack_from("<I", data, at + 4)[0])
     write(to, bytes(data))

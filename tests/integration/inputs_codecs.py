@@ -27,6 +27,7 @@ MATRIX = [
     ("mxf", "-c:v mpeg2video -b:v 4M", "-c:a pcm_s16le"), ("ogg", "-c:v libtheora -q:v 9", "-c:a libvorbis"),
     ("mkv", "-c:v snow -q:v 2 -strict -2", "-c:a wavpack"), ("mov", "-c:v jpeg2000", "-c:a adpcm_ima_qt"),
     ("mkv", "-c:v magicyuv", "-c:a truehd -strict -2"), ("mkv", "-c:v cfhd -s 256x144", "-c:a tta"),
+    ("avi", "-c:v mpeg4 -q:v 2", "-c:a dca -strict -2"),
 ]
 
 

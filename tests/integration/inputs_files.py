@@ -46,7 +46,9 @@ refusals("I30", [("cut.mkv", "Matroska cut at 60 %", "INPUT_TRUNCATED"),
              ("cut_end.mp4", "MP4"), ("cut_end.mkv", "Matroska"), ("cut.flv", "FLV"), ("cut.wav", "WAV"),
              ("cut.aiff", "AIFF"), ("cut.caf", "CAF"), ("cut.ogg", "Ogg"), ("cut.flac", "FLAC"), ("cut.gif", "GIF"),
              ("cut.wmv", "ASF"), ("cut.mxf", "MXF"))]
-         + [("joined.flv", "FLV with another one behind it", "INPUT_CORRUPT")])
+         + [("joined." + ext, "%s with another one behind it" % what, "INPUT_CORRUPT") for ext, what in (
+             ("mp4", "MP4"), ("avi", "AVI"), ("flv", "FLV"), ("wmv", "ASF"), ("mkv", "Matroska"))]
+         + [("other_pids.ts", "TS whose picture goes on in another codec", "INPUT_CORRUPT")])
 
 
 for _name in ("base.flv", "base.wmv", "base.mxf", "base.avi", "tone.wav", "tone.aiff", "tone.caf", "tone.ogg",
@@ -55,6 +57,13 @@ for _name in ("base.flv", "base.wmv", "base.mxf", "base.avi", "tone.wav", "tone.
     def _(t, name=_name):
         equal(t.probe(clip(name))["complete"], True, "complete")
         return "complete"
+
+
+@case("I30", "MP4 with padding and a tag behind it", "accepted")
+def _(t):
+    t.publish(clip("padded.mp4"))
+    t.pictures(60)
+    return "60 pictures"
 
 
 @case("I31", "one picture in sixty damaged", "concealed and counted")

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Picture: rows I10-I17, I32."""
+import os
+
 import inputs
+from clips import run as make_clip
 from inputs import case, close, continuous, entries, equal, rgb
+from test_picture import TONE, zscale
 from test_publish import shape, upright
 from titles import clip, ffmpeg, videos
 
@@ -168,6 +172,15 @@ for _fmt in ("yuv420p10le", "yuv422p", "yuv444p", "yuvj420p"):
         return "yuv420p, limited, colours as in the source"
 
 
+@case("I14", "grey in AVI, without a range", "full range: black to white")
+def _(t):
+    t.publish(clip("grey.avi"), "--ladder", "auto")
+    row = [p[1] for p in rgb(t.video, size=(16, 9))[64:80]]
+    away = max(abs(y - (n + 0.5) * 255 / 16) for n, y in enumerate(row))
+    assert away < 6, "a ramp of %s" % row
+    return "a ramp from black to white"
+
+
 for _name, _want in (("hlg.mp4", "hlg"), ("pq.mp4", "pq")):
     @case("I15", "10-bit " + _want.upper() + ", BT.2020", "tone-mapped and tagged BT.709, HDR_TONE_MAPPED")
     def _(t, name=_name, want=_want):
@@ -180,6 +193,21 @@ for _name, _want in (("hlg.mp4", "hlg"), ("pq.mp4", "pq")):
         assert steps == sorted(steps), "grey steps %s do not rise" % steps
         assert steps[0] < 12 and steps[-1] > 200 and 40 < steps[8] < 235, "grey steps %s" % steps
         return "BT.709 with rising greys from black to white, HDR_TONE_MAPPED"
+
+
+for _name, _what, _primaries in (("pq_bare.ts", "PQ that names neither primaries nor matrix", "bt2020"),
+                                 ("pq_p3.ts", "PQ in the primaries of P3", "smpte432")):
+    @case("I15", _what, "mapped from %s" % ("BT.2020" if _primaries == "bt2020" else "those"))
+    def _(t, name=_name, primaries=_primaries):
+        zscale()
+        t.publish(clip(name), "--ladder", "auto", warns=["HDR_TONE_MAPPED"])
+        want = os.path.join(t.folder, "want.mkv")
+        said = "setparams=color_primaries=%s:color_trc=smpte2084:colorspace=bt2020nc:range=tv," % primaries
+        make_clip(["-i", clip(name), "-vf", said + TONE, "-c:v", "ffv1"], want)
+        for x in (1, 12):
+            ours, theirs = rgb(t.video)[4 * 16 + x], rgb(want)[4 * 16 + x]
+            assert max(abs(a - b) for a, b in zip(ours, theirs)) < 8, "%s, ffmpeg's zscale gives %s" % (ours, theirs)
+        return "red and grey as ffmpeg's zscale maps them"
 
 
 @case("I16", "half-transparent red; hidden white", "composited on black")
@@ -238,15 +266,17 @@ def _(t):
     return "120 pictures of 128x72, the second part between black bars"
 
 
-for _name, _what in (("pixfmt.ts", "4:2:0, then 4:2:2"), ("depth.ts", "8 bits, then 10")):
+for _name, _what in (("pixfmt.ts", "4:2:0, then 4:2:2"), ("depth.ts", "8 bits, then 10"),
+                     ("full_first.ts", "full range, then limited"), ("limited_first.ts", "limited range, then full")):
     @case("I32", _what, "the same picture all through")
-    def _(t, name=_name):
+    def _(t, name=_name, what=_what):
         t.publish(clip(name), "--ladder", "auto")
         at = t.times()
         equal(len(at), 120, "pictures")
         one, two = rgb(t.video, at=0.5), rgb(t.video, at=2.5)
         away = sum(abs(a - b) for p, q in zip(one, two) for a, b in zip(p, q)) / len(one) / 3
-        assert away < 9, "colours change by %.1f" % away     # the same pictures, but for one
+        # The same pictures; but for one where they move.
+        assert away < (3 if "range" in what else 9), "colours change by %.1f" % away
         return "120 pictures, same colours in both parts"
 
 

@@ -3,7 +3,7 @@
 import inputs
 from inputs import case, close, entries, equal, names_of, quiet, tone
 from test_publish import languages, no_audio, only_audio
-from titles import audios, clip, ffmpeg, videos
+from titles import audios, clip, difference, ffmpeg, picture, videos
 
 inputs.group[0] = "tracks"
 
@@ -120,13 +120,25 @@ def _(t):
     return "8 s, silence after 1 s, AUDIO_ENDS_EARLY"
 
 
-@case("I24", "audio of 6 s, video of 2 s", "tracks end together")
+@case("I24", "audio of 6 s, video of 2 s", "tracks end together, what is cut is told")
 def _(t):
-    t.publish(clip("long_audio.mp4"))
+    t.publish(clip("long_audio.mp4"), warns=["VIDEO_ENDS_EARLY"])
+    assert "4000 ms" in t.notes["VIDEO_ENDS_EARLY"] and "cut" in t.notes["VIDEO_ENDS_EARLY"], t.notes
     ends = [float(x.end) for x in videos(t.c) + audios(t.c)]
     assert max(ends) - min(ends) <= 1024 / 48000 + 1 / 30, "ends at %s" % ends
     assert min(ends) >= 1.95, "ends at %s" % ends
-    return "all tracks end within one frame"
+    return "all tracks end within one frame, VIDEO_ENDS_EARLY: 4 s, cut"
+
+
+@case("I24", "audio of 14 s, video of 2 s", "the last picture held to the end of the sound, told")
+def _(t):
+    t.publish(clip("longer_audio.mp4"), warns=["VIDEO_ENDS_EARLY"])
+    assert "12000 ms" in t.notes["VIDEO_ENDS_EARLY"] and "held" in t.notes["VIDEO_ENDS_EARLY"], t.notes
+    t.lasts(14)
+    tone(t.sound(), 440, 2.2, 13.8)
+    last = picture(clip("longer_audio.mp4"), 16, 9, at=1.95)
+    assert difference(picture(t.video, 16, 9, at=13.5), last) < 6, "not the last picture at the end"
+    return "14 s, sound to the end, the last picture held, VIDEO_ENDS_EARLY"
 
 
 for _name, _what, _count in (("one_frame.mp4", "one picture", 1), ("frame_and_sound.mp4", "0.04 s", 1),

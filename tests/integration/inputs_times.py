@@ -6,9 +6,10 @@ import subprocess
 
 import inputs
 import sync
+from inputs_clips import EDITED, EDITS_LONG
 from inputs import case, close, continuous, entries, equal, lumas, names_of, quiet, tone
 from test_publish import same_times
-from titles import BIN, FAST, audios, check, clip, ladder, picture, difference, videos
+from titles import BIN, FAST, audios, check, clip, ladder, picture, difference, tool, videos
 
 inputs.group[0] = "times"
 
@@ -78,7 +79,7 @@ def _(t):
     return "60 pictures at 30 fps"
 
 
-def joined_recordings(t, name):
+def joined_recordings(t, name, drift=sync.DRIFT_MS):
     # The second part is what the first is: eight flashes a second apart, and their beeps.
     t.publish(clip(name), warns=["TIMELINE_REPAIRED"])
     at = t.times()
@@ -86,7 +87,8 @@ def joined_recordings(t, name):
     continuous(at, 0.1)
     flashes = sync.flashes(t.video)
     equal(len(flashes), 8, "flashes")
-    t.in_sync()
+    for by_tracks in (False, True):
+        sync.check(t.master, by_tracks, drift=drift)
     return "8 s without a gap, beep within 20 ms of its flash in both parts, TIMELINE_REPAIRED"
 
 
@@ -100,10 +102,55 @@ def _(t):
     return joined_recordings(t, "sync_restart.ts")
 
 
+@case("I04", "two WebM recordings of one recorder, joined", "one timeline, both tracks moved alike, told where")
+def _(t):
+    return joined_recordings(t, "joined.webm", 2)      # both tracks in ticks of 1 ms
+
+
+for _name, _what in (("sync_pids.ts", "PIDs"), ("sync_program.ts", "PIDs and program number"),
+                     ("sync_sound_pid.ts", "PID of its sound")):
+    @case("I04", "a second recording with other " + _what, "one timeline, both tracks go on")
+    def _(t, name=_name):
+        return joined_recordings(t, name)
+
+
 @case("I04", "times jump ahead by 5000 s, --timeline fail", "refused")
 def _(t):
     t.refused(clip("sync_jump.ts"), "INPUT_CORRUPT", publish_only=True, more=["--timeline", "fail"])
     return "INPUT_CORRUPT"
+
+
+for _name, _what in (("chain.opus", "chained Ogg Opus"), ("chain.ogg", "chained Ogg Vorbis"),
+                     ("chain_two.webm", "Opus in WebM, two files one after the other")):
+    @case("I04", _what, "each part where the one before ends, without its priming")
+    def _(t, name=_name):
+        t.publish(clip(name), warns=["TIMELINE_REPAIRED"])
+        whole = [0.4, 1.4, 2.4, 3.2, 4.2] if name.startswith("chain.o") else [0.4, 1.4, 2.4, 3.4]
+        heard = sync.beeps(t.audio())
+        equal(len(heard), len(whole), "beeps (at %s)" % heard)
+        for at, want in zip(heard, whole):
+            close(at, want, 0.004, "time of a beep")
+        return "each beep within 4 ms of its place"
+
+
+@case("I04", "three WebM files one after the other, of which libavformat reads two", "no half of a title")
+def _(t):
+    r = tool("probe", "--full", clip("chain.webm"))
+    if r.code == 0:
+        t.publish(clip("chain.webm"), warns=["TIMELINE_REPAIRED"]).lasts(4.8, 0.1)
+    else:
+        t.refused(clip("chain.webm"), "INPUT_CORRUPT")
+    return "whole, or INPUT_CORRUPT"
+
+
+@case("I04", "chained Ogg with pictures, of which libavformat reads the first part", "no half of a title")
+def _(t):
+    r = tool("probe", "--full", clip("chain_av.ogv"))
+    if r.code == 0:    # a libavformat that reads all of it
+        t.publish(clip("chain_av.ogv"), warns=["TIMELINE_REPAIRED"]).lasts(4, 0.2)
+    else:
+        t.refused(clip("chain_av.ogv"), "INPUT_CORRUPT")
+    return "whole, or INPUT_CORRUPT"
 
 
 @case("I05", "raw H.264, rate in its headers", "the rate of the headers")
@@ -138,6 +185,25 @@ def _(t):
     return "the pictures at their times, the tone"
 
 
+@case("I05", "AVI with B-frames, ten packets are no pictures", "what follows keeps its time")
+def _(t):
+    t.publish(clip("missing.avi"), warns=["FRAMES_CONCEALED"])
+    for at, x in ramp_times(t):
+        close(x, at, 0.1 if at > 3 else 0.5, "time of the picture shown at %.2f s" % at)
+    return "pictures at their times, FRAMES_CONCEALED"
+
+
+@case("I31", "HEVC that begins between two random access points", "no grey: the first whole picture is held")
+def _(t):
+    t.publish(clip("headless.ts"))
+    shown = ramp_times(t)
+    for at, x in shown:
+        close(x, max(at, 1), 0.07, "time of the picture shown at %.2f s" % at)
+    ramp_tones(t, (0.5, 0), (2.5, 2), (5.5, 5))
+    t.lasts(6, 0.1)
+    return "the picture of 1 s is held up to there, each other at its time"
+
+
 @case("I06", "33-bit times wrap after 1 s", "one timeline, in sync")
 def _(t):
     t.publish(clip("sync_wrap.ts"))
@@ -167,9 +233,9 @@ def _(t):
     return "silence to 1.4 s, beep within 20 ms of its flash, AUDIO_STARTS_LATE"
 
 
-@case("I08", "video 1.5 s late", "the first picture held from 0")
+@case("I08", "video 1.5 s late", "the first picture held from 0, told")
 def _(t):
-    t.publish(clip("late_video.mp4"))
+    t.publish(clip("late_video.mp4"), warns=["VIDEO_STARTS_LATE"])
     at = t.times()
     continuous(at, 2.01)
     tone(t.sound(), 1000, 0.2, 1.8)
@@ -179,7 +245,7 @@ def _(t):
     close(moves[0] if 1.47 < moves[0] else moves[1], 1.5, 0.04, "second picture")
     later = picture(clip("base.mp4"), 16, 9, at=1)
     assert difference(picture(t.video, 16, 9, at=2.5), later) < 6, "pictures moved against the sound"
-    return "first picture from 0, the others 1.5 s later, sound from 0"
+    return "first picture from 0, the others 1.5 s later, sound from 0, VIDEO_STARTS_LATE"
 
 
 def ramp_times(t):
@@ -218,6 +284,70 @@ def _(t):
     t.lasts(2, 0.1)
     ramp_tones(t, (0.2, 1), (0.8, 1), (1.2, 4), (1.8, 4))
     return "2 s, pictures and tones of both ranges only"
+
+
+def edited_times(edits, end):
+    """[(title time, whole)] of the flashes of a SYNC clip with one each half second; whole: none of it is cut."""
+    out, at = [], 0
+    for length, media, _ in edits:
+        length = length or end - media
+        for k in range(0 if media is None else 2 * end):
+            if media - 0.04 < k / 2 < media + length:
+                out.append((at + max(k / 2 - media, 0), media <= k / 2 < media + length - 0.04))
+        at += length
+    return out
+
+
+def edited(t, name, lists, end=12):
+    """Each flash and each beep of the edited ranges is where the edits put it, and there is no other."""
+    t.publish(clip(name))
+    assert "EDIT_LIST_APPROXIMATED" not in t.result.warnings, t.result.warnings
+    pictures, sound = sync.tracks(t.master, t.folder)
+    for what, found, edits in (("flash", sync.flashes(pictures), lists[0]), ("beep", sync.beeps(sound), lists[-1])):
+        due = edited_times(edits, end)
+        for at, whole in due:
+            assert not whole or any(abs(x - at) <= 0.02 for x in found), "no %s at %.3f: %s" % (what, at, found)
+        for x in found:
+            assert any(abs(x - at) <= 0.03 for at, _ in due), "a %s at %.3f: %s" % (what, x, due)
+    return "each flash and each beep within 20 ms of its place, no others"
+
+
+for _name, _what in (("edits_between.mp4", "three edits that begin between pictures"),
+                     ("edits_many.mp4", "twenty edits of 0.35 s"),
+                     ("edits_pause.mp4", "an empty edit between two others"),
+                     ("edits_picture.mp4", "two edits of the picture alone"),
+                     ("edits_sound.mp4", "a part of the sound alone left out"),
+                     ("edit_between.mp4", "one edit that begins between two pictures"),
+                     ("edits_to_end.mp4", "a last edit without a length")):
+    @case("I09", _what, "nothing outside is published, in sync everywhere")
+    def _(t, name=_name):
+        return edited(t, name, EDITED[name])
+
+
+@case("I09", "edits of 70 s in all, keyframes 8 s apart", "the same where several spans begin within them")
+def _(t):
+    return edited(t, "edits_long.mp4", [EDITS_LONG], 130)
+
+
+@case("I09", "edits that go back", "EDIT_LIST_APPROXIMATED")
+def _(t):
+    t.publish(clip("edits_again.mp4"), warns=["EDIT_LIST_APPROXIMATED"])
+    t.lasts(2, 0.1)
+    return "EDIT_LIST_APPROXIMATED, 2 s"
+
+
+for _name, _at in (("rare_early.mp4", 0.7), ("rare_late.mp4", 7.77)):
+    @case("I09", "an edit at %s s between pictures up to 1.7 s apart" % _at, "each moment shows what it did in the source")
+    def _(t, name=_name, at=_at):
+        t.publish(clip(name))
+        assert "EDIT_LIST_APPROXIMATED" not in t.result.warnings, t.result.warnings
+        source, shown = lumas(clip("rare.mp4")), t.lumas()
+        for k in range(295):
+            x = 0.01 * k + 0.005
+            due = {[y for a, y in source if a - at <= x + late][-1] for late in (-0.02, 0, 0.02)}
+            got = [y for a, y in shown if a <= x][-1]
+            assert min(abs(got - y) for y in due) < 3, "luma %.1f at %.3f, not %s" % (got, x, sorted(due))
+        return "the picture of each moment within 20 ms"
 
 
 @case("I09", "an edit at half speed", "EDIT_LIST_APPROXIMATED")
@@ -293,6 +423,15 @@ def _(t):
 @case("I37", "240 fps", "60 fps, level and CODECS agree")
 def _(t):
     return fast(t, "r240.mp4", 2, 240)
+
+
+@case("I42", "TS with two programmes", "picture and sound of the first one, told")
+def _(t):
+    t.publish(clip("programs.ts"), warns=["TRACK_DROPPED"])
+    equal(len(audios(t.c)), 1, "audio tracks")
+    t.pictures(60)
+    tone(t.sound(), 1000, 0.2, 1.8)
+    return "60 pictures and the tone of the first programme, TRACK_DROPPED"
 
 
 @case("I42", "TS whose audio PID begins after 8 s", "found within the deadline, silence before it")

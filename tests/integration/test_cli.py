@@ -526,6 +526,9 @@ def second_signal(folder):
     _, err = p.communicate(timeout=20)
     assert p.returncode in (3, -signal.SIGTERM, -signal.SIGINT), (p.returncode, err)
     assert not os.path.exists(os.path.join(out, "master.m3u8"))
+    good("publish", src, out, *SLOW)
+    nothing_left(out)
+    equal(tool("verify", out).code, 0)
 
 
 def stop_others(folder):
@@ -533,7 +536,7 @@ def stop_others(folder):
     src = clip("spans.mp4")
     work = os.path.join(folder, "w")
     equal(tool("plan", src, os.path.join(folder, "o"), "--work", work, *SLOW[:-2]).code, 0)
-    p = start("run", "--work", work, "--task", "video-0000" if FULL else "next")
+    p = start("run", "--work", work, "--task", "video-0001" if FULL else "next")
     began = time.monotonic()
     while time.monotonic() < began + 30 and not os.path.isdir(os.path.join(work, "lease")):
         time.sleep(0.01)
@@ -661,6 +664,9 @@ def plan_mismatch(folder):
     with open(os.path.join(work, "plan.json"), "r+") as f:
         f.truncate(100)
     fails(1, "INPUT_CORRUPT", "run", "--work", work, "--task", "next")
+    # planning again mends it, and only the same source and settings find their tasks done
+    equal(tool("plan", clip("base.mp4"), out, "--work", work, *FAST).code, 0)
+    good("run", "--work", work, "--task", "next")
 
 
 def any_jobs(folder):
@@ -705,7 +711,7 @@ def hostile_name(folder, key):
     work = os.path.join(os.fsencode(folder), b"w" + HOSTILE[key])
     other = os.path.join(os.fsencode(folder), b"o" + HOSTILE[key])
     for args in ([b"plan", b"--preset", b"ultrafast", b"--work", work, b"--", HOSTILE[key], other],
-                 [b"run", b"--task", b"next", b"--work", work], [b"run", b"--task", b"next", b"--work", work],
+                 *[[b"run", b"--task", b"next", b"--work", work]] * 3,
                  [b"finish", b"--work", work]):
         r = subprocess.run([os.fsencode(BIN)] + args, capture_output=True, timeout=120)
         equal(r.returncode, 0, "exit status of %r (%r)" % (args, r.stderr))

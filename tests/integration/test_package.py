@@ -112,13 +112,30 @@ for _channels in (1, 2, 6):
 
 
 for _name, _codec, _from, _to in (("pk_hole.mkv", "aac", 52, 88), ("pk_hole_one.mkv", "aac", 60, 62),
-                                  ("pk_hole_ac3.mkv", "ac3", 35, 58)):
+                                  ("pk_hole_ac3.mkv", "ac3", 35, 58), ("pk_hole_ac3_one.mkv", "ac3", 40, 41),
+                                  ("pk_hole_eac3_one.mkv", "eac3", 40, 41), ("pk_hole_ac3_two.mkv", "ac3", 40, 42),
+                                  ("pk_hole_flac.mkv", "flac -frame_size 1152", 60, 61)):
     @define(_name, "SYNC whose sound lacks frames %d to %d" % (_from, _to - 1))
     def _(to, dep, codec=_codec, first=_from, last=_to):
         whole = to + ".whole.mkv"
-        make_clip(["-i", dep("sync4.mp4"), "-c:a", codec] + X264 + "-g 60 -sc_threshold 0".split(), whole)
+        make_clip(["-i", dep("sync4.mp4"), "-c:a"] + codec.split() + X264 + "-g 60 -sc_threshold 0".split(), whole)
         make_clip(["-i", whole, "-c", "copy", "-bsf:a", "noise=amount=0:drop='gte(n,%d)*lt(n,%d)'" % (first, last)], to)
         os.remove(whole)
+
+
+for _name, _codec, _frame in (("pk_again.mkv", "aac", 64 / 3), ("pk_again_ac3.mkv", "ac3", 32)):
+    @define(_name, "SYNC whose sound has three frames twice, crowded where the fourth is due")
+    def _(to, dep, codec=_codec, frame=_frame):
+        whole, sound, listing = to + ".whole.mkv", to + ".sound.mkv", to + ".txt"
+        make_clip(["-i", dep("sync4.mp4"), "-vn", "-c:a", codec], whole)
+        with open(listing, "w", encoding="utf-8") as f:
+            f.write("file '%s'\noutpoint %.3f\nfile '%s'\ninpoint %.3f\n" % (whole, 60 * frame / 1000, whole, 57 * frame / 1000))
+        make_clip(["-f", "concat", "-safe", "0", "-i", listing, "-vn", "-c", "copy", "-bsf:a",
+                   "setts=ts='if(gte(N,60)*lt(N,63),PREV_OUTPTS+1,if(gte(N,63),PTS-%d,PTS))'" % (3 * frame)], sound)
+        make_clip(["-i", dep("sync4.mp4"), "-i", sound, "-map", "0:v", "-map", "1:a", "-c:a", "copy"] + X264
+                  + "-g 60 -sc_threshold 0".split(), to)
+        for path in (whole, sound, listing):
+            os.remove(path)
 
 
 @define("pk_sync_v.ts", "SYNC's picture alone; both files begin at 1.4 s")
@@ -283,15 +300,23 @@ def long_title(folder):
     assert used.ru_maxrss <= 64 << 10, "%d KiB at the peak" % used.ru_maxrss
 
 
-def in_sync(folder, names, within=20):
-    """Flash and beep stay together (within ms), in each form."""
+def in_sync(folder, names, within=20, forms=("cmaf", "ts"), told=None):
+    """Flash and beep stay together (within ms), in each form; told: what standard error has to say."""
     for form, master in (("cmaf", "master.m3u8"), ("ts", "master.m3u8"), ("cmaf", "manifest.mpd")):
+        if form not in forms:
+            continue
         out = os.path.join(folder, form)
-        good("package", *[clip(n) for n in names], out, *FORMS[form])
+        r = good("package", *[clip(n) for n in names], out, *FORMS[form])
+        assert not told or "ALREADY_DONE" in r.err or re.search(told, r.err), r.err
         check(out, decode=FULL)
         first, last = sync.measure(os.path.join(out, master))
         assert max(abs(first), abs(last)) <= within and abs(first - last) <= 1, "%.1f and %.1f ms" % (first, last)
         print("     %s %s: %.1f ms, %.1f ms" % (form, master, first, last))
+
+
+def mended(folder, name, lost, twice, forms=("cmaf", "ts"), within=20):
+    """Frames that are missing are silent, those that come twice are left out, and both are told."""
+    in_sync(folder, [name], within, forms, r"FRAMES_CONCEALED.*: %d frames were missing and are silent, %d came" % (lost, twice))
 
 
 def anamorphic(folder, form):
@@ -371,9 +396,14 @@ def main():
     run("mov, fragments, moov first", aligned, ["pk_a.mov", "pk_b_frag.mp4", "pk_c_fast.mp4"], "both", decode=FULL)
     for n in (1, 2, 6):
         run("late sound, %d channels" % n, in_sync, ["pk_late_%d.mp4" % n])
-    for name in ("pk_hole.mkv", "pk_hole_one.mkv"):
-        run("sound with a hole: " + name, in_sync, [name])
-    run("AC-3 with a hole", refused, "INPUT_CORRUPT", ["pk_hole_ac3.mkv"], r"ms of sound are missing at 1\d\d\d ms")
+    for name, lost, twice in (("pk_hole.mkv", 36, 0), ("pk_hole_one.mkv", 2, 0)):
+        run("sound with a hole: " + name, mended, name, lost, twice)
+    # joined with its priming, a frame of 21.3 ms
+    run("frames that come twice", mended, "pk_again.mkv", 0, 3, within=22)
+    for name, lost, twice in (("pk_hole_ac3.mkv", 23, 0), ("pk_hole_ac3_one.mkv", 1, 0), ("pk_hole_ac3_two.mkv", 2, 0),
+                              ("pk_hole_eac3_one.mkv", 1, 0), ("pk_again_ac3.mkv", 0, 3)):
+        run("sound with a hole: " + name, mended, name, lost, twice, ("cmaf",))
+    run("FLAC with a hole", refused, "INPUT_CORRUPT", ["pk_hole_flac.mkv"], r"24 ms of sound are missing at 14\d\d ms")
     # Sound that was put alone into a transport stream begins there with its priming: a frame of 21.3 ms.
     run("picture and sound in two files", in_sync, ["pk_sync_v.ts", "pk_sync_a.ts"], 22)
     for form in ("cmaf", "ts"):

@@ -13,7 +13,7 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from clips import AAC, FF, X264, clip as define, colours as colour_tags, lavfi, run as make_clip  # noqa: E402
+from clips import AAC, FF, X264, clip as define, colours as colour_tags, dolby, lavfi, run as make_clip  # noqa: E402
 from titles import (Cases, Skip, check, clip, ffmpeg, good, joined, ladder, picture_times, publish, tool, tree,  # noqa: E402
                     videos)
 
@@ -391,22 +391,6 @@ def ramp(to, transfer, tint="0", codec="libx265"):
                  "-tag:v", "hvc1"], to)
 
 
-def dolby(path, to, profile, compatible):
-    """The file with a Dolby Vision configuration record (dvcC, dvvC from profile 8 on) in its sample entry."""
-    data = bytearray(open(path, "rb").read())
-    record = struct.pack(">BBHB", 1, 0, profile << 9 | 1 << 3 | 1 << 2 | 1, compatible << 4) + bytes(19)
-    box = struct.pack(">I4s", 8 + len(record), b"dvvC" if profile >= 8 else b"dvcC") + record
-    assert data.find(b"moov") > data.find(b"mdat"), "moov is at the end, so that no offset moves"
-    at = data.find(b"hvc1", data.find(b"stsd")) - 4
-    end = at + struct.unpack(">I", data[at:at + 4])[0]
-    data[end:end] = box
-    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"hvc1"):
-        n = data.find(name, data.rfind(b"moov") if name != b"hvc1" else at) - 4
-        data[n:n + 4] = struct.pack(">I", struct.unpack(">I", data[n:n + 4])[0] + len(box))
-    with open(to, "wb") as f:
-        f.write(data)
-
-
 def zscale():
     names = subprocess.run(["ffmpeg", "-v", "error", "-filters"], stdout=subprocess.PIPE, encoding="utf-8").stdout
     if " zscale " not in names or " tonemap " not in names:
@@ -440,11 +424,18 @@ def tone_mapped(folder, transfer, tint, dv=None):
         assert got[0][0] < 18 and got[8][0] > 190, "from %.0f to %.0f" % (got[0][0], got[8][0])
 
 
-def profile5(folder):
-    plain, source = os.path.join(folder, "in.mp4"), os.path.join(folder, "dv5.mp4")
-    make_clip(lavfi(RAMP % (0, 0)) + "-c:v libx265 -preset ultrafast -x265-params log-level=none:pools=none "
-              "-tag:v hvc1".split(), plain)
-    dolby(plain, source, 5, 0)
+def no_base(folder, profile, transfer, ext="mp4"):
+    """Dolby Vision whose base layer has colours of its own, whatever it is tagged as."""
+    plain, source = os.path.join(folder, "in.mp4"), os.path.join(folder, "dv.mp4")
+    if transfer:
+        ramp(plain, transfer)
+    else:
+        make_clip(lavfi(RAMP % (0, 0)) + "-c:v libx265 -preset ultrafast -x265-params log-level=none:pools=none "
+                  "-tag:v hvc1".split(), plain)
+    dolby(plain, source, profile, 0)
+    if ext != "mp4":
+        make_clip(["-i", source, "-c", "copy", "-strict", "unofficial"], os.path.join(folder, "dv." + ext))
+        source = os.path.join(folder, "dv." + ext)
     r = tool("publish", source, os.path.join(folder, "out"), "--progress", "none")
     assert (r.code, r.reason) == (1, "CODEC_UNSUPPORTED"), "exit %d %s" % (r.code, r.reason)
     assert not os.path.exists(os.path.join(folder, "out", "master.m3u8")), "a title of wrong colours"
@@ -457,7 +448,10 @@ def hdr(cases):
     cases.run("HLG tinted", tone_mapped, "arib-std-b67", "16")
     cases.run("Dolby Vision 8.1", tone_mapped, "smpte2084", "8", dv=(8, 1))
     cases.run("Dolby Vision 8.4", tone_mapped, "arib-std-b67", "8", dv=(8, 4))
-    cases.run("Dolby Vision 5", profile5)
+    cases.run("Dolby Vision 5", no_base, 5, None)
+    cases.run("Dolby Vision 5 tagged as PQ", no_base, 5, "smpte2084")
+    cases.run("Dolby Vision 5 tagged as PQ, Matroska", no_base, 5, "smpte2084", "mkv")
+    cases.run("Dolby Vision 8 that names no base", no_base, 8, "smpte2084")
 
 
 # ---- shapes that change (I32), cover art (I18), SAR (I12) ----

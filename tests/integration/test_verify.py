@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Damages good titles, each in one place, and demands that `vodpipe verify` finds it and names the fitting rule.
 
-    test_verify.py good|bytes|texts|decode|source ...     groups of cases (default: all)
+    test_verify.py good|bytes|texts|decode|source|late ...     groups of cases (default: all)
 """
 import json
 import os
@@ -53,6 +53,23 @@ def make_titles(folder):
     return titles
 
 
+LONG = "%s*lt(mod(t+0.2*sin(t)\\,1.1)\\,0.5)"
+
+
+def make_long(folder):
+    """(title, source) of 2 minutes, a small picture."""
+    path = os.path.join(folder, "long.mp4")
+    run = subprocess.run(FF[:1] + ["ffmpeg", "-v", "error", "-nostdin", "-y", "-threads", "1",
+                                   "-f", "lavfi", "-i", "testsrc2=s=96x54:r=15:d=120",
+                                   "-f", "lavfi", "-i", "aevalsrc=" + LONG % "0.3*sin(2*PI*440*t)" + ":s=48000:d=120",
+                                   "-c:v", "libx264", "-preset", "veryfast", "-g", "250", "-threads", "1", "-c:a", "aac",
+                                   path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if run.returncode:
+        raise Skip("ffmpeg: %s" % run.stdout.decode("utf-8", "replace")[-200:])
+    publish(path, os.path.join(folder, "long"), "--ladder", ladder(folder, ("54p", 54, 60)))
+    return os.path.join(folder, "long"), path
+
+
 # ---- sources ----
 
 # Sources that the title was not made of: (name, rule or None, title, options of ffmpeg; {} is the true source).
@@ -71,6 +88,20 @@ SOURCES = (
     ("a second longer", "FRAMES", "single",
      ["-stream_loop", "1", "-i", "{}", "-t", "6", "-c:v", "libx264", "-preset", "ultrafast", "-threads", "1",
       "x.mp4"]))
+
+# Of the long title; what is wrong is wrong at its end.
+LATE = (
+    ("the source itself", None, None),
+    ("sound that runs 0.05 % fast", "SYNC",
+     ["-i", "{}", "-c:v", "copy", "-af", "asetrate=48024,aresample=48000,apad", "-t", "120", "-c:a", "aac", "x.mp4"]),
+    ("sound that is 150 ms late from 80 s on", "SYNC",
+     ["-i", "{}", "-c:v", "copy", "-filter_complex",
+      "[0:a]asplit[a][b];[a]atrim=0:80,apad=pad_dur=0.15[c];[b]atrim=80,asetpts=PTS-STARTPTS[d];"
+      "[c][d]concat=v=0:a=1,atrim=0:120[e]", "-map", "0:v", "-map", "[e]", "-c:a", "aac", "x.mp4"]),
+    ("sound that is 1.2 s late from 80 s on", "SYNC",
+     ["-i", "{}", "-c:v", "copy", "-filter_complex",
+      "[0:a]asplit[a][b];[a]atrim=0:80,apad=pad_dur=1.2[c];[b]atrim=80,asetpts=PTS-STARTPTS[d];"
+      "[c][d]concat=v=0:a=1,atrim=0:120[e]", "-map", "0:v", "-map", "[e]", "-c:a", "aac", "x.mp4"]))
 
 
 def usage(_, title, source):
@@ -121,13 +152,14 @@ def damaged(folder, title, rules, spoil, options):
 
 
 def main():
-    groups = sys.argv[1:] or ["good", *CASES, "source"]
+    groups = sys.argv[1:] or ["good", *CASES, "source", "late"]
     cases = Cases("verify")
     made = {}
     folder = os.path.join(os.environ.get("TMPDIR", "/tmp"), "vodpipe-verify-%d" % os.getpid())
     os.makedirs(folder)
     try:
-        cases.run("making the titles", lambda _: made.update(make_titles(folder)))
+        if groups != ["late"]:
+            cases.run("making the titles", lambda _: made.update(make_titles(folder)))
         for name, (title, source) in made.items() if "good" in groups else ():
             cases.run("%s is good" % name, good_title, title)
             cases.run("%s is good, decoded" % name, good_title, title, "--decode")
@@ -140,6 +172,11 @@ def main():
             cases.run("usage of --source", usage, *made["ts"])
         for name, rule, title, options in SOURCES if "source" in groups and made else ():
             cases.run("%s against %s" % (title, name), against, *made[title], rule, options)
+        if "late" in groups:
+            long = {}
+            cases.run("making the long title", lambda _: long.update(it=make_long(folder)))
+            for name, rule, options in LATE if long else ():
+                cases.run("long against %s" % name, against, *long["it"], rule, options)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return cases.end()

@@ -171,6 +171,63 @@ static void test_adts(void **state)
     }
 }
 
+static void test_asc_sbr(void **state)
+{
+    uint8_t out[7];
+    size_t size;
+    vpi_asc a, b;
+    (void)state;
+    assert_int_equal(asc_hex("1310", &a), VP_OK);
+    assert_true(vpi_asc_write_sbr(&a, false, out, &size));
+    assert_int_equal(size, 5);
+    assert_memory_equal(out, "\x13\x10\x56\xe5\x98", 5);
+    assert_true(vpi_asc_write_sbr(&a, true, out, &size));
+    assert_int_equal(size, 7);
+    assert_int_equal(vpi_asc_parse(out, size, &b, NULL), VP_OK);
+    assert_true(b.sbr && b.ps && b.ext_sample_rate == 48000 && b.object_type == 2);
+    assert_int_equal(asc_hex("1314", &a), VP_OK); /* frames of 960 */
+    assert_false(vpi_asc_write_sbr(&a, false, out, &size));
+    assert_int_equal(asc_hex("1010", &a), VP_OK); /* 96 kHz */
+    assert_false(vpi_asc_write_sbr(&a, false, out, &size));
+}
+
+static void test_adts_config(void **state)
+{
+    /* 59 bits for 8 channels, alignment, a comment of 3 bytes */
+    static const char element[] = "04c84800 2000c640 034c6176";
+    uint8_t frame[64] = { 0xff, 0xf1, 0x4c, 0x00, 0, 0, 0xfc }, out[VPI_ASC_MAX];
+    blob e = exact_hex(element);
+    bit_writer w = { .bits = 0 };
+    vpi_asc a;
+    (void)state;
+    put(&w, 3, 5); /* ID_PCE; the element itself is not aligned here */
+    size_t plain = e.size - 4;
+    for (size_t i = 0; i < plain; i++) put(&w, 8, e.data[i]);
+    w.bits -= 3;
+    for (size_t i = plain; i < e.size; i++) put(&w, 8, e.data[i]);
+    put(&w, 3, 7);
+    size_t size = 7 + (w.bits + 7) / 8;
+    frame[4] = (uint8_t)(size >> 3);
+    frame[5] = (uint8_t)((size & 7) << 5 | 0x1f);
+    memcpy(frame + 7, w.data, size - 7);
+    size_t n = vpi_adts_config(frame, size, out);
+    assert_int_equal(n, 2 + e.size);
+    assert_memory_equal(out + 2, e.data, e.size);
+    assert_int_equal(vpi_asc_parse(out, n, &a, NULL), VP_OK);
+    assert_true(a.object_type == 2 && a.sample_rate == 48000 && a.channels == 8);
+    for (size_t cut = 0; cut < size; cut++) {
+        uint8_t *p = exact_copy(frame, cut);
+        assert_int_equal(vpi_adts_config(p, cut, out), 0);
+        free(p);
+    }
+    frame[7] = 0; /* begins with a single channel element */
+    assert_int_equal(vpi_adts_config(frame, size, out), 0);
+    frame[3] = 0x80; /* stereo */
+    assert_int_equal(vpi_adts_config(frame, size, out), 2);
+    assert_memory_equal(out, "\x11\x90", 2);
+    free(e.data);
+}
+
 static void test_hevc(void **state)
 {
     (void)state;
@@ -285,6 +342,9 @@ static void test_strings(void **state)
         { vpi_codecs_aac, "2b920800", "mp4a.40.5" },
         { vpi_codecs_aac, "eb8a0800", "mp4a.40.29" },
         { vpi_codecs_aac, "f9464320", "mp4a.40.42" },
+        { vpi_codecs_aac, "131056e598", "mp4a.40.5" }, /* signalled behind the config */
+        { vpi_codecs_aac, "130856e59d4880", "mp4a.40.29" },
+        { vpi_codecs_aac, "131056e500", "mp4a.40.2" },
         { vpi_codecs_aac, "", NULL },
     };
     for (size_t i = 0; i < VPI_COUNT(rows); i++) {
@@ -589,6 +649,7 @@ int main(void)
         cmocka_unit_test(test_adts),       cmocka_unit_test(test_hevc),
         cmocka_unit_test(test_strings),    cmocka_unit_test(test_ac3),
         cmocka_unit_test(test_hvcc_write), cmocka_unit_test(test_av1_vp9),
+        cmocka_unit_test(test_asc_sbr),    cmocka_unit_test(test_adts_config),
         cmocka_unit_test(test_sound),      cmocka_unit_test(test_dec3),
         cmocka_unit_test(test_ac3_config), cmocka_unit_test(test_torture),
     };

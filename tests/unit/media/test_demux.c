@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/context.h"
 #include "bitstream/bitstream.h"
+#include "media/reader_int.h"
 
 static vpi_demux *opened(const char *name)
 {
@@ -94,6 +95,142 @@ static void test_select(void **state)
         assert_true(n > 300);
         vpi_packet_dispose(&p);
         vpi_demux_close(d);
+    }
+}
+
+/* ---- edits ---- */
+
+/* Replaces the edit list of each track, which the file has; moov stands at the end. Times in seconds of the media. */
+static const char edit_py[] =
+    "import struct,sys\n"
+    "d = bytearray(open('long.mp4', 'rb').read())\n"
+    "u32 = lambda at: struct.unpack_from('>I', d, at)[0]\n"
+    "movie, at = u32(d.index(b'mvhd') + 16), d.index(b'moov') - 4\n"
+    "edits = [tuple(map(float, x.split(','))) for x in sys.argv[2:]]\n"
+    "for _ in range(2):\n"
+    "    at = d.index(b'elst', at) - 4\n"
+    "    media, size, first = u32(d.index(b'mdhd', at) + 16), u32(at), u32(at + 20)\n"
+    "    table = b''.join(struct.pack('>IiI', round(l * movie), first + round(m * media) if m >= 0 else -1, "
+    "65536)\n"
+    "                     for l, m in edits)\n"
+    "    new = struct.pack('>I4sII', 16 + len(table), b'elst', 0, len(edits)) + table\n"
+    "    for parent in (b'edts', b'trak', b'moov'):\n"
+    "        p = d.rindex(parent, 0, at) - 4\n"
+    "        struct.pack_into('>I', d, p, u32(p) + len(new) - size)\n"
+    "    d[at:at + size] = new\n"
+    "    at += len(new)\n"
+    "open(sys.argv[1], 'wb').write(d)\n";
+
+static void have_edited(const char *name, const char *edits)
+{
+    char command[3000];
+
+    have("long.mp4",
+         "FF -f lavfi -i testsrc2=s=64x64:r=25:d=20 -f lavfi -i sine=d=20:r=48000 -c:v libx264 "
+         "-preset veryfast -threads 1 -bf 2 -g 50 -keyint_min 50 -sc_threshold 0 -c:a aac long.mp4");
+    snprintf(command, sizeof(command), "cat >edit.py <<'END'\n%s\nEND\npython3 edit.py %s %s", edit_py, name,
+             edits);
+    shell(command);
+}
+
+/* 4.01 to 6.01 s, half a second of nothing, 15.03 to 17.03 s. */
+static void test_edits(void **state)
+{
+    static const int64_t at_ms[] = { 100, 1900, 2200, 2600, 3000, 4400 };
+    vp_error err = VP_ERROR_INIT;
+    vpi_packet p = { 0 };
+    const int32_t video = 0;
+    int64_t scale, shown = 0, hidden = 0, last = 0, furthest = 0;
+    vpi_demux *d;
+
+    (void)state;
+    have_edited("edited.mp4", "2,4.01 0.5,-1 2,15.03");
+    d = opened("edited.mp4");
+    scale = vpi_demux_track(d, video)->tb.den;
+    assert_int_equal(vpi_demux_track(d, video)->start, 0);
+    assert_int_equal(vpi_demux_track(d, video)->end, 4500 * scale / 1000);
+    vpi_demux_select(d, &video, 1);
+    while (vpi_demux_read(d, &p, &err) == VP_OK) {
+        assert_true(p.edit == 1 || p.edit == 2 || p.discard);
+        hidden += p.discard;
+        shown += !p.discard;
+        if (p.discard) continue;
+        /* the picture that an edit begins within is there from its begin on, cut like the last one */
+        assert_true(p.edit == 1 ? p.pts >= 0 && p.pts + p.duration <= 2000 * scale / 1000
+                                : p.pts >= 2500 * scale / 1000 && p.pts + p.duration <= 4500 * scale / 1000);
+        if (p.edit != last) assert_int_equal(p.pts, p.edit == 1 ? 0 : 2500 * scale / 1000);
+        last = p.edit;
+        furthest = VPI_MAX(furthest, p.position);
+    }
+    assert_true(shown == 102 || shown == 103);
+    /* no more than from the access point before is decoded, and nothing behind */
+    assert_true(hidden > 50 && hidden < 170);
+    assert_true((uint64_t)furthest < vpi_demux_avio(d)->size * 95 / 100);
+    for (size_t i = 0; i < sizeof(at_ms) / sizeof(at_ms[0]); i++) {
+        bool reached = false;
+
+        assert_int_equal(vpi_demux_seek(d, video, at_ms[i] * scale / 1000, &err), VP_OK);
+        assert_int_equal(vpi_demux_read(d, &p, &err), VP_OK);
+        assert_true(p.key && p.pts <= at_ms[i] * scale / 1000);
+        do {
+            int64_t end = p.pts + (p.edit == 1 ? VPI_MAX(p.duration, 501 * scale / 1000) : p.duration);
+
+            reached =
+                reached || (!p.discard && p.pts <= at_ms[i] * scale / 1000 && end > at_ms[i] * scale / 1000);
+        } while (vpi_demux_read(d, &p, &err) == VP_OK);
+        if (!reached) fail_msg("nothing is shown at %lld ms", (long long)at_ms[i]);
+    }
+    vpi_packet_dispose(&p);
+    vpi_demux_close(d);
+}
+
+/* Sound is cut to the sample: by what decoders are told to skip. */
+static void test_edited_sound(void **state)
+{
+    vp_error err = VP_ERROR_INIT;
+    vpi_packet p = { 0 };
+    const int32_t sound = 1;
+    int64_t samples[3] = { 0 };
+    vpi_demux *d;
+
+    (void)state;
+    have_edited("edited.mp4", "2,4.01 0.5,-1 2,15.03");
+    d = opened("edited.mp4");
+    assert_int_equal(vpi_demux_track(d, sound)->tb.den, 48000);
+    vpi_demux_select(d, &sound, 1);
+    while (vpi_demux_read(d, &p, &err) == VP_OK) {
+        uint32_t before, behind;
+
+        if (p.discard) continue;
+        vpi_packet_skips(vpi_packet_av(&p), &before, &behind);
+        assert_in_range(p.edit, 1, 2);
+        if (!samples[p.edit]) assert_int_equal(p.pts + before, p.edit == 1 ? 0 : 120000);
+        samples[p.edit] += p.duration - before - behind;
+    }
+    assert_int_equal(samples[1], 96000);
+    assert_int_equal(samples[2], 96000);
+    vpi_packet_dispose(&p);
+    vpi_demux_close(d);
+}
+
+/* Lists that this is not for stay with libavformat, and are told. */
+static void test_other_edits(void **state)
+{
+    static const struct {
+        const char *edits;
+        bool told;
+    } table[] = { { "2,4 2,2", true },  { "2,4 2,4", true }, { "2,4 2,5", true },
+                  { "2,4 2,6", false }, { "20,0", false },   { "0.2,-1 5,0", false } };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        vp_media *media;
+
+        have_edited("other.mp4", table[i].edits);
+        media = accepted("other.mp4", 1);
+        if ((warned(media, "EDIT_LIST_APPROXIMATED") != NULL) != table[i].told)
+            fail_msg("%s: %s", table[i].edits, table[i].told ? "not told" : "told");
+        vp_media_unref(media);
     }
 }
 
@@ -586,13 +723,14 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_read),           cmocka_unit_test(test_select),
-        cmocka_unit_test(test_seek),           cmocka_unit_test(test_config),
-        cmocka_unit_test(test_as_mp4),         cmocka_unit_test(test_changing_sets),
-        cmocka_unit_test(test_read_error),     cmocka_unit_test(test_short_source),
-        cmocka_unit_test(test_cancel),         cmocka_unit_test(test_timeout),
-        cmocka_unit_test(test_closed_context), cmocka_unit_test(test_progress),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_read),          cmocka_unit_test(test_select),
+        cmocka_unit_test(test_edits),         cmocka_unit_test(test_edited_sound),
+        cmocka_unit_test(test_other_edits),   cmocka_unit_test(test_seek),
+        cmocka_unit_test(test_config),        cmocka_unit_test(test_as_mp4),
+        cmocka_unit_test(test_changing_sets), cmocka_unit_test(test_read_error),
+        cmocka_unit_test(test_short_source),  cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_timeout),       cmocka_unit_test(test_closed_context),
+        cmocka_unit_test(test_progress),      cmocka_unit_test(test_threads),
     };
 
     if (!clip_tools()) {

@@ -253,6 +253,37 @@ static void test_skew(void **state)
     shell("FF -i base.mp4 -t 1 -i base.mp4 -map 0:v -map 1:a -c copy early.mp4");
     m = accepted("early.mp4", 1);
     assert_non_null(warned(m, "AUDIO_ENDS_EARLY"));
+    assert_null(warned(m, "VIDEO_ENDS_EARLY"));
+    vp_media_unref(m);
+}
+
+/* Picture that is shorter than the sound at either end: told, and what becomes of it. */
+static void test_short_picture(void **state)
+{
+    static const struct {
+        const char *seconds, *what;
+    } ends[] = { { "2.05", NULL }, { "3", "sound is cut" }, { "11.9", "sound is cut" }, { "12.1", "held" } };
+    char command[256];
+    vp_media *m;
+
+    (void)state;
+    have_base();
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        snprintf(command, sizeof(command),
+                 "FF -i base.mp4 -f lavfi -i sine=d=%s:r=48000 -map 0:v -map 1 -c:v copy -c:a aac tail.mp4",
+                 ends[i].seconds);
+        shell(command);
+        m = accepted("tail.mp4", 1);
+        assert_int_equal(warned(m, "VIDEO_ENDS_EARLY") != NULL, ends[i].what != NULL);
+        if (ends[i].what && !strstr(warned(m, "VIDEO_ENDS_EARLY"), ends[i].what))
+            fail_msg("%s s: %s", ends[i].seconds, warned(m, "VIDEO_ENDS_EARLY"));
+        assert_null(warned(m, "VIDEO_STARTS_LATE"));
+        vp_media_unref(m);
+    }
+    shell("FF -itsoffset 1.5 -i base.mp4 -i base.mp4 -map 0:v -map 1:a -c copy behind.mp4");
+    m = accepted("behind.mp4", 1);
+    assert_non_null(strstr(warned(m, "VIDEO_STARTS_LATE"), " 1500 ms after the sound"));
+    assert_null(warned(m, "AUDIO_STARTS_LATE"));
     vp_media_unref(m);
 }
 
@@ -274,6 +305,51 @@ static void test_priming(void **state)
             fail_msg("%s: %lld us", names[i], (long long)m->m.duration_us);
         }
         assert_int_equal(vpi_media_count(&m->m, VPI_KIND_VIDEO), 0);
+        vp_media_unref(m);
+    }
+}
+
+/* The last frame of sound is shorter than the others, which each last a second in TTA. */
+static void test_short_last_frame(void **state)
+{
+    static const char *const names[] = { "tta.mkv", "alac.mkv", "tta.tta" };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char command[128];
+        vp_media *m;
+
+        snprintf(command, sizeof(command), "FF -f lavfi -i sine=d=2.3:r=48000 -c:a %.*s %s",
+                 (int)strcspn(names[i], "."), names[i], names[i]);
+        shell(command);
+        m = accepted(names[i], 1);
+        if (llabs(m->m.duration_us - 2300000) > 1000)
+            fail_msg("%s: %lld us", names[i], (long long)m->m.duration_us);
+        vp_media_unref(m);
+    }
+}
+
+/* AVI whose sound is a frame a chunk under a block size of a few bytes, and what has one that means something. */
+static void test_avi_sound(void **state)
+{
+    static const char *const codecs[] = { "dca -ac 1",       "eac3 -ac 2", "flac -ac 6",
+                                          "libvorbis -ac 2", "libmp3lame", "adpcm_ms -ac 2" };
+
+    (void)state;
+    have_base();
+    for (size_t i = 0; i < sizeof(codecs) / sizeof(codecs[0]); i++) {
+        const vpi_track *t;
+        char command[128];
+        int64_t us;
+        vp_media *m;
+
+        snprintf(command, sizeof(command), "FF -i base.mp4 -c:v copy -strict -2 -c:a %s a.avi", codecs[i]);
+        shell(command);
+        m = accepted("a.avi", 1);
+        t = vpi_media_nth(&m->m, VPI_KIND_AUDIO, 0);
+        us = vpi_rescale(t->end - t->start, t->tb.num * 1000000, t->tb.den, VPI_NEAREST);
+        if (llabs(us - 2000000) > 100000) fail_msg("%s: %lld us", codecs[i], (long long)us);
+        assert_null(warned(m, "VIDEO_ENDS_EARLY"));
         vp_media_unref(m);
     }
 }
@@ -483,15 +559,27 @@ static void test_containers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rates),         cmocka_unit_test(test_variable),
-        cmocka_unit_test(test_timescale_600), cmocka_unit_test(test_one_frame),
-        cmocka_unit_test(test_raw),           cmocka_unit_test(test_rotation),
-        cmocka_unit_test(test_sar),           cmocka_unit_test(test_colour),
-        cmocka_unit_test(test_interlaced),    cmocka_unit_test(test_skew),
-        cmocka_unit_test(test_priming),       cmocka_unit_test(test_jump),
-        cmocka_unit_test(test_tracks),        cmocka_unit_test(test_late_track),
-        cmocka_unit_test(test_edit_list),     cmocka_unit_test(test_real_clips),
-        cmocka_unit_test(test_fingerprint),   cmocka_unit_test(test_containers),
+        cmocka_unit_test(test_rates),
+        cmocka_unit_test(test_variable),
+        cmocka_unit_test(test_timescale_600),
+        cmocka_unit_test(test_one_frame),
+        cmocka_unit_test(test_raw),
+        cmocka_unit_test(test_rotation),
+        cmocka_unit_test(test_sar),
+        cmocka_unit_test(test_colour),
+        cmocka_unit_test(test_interlaced),
+        cmocka_unit_test(test_skew),
+        cmocka_unit_test(test_short_picture),
+        cmocka_unit_test(test_avi_sound),
+        cmocka_unit_test(test_short_last_frame),
+        cmocka_unit_test(test_priming),
+        cmocka_unit_test(test_jump),
+        cmocka_unit_test(test_tracks),
+        cmocka_unit_test(test_late_track),
+        cmocka_unit_test(test_edit_list),
+        cmocka_unit_test(test_real_clips),
+        cmocka_unit_test(test_fingerprint),
+        cmocka_unit_test(test_containers),
     };
 
     if (!clip_tools()) {

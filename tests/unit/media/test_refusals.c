@@ -103,6 +103,31 @@ static void test_cut(void **state)
     vp_media_unref(accepted("cut.ts", 1));
 }
 
+/* Metadata of FLV that tell more, or nothing sensible, of a file that ends with a whole tag. */
+static void test_flv_duration(void **state)
+{
+    static const char *const values[] = { "4000.0", "float('nan')", "-5.0", "1e300", "0.0" };
+
+    (void)state;
+    have_base();
+    have("base.flv", "FF -i base.mp4 -c copy base.flv");
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        char command[512];
+        vp_media *media;
+
+        snprintf(command, sizeof(command),
+                 "python3 -c \"import struct; d = bytearray(open('base.flv', 'rb').read()); "
+                 "struct.pack_into('>d', d, d.index(b'duration') + 9, %s); open('long.flv', 'wb').write(d); "
+                 "open('cut.flv', 'wb').write(d[:-70])\"",
+                 values[i]);
+        shell(command);
+        media = accepted("long.flv", 1);
+        assert_true(media->m.duration_us > 1990000 && media->m.duration_us < 2100000);
+        vp_media_unref(media);
+        if (i == 0) refused("cut.flv", 1, VP_E_DATA, "INPUT_TRUNCATED");
+    }
+}
+
 /* Every cut of a faststart file is either seen or outside of its media. */
 static void test_every_cut(void **state)
 {
@@ -120,6 +145,140 @@ static void test_every_cut(void **state)
         assert_int_equal(err.status, VP_E_DATA);
         assert_true(strcmp(err.reason, "INPUT_TRUNCATED") == 0 || strcmp(err.reason, "INPUT_NO_MOOV") == 0);
     }
+}
+
+/* ---- two files, one behind the other ---- */
+
+/* Refused, and the text says where the second one begins. */
+static void second(const char *name, const char *first)
+{
+    char text[64];
+    vp_error err = VP_ERROR_INIT;
+    vp_media *media = look(name, 1, &err);
+    FILE *f = fopen(clip_path(first), "rb");
+
+    if (media) {
+        vp_media_unref(media);
+        fail_msg("%s was accepted", name);
+    }
+    assert_non_null(f);
+    fseek(f, 0, SEEK_END);
+    snprintf(text, sizeof(text), "a second file follows at byte %ld of ", ftell(f));
+    fclose(f);
+    if (strcmp(err.reason, "INPUT_CORRUPT") != 0 || !strstr(err.message, text))
+        fail_msg("%s: %s (%s)", name, err.reason, err.message);
+}
+
+static void test_joined(void **state)
+{
+    static const struct {
+        const char *name, *options;
+    } table[] = {
+        { "one.mp4", "-c copy" },
+        { "fast.mp4", "-c copy -movflags +faststart" },
+        { "frag.mp4", "-c copy -movflags +frag_keyframe+empty_moov" },
+        { "one.mov", "-c copy" },
+        { "one.mkv", "-c copy" },
+        { "one.avi", "-c:v mpeg4 -c:a mp3" },
+        { "one.flv", "-c copy" },
+        { "one.wmv", "-c:v wmv2 -c:a wmav2" },
+        { "one.ivf", "-c:v libvpx -deadline realtime -cpu-used 8 -an" },
+        { "one.apng", "-an -vf scale=64:36" },
+        { "one.wav", "-vn" },
+        { "one.aiff", "-vn" },
+        { "one.caf", "-vn -c:a pcm_s16le" },
+        { "one.flac", "-vn" },
+    };
+
+    (void)state;
+    have_base();
+    shell("FF -f lavfi -i testsrc=s=96x64:r=25:d=1 -f lavfi -i sine=500:d=1:r=44100 -c:v libx264 -c:a aac "
+          "other.mp4");
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        char command[512], joined[64];
+
+        snprintf(joined, sizeof(joined), "joined-%s", table[i].name);
+        snprintf(command, sizeof(command),
+                 "FF -i base.mp4 %s %s; FF -i other.mp4 %s second-%s; cat %s second-%s >%s", table[i].options,
+                 table[i].name, table[i].options, table[i].name, table[i].name, table[i].name, joined);
+        shell(command);
+        vp_media_unref(accepted(table[i].name, 1));
+        second(joined, table[i].name);
+    }
+    /* Behind padding; and QuickTime of old, without ftyp. */
+    shell("(cat one.mp4; head -c 70001 /dev/zero; cat fast.mp4) >padded.mp4; tail -c +21 one.mov >old.mov; "
+          "cat old.mov old.mov >joined-old.mov");
+    refused("padded.mp4", 1, VP_E_DATA, "INPUT_CORRUPT");
+    vp_media_unref(accepted("old.mov", 1));
+    refused("joined-old.mov", 1, VP_E_DATA, "INPUT_CORRUPT");
+}
+
+/* What recorders and editors of tags leave behind a file, and repeat within it. */
+static void test_tails(void **state)
+{
+    static const char *const tails[] = {
+        "head -c 3000001 /dev/zero",
+        "printf 'TAG'; head -c 125 /dev/zero",
+        "printf 'APETAGEX'; head -c 24 /dev/zero",
+        "printf '\\000\\000\\003\\350free'; head -c 992 /dev/zero; printf '\\000\\000\\000\\010skip'",
+        "printf '\\000\\000\\001\\012SEFD'; head -c 300 /dev/zero; printf 'SEFHl\\000\\000\\000SEFT'",
+        "head -c 20000 base.mp4", /* ftyp and mdat of a file without moov */
+        "head -c 20000 /dev/urandom",
+    };
+    char command[512];
+
+    (void)state;
+    have_base();
+    have("fast.mp4", "FF -i base.mp4 -c copy -movflags +faststart fast.mp4");
+    have("one.mkv", "FF -i base.mp4 -c copy one.mkv");
+    for (size_t i = 0; i < sizeof(tails) / sizeof(tails[0]); i++) {
+        snprintf(command, sizeof(command), "(cat fast.mp4; %s) >tail.mp4; (cat one.mkv; %s) >tail.mkv",
+                 tails[i], tails[i]);
+        shell(command);
+        vp_media_unref(accepted("tail.mp4", 1));
+        vp_media_unref(accepted("tail.mkv", 1));
+    }
+}
+
+static const char repeat_py[] =
+    "import struct\n"
+    "data, at, parts = open('frag.mp4', 'rb').read(), 0, []\n"
+    "while at < len(data):\n"
+    "    size, name = struct.unpack_from('>I4s', data, at)\n"
+    "    parts.append((name, data[at:at + size]))\n"
+    "    at += size\n"
+    "init = b''.join(x for n, x in parts if n in (b'ftyp', b'moov'))\n"
+    "media = [x for n, x in parts if n in (b'moof', b'mdat')]\n"
+    "open('again.mp4', 'wb').write(init + b''.join(media[:2]) + init + b''.join(media[2:]))\n"
+    "open('whole.mp4', 'wb').write(init + b''.join(media))\n"
+    "open('twice.mp4', 'wb').write(init + b''.join(media) + init + b''.join(media))\n";
+
+/* Joined files that can be read through: from one recorder. */
+static void test_joined_whole(void **state)
+{
+    vp_media *media;
+    char command[1024];
+
+    (void)state;
+    have_base();
+    have("frag.mp4", "FF -i base.mp4 -c copy -movflags +frag_keyframe+empty_moov frag.mp4");
+    snprintf(command, sizeof(command), "cat >repeat.py <<'END'\n%s\nEND\npython3 repeat.py", repeat_py);
+    shell(command);
+    media = accepted("again.mp4", 1); /* the init segment of a stream, repeated */
+    assert_true(media->m.duration_us > 1990000 && media->m.duration_us < 2050000);
+    vp_media_unref(media);
+    second("twice.mp4", "whole.mp4");
+    shell("FF -i base.mp4 -c:v libvpx -deadline realtime -cpu-used 8 -c:a libvorbis known.webm; "
+          "FF -i known.webm -c copy -live 1 live.webm; cat known.webm known.webm >known2.webm; "
+          "cat live.webm live.webm >live2.webm; FF -i base.mp4 -an -c:v libvpx -deadline realtime mute.webm; "
+          "cat live.webm mute.webm >other.webm");
+    for (unsigned i = 0; i < 2; i++) {
+        media = accepted(i ? "live2.webm" : "known2.webm", 1);
+        assert_true(media->m.duration_us > 3990000 && media->m.duration_us < 4100000);
+        assert_non_null(warned(media, "TIMELINE_REPAIRED"));
+        vp_media_unref(media);
+    }
+    second("other.webm", "live.webm");
 }
 
 /* ---- what opens other files (I39) ---- */
@@ -146,6 +305,10 @@ static void test_forbidden(void **state)
              "'s/M.3.U/M\\x003\\x00U/' utf16.mp4; true",
              clip_dir, clip_dir);
     shell(command);
+    /* a reference movie: moov, rmra, rmda, rdrf */
+    shell("printf '\\0\\0\\0\\100moov\\0\\0\\0\\070rmra\\0\\0\\0\\060rmda\\0\\0\\0\\050rdrf\\0\\0\\0\\0url "
+          "\\0\\0\\0\\024file:///etc/passwd\\0\\0' >reference.mov");
+    both("reference.mov", VP_E_UNSUPPORTED, "INPUT_FORBIDDEN_FORMAT");
     both("hls.mp4", VP_E_UNSUPPORTED, "INPUT_FORBIDDEN_FORMAT");
     both("concat.mp4", VP_E_UNSUPPORTED, "INPUT_FORBIDDEN_FORMAT");
     both("dash.mp4", VP_E_UNSUPPORTED, "INPUT_FORBIDDEN_FORMAT");
@@ -398,6 +561,10 @@ int main(void)
         cmocka_unit_test(test_stills),
         cmocka_unit_test(test_cut),
         cmocka_unit_test(test_every_cut),
+        cmocka_unit_test(test_flv_duration),
+        cmocka_unit_test(test_joined),
+        cmocka_unit_test(test_tails),
+        cmocka_unit_test(test_joined_whole),
         cmocka_unit_test(test_forbidden),
         cmocka_unit_test(test_text_only),
         cmocka_unit_test(test_names),

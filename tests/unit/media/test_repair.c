@@ -23,7 +23,7 @@ typedef struct feed {
 
 static void begin(feed *f, bool forward)
 {
-    *f = (feed){ .r = vpi_repairer_new(2, forward) };
+    *f = (feed){ .r = vpi_repairer_new(2, forward, false) };
     assert_non_null(f->r);
 }
 
@@ -133,6 +133,59 @@ static void lies_before(void **state)
     vpi_free(list);
 }
 
+/* Sound that begins with the new recording, and is read before its first picture: its own times are those of it. */
+static void begins_behind(void **state)
+{
+    feed f;
+    vpi_repair *list;
+    size_t n;
+    int64_t last, sound;
+    (void)state;
+    for (int forward = 0; forward < 2; forward++) {
+        begin(&f, forward);
+        for (int i = 0; i < 1000; i++) last = one_at(&f, PICTURE, 90000 + i * step[PICTURE], ++f.position);
+        sound = one_at(&f, SOUND, 126000, f.position + 1000);
+        /* elsewhere tracks may lie one behind the other */
+        assert_int_equal(sound, forward ? last : 126000);
+        assert_int_equal(end(&f, &list, &n), forward);
+        vpi_free(list);
+    }
+}
+
+/*
+ * Two recordings, of the first of which the sound ends a second before the picture, or the other way round: what
+ * follows begins behind both, on the grid of the pictures. A clock that is set anew within a recording moves nothing,
+ * however far sound and picture lie from each other in the file.
+ */
+static void ends_apart(void **state)
+{
+    (void)state;
+    for (int early = 0; early < 2; early++) {
+        for (int join = 0; join < 2; join++) {
+            int late = !early;
+            feed f;
+            vpi_repair *list;
+            size_t n;
+            int64_t ends;
+            begin(&f, true);
+            set_clock(&f, 90000, 90000);
+            run(&f, 4 * 90000);
+            for (ends = f.next[late] + 90000; f.next[late] < ends; f.next[late] += step[late])
+                one_at(&f, late, f.next[late], ++f.position);
+            ends = f.next[late];
+            one_at(&f, early, join ? 126000 : 50000000 + f.next[early], f.position += 188);
+            one_at(&f, late, join ? 126000 : 50000000 + ends, f.position += 188);
+            if (join)
+                assert_true(f.seen[late] >= ends && f.seen[late] < ends + 2 * step[PICTURE]);
+            else
+                assert_int_equal(f.seen[late], ends);
+            assert_int_equal(end(&f, &list, &n), 1);
+            assert_int_equal(n, 1);
+            vpi_free(list);
+        }
+    }
+}
+
 /* One track pauses while the other goes on: no jump. Nor is a long picture in a format that does not jump. */
 static void pauses(void **state)
 {
@@ -169,6 +222,31 @@ static void wild(void **state)
     vpi_free(list);
 }
 
+/* Recordings that begin at 0, whose decoder has priming before that: heard is what begins at 0. */
+static void priming(void **state)
+{
+    static const int64_t lengths[] = { 20, 5, 20 }; /* packets; the second one lasts a tenth of a second */
+
+    for (int exact = 0; exact < 2; exact++) {
+        feed f = { .r = vpi_repairer_new(2, exact, exact) };
+        vpi_repair *list;
+        int64_t whole = 0;
+        size_t n;
+
+        (void)state;
+        assert_non_null(f.r);
+        for (size_t i = 0; i < VPI_COUNT(lengths); i++) {
+            int64_t count = lengths[i] * (exact ? 1 : 60);
+
+            for (int64_t k = -1; k < count; k++)
+                assert_int_equal(one_at(&f, SOUND, k * step[SOUND], ++f.position), whole + k * step[SOUND]);
+            whole += count * step[SOUND];
+        }
+        assert_int_equal(end(&f, &list, &n), 2);
+        vpi_free(list);
+    }
+}
+
 static void ticks(void **state)
 {
     (void)state;
@@ -180,8 +258,9 @@ static void ticks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_to_do), cmocka_unit_test(restarts), cmocka_unit_test(lies_before),
-        cmocka_unit_test(pauses),        cmocka_unit_test(wild),     cmocka_unit_test(ticks),
+        cmocka_unit_test(nothing_to_do), cmocka_unit_test(restarts),   cmocka_unit_test(lies_before),
+        cmocka_unit_test(begins_behind), cmocka_unit_test(ends_apart), cmocka_unit_test(pauses),
+        cmocka_unit_test(wild),          cmocka_unit_test(ticks),      cmocka_unit_test(priming),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -306,6 +306,45 @@ static void test_rational(void **state)
     assert_int_equal(r.den, 113);
 }
 
+/* A cut between two pictures: the first one is seen from the cut on, the others lie on their own grid. */
+static void test_phase(void **state)
+{
+    static const int rates[] = { 5, 10, 15, 25, 30, 50, 60 };
+
+    (void)state;
+    for (size_t i = 0; i < VPI_COUNT(rates); i++) {
+        int rate = rates[i];
+        vpi_stats_options o = { .tb = TB(90000), .video = true };
+        vpi_stats *stats = vpi_stats_new(&o);
+        int64_t frame = 90000 / rate;
+        vpi_stats_result r;
+
+        for (int64_t n = 0; n < 40; n++) {
+            const vpi_stats_packet p = { .has_pts = true, .pts = 900 + (n ? n * frame : frame * 6 / 10) };
+
+            assert_true(vpi_stats_add(stats, &p));
+        }
+        vpi_stats_finish(stats, &r);
+        assert_int_equal(r.variable, 0);
+        assert_int_equal(r.rate.num, rate);
+        assert_int_equal((r.phase + frame * 6 / 10) % frame, 0);
+        vpi_free(r.keyframes);
+        vpi_stats_free(stats);
+    }
+}
+
+/* Jitter that people notice against the sound is not taken for a grid, however slow the pictures are. */
+static void test_slow_jitter(void **state)
+{
+    const series slow = { .rate = R(3, 1), .tb = TB(90000), .count = 100, .jitter = 0.15 }, fast = {
+        .rate = R(30, 1), .tb = TB(90000), .declared = R(30, 1), .count = 100, .jitter = 0.15
+    };
+
+    (void)state;
+    expect(&slow, 1, 3, 1);
+    expect(&fast, 0, 30, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,7 +354,8 @@ int main(void)
         cmocka_unit_test(test_counts),        cmocka_unit_test(test_one_frame),
         cmocka_unit_test(test_jumps),         cmocka_unit_test(test_last_packet),
         cmocka_unit_test(test_keyframe_list), cmocka_unit_test(test_wild),
-        cmocka_unit_test(test_rational),
+        cmocka_unit_test(test_rational),      cmocka_unit_test(test_phase),
+        cmocka_unit_test(test_slow_jitter),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

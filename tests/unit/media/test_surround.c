@@ -18,7 +18,7 @@
 static float heard[CHANNELS][SAMPLES_MAX];
 static int heard_samples;
 
-static void hear_packet(AVCodecContext *d, const uint8_t *data, size_t size)
+static void hear_channels(AVCodecContext *d, const uint8_t *data, size_t size, int channels)
 {
     AVPacket *packet = av_packet_alloc();
     AVFrame *av = av_frame_alloc();
@@ -29,15 +29,20 @@ static void hear_packet(AVCodecContext *d, const uint8_t *data, size_t size)
     assert_int_equal(avcodec_send_packet(d, packet), 0);
     while (avcodec_receive_frame(d, av) == 0) {
         assert_int_equal(av->format, AV_SAMPLE_FMT_FLTP);
-        assert_int_equal(av->ch_layout.nb_channels, CHANNELS);
+        assert_int_equal(av->ch_layout.nb_channels, channels);
         assert_true(heard_samples + av->nb_samples <= SAMPLES_MAX);
-        for (c = 0; c < CHANNELS; c++) {
+        for (c = 0; c < channels; c++) {
             memcpy(heard[c] + heard_samples, av->extended_data[c], (size_t)av->nb_samples * sizeof(float));
         }
         heard_samples += av->nb_samples;
     }
     av_packet_free(&packet);
     av_frame_free(&av);
+}
+
+static void hear_packet(AVCodecContext *d, const uint8_t *data, size_t size)
+{
+    hear_channels(d, data, size, CHANNELS);
 }
 
 static AVCodecContext *decoder(enum AVCodecID id, const uint8_t *config, size_t size)
@@ -178,13 +183,19 @@ static void test_config(void **state)
 
 /* ---- passed through ---- */
 
+static const vpi_ac3 plain_51 = { .sample_rate = RATE, .bit_rate = 384000, .acmod = 7, .lfe = 1 };
+
 static void test_silence(void **state)
 {
     static const struct {
         bool eac3;
         uint32_t rate, bit_rate;
+        uint8_t acmod, lfe;
     } t[] = {
-        { false, 48000, 384000 }, { false, 44100, 448000 }, { true, 48000, 256000 }, { true, 32000, 640000 }
+        { false, 48000, 384000, 7, 1 }, { false, 44100, 448000, 7, 1 }, { true, 48000, 256000, 7, 1 },
+        { true, 32000, 640000, 7, 1 },  { false, 48000, 192000, 2, 0 }, { false, 48000, 96000, 1, 0 },
+        { false, 32000, 448000, 3, 0 }, { true, 48000, 256000, 4, 1 },  { true, 44100, 256000, 5, 0 },
+        { false, 48000, 448000, 6, 0 },
     };
     size_t i;
     int c, n;
@@ -195,19 +206,24 @@ static void test_silence(void **state)
         vpi_ac3 a;
         AVCodecContext *d;
 
-        assert_ok(vpi_ac3_silence(t[i].eac3, t[i].rate, t[i].bit_rate, &frame, &err));
+        vpi_ac3 like = { .eac3 = t[i].eac3,
+                         .sample_rate = t[i].rate,
+                         .bit_rate = t[i].bit_rate,
+                         .acmod = t[i].acmod,
+                         .lfe = t[i].lfe };
+        assert_ok(vpi_ac3_silence(&like, &frame, &err));
         assert_ok(vpi_ac3_parse(frame.data, frame.size, &a, &err));
         assert_int_equal(a.frame_bytes, frame.size);
         assert_int_equal(a.eac3, t[i].eac3);
         assert_int_equal(a.sample_rate, t[i].rate);
         assert_int_equal(a.samples, VPI_AC3_FRAME);
-        assert_int_equal(a.acmod, 7);
-        assert_true(a.lfe);
+        assert_int_equal(a.acmod, t[i].acmod);
+        assert_int_equal(a.lfe, t[i].lfe);
         d = decoder(t[i].eac3 ? AV_CODEC_ID_EAC3 : AV_CODEC_ID_AC3, NULL, 0);
-        hear_packet(d, frame.data, frame.size);
-        hear_packet(d, frame.data, frame.size);
+        hear_channels(d, frame.data, frame.size, a.channels);
+        hear_channels(d, frame.data, frame.size, a.channels);
         assert_int_equal(heard_samples, 2 * VPI_AC3_FRAME);
-        for (c = 0; c < CHANNELS; c++) {
+        for (c = 0; c < a.channels; c++) {
             for (n = 0; n < heard_samples; n++) assert_true(fabsf(heard[c][n]) < 1e-4f);
         }
         avcodec_free_context(&d);
@@ -291,7 +307,7 @@ static void test_copy(void **state)
     packets file = frames_of(path), got;
 
     (void)state;
-    assert_ok(vpi_ac3_silence(false, RATE, 384000, &silence, &err));
+    assert_ok(vpi_ac3_silence(&plain_51, &silence, &err));
     assert_true(file.count >= 62);
     got = copy_of(path, 0, 0, 62);
     assert_frames(&got, 0, 62, &file, 0);
@@ -316,7 +332,7 @@ static void test_jumps(void **state)
     const char *path;
 
     (void)state;
-    assert_ok(vpi_ac3_silence(false, RATE, 384000, &silence, &err));
+    assert_ok(vpi_ac3_silence(&plain_51, &silence, &err));
     clip("two.ac3", FROM(SIX, "5.1") "-c:a ac3 -b:a 384k");
     path = clip("hole.mkv", "-i two.ac3 -c copy -bsf:a \"noise=amount=0:drop='gte(n,20)*lt(n,40)'\"");
     file = frames_of(path);

@@ -269,8 +269,8 @@ static void test_formats(void **state)
     one_colour("rgb.mkv", RED "-c:v ffv1 -pix_fmt gbrp", 81, 90, 240);
     one_colour("rj.mp4", RED "-c:v libx264 -qp 5 -pix_fmt yuvj420p", 81, 90, 240);
     one_colour("rj.avi", RED "-c:v mjpeg -q:v 1 -pix_fmt yuvj422p", 81, 90, 240);
-    one_colour("grey.mkv", "-f lavfi -i color=white:s=160x96:r=25:d=0.2,format=gray -c:v ffv1", 235, 128,
-               128);
+    one_colour("grey.mkv", "-f lavfi -i color=white:s=160x96:r=25:d=0.2,format=yuv444p,format=gray -c:v ffv1",
+               235, 128, 128);
     one_colour("odd.mkv", "-f lavfi -i color=red:s=200x200:d=0.2,format=rgb24,crop=127:71 -c:v ffv1", 81, 90,
                240);
 #undef RED

@@ -217,11 +217,39 @@ static void warnings(void **state)
     vp_media_unref(media);
 }
 
+static void dolby_vision(void **state)
+{
+    static const struct {
+        uint8_t profile, compatibility, transfer;
+        bool shown;
+    } rows[] = {
+        { 5, 0, 2, false },  { 5, 0, 16, false }, { 8, 1, 16, true },  { 8, 1, 2, false },
+        { 8, 2, 2, true },   { 8, 4, 18, true },  { 8, 0, 16, false }, { 7, 6, 16, true },
+        { 7, 0, 16, true },  { 4, 0, 1, true },   { 9, 2, 1, true },   { 10, 0, 16, false },
+        { 10, 1, 16, true }, { 20, 0, 2, false }, { 0, 0, 16, true },  { 0, 0, 2, false },
+        { 0, 0, 0, false },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < VPI_COUNT(rows); i++) {
+        vpi_track t = { .hdr = "dolbyvision",
+                        .dv_profile = rows[i].profile,
+                        .dv_compatibility = rows[i].compatibility,
+                        .cicp_transfer = rows[i].transfer };
+        vp_error err = VP_ERROR_INIT;
+        assert_int_equal(vpi_track_check_base(&t, &err), rows[i].shown ? VP_OK : VP_E_UNSUPPORTED);
+        if (!rows[i].shown) assert_string_equal(err.reason, "CODEC_UNSUPPORTED");
+        memcpy(t.hdr, "pq", sizeof("pq"));
+        assert_int_equal(vpi_track_check_base(&t, NULL), VP_OK);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counting),    cmocka_unit_test(infos),    cmocka_unit_test(old_struct),
-        cmocka_unit_test(init_agrees), cmocka_unit_test(document), cmocka_unit_test(warnings),
+        cmocka_unit_test(counting),     cmocka_unit_test(infos),    cmocka_unit_test(old_struct),
+        cmocka_unit_test(init_agrees),  cmocka_unit_test(document), cmocka_unit_test(warnings),
+        cmocka_unit_test(dolby_vision),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,13 +21,17 @@ static void fill(vp_store *store, uint64_t frames)
 {
     vpi_frames_writer *w = NULL;
     uint8_t data[701];
+    vpi_value_note notes[2];
     vp_error err = VP_ERROR_INIT;
     assert_int_equal(vpi_frames_create(store, "audio/en", &w, &err), VP_OK);
     for (uint64_t i = 0; i < frames; i++) {
         memset(data, (int)(i & 255), sizeof(data));
         assert_int_equal(vpi_frames_add(w, data, size_of(i), &err), VP_OK);
     }
-    assert_int_equal(vpi_frames_commit(w, &err), VP_OK);
+    assert_int_equal(vpi_frames_commit(w, notes, &err), VP_OK);
+    assert_string_equal(notes[0].name, "audio/en.data");
+    assert_string_equal(notes[1].name, "audio/en.index");
+    assert_int_equal(notes[1].bytes, frames * 2);
 }
 
 static void test_ranges(void **state)

@@ -111,6 +111,7 @@ static void test_tasks(void **state)
     int64_t at = 0;
     (void)state;
     o.formats = VP_FORMAT_CMAF | VP_FORMAT_TS;
+    o.rate = VP_RATE_ABR;
     vp_plan *plan = make_plan(100, true, 1, &o);
     assert_string_equal(vp_plan_get_need(plan, 1, 0), "audio-0001"); /* TS muxes it */
     assert_null(vp_plan_get_need(plan, 0, 0));
@@ -139,8 +140,7 @@ static void test_two_passes(void **state)
     vp_error err = VP_ERROR_INIT;
     vp_task_info info;
     (void)state;
-    o.rate = VP_RATE_2PASS;
-    o.formats = VP_FORMAT_TS;
+    o.formats = VP_FORMAT_TS; /* two passes are the default */
     o.span_ms = 12000;
     vp_plan *plan = make_plan(60, true, 1, &o);
     uint32_t spans = (uint32_t)plan->span_count;
@@ -159,7 +159,8 @@ static void test_two_passes(void **state)
     assert_string_equal(vp_plan_get_need(plan, spans + 2, spans), "audio-0001");
     assert_null(vp_plan_get_need(plan, spans + 2, spans + 1));
     assert_null(vp_plan_get_need(plan, 0, 0));
-    assert_true(plan->analysis.width * plan->analysis.height <= 640 * 362);
+    assert_int_equal(plan->rungs[0].enc.width, 2 * plan->analysis.width); /* 1280x720 */
+    assert_int_equal(plan->rungs[0].enc.height, 2 * plan->analysis.height);
     assert_int_equal(plan->rungs[0].enc.pass, VPI_PASS_SECOND);
     assert_int_equal(vp_plan_json(plan, &json, &err), VP_OK);
     assert_int_equal(vp_plan_parse(vp_bytes_data(json), vp_bytes_size(json), &again, &err), VP_OK);

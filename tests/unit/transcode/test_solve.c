@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -18,30 +19,30 @@
 
 static vp_error err = VP_ERROR_INIT;
 
-static vpi_span_cost cost_of(const char *text)
-{
-    vpi_span_cost cost;
-
-    if (vpi_span_cost_parse(text, strlen(text), &cost, &err) != VP_OK) fail_msg("%s", err.message);
-    return cost;
-}
-
 /* By hand: q 24 is 0.85 * 2^2 = 3.4 on the linear scale. */
 static void test_parse(void **state)
 {
-    vpi_span_cost cost = cost_of(OPTIONS "in:0 out:0 type:I dur:2 cpbdur:2 q:24.00 aq:15.31 tex:1000 mv:10 "
-                                         "misc:5 imb:240 pmb:0 smb:0 d:- ref:;\n"
-                                         "in:4 out:1 type:P dur:2 cpbdur:2 q:12.00 aq:23.91 tex:500 mv:100 "
-                                         "misc:7 imb:35 pmb:52 smb:153 d:- ref:0 ;\n");
+    static const char text[] = OPTIONS
+        "in:0 out:0 type:I dur:2 cpbdur:2 q:24.00 aq:15.31 tex:1000 mv:10 misc:5 imb:240 pmb:0 d:- ref:;\n"
+        "in:4 out:1 type:P dur:2 cpbdur:2 q:12.00 aq:23.91 tex:500 mv:100 misc:7 imb:35 pmb:52 d:- ref:0 ;\n"
+        "in:5 out:5 type:I dur:2 cpbdur:2 q:24.00 aq:15.31 tex:9 mv:0 misc:1 imb:240 pmb:0 d:- ref:;\n";
+    vpi_costs c;
 
     (void)state;
-    assert_int_equal(cost.pictures, 2);
-    assert_int_equal(cost.width, 640);
-    assert_int_equal(cost.height, 360);
-    assert_int_equal(cost.other, 12);
-    assert_int_equal(cost.motion, 100); /* a quantiser below 1 counts as 1 */
-    assert_int_equal(cost.motion_intra, lround(10 * sqrt(3.4)));
-    assert_int_equal(cost.texture, lround(1000.1 * pow(3.4 * 1.4, 1.1) + 500.1 * pow(0.85, 1.1)));
+    if (vpi_costs_parse(text, strlen(text), &c, &err) != VP_OK) fail_msg("%s", err.message);
+    assert_int_equal(c.width, 640);
+    assert_int_equal(c.height, 360);
+    assert_int_equal(c.count, 2);
+    assert_int_equal(c.gops[0].pictures, 2);
+    assert_int_equal(c.gops[0].other, 12);
+    assert_int_equal(c.gops[0].motion, 100); /* a quantiser below 1 counts as 1 */
+    assert_int_equal(c.gops[0].motion_intra, lround(10 * sqrt(3.4)));
+    assert_int_equal(c.gops[0].texture, lround(1000.1 * pow(3.4 * 1.4, 1.1) + 500.1 * pow(0.85, 1.1)));
+    assert_int_equal(c.gops[1].pictures, 1);
+    assert_int_equal(c.gops[1].other, 1);
+    assert_int_equal(c.gops[1].texture, lround(9.1 * pow(3.4 * 1.4, 1.1)));
+    vpi_costs_dispose(&c);
+    assert_null(c.gops);
 }
 
 static void test_refused(void **state)
@@ -51,109 +52,256 @@ static void test_refused(void **state)
         OPTIONS,
         "#options: 640x fps=25/1\nin:0 out:0 type:I q:24.00 tex:1 mv:1 misc:1 ;\n",
         OPTIONS "in:0 out:0 type:X q:24.00 tex:1 mv:1 misc:1 ;\n",
+        OPTIONS "in:0 out:0 type:P q:24.00 tex:1 mv:1 misc:1 ;\n", /* no IDR before it */
         OPTIONS "in:0 out:0 type:I q:-1 tex:1 mv:1 misc:1 ;\n",
         OPTIONS "in:0 out:0 type:I q:24.00 tex:1 misc:1 ;\n",
         OPTIONS "in:0 out:0 type:I q:24.00 tex:99999999999 mv:1 misc:1 ;\n",
         OPTIONS "in:0 out:0 type:I q:24.00 tex:1 mv:1 misc:1 ;", /* cut off */
         OPTIONS "in:0 out:0 type:",
     };
-    vpi_span_cost cost;
+    vpi_costs costs;
 
     (void)state;
     for (size_t i = 0; i < VPI_COUNT(bad); i++) {
-        assert_int_equal(vpi_span_cost_parse(bad[i], strlen(bad[i]), &cost, &err), VP_E_DATA);
+        assert_int_equal(vpi_costs_parse(bad[i], strlen(bad[i]), &costs, &err), VP_E_DATA);
         assert_string_equal(err.reason, "INPUT_CORRUPT");
+        assert_null(costs.gops);
     }
 }
 
-/* Spans that cost 1, 2 and 4: textures alone, so that shares are as costs at any quantiser. */
-static void shares(vpi_solve_span spans[3])
+#define GOPS 3
+static const vpi_solve_rung open_rung = { 640, 360, 640, 360, 700, 0, 0 };
+
+/* GOPs that cost 1, 2 and 4: textures alone. */
+static void three(vpi_solve_gop gops[GOPS])
 {
-    for (unsigned i = 0; i < 3; i++)
-        spans[i] = (vpi_solve_span){
-            .cost = { .texture = UINT64_C(40000000) << i, .pictures = 250, .width = 640, .height = 360 },
-            .duration_us = 10 * SECOND
-        };
+    for (unsigned i = 0; i < GOPS; i++)
+        gops[i] = (vpi_solve_gop){ .cost = { .texture = UINT64_C(40000000) << i, .pictures = 50 },
+                                   .duration_us = 2 * SECOND };
 }
 
+static double kbps(const vpi_solve_gop *g)
+{
+    return g->bits * 1000 / (double)g->duration_us;
+}
+
+static double total_kbit(const vpi_solve_gop *gops, size_t count)
+{
+    double bits = 0;
+
+    for (size_t i = 0; i < count; i++) bits += gops[i].bits;
+    return bits / 1000;
+}
+
+#define NEAR(a, b) assert_true(fabs((a) - (b)) <= 0.002 * fabs(b))
+
+/* A GOP of twice the cost gets a coarser quantiser by 2^0.5, so 2^(1 - 1.1 * 0.5) of the bits. */
 static void test_shares(void **state)
 {
-    const vpi_solve_rung rung = { 1920, 1080, 700, 0 };
-    vpi_solve_span spans[3];
+    vpi_solve_gop gops[GOPS], other[GOPS];
 
     (void)state;
-    shares(spans);
-    vpi_solve(&rung, spans, 3);
-    assert_int_equal(spans[0].kbps, 300);
-    assert_int_equal(spans[1].kbps, 600);
-    assert_int_equal(spans[2].kbps, 1200);
-    spans[2].duration_us = 20 * SECOND; /* the same bits in twice the time */
-    vpi_solve(&rung, spans, 3);
-    assert_int_equal(spans[0].kbps, 400);
-    assert_int_equal(spans[1].kbps, 800);
-    assert_int_equal(spans[2].kbps, 800);
+    three(gops);
+    assert_int_equal(vpi_solve(&open_rung, gops, GOPS, &err), VP_OK);
+    NEAR(total_kbit(gops, GOPS), 700.0 * 6);
+    NEAR(gops[1].q / gops[0].q, pow(2, 0.5));
+    NEAR(gops[2].q / gops[1].q, pow(2, 0.5));
+    NEAR(gops[1].bits / gops[0].bits, pow(2, 1 - 1.1 * 0.5));
+    NEAR(gops[2].bits / gops[1].bits, pow(2, 1 - 1.1 * 0.5));
+    three(other);
+    other[2].duration_us = 4 * SECOND; /* the same bits in twice the time: as hard as the second */
+    assert_int_equal(vpi_solve(&open_rung, other, GOPS, &err), VP_OK);
+    NEAR(total_kbit(other, GOPS), 700.0 * 8);
+    NEAR(other[2].q, other[1].q);
+    NEAR(kbps(&other[2]), kbps(&other[1]));
 }
 
-/* What a span cannot have goes to the others; when none can have more it stays unspent. */
+/* A GOP that costs next to nothing is not made finer without end. */
+static void test_bounds(void **state)
+{
+    vpi_solve_gop gops[2] = {
+        { .cost = { .texture = 1000, .pictures = 50 }, .duration_us = 2 * SECOND },
+        { .cost = { .texture = 400000000, .pictures = 50 }, .duration_us = 2 * SECOND },
+    };
+
+    (void)state;
+    assert_int_equal(vpi_solve(&open_rung, gops, 2, &err), VP_OK);
+    NEAR(total_kbit(gops, 2), 700.0 * 4);
+    assert_true(gops[1].q / gops[0].q <= 3.0 * 1.5);
+    assert_true(gops[0].bits < 4000);
+}
+
+/* What a GOP cannot have goes to the others; when none can have more it stays unspent. */
 static void test_maxrate(void **state)
 {
-    vpi_solve_rung rung = { 1920, 1080, 700, 1000 };
-    vpi_solve_span spans[3];
+    vpi_solve_rung rung = { 640, 360, 640, 360, 700, 900, 900 };
+    vpi_solve_gop gops[GOPS], open[GOPS];
 
     (void)state;
-    shares(spans);
-    vpi_solve(&rung, spans, 3);
-    assert_int_equal(spans[2].kbps, 950);
-    assert_in_range(spans[0].kbps, 382, 384); /* a third of the 1150 that are left */
-    assert_in_range(spans[1].kbps, 766, 768);
+    three(open);
+    assert_int_equal(vpi_solve(&open_rung, open, GOPS, &err), VP_OK);
+    assert_true(kbps(&open[2]) > 900);
+    three(gops);
+    assert_int_equal(vpi_solve(&rung, gops, GOPS, &err), VP_OK);
+    NEAR(kbps(&gops[2]), 855.0);
+    assert_true(gops[0].bits > open[0].bits && gops[1].bits > open[1].bits);
+    NEAR(total_kbit(gops, GOPS), 700.0 * 6);
+    assert_true(gops[2].q > open[2].q); /* it is told how coarse it must be */
     rung.maxrate_kbps = 700;
-    vpi_solve(&rung, spans, 3);
-    for (unsigned i = 0; i < 3; i++) assert_int_equal(spans[i].kbps, 665);
+    assert_int_equal(vpi_solve(&rung, gops, GOPS, &err), VP_OK);
+    for (unsigned i = 0; i < GOPS; i++) NEAR(kbps(&gops[i]), 665.0);
 }
 
-/* Motion and headers cost the same at a coarse quantiser: simple spans get relatively more at a low rate. */
+/* Motion and headers cost the same at a coarse quantiser: simple GOPs get relatively more at a low rate. */
 static void test_model(void **state)
 {
-    vpi_solve_rung rung = { 640, 360, 1000, 0 };
-    vpi_solve_span spans[2] = {
-        { .cost = { 50000000, 100000, 1000, 200000, 250, 640, 360 }, .duration_us = 10 * SECOND },
-        { .cost = { 400000000, 100000, 1000, 200000, 250, 640, 360 }, .duration_us = 10 * SECOND },
+    vpi_solve_rung rung = { 640, 360, 640, 360, 1000, 0, 0 };
+    vpi_solve_gop gops[2] = {
+        { .cost = { 10000000, 20000, 200, 40000, 50 }, .duration_us = 2 * SECOND },
+        { .cost = { 80000000, 20000, 200, 40000, 50 }, .duration_us = 2 * SECOND },
     };
     double rich, poor;
 
     (void)state;
-    vpi_solve(&rung, spans, 2);
-    assert_in_range(spans[0].kbps + spans[1].kbps, 1999, 2001);
-    rich = (double)spans[1].kbps / spans[0].kbps;
+    assert_int_equal(vpi_solve(&rung, gops, 2, &err), VP_OK);
+    NEAR(total_kbit(gops, 2), 1000.0 * 4);
+    rich = gops[1].bits / gops[0].bits;
     rung.kbps = 50;
-    vpi_solve(&rung, spans, 2);
-    assert_in_range(spans[0].kbps + spans[1].kbps, 99, 101);
-    poor = (double)spans[1].kbps / spans[0].kbps;
+    assert_int_equal(vpi_solve(&rung, gops, 2, &err), VP_OK);
+    NEAR(total_kbit(gops, 2), 50.0 * 4);
+    poor = gops[1].bits / gops[0].bits;
     assert_true(poor < rich && poor > 1 && rich < 8);
 }
 
-/* Nothing to share out: still a rate that an encoder takes. */
-static void test_edges(void **state)
+/* From another size of the first pass: bits grow by less than the area, shares stay. */
+static void test_area(void **state)
 {
-    const vpi_solve_rung rung = { 640, 360, 1000, 1500 };
-    vpi_solve_span one = { .cost = { 0, 0, 0, 0, 1, 640, 360 }, .duration_us = 40000 };
+    vpi_solve_rung rung = { 1280, 720, 640, 360, 700, 0, 0 };
+    vpi_solve_gop small[GOPS], large[GOPS];
 
     (void)state;
-    vpi_solve(&rung, &one, 1);
-    assert_int_equal(one.kbps, 1);
-    one.cost.other = 1;
-    vpi_solve(&rung, &one, 1);
-    assert_int_equal(one.kbps, 1000);
+    three(small);
+    three(large);
+    assert_int_equal(vpi_solve(&open_rung, small, GOPS, &err), VP_OK);
+    assert_int_equal(vpi_solve(&rung, large, GOPS, &err), VP_OK);
+    for (unsigned i = 0; i < GOPS; i++) {
+        NEAR(large[i].bits, small[i].bits);
+        NEAR(large[i].q / small[i].q, pow(4, 0.7 / 1.1));
+    }
+}
+
+/* Nothing to share out. */
+static void test_edges(void **state)
+{
+    vpi_solve_gop one = { .cost = { 0, 0, 0, 0, 1 }, .duration_us = 40000 };
+
+    (void)state;
+    assert_int_equal(vpi_solve(&open_rung, &one, 1, &err), VP_OK);
+    assert_true(one.bits >= 0 && one.bits < 1 && one.q > 0);
     one.duration_us = 0;
-    vpi_solve(&rung, &one, 1);
-    assert_int_equal(one.kbps, 1);
+    one.cost.texture = 1000000;
+    assert_int_equal(vpi_solve(&open_rung, &one, 1, &err), VP_OK);
+    assert_true(one.bits >= 0 && isfinite(one.bits) && one.q > 0 && isfinite(one.q));
+    assert_int_equal(vpi_solve(&open_rung, &one, 0, &err), VP_OK);
+}
+
+/* Never below what x264 says that headers cost. */
+static void test_least(void **state)
+{
+    vpi_solve_gop gop = { .cost = { 0, 0, 0, 10000, 50 }, .duration_us = 2 * SECOND, .bits = 100 };
+
+    (void)state;
+    assert_int_equal(vpi_solve_kbps(&open_rung, &gop, 1), 7); /* 5.5, and one more */
+    gop.bits = 2000000;
+    assert_int_equal(vpi_solve_kbps(&open_rung, &gop, 1), 1001);
+    gop.duration_us = 0;
+    assert_int_equal(vpi_solve_kbps(&open_rung, &gop, 1), 1);
+}
+
+/* Beyond the cap nobody sees a difference: an easy title leaves bits unspent, a hard one does not. */
+static void test_easy(void **state)
+{
+    vpi_solve_rung rung = { 640, 360, 640, 360, 1000, 0, 0 };
+    vpi_solve_gop gops[2] = {
+        { .cost = { 800000, 2000, 20, 4000, 50 }, .duration_us = 2 * SECOND },
+        { .cost = { 1600000, 2000, 20, 4000, 50 }, .duration_us = 2 * SECOND },
+    };
+    double easy, q;
+
+    (void)state;
+    assert_int_equal(vpi_solve(&rung, gops, 2, &err), VP_OK);
+    easy = total_kbit(gops, 2);
+    q = gops[0].q;
+    assert_true(easy > 0 && easy < 2000);
+    rung.kbps = 5000; /* more to spend changes nothing */
+    assert_int_equal(vpi_solve(&rung, gops, 2, &err), VP_OK);
+    NEAR(total_kbit(gops, 2), easy);
+    NEAR(gops[0].q, q);
+    rung.kbps = 50;
+    assert_int_equal(vpi_solve(&rung, gops, 2, &err), VP_OK);
+    assert_true(gops[0].q > q);
+    NEAR(total_kbit(gops, 2), 50.0 * 4);
+}
+
+/* 50 pictures in two seconds: a large I picture and P pictures, some of another size. */
+static const char *pictures(unsigned intra, unsigned peak_at, unsigned peak)
+{
+    static char text[8192];
+    int n = snprintf(text, sizeof(text), OPTIONS);
+
+    for (unsigned i = 0; i < 50; i++)
+        n += snprintf(text + n, sizeof(text) - (size_t)n,
+                      "in:%u out:%u type:%c dur:2 cpbdur:2 q:24.00 aq:1.00 tex:%u mv:0 misc:0 imb:0 ;\n", i,
+                      i, i ? 'P' : 'I',
+                      i == 0                             ? intra
+                      : i >= peak_at && i < peak_at + 10 ? peak
+                                                         : 1000);
+    return text;
+}
+
+static bool tight(const vpi_solve_rung *rung, const char *text, double rate)
+{
+    vpi_solve_gop gop = { .duration_us = 2 * SECOND, .bits = rate * 2000, .q = 3.4 };
+    bool answer = false;
+    vpi_costs c;
+
+    assert_int_equal(vpi_costs_parse(text, strlen(text), &c, &err), VP_OK);
+    gop.cost = c.gops[0];
+    vpi_costs_dispose(&c);
+    assert_int_equal(vpi_solve_buffer(text, strlen(text), rung, &gop, 1, &answer, &err), VP_OK);
+    return answer;
+}
+
+static void test_buffer(void **state)
+{
+    vpi_solve_rung rung = { 640, 360, 640, 360, 800, 1200, 1200 };
+    vpi_solve_gop none = { .duration_us = SECOND };
+    const char *text;
+    bool answer = true;
+
+    (void)state;
+    assert_false(tight(&rung, pictures(5000, 50, 0), 800));    /* even: two thirds of the maxrate */
+    assert_true(tight(&rung, pictures(5000, 50, 0), 1500));    /* above it all through */
+    assert_true(tight(&rung, pictures(5000, 20, 20000), 800)); /* most of the bits within 0.4 s */
+    assert_true(tight(&rung, pictures(500000, 50, 0), 800));   /* in one picture */
+    rung.bufsize_kbit = 3000;                                  /* which a larger buffer holds */
+    assert_false(tight(&rung, pictures(500000, 50, 0), 800));
+    rung.maxrate_kbps = rung.bufsize_kbit = 0; /* no buffer, nothing to mind */
+    assert_false(tight(&rung, pictures(500000, 20, 20000), 5000));
+    rung.maxrate_kbps = 1200;
+    text = pictures(5000, 50, 0);
+    assert_int_equal(vpi_solve_buffer(text, strlen(text), &rung, &none, 1, &answer, &err), VP_E_DATA);
+    assert_false(answer); /* statistics of more than the GOPs */
+    assert_int_equal(vpi_solve_buffer("x", 1, &rung, &none, 1, &answer, &err), VP_E_DATA);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),   cmocka_unit_test(test_refused), cmocka_unit_test(test_shares),
-        cmocka_unit_test(test_maxrate), cmocka_unit_test(test_model),   cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_parse),  cmocka_unit_test(test_refused), cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_bounds), cmocka_unit_test(test_maxrate), cmocka_unit_test(test_model),
+        cmocka_unit_test(test_area),   cmocka_unit_test(test_edges),   cmocka_unit_test(test_easy),
+        cmocka_unit_test(test_buffer), cmocka_unit_test(test_least),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -258,12 +258,40 @@ static void test_divided(void **state)
     }
 }
 
+/* A cut between two pictures: pictures stay on their grid, and the sound with them. */
+static void test_phase(void **state)
+{
+    static const int64_t frame = 512; /* of 1/12800 s */
+    (void)state;
+    for (int64_t phase = 1; phase < frame; phase++) {
+        fixture f;
+        make(&f, 25, 1, 12800, 20, 0);
+        f.video.phase = phase + 3 * frame;
+        settle(&f);
+        const vpi_plan_video *v = &f.plan.video;
+        assert_false(v->variable);
+        int64_t origin = v->origin.num * 12800 / v->origin.den;
+        assert_int_equal((origin + 10 * frame - phase) % frame, 0);
+        assert_true(origin > -frame && origin <= frame / 2);
+        for (int64_t n = 1; n < 20; n++)
+            assert_int_equal((vpi_plan_point(v, phase + n * frame) * frame + origin - phase) / frame, n);
+        assert_in_range(vpi_plan_point(v, 0), 0, 1);
+        assert_true(llabs(f.audio[0].audio.origin - origin * 48000 / 12800) <= 1);
+        make(&f, 15, 1, 12800, 20, 0);
+        f.video.phase = phase;
+        settle(&f);
+        assert_true(f.plan.video.variable); /* half a picture is too much */
+        assert_int_equal(f.plan.video.origin.num, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rates),  cmocka_unit_test(test_variable),     cmocka_unit_test(test_origin),
         cmocka_unit_test(test_end),    cmocka_unit_test(test_audio_only),   cmocka_unit_test(test_inverse),
         cmocka_unit_test(test_fields), cmocka_unit_test(test_second_field), cmocka_unit_test(test_divided),
+        cmocka_unit_test(test_phase),
     };
     return cmocka_run_group_tests_name("transcode/timeline", tests, NULL, NULL);
 }

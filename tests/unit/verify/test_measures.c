@@ -122,6 +122,9 @@ static void test_sound_lag(void **state)
     expect_sound_lag(-240, false);
     expect_sound_lag(480, false);
     expect_sound_lag(21, true);
+    /* farther off than is looked for at first */
+    expect_sound_lag(-590, false);
+    expect_sound_lag(2400, false);
 }
 
 static vpi_picture_trace *make_pictures(int64_t lag_us, bool still, bool turned)
@@ -169,11 +172,29 @@ static void test_trace_end(void **state)
     const uint8_t grid[VPI_LOOK_SIDE * VPI_LOOK_SIDE] = { 0 };
 
     assert_non_null(t);
-    assert_true(vpi_picture_trace_add(t, 59999999, grid));
-    assert_false(vpi_picture_trace_add(t, 60000000, grid));
-    for (size_t i = 1; i < VPI_TRACE_LOOKS; i++) assert_true(vpi_picture_trace_add(t, 0, grid));
-    assert_false(vpi_picture_trace_add(t, 0, grid));
+    t->start_us = 100000000;
+    assert_true(vpi_picture_trace_add(t, 98999999, grid)); /* of none, but later ones may be */
+    assert_int_equal(t->count, 0);
+    assert_true(vpi_picture_trace_add(t, 129999999, grid));
+    assert_false(vpi_picture_trace_add(t, 130000000, grid));
+    for (size_t i = 1; i < VPI_TRACE_LOOKS; i++) assert_true(vpi_picture_trace_add(t, 100000000, grid));
+    assert_false(vpi_picture_trace_add(t, 100000000, grid));
     free(t);
+}
+
+/* One behind the other where that covers the title, else its begin, middle and end. */
+static void test_trace_places(void **state)
+{
+    static const int64_t rows[][4] = {
+        { 5, 0, 30, 60 }, { 90, 0, 30, 60 }, { 100, 0, 35, 70 }, { 7230, 0, 3600, 7200 }
+    };
+    int64_t starts[VPI_TRACES];
+
+    (void)state;
+    for (size_t i = 0; i < VPI_COUNT(rows); i++) {
+        vpi_traces_place(rows[i][0] * 1000000, starts);
+        for (size_t k = 0; k < VPI_TRACES; k++) assert_int_equal(starts[k], rows[i][k + 1] * 1000000);
+    }
 }
 
 /* ---- XML ---- */
@@ -272,13 +293,11 @@ static void test_text(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_loudness),    cmocka_unit_test(test_silence),
-        cmocka_unit_test(test_sound_lag),   cmocka_unit_test(test_picture_lag),
-        cmocka_unit_test(test_trace_end),   cmocka_unit_test(test_tags),
-        cmocka_unit_test(test_broken_tags), cmocka_unit_test(test_values),
-        cmocka_unit_test(test_text)
-    };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_loudness),  cmocka_unit_test(test_silence),
+                                        cmocka_unit_test(test_sound_lag), cmocka_unit_test(test_picture_lag),
+                                        cmocka_unit_test(test_trace_end), cmocka_unit_test(test_trace_places),
+                                        cmocka_unit_test(test_tags),      cmocka_unit_test(test_broken_tags),
+                                        cmocka_unit_test(test_values),    cmocka_unit_test(test_text) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
