@@ -6,7 +6,11 @@
 
 /* The finisher: for every task that is done, sends the tasks that waited for it, or publishes when it was the last. */
 
-static vp_status announce(host *h, const order *o, vp_error *err)
+#define UNSEEN_WAITS                                                                                         \
+    5 /* times that a done task whose record is not to be seen is looked for before it is sent again */
+#define MOST_REFUSALS 2 /* times that a title is made before what does not pass verify is given up */
+
+static vp_status announce(host *h, const title *t, const order *o, vp_error *err)
 {
     batch sent = { 0 };
     json_t *json = json_pack("{s:i, s:s, s:s, s:s, s:s}", "vodpipe", 1, "plan", o->plan, "request",
@@ -17,81 +21,57 @@ static vp_status announce(host *h, const order *o, vp_error *err)
     bus_send(&h->bus, &sent, TOPIC_TITLES, o->plan, text, strlen(text), NULL);
     free(text);
     vp_status st = bus_wait(&h->bus, &sent, err);
-    if (st >= 0) say("published %s", o->output);
+    if (st < 0) return st;
+    notes_forget(t->work);
+    say("published %s", o->output);
     return st;
 }
 
-/* {"video-0003":true,...} of ["video-0003",...] */
-static json_t *name_set(const void *text, uint64_t size)
+/* Its needs are in now. Or it was done before, and is missing all the same: it was lost. */
+static bool freed_or_lost(const order *o, const json_t *notes, const json_t *task, const char *name)
 {
-    json_t *names = json_loadb(text, (size_t)size, 0, NULL), *set = json_object(), *name;
-    size_t i;
-    json_array_foreach (names, i, name) json_object_set_new(set, json_string_value(name), json_true());
-    json_decref(names);
-    return set;
+    if (!strcmp(name, o->task)) return o->waits >= UNSEEN_WAITS;
+    if (note_is(notes, NOTE_TOLD, name)) return true;
+    /* The producer has sent those that need none. */
+    return json_array_size(json_object_get(task, "needs")) && !note_is(notes, NOTE_SENT, name);
 }
 
-/* Does the task wait for that one, and for none that is still missing? */
-static bool freed_by(const json_t *task, const char *done, const json_t *missing)
+/* What the tasks made does not pass. The library has dropped what it doubts, so that it is made anew; not for ever. */
+static vp_status refused(const title *t)
 {
-    json_t *need;
-    size_t i;
-    bool waited = false;
-    json_array_foreach (json_object_get(task, "needs"), i, need) {
-        const char *name = json_string_value(need);
-        if (json_object_get(missing, name)) return false;
-        if (!strcmp(name, done)) waited = true;
-    }
-    return waited;
-}
-
-static vp_status send_freed(host *h, const title *t, const order *o, const json_t *missing, vp_error *err)
-{
-    const places at = { o->input, o->output, o->work };
-    batch sent = { 0 };
-    vp_bytes *text = NULL;
-    json_t *task;
-    size_t i;
-    vp_status st = vp_plan_summary_json(t->plan, &text, err);
-    if (st < 0) return st;
-    json_t *summary = json_loadb(vp_bytes_data(text), (size_t)vp_bytes_size(text), 0, NULL);
-    vp_bytes_unref(text);
-    json_array_foreach (json_object_get(summary, "tasks"), i, task) {
-        const char *name = json_string_value(json_object_get(task, "task"));
-        if (st >= 0 && json_object_get(missing, name) && freed_by(task, o->task, missing))
-            st = order_send(&h->bus, &sent, TOPIC_TASKS, task, o->request, &at, err);
-    }
-    json_decref(summary);
-    vp_status there = bus_wait(&h->bus, &sent, st < 0 ? NULL : err);
-    return st < 0 ? st : there;
+    attempt a;
+    vp_status st = attempt_begin(&a, t->work, "refused", MOST_REFUSALS, NULL);
+    bool last = a.number >= MOST_REFUSALS;
+    attempt_end(&a, last ? COUNT_NONE : COUNT_IT);
+    return last ? VP_E_DATA : st < 0 ? st : VP_AGAIN;
 }
 
 static vp_status run_finish(host *h, const title *t, const order *o, vp_error *err)
 {
-    vp_job_options j = VP_JOB_OPTIONS_INIT;
-    vp_bytes *names = NULL;
+    json_t *missing = NULL;
     /* Published before, but perhaps its finisher died before it could say so. */
-    if (!t->plan) return announce(h, o, err);
-    j.sink = t->sink;
-    j.work = t->work;
-    j.cancel = h->cancel;
-    vp_status st = vp_plan_finish(h->context, t->plan, &j, NULL, &names, err);
-    if (st >= 0) return announce(h, o, err);
-    if (!names) return st; /* ALREADY_RUNNING: another finisher has the lease, and may yet die */
-    json_t *missing = name_set(vp_bytes_data(names), vp_bytes_size(names));
-    vp_bytes_unref(names);
+    if (!t->plan) return announce(h, t, o, err);
+    vp_status st = note_put(t->work, NOTE_TOLD, o->task, err);
+    if (st < 0) return st;
+    st = publish(h, t, &missing, err);
+    if (st >= 0) return announce(h, t, o, err);
+    if (st == VP_E_DATA) return refused(t);
+    if (!missing) return st; /* ALREADY_RUNNING: another finisher has the lease, and may yet die */
     vp_error_init(err);
+    st = send_missing(h, t, o, missing, freed_or_lost, err);
     /* A store that does not show yet what was put there (NFS without lookupcache=positive): look again later. */
-    if (json_object_get(missing, o->task))
-        st = VP_AGAIN;
-    else
-        st = send_freed(h, t, o, missing, err);
+    bool unseen = json_object_get(missing, o->task) && o->waits < UNSEEN_WAITS;
     json_decref(missing);
-    return st;
+    return st >= 0 && unseen ? VP_AGAIN : st;
 }
 
 int cmd_finish(const options *o)
 {
-    static const role finisher = { TOPIC_DONE, TOPIC_DONE_RETRY, "finishers", "finish", run_finish };
+    static const role finisher = { .from = TOPIC_DONE,
+                                   .retry = TOPIC_DONE_RETRY,
+                                   .group = "finishers",
+                                   .counted = "finish",
+                                   .in_order = true,
+                                   .run = run_finish };
     return loop_run(o, &finisher);
 }

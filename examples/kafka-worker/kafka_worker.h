@@ -5,12 +5,14 @@
 /*
  * A host that spreads the tasks of titles over machines through Kafka; README.md says how and what it promises.
  *
- *     plan.c   producer: plans a title, sends the tasks that need no other    -> NAME.tasks
- *     work.c   worker: runs a task, tells that it is done                     -> NAME.done
- *     finish.c finisher: sends tasks whose needs came in, publishes           -> NAME.tasks, NAME.titles
- *     loop.c   the consumer under both: messages run on threads of their own while the group is served
- *     title.c  what a message says, and the handles that it names
- *     bus.c    topics, and sending to them
+ *     plan.c     producer: plans a title, sends the tasks that need no other    -> NAME.tasks
+ *     work.c     worker: runs a task, tells that it is done                     -> NAME.done
+ *     finish.c   finisher: sends tasks whose needs came in, publishes           -> NAME.tasks, NAME.titles
+ *     missing.c  which tasks of a title are not done, and sending them
+ *     loop.c     the consumer under both: messages run on threads of their own while the group is served
+ *     notes.c    attempts, and what else this host keeps in the work store of a title
+ *     title.c    what a message says, and the handles that it names
+ *     bus.c      topics, and sending to them
  */
 
 #include <stdatomic.h>
@@ -80,6 +82,7 @@ int cmd_topics(const options *o);
 typedef struct order {
     json_t *json;
     const char *plan, *task, *request, *input, *output, *work; /* borrowed from json */
+    int64_t waits;                                             /* how often it was put off */
 } order;
 
 /* DATA INPUT_CORRUPT names the field. */
@@ -95,6 +98,9 @@ typedef struct places {
 vp_status order_send(bus *b, batch *sent, topic to, const json_t *task, const char *request, const places *at,
                      vp_error *err);
 
+/* "tasks" of vp_plan_summary_json(); the caller's. */
+vp_status plan_tasks(const vp_plan *plan, json_t **tasks, vp_error *err);
+
 typedef struct title {
     vp_store *work;
     vp_sink *sink;
@@ -107,13 +113,37 @@ typedef struct title {
 vp_status title_open(title *t, vp_context *context, const order *o, vp_error *err);
 void title_close(title *t);
 
+/* ---- notes.c ---- */
+
 /*
  * Starts of a task are counted in the work store before it runs, so that one which takes its process down with it is
- * counted too. *number: 1 for the first. VP_E_LIMIT: it was started so often already.
+ * counted too. A lease says that it runs: what comes twice at a time is counted once.
  */
-vp_status attempt_begin(vp_store *work, const char *task, uint32_t most, uint32_t *number, vp_error *err);
-void attempt_forget(vp_store *work, const char *task, uint32_t number); /* this one does not count */
-void attempts_forget(vp_store *work, const char *task, uint32_t most);  /* none does */
+typedef struct attempt {
+    vp_store *work;
+    vp_lease *lease;
+    const char *task;
+    uint32_t number, most; /* number 1: the first one; 0: none has begun */
+} attempt;
+typedef enum {
+    COUNT_IT,
+    COUNT_NOT, /* as if it had not begun */
+    COUNT_NONE /* nor those before */
+} counting;
+
+/* VP_AGAIN: it runs elsewhere. LIMIT WORKER_LOST: it was started so often already. In all cases attempt_end() follows. */
+vp_status attempt_begin(attempt *a, vp_store *work, const char *task, uint32_t most, vp_error *err);
+void attempt_end(attempt *a, counting count);
+
+typedef enum {
+    NOTE_SENT, /* its message went out when its needs were in: not again for the news of each of them */
+    NOTE_TOLD  /* a finisher knows that it was done: if its record is missing later, it was lost */
+} note;
+vp_status note_put(vp_store *work, note which, const char *task, vp_error *err);
+void note_forget(vp_store *work, note which, const char *task);
+vp_status notes_list(vp_store *work, json_t **notes, vp_error *err); /* the caller's, also after an error */
+bool note_is(const json_t *notes, note which, const char *task);
+void notes_forget(vp_store *work); /* the title is out */
 
 /* ---- loop.c ---- */
 
@@ -128,6 +158,7 @@ typedef struct role {
     topic from, retry;
     const char *group;
     const char *counted; /* name that attempts are counted under; NULL: the task's */
+    bool in_order;       /* messages of a partition one after the other: a title's are in one */
     /* On a thread of its own. t->plan NULL: the title is published. OK and END: done; AGAIN: put off. */
     vp_status (*run)(host *h, const title *t, const order *o, vp_error *err);
 } role;
@@ -135,12 +166,22 @@ typedef struct role {
 /* Until SIGTERM; an exit status. */
 int loop_run(const options *o, const role *r);
 
+/* ---- missing.c ---- */
+
+/* vp_plan_finish(). missing: the names as an object, the caller's; NULL where none were told. */
+vp_status publish(host *h, const title *t, json_t **missing, vp_error *err);
+typedef bool (*chooser)(const order *o, const json_t *notes, const json_t *task, const char *name);
+/* Sends those of the missing tasks that may run and are chosen. o: where the title is. */
+vp_status send_missing(host *h, const title *t, const order *o, const json_t *missing, chooser is_chosen,
+                       vp_error *err);
+
 /* ---- main.c ---- */
 
 void say(const char *format, ...) __attribute__((format(printf, 1, 2))); /* a line on stdout, any thread */
 int complain(const char *format, ...) __attribute__((format(printf, 1, 2))); /* on stderr; returns 1 */
 
 int cmd_plan(const options *o);
+int cmd_progress(const options *o);
 int cmd_work(const options *o);
 int cmd_finish(const options *o);
 

@@ -73,32 +73,56 @@ static verdict judge(vp_status st, const vp_error *err, bool last_attempt)
     if (st == VP_AGAIN) return PUT_OFF;
     if (st >= 0) return DONE;
     if (st == VP_E_CANCELED) return SUSPENDED;
-    if (st == VP_E_ARG || st == VP_E_DATA || st == VP_E_UNSUPPORTED || st == VP_E_VERSION) return GIVE_UP;
+    /* What a needed task made is damaged: that one is run again. */
+    bool mends = st == VP_E_DATA && !strcmp(err->reason, "CHECKSUM_MISMATCH");
+    if (st == VP_E_ARG || (st == VP_E_DATA && !mends) || st == VP_E_UNSUPPORTED || st == VP_E_VERSION)
+        return GIVE_UP;
     if (st == VP_E_CONFLICT && strcmp(err->reason, "BUILD_MISMATCH") != 0) return GIVE_UP;
     return last_attempt ? GIVE_UP : PUT_OFF;
 }
 
-/* Waits for others count as no attempt. */
-static bool waits_for_others(vp_status st, const vp_error *err)
+/* Waits for others, and for brokers, count as no attempt. */
+static bool only_waits(vp_status st, const vp_error *err)
 {
-    return st == VP_AGAIN || (st == VP_E_CONFLICT && (!strcmp(err->reason, "TASKS_MISSING") ||
-                                                      !strcmp(err->reason, "ALREADY_RUNNING")));
+    return st == VP_AGAIN || (st == VP_E_HOST && !strcmp(err->reason, "KAFKA")) ||
+           (st == VP_E_CONFLICT &&
+            (!strcmp(err->reason, "TASKS_MISSING") || !strcmp(err->reason, "ALREADY_RUNNING")));
 }
 
 static verdict run_counted(loop *l, const title *t, const order *o, vp_error *err)
 {
-    const char *name = l->role->counted ? l->role->counted : o->task;
-    uint32_t most = l->host.options->attempts, number = 0;
-    vp_status st = attempt_begin(t->work, name, most, &number, err);
-    if (st < 0 && number <= most) return PUT_OFF; /* the work store is not there for now */
-    if (st >= 0) {
+    attempt a;
+    vp_status st = attempt_begin(&a, t->work, l->role->counted ? l->role->counted : o->task,
+                                 l->host.options->attempts, err);
+    if (st == VP_OK) {
         say("start %s %.12s", o->task, o->plan);
         st = l->role->run(&l->host, t, o, err);
     }
-    verdict v = waits_for_others(st, err) ? PUT_OFF : judge(st, err, number >= most);
-    if (v == SUSPENDED || waits_for_others(st, err)) attempt_forget(t->work, name, number);
-    if (v == DONE || v == GIVE_UP) attempts_forget(t->work, name, most);
+    bool waits = only_waits(st, err);
+    verdict v = waits ? PUT_OFF : judge(st, err, a.number >= a.most);
+    attempt_end(&a, v == DONE || v == GIVE_UP ? COUNT_NONE : waits || v == SUSPENDED ? COUNT_NOT : COUNT_IT);
     return v;
+}
+
+/* There is no plan to run it by: the title is out, or its folders are not to be seen here. Waits are counted instead. */
+static verdict run_without_plan(loop *l, const title *t, const order *o, vp_status st, vp_error *err)
+{
+    if (st >= 0) st = l->role->run(&l->host, t, o, err);
+    bool seen = strcmp(err->reason, "PLAN_MISSING") != 0;
+    return judge(st, err, !seen && o->waits + 1 >= l->host.options->attempts);
+}
+
+static int64_t header_number(const rd_kafka_message_t *m, const char *name)
+{
+    rd_kafka_headers_t *headers = NULL;
+    const void *value;
+    size_t size;
+    char text[32] = "";
+    if (rd_kafka_message_headers(m, &headers) || rd_kafka_header_get_last(headers, name, &value, &size) ||
+        !value || size >= sizeof(text))
+        return 0;
+    memcpy(text, value, size);
+    return strtoll(text, NULL, 10);
 }
 
 static void *run_message(void *arg)
@@ -109,11 +133,10 @@ static void *run_message(void *arg)
     order o = { 0 };
     vp_error_init(&i->err);
     vp_status st = order_parse(&o, i->message->payload, i->message->len, &i->err);
+    o.waits = header_number(i->message, HEADER_WAITS);
     if (st >= 0) st = title_open(&t, l->host.context, &o, &i->err);
-    if (st >= 0 && t.plan)
-        i->verdict = run_counted(l, &t, &o, &i->err);
-    else /* a title that is published already has nothing to count in */
-        i->verdict = judge(st >= 0 ? l->role->run(&l->host, &t, &o, &i->err) : st, &i->err, false);
+    i->verdict =
+        st >= 0 && t.plan ? run_counted(l, &t, &o, &i->err) : run_without_plan(l, &t, &o, st, &i->err);
     static const char *const words[] = { "done", "put off", "give up", "suspended" };
     say("%s %s %.12s%s%s %s", words[i->verdict], o.task ? o.task : "-", o.plan ? o.plan : "-",
         i->err.reason[0] ? " " : "", i->err.reason, i->err.message);
@@ -222,19 +245,6 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t what, rd_kafka_topi
 }
 
 /* ---- messages ---- */
-
-static int64_t header_number(const rd_kafka_message_t *m, const char *name)
-{
-    rd_kafka_headers_t *headers = NULL;
-    const void *value;
-    size_t size;
-    char text[32] = "";
-    if (rd_kafka_message_headers(m, &headers) || rd_kafka_header_get_last(headers, name, &value, &size) ||
-        !value || size >= sizeof(text))
-        return 0;
-    memcpy(text, value, size);
-    return strtoll(text, NULL, 10);
-}
 
 static void add_number(rd_kafka_headers_t *headers, const char *name, int64_t number)
 {
@@ -379,6 +389,16 @@ static bool subscribe(loop *l)
     return !e;
 }
 
+static bool may_start(const loop *l, const item *i, int64_t now)
+{
+    if (i->running || i->due_ms > now) return false;
+    for (size_t n = 0; l->role->in_order && n < l->count; n++)
+        if (l->items[n]->running &&
+            is_of(l->items[n], rd_kafka_topic_name(i->message->rkt), i->message->partition))
+            return false;
+    return true;
+}
+
 /* Settles what has ended and, unless the loop drains, starts what is due. */
 static void turn(loop *l, bool drain)
 {
@@ -386,7 +406,7 @@ static void turn(loop *l, bool drain)
     for (size_t i = l->count; i-- > 0;)
         if (l->items[i]->running && atomic_load(&l->items[i]->ended)) settle(l, i);
     for (size_t i = 0; !drain && i < l->count && l->running < l->host.options->tasks; i++)
-        if (!l->items[i]->running && l->items[i]->due_ms <= now) start(l, l->items[i]);
+        if (may_start(l, l->items[i], now)) start(l, l->items[i]);
     direct(l);
 }
 

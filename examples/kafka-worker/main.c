@@ -43,8 +43,9 @@ static int usage(const char *program)
         "             [--gop-ms N]\n"
         "       %s work   [--tasks N] [--attempts N] [--retry-ms N] [--grace S] [--jobs N]\n"
         "       %s finish [the same]\n"
+        "       %s progress WORK\n"
         "each:  [--brokers HOST:PORT,...] [--name NAME] [-X librdkafka-name=value]...\n",
-        program, program, program, program);
+        program, program, program, program, program);
     return 2;
 }
 
@@ -124,6 +125,7 @@ int main(int argc, char **argv)
         int (*run)(const options *o);
     } commands[] = { { "topics", 0, cmd_topics },
                      { "plan", 3, cmd_plan },
+                     { "progress", 1, cmd_progress },
                      { "work", 0, cmd_work },
                      { "finish", 0, cmd_finish } };
     options o = { .brokers = "localhost:9092",

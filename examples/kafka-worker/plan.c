@@ -49,21 +49,17 @@ static vp_status keep_plan(vp_store *work, const vp_plan *plan, vp_error *err)
 
 static vp_status send_tasks(bus *b, const vp_plan *plan, const places *at, vp_error *err)
 {
-    vp_bytes *text = NULL;
-    json_t *task;
+    json_t *tasks = NULL, *task;
     size_t i, count = 0;
     batch sent = { 0 };
-    vp_status st = vp_plan_summary_json(plan, &text, err);
-    if (st < 0) return st;
-    json_t *summary = json_loadb(vp_bytes_data(text), (size_t)vp_bytes_size(text), 0, NULL);
-    vp_bytes_unref(text);
-    json_array_foreach (json_object_get(summary, "tasks"), i, task) {
+    vp_status st = plan_tasks(plan, &tasks, err);
+    json_array_foreach (tasks, i, task) {
         /* The finisher sends the others when what they need is done. */
         if (st < 0 || json_array_size(json_object_get(task, "needs"))) continue;
         st = order_send(b, &sent, TOPIC_TASKS, task, vp_plan_request(plan), at, err);
         count++;
     }
-    json_decref(summary);
+    json_decref(tasks);
     vp_status there = bus_wait(b, &sent, st < 0 ? NULL : err);
     if (st >= 0) st = there;
     if (st >= 0) say("planned %s: %zu of %u tasks sent", vp_plan_hash(plan), count, vp_plan_task_count(plan));
@@ -113,5 +109,33 @@ int cmd_plan(const options *o)
     free(place);
     free(output);
     free(input);
+    return st < 0;
+}
+
+/* For anyone who reaches the work store: what the records of the tasks add up to, wherever these ran. */
+int cmd_progress(const options *o)
+{
+    vp_error err = VP_ERROR_INIT;
+    vp_context_options c = VP_CONTEXT_OPTIONS_INIT;
+    vp_progress p = VP_PROGRESS_INIT;
+    vp_context *context = NULL;
+    vp_store *work = NULL;
+    vp_plan *plan = NULL;
+    vp_bytes *text = NULL;
+    vp_status st = vp_context_new(&c, &context, &err);
+    if (st >= 0) st = vp_store_directory(context, o->args[0], &work, &err);
+    if (st >= 0) st = vp_store_get(work, PLAN_NAME, PLAN_MAX, &text, &err);
+    if (st == VP_OK) st = vp_plan_parse(vp_bytes_data(text), vp_bytes_size(text), &plan, &err);
+    if (st == VP_OK) st = vp_plan_progress(plan, work, &p, &err);
+    if (st == VP_OK)
+        say("%u.%u %%, %u of %u tasks", p.permille / 10, p.permille % 10, p.tasks_done, p.tasks_total);
+    else if (st == VP_END)
+        say("no plan in %s: not planned, or published", o->args[0]);
+    else
+        complain("%s: %s", err.reason, err.message);
+    vp_bytes_unref(text);
+    vp_plan_unref(plan);
+    vp_store_unref(work);
+    vp_context_unref(context);
     return st < 0;
 }

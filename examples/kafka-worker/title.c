@@ -59,6 +59,19 @@ vp_status order_send(bus *b, batch *sent, topic to, const json_t *task, const ch
     return VP_OK;
 }
 
+vp_status plan_tasks(const vp_plan *plan, json_t **tasks, vp_error *err)
+{
+    vp_bytes *text = NULL;
+    *tasks = NULL;
+    vp_status st = vp_plan_summary_json(plan, &text, err);
+    if (st < 0) return st;
+    json_t *summary = json_loadb(vp_bytes_data(text), (size_t)vp_bytes_size(text), 0, NULL);
+    vp_bytes_unref(text);
+    *tasks = json_incref(json_object_get(summary, "tasks"));
+    json_decref(summary);
+    return *tasks ? VP_OK : vp_error_set(err, VP_E_NOMEM, NULL, 0, "out of memory");
+}
+
 /* ---- titles ---- */
 
 /* OK: OUT shows the title of this message. */
@@ -75,8 +88,8 @@ static vp_status check_published(const title *t, const order *o, vp_error *err)
     vp_presentation_unref(p);
     vp_bytes_unref(text);
     if (st < 0 || same) return st;
-    return vp_error_set(err, VP_E_DATA, "PLAN_MISSING", 0,
-                        "no plan in the work store, no title in the output");
+    return vp_error_set(err, VP_E_IO, "PLAN_MISSING", 0,
+                        "no plan in the work store, no title in the output: are they mounted here?");
 }
 
 vp_status title_open(title *t, vp_context *context, const order *o, vp_error *err)
@@ -100,36 +113,4 @@ void title_close(title *t)
     vp_sink_unref(t->sink);
     vp_store_unref(t->work);
     *t = (title){ 0 };
-}
-
-/* ---- attempts ---- */
-
-/* The sweep of vp_plan_finish() leaves names that are not the library's. */
-static void attempt_name(const char *task, uint32_t number, char to[160])
-{
-    snprintf(to, 160, "kafka/attempt/%.100s/%u", task, number);
-}
-
-vp_status attempt_begin(vp_store *work, const char *task, uint32_t most, uint32_t *number, vp_error *err)
-{
-    char name[160], text[64];
-    for (*number = 1; *number <= most; ++*number) {
-        attempt_name(task, *number, name);
-        vp_status st = vp_store_put(work, name, "", 0, err); /* END: that number is taken */
-        if (st != VP_END) return st;
-    }
-    snprintf(text, sizeof(text), "started %u times, and no worker came back", most);
-    return vp_error_set(err, VP_E_LIMIT, "WORKER_LOST", 0, text);
-}
-
-void attempt_forget(vp_store *work, const char *task, uint32_t number)
-{
-    char name[160];
-    attempt_name(task, number, name);
-    vp_store_remove(work, name, NULL);
-}
-
-void attempts_forget(vp_store *work, const char *task, uint32_t most)
-{
-    for (uint32_t i = 1; i <= most; i++) attempt_forget(work, task, i);
 }

@@ -119,7 +119,7 @@ setsid sh "$src/examples/worker.sh" "$tmp/w" >one.log 2>&1 &
 one=$!
 sh "$src/examples/worker.sh" "$tmp/w" >two.log 2>&1 &
 two=$!
-kill -9 -- "-$one" # with what it runs, as a container goes
+kill -9 "-$one" # with what it runs, as a container goes
 wait "$one" 2>/dev/null || sh "$src/examples/worker.sh" "$tmp/w" >one.log 2>&1 || { cat one.log; die "worker.sh, again"; }
 wait "$two" || { cat two.log; die "worker.sh"; }
 sh "$src/examples/worker.sh" "$tmp/w" || die "worker.sh of a title that is out"

@@ -24,6 +24,7 @@ from titles import BUILD, Cases, Skip, clip, good, tree  # noqa: E402
 
 WORKER = os.path.join(BUILD, "examples/kafka-worker/kafka_worker")
 SETTINGS = ["--preset", "medium", "--ladder", "240p"]
+ONE_PASS, TWO_PASSES = ("--rate", "abr"), ("--rate", "2pass")
 SESSION = ["-X", "session.timeout.ms=6000", "-X", "heartbeat.interval.ms=1000"]
 PARTITIONS = 6
 OVER = "^(done|put off|give up|suspended) "
@@ -112,9 +113,12 @@ class Group:
         assert run.returncode == 0, "%s: exit %d: %s" % (command, run.returncode, run.stderr[-500:])
         return run.stdout
 
-    def plan(self, source, folder, *args):
+    def plan(self, source, folder, rate=ONE_PASS):
         """Plans into folder/out and folder/work."""
-        return self.call("plan", source, os.path.join(folder, "out"), os.path.join(folder, "work"), *SETTINGS, *args)
+        return self.call("plan", source, os.path.join(folder, "out"), os.path.join(folder, "work"), *SETTINGS, *rate)
+
+    def progress(self, folder):
+        return self.call("progress", os.path.join(folder, "work")).strip()
 
     def start(self, command, *args):
         return Program("%s %d" % (command, len(RUNNING)), command, *self.common, *SESSION, "--retry-ms", "500",
@@ -166,24 +170,23 @@ class Group:
             time.sleep(0.3)
 
 
-def reference(folder, *args):
+def reference(rate):
     """What one process makes of the clip."""
-    key = "-".join(args)
-    if key not in REFERENCES:
+    if rate not in REFERENCES:
         out = os.path.join(FOLDER, "reference-%d" % len(REFERENCES))
-        good("publish", clip("kafka.mp4"), out, *SETTINGS, *args)
-        REFERENCES[key] = tree(out)
-    return REFERENCES[key]
+        good("publish", clip("kafka.mp4"), out, *SETTINGS, *rate)
+        REFERENCES[rate] = tree(out)
+    return REFERENCES[rate]
 
 
 REFERENCES = {}
 
 
-def published(group, folder, finisher, *args):
+def published(group, folder, finisher, rate=ONE_PASS):
     """Waits for the title, and compares it with that of one process."""
     out = os.path.join(folder, "out")
     finisher.wait_for("^published " + re.escape(out))
-    want = reference(folder, *args)
+    want = reference(rate)
     # A killed process leaves what it was writing just then under a temporary name; no listing of a sink shows it.
     got = {k: v for k, v in tree(out).items() if ".tmp-" not in k}
     assert got == want, "bytes differ: %s" % sorted(k for k in got.keys() | want.keys() if got.get(k) != want.get(k))[:8]
@@ -214,9 +217,9 @@ def nothing_dead(group):
 
 def killed_and_stopped(folder, broker):
     """Three workers; one is killed in the middle of a span, one is told to stop at once; two passes, all messages twice."""
-    group, args = Group(broker), ("--rate", "2pass")
-    group.plan(clip("kafka.mp4"), folder, *args)
-    group.plan(clip("kafka.mp4"), folder, *args)  # a producer that is not sure whether it did
+    group = Group(broker)
+    group.plan(clip("kafka.mp4"), folder, TWO_PASSES)
+    group.plan(clip("kafka.mp4"), folder, TWO_PASSES)  # a producer that is not sure whether it did
     assert len(group.read("tasks")) == 10, "four spans of analysis and one of sound, twice"
     finisher = group.start("finish")
     workers = [group.start("work", "--grace", "0", "--tasks", tasks) for tasks in "112"]
@@ -231,7 +234,7 @@ def killed_and_stopped(folder, broker):
     stopped.kill(signal.SIGTERM)
     stopped.wait_for("^suspended " + line.split()[1])
     assert stopped.ends() == 0
-    published(group, folder, finisher, *args)
+    published(group, folder, finisher, TWO_PASSES)
     last = next(w for w in others if w != stopped)
     for name in (task, line.split()[1]):
         assert last.said("^done " + name), "%s was done by nobody: %s" % (name, last.lines)
@@ -278,15 +281,14 @@ def stalled(folder, broker):
 def too_early(folder, broker):
     """A task whose needs are not done waits beside the others, and counts no attempt."""
     plan, group = Group(broker), Group(broker)
-    args = ("--rate", "2pass")
-    plan.plan(clip("kafka.mp4"), folder, *args)
+    plan.plan(clip("kafka.mp4"), folder, TWO_PASSES)
     first = [json.loads(body) for body, _ in plan.read("tasks")]
     early = dict(first[0], task="video-0002", kind="video")
     group.send("tasks", early)
     worker, finisher = group.start("work", "--attempts", "1"), group.start("finish")
     worker.wait_for("^put off video-0002 .*TASKS_MISSING")
     group.send("tasks", *first)
-    published(group, folder, finisher, *args)
+    published(group, folder, finisher, TWO_PASSES)
     nothing_dead(group)
     # All of them once more, and the last one's news too: the title is out, and nothing is touched.
     out = os.path.join(folder, "out")
@@ -302,6 +304,35 @@ def too_early(folder, broker):
     assert not left, "in the work store: %s" % left
 
 
+def lost(folder, broker):
+    """What tasks made is lost or damaged before the title is out: they are run again, without an operator."""
+    group = Group(broker)
+    group.plan(clip("kafka.mp4"), folder, TWO_PASSES)
+    worker = group.start("work")
+    for name in ("audio-0001", "analyse-0001", "analyse-0002", "analyse-0003", "analyse-0004"):
+        worker.wait_for("^done " + name)
+    work, out = os.path.join(folder, "work"), os.path.join(folder, "out")
+    assert re.fullmatch(r"[0-9.]+ %, 5 of 9 tasks", group.progress(folder)), group.progress(folder)
+    sound = [p for p in tree(out) if "/audio/" in p]
+    os.unlink(os.path.join(out, sorted(sound)[1]))
+    stats = sorted(p for p in tree(work) if p.startswith("stats/"))
+    with open(os.path.join(work, stats[0]), "r+b") as f:
+        f.write(b"x" * 16)
+    finishers = [group.start("finish", "--tasks", "4") for _ in range(2)]
+    finisher, _ = first_of(finishers, "^published")
+    published(group, folder, finisher, TWO_PASSES)
+    assert worker.said("^put off video-.* CHECKSUM_MISMATCH"), worker.lines
+    sent = [json.loads(body)["task"] for body, _ in group.read("tasks")]
+    assert sent.count("video-0004") == 1, "sent for the news of each task that it needs: %s" % sent
+    for name in ("audio-0001", "analyse-0001"):
+        assert len(worker.said("^start " + name)) >= 2, "%s was not run again: %s" % (name, worker.lines)
+    group.all_committed()
+    nothing_dead(group)
+    assert "not planned, or published" in group.progress(folder)
+    left = [p for p in tree(work) if not p.endswith(".lease")]
+    assert not left, "in the work store: %s" % left
+
+
 def poison(folder, broker):
     """What can never be done is set aside with its reason, and stops nothing else."""
     group = Group(broker)
@@ -310,11 +341,11 @@ def poison(folder, broker):
     source = os.path.join(bad, "gone.mp4")
     with open(clip("kafka.mp4"), "rb") as f, open(source, "wb") as to:
         to.write(f.read())
-    group.plan(source, bad, "--rate", "crf")  # another plan than the good one
+    group.plan(source, bad, ("--rate", "crf"))  # another plan than the good one
     os.unlink(source)
     wrong = json.loads(group.read("tasks")[0][0])
     group.send("tasks", b"not json", dict(wrong, task="video-9999"), dict(wrong, work=os.path.join(folder, "nowhere")),
-               dict(wrong, plan="0" * 64))
+               dict(wrong, plan="0" * 64), dict(wrong, task="../../x"))
     group.plan(clip("kafka.mp4"), folder)
     workers = [group.start("work", "--attempts", "2") for _ in range(2)]
     finisher = group.start("finish")
@@ -330,9 +361,9 @@ def poison(folder, broker):
     assert {t for t in reasons if "IO_ERROR" in reasons[t]} >= tasks, reasons
     assert reasons["-"] == {"INPUT_CORRUPT"}, reasons
     assert {"PLAN_MISSING", "PLAN_MISMATCH"} <= reasons[wrong["task"]], reasons
-    assert "video-9999" in reasons, reasons
+    assert "video-9999" in reasons and "../../x" in reasons, reasons
     # At least once: a message may be given up twice when workers join just then.
-    assert len({body for body, _ in dead}) == 9, "%d dead letters: %s" % (len(dead), reasons)
+    assert len({body for body, _ in dead}) == 10, "%d dead letters: %s" % (len(dead), reasons)
     for t in tasks - {wrong["task"]}:
         tries = [line for w in workers for line in w.said("^start %s %s" % (t, wrong["plan"][:12]))]
         assert len(tries) >= 2, "%s was tried %d times" % (t, len(tries))
@@ -391,7 +422,7 @@ def usage(folder, broker):
     assert run.returncode == 1 and "no.such" in run.stderr, run
 
 
-CASES = [usage, crowd, killed_and_stopped, drained, stalled, too_early, poison, deadly]
+CASES = [usage, crowd, killed_and_stopped, drained, stalled, too_early, lost, poison, deadly]
 
 
 def alone(case):
