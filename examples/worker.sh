@@ -11,16 +11,19 @@ trap 'exit 3' TERM INT
 # Once a title is published its plan is gone, whoever did it.
 open() { [ -e "$work/plan.json" ]; }
 
+asked=
 while open; do
     task=$("$vodpipe" run --work "$work" --task next --progress none) || { open && exit 1; exit 0; }
-    [ "$task" != none ] || break
-    echo "$task"
-done
-while open; do
+    if [ "$task" != none ]; then
+        echo "$task"
+        asked=
+        continue
+    fi
+    [ -z "$asked" ] || exit 0 # others run what is missing, and publish
     said=$("$vodpipe" finish --work "$work" --progress none 2>&1) && break
     case $said in
-    *TASKS_MISSING*) exit 0 ;;        # others run them, and publish
-    *ALREADY_RUNNING*) sleep 1 ;;     # another one looks just now, perhaps a moment too early
+    *TASKS_MISSING*) asked=yes ;; # what was lost may be run again now
+    *ALREADY_RUNNING*) sleep 1 ;; # another one looks just now, perhaps a moment too early
     *) open && { echo "$said" >&2; exit 1; } ;;
     esac
 done

@@ -129,16 +129,42 @@ class Times:
         return self.cpu[kind] * seconds / 60 + self.overhead
 
     def stages(self, seconds):
-        """Tasks that may run side by side, stage after stage."""
+        """Tasks that may run side by side, stage after stage: (length, the stage that is not over without it)."""
         spans = self.spans(seconds)
-        coding = [self.video * s / 60 + self.overhead for s in spans]
-        sound = [self.alone("audio", seconds)]
         stages = [[self.alone("plan", seconds)]]
         if self.cpu["analyse"]:
-            stages += [sound + [self.alone("analyse", s) for s in spans], coding]
-        else:
-            stages += [sound + coding]
-        return stages + [[self.alone("finish", seconds)]]
+            stages.append([self.alone("analyse", s) for s in spans])
+        stages += [[self.video * s / 60 + self.overhead for s in spans], [self.alone("finish", seconds)]]
+        stages = [[(length, n) for length in stage] for n, stage in enumerate(stages)]
+        # Nothing but the end waits for the sound.
+        stages[1].append((self.alone("audio", seconds), len(stages) - 2))
+        return stages
+
+
+class Title:
+    def __init__(self, start, stages):
+        self.start, self.stages, self.at = start, stages, 0
+        self.left = collections.Counter(holds for stage in stages for _, holds in stage)
+
+    def done(self, holds):
+        """A task of it; stages that may begin now."""
+        self.left[holds] -= 1
+        before = self.at
+        while self.at < len(self.stages) and not self.left[self.at]:
+            self.at += 1
+        return self.stages[before + 1:self.at + 1]
+
+    def work(self):
+        return sum(length for stage in self.stages for length, _ in stage)
+
+    def alone(self):
+        """How long it takes with a free worker for each task."""
+        ends, now = [0.0] * len(self.stages), 0.0
+        for n, stage in enumerate(self.stages):
+            for length, holds in stage:
+                ends[holds] = max(ends[holds], now + length)
+            now = ends[n]
+        return now
 
 
 class Central:
@@ -175,54 +201,46 @@ class Partitioned:
         return self.machines[machine].done(machine)
 
 
-def simulate(queue, arrivals, until, warm):
-    """arrivals: (time, stages) in order. Returns the waits of tasks and the times of titles that came after `warm`."""
-    waits, titles, events, order = [], [], [], 0
+def simulate(queue, titles, until, warm):
+    """titles in the order of their coming. Returns the waits of tasks and the times of titles that came after `warm`."""
+    waits, times, count = [], [], len(titles)
     work = 0.0
-    for time, stages in arrivals:
-        heapq.heappush(events, (time, order, None, [time, stages, 0, 0]))
-        order += 1
+    events = [(t.start, n, None, t, None) for n, t in enumerate(titles)]
+    heapq.heapify(events)
 
     def start(now, worker, task):
-        nonlocal order, work
-        ready, length, title = task
+        nonlocal count, work
+        ready, length, holds, title = task
         if ready >= warm:
             waits.append(now - ready)
         work += max(0.0, min(now + length, until) - max(now, warm))
-        heapq.heappush(events, (now + length, order, worker, title))
-        order += 1
-
-    def release(now, title):
-        stage = title[1][title[2]]
-        title[3] = len(stage)
-        for length in stage:
-            worker = queue.put((now, length, title))
-            if worker is not None:
-                start(now, worker, (now, length, title))
+        heapq.heappush(events, (now + length, count, worker, title, holds))
+        count += 1
 
     while events:
-        now, _, worker, title = heapq.heappop(events)
+        now, _, worker, title, holds = heapq.heappop(events)
+        ready = title.stages[:1]
         if worker is not None:
             following = queue.done(worker)
             if following:
                 start(now, worker, following)
-            title[3] -= 1
-            if title[3]:
-                continue
-            title[2] += 1
-            if title[2] == len(title[1]):
-                if title[0] >= warm:
-                    titles.append(now - title[0])
-                continue
-        release(now, title)
-    return sorted(waits), sorted(titles), work / (until - warm)
+            ready = title.done(holds)
+            if title.at == len(title.stages) and title.start >= warm:
+                times.append(now - title.start)
+        for stage in ready:
+            for length, holds in stage:
+                task = (now, length, holds, title)
+                to = queue.put(task)
+                if to is not None:
+                    start(now, to, task)
+    return sorted(waits), sorted(times), work / (until - warm)
 
 
 def percentile(values, p):
     return values[min(len(values) - 1, int(p / 100 * len(values)))] if values else 0.0
 
 
-def make_arrivals(options, times, rng):
+def make_titles(options, times, rng):
     now, out, minutes = 0.0, [], 0.0
     while True:
         now += rng.expovariate(options.titles_per_hour / 3600)
@@ -230,7 +248,7 @@ def make_arrivals(options, times, rng):
             return out, minutes
         seconds = min(max(rng.lognormvariate(math.log(options.median_s), options.sigma), 5), options.longest_s)
         minutes += seconds / 60
-        out.append((now, times.stages(seconds)))
+        out.append(Title(now, times.stages(seconds)))
 
 
 def hms(seconds):
@@ -240,15 +258,15 @@ def hms(seconds):
 def print_fleet(options, costs):
     rng = random.Random(options.seed)
     times = Times(costs, options.cores, options.overhead)
-    arrivals, minutes = make_arrivals(options, times, rng)
+    titles, minutes = make_titles(options, times, rng)
     span = options.hours * 3600
-    load = sum(sum(map(sum, stages)) for _, stages in arrivals) / span  # workers that are busy on average
-    idle = sorted(sum(max(stage) for stage in stages) for _, stages in arrivals)
+    load = sum(t.work() for t in titles) / span  # workers that are busy on average
+    idle = sorted(t.alone() for t in titles)
     best = percentile(idle, 95)
-    tasks = sum(len(stage) for _, stages in arrivals for stage in stages)
-    print(f"{options.titles_per_hour} titles an hour, {minutes / len(arrivals):.1f} min each on average (lognormal, median "
+    tasks = sum(len(stage) for t in titles for stage in t.stages)
+    print(f"{options.titles_per_hour} titles an hour, {minutes / len(titles):.1f} min each on average (lognormal, median "
           f"{hms(options.median_s)}, sigma {options.sigma}, at most {options.longest_s / 3600:g} h);")
-    print(f"{tasks / len(arrivals):.1f} tasks a title; workers of {options.cores} cores, {options.overhead} s around a task; "
+    print(f"{tasks / len(titles):.1f} tasks a title; workers of {options.cores} cores, {options.overhead} s around a task; "
           f"{load:.0f} of them are busy on average.")
     print(f"Without waiting a title is out after {hms(percentile(idle, 50))} (median), {hms(best)} (95 %).\n")
     rows = [["queue", "cores", "busy %", "wait 50 %", "wait 99 %", "out 50 %", "out 95 %", "out 99 %", "enough"]]
@@ -260,12 +278,12 @@ def print_fleet(options, costs):
         for share in shares:
             workers = math.ceil(load * 100 / share)
             queue = Partitioned(workers, random.Random(options.seed + 1), slots) if slots else Central(workers)
-            waits, titles, busy = simulate(queue, arrivals, span, warm)
-            good = percentile(titles, 95) <= options.slack * best
+            waits, out, busy = simulate(queue, [Title(t.start, t.stages) for t in titles], span, warm)
+            good = percentile(out, 95) <= options.slack * best
             enough = enough or (good and workers)
             rows.append([name, workers * options.cores, f"{100 * busy / workers:.0f}",
                          *[hms(percentile(waits, p)) for p in (50, 99)],
-                         *[hms(percentile(titles, p)) for p in (50, 95, 99)], "yes" if good else ""])
+                         *[hms(percentile(out, p)) for p in (50, 95, 99)], "yes" if good else ""])
     measure.print_table(rows)
     print(f"\n\"enough\": 95 % of titles are out within {options.slack} times what takes no waiting.")
 
@@ -275,7 +293,7 @@ def main():
     p.add_argument("input", nargs="?", help="1080p or larger; default: made from the shared clips")
     p.add_argument("--bin")
     p.add_argument("--seconds", type=float, default=20)
-    p.add_argument("--rate", choices=["abr", "2pass"], default="abr")
+    p.add_argument("--rate", choices=["abr", "2pass"], default="2pass")
     p.add_argument("--save", metavar="FILE", help="where to keep what was measured")
     p.add_argument("--costs", metavar="FILE", help="take what was measured before")
     p.add_argument("--titles-per-hour", type=int, default=10000)
