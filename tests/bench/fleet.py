@@ -174,6 +174,7 @@ class Central:
         self.free, self.queue = workers, collections.deque()
 
     def put(self, task):
+        """The worker that begins it now, or None: it waits."""
         if not self.free:
             self.queue.append(task)
             return None
@@ -269,23 +270,25 @@ def print_fleet(options, costs):
     print(f"{tasks / len(titles):.1f} tasks a title; workers of {options.cores} cores, {options.overhead} s around a task; "
           f"{load:.0f} of them are busy on average.")
     print(f"Without waiting a title is out after {hms(percentile(idle, 50))} (median), {hms(best)} (95 %).\n")
-    rows = [["queue", "cores", "busy %", "wait 50 %", "wait 99 %", "out 50 %", "out 95 %", "out 99 %", "enough"]]
-    warm = span / 3
-
+    rows = [["queue", "cores", "of need", "busy %", "wait 50 %", "wait 99 %", "out 50 %", "out 95 %", "out 99 %", "enough"]]
+    warm, enough = span / 3, {}
     for slots, shares in ((0, (95, 90, 80)), (32, (90, 80, 70)), (8, (80, 70, 60)), (1, (70, 50, 30))):
-        enough = None
         name = f"Kafka, {slots} at a time" if slots else "one queue"
         for share in shares:
             workers = math.ceil(load * 100 / share)
             queue = Partitioned(workers, random.Random(options.seed + 1), slots) if slots else Central(workers)
             waits, out, busy = simulate(queue, [Title(t.start, t.stages) for t in titles], span, warm)
             good = percentile(out, 95) <= options.slack * best
-            enough = enough or (good and workers)
-            rows.append([name, workers * options.cores, f"{100 * busy / workers:.0f}",
+            if good and name not in enough:
+                enough[name] = workers
+            rows.append([name, workers * options.cores, f"{workers / load:.2f}", f"{100 * busy / workers:.0f}",
                          *[hms(percentile(waits, p)) for p in (50, 99)],
                          *[hms(percentile(out, p)) for p in (50, 95, 99)], "yes" if good else ""])
     measure.print_table(rows)
-    print(f"\n\"enough\": 95 % of titles are out within {options.slack} times what takes no waiting.")
+    print(f"\n\"of need\": cores by those that are busy. \"enough\": 95 % of titles are out within {options.slack} times what "
+          "takes no waiting.")
+    for name, workers in enough.items():
+        print(f"{name}: {workers / load:.2f} of need is enough, {workers / enough.get('one queue', workers):.2f} x one queue")
 
 
 def main():
