@@ -269,6 +269,8 @@ def print_fleet(options, costs):
           f"{hms(options.median_s)}, sigma {options.sigma}, at most {options.longest_s / 3600:g} h);")
     print(f"{tasks / len(titles):.1f} tasks a title; workers of {options.cores} cores, {options.overhead} s around a task; "
           f"{load:.0f} of them are busy on average.")
+    mb, per_second = costs["mb_per_minute"], minutes / span / 1000  # GB a second of 1 MB a title-minute
+    print(f"They read {mb['read'] * per_second:.1f} GB/s and leave {mb['title'] * per_second:.1f} GB/s of titles.")
     print(f"Without waiting a title is out after {hms(percentile(idle, 50))} (median), {hms(best)} (95 %).\n")
     rows = [["queue", "cores", "of need", "busy %", "wait 50 %", "wait 99 %", "out 50 %", "out 95 %", "out 99 %", "enough"]]
     warm, enough = span / 3, {}
