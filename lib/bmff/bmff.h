@@ -67,6 +67,8 @@ typedef struct vpi_trun_sample {
 /* samples: owned by the caller (vpi_free), NULL when count is 0. limit: most samples accepted. */
 typedef struct vpi_fragment_info {
     uint32_t sequence, track_id, default_duration, default_size, default_flags;
+    uint32_t description_index; /* 0: that of trex */
+    bool empty;                 /* duration-is-empty */
     uint8_t trun_version;
     bool default_base_is_moof, has_tfdt;
     uint8_t tfdt_version;
@@ -90,6 +92,11 @@ typedef struct vpi_init_info { /* one track's init segment */
     uint32_t handler;                                     /* 'vide', 'soun', 'text' ... */
     char language[4];
     uint32_t sample_entry;            /* 'avc1', 'mp4a', 'encv' ... */
+    uint32_t descriptions;            /* sample entries; sample_entry is the first one */
+    uint16_t data_reference;          /* of the sample entry */
+    bool elsewhere;                   /* the first data reference is not this file */
+    uint32_t media_header;            /* 'vmhd', 'smhd' ...; 0: none */
+    uint8_t object_type;              /* of esds (ISO/IEC 14496-1 table 5); 0: there is none */
     uint16_t width, height;           /* of the sample entry */
     uint32_t tkhd_width, tkhd_height; /* 16.16 */
     bool turned;                      /* tkhd's matrix turns or mirrors the picture */

@@ -70,7 +70,8 @@ vp_status vpi_mdhd_parse(const vpi_box *box, vpi_init_info *out, vp_error *err);
 vp_status vpi_hdlr_parse(const vpi_box *box, vpi_init_info *out, vp_error *err);
 vp_status vpi_stsd_parse(const vpi_box *box, vpi_init_info *out, vp_error *err);
 
-/* AudioSpecificConfig inside an esds box; *config NULL when there is none. */
-vp_status vpi_esds_config(const vpi_box *esds, const uint8_t **config, size_t *size, vp_error *err);
+/* AudioSpecificConfig inside an esds box, *config NULL when there is none, and what object it is of. */
+vp_status vpi_esds_config(const vpi_box *esds, uint8_t *object_type, const uint8_t **config, size_t *size,
+                          vp_error *err);
 
 #endif

@@ -42,7 +42,8 @@ static vp_status find_descriptor(vpi_cursor *c, uint8_t wanted, vpi_cursor *body
     return bad ? VPI_CORRUPT(err, "'esds': descriptor does not fit") : VP_END;
 }
 
-vp_status vpi_esds_config(const vpi_box *esds, const uint8_t **config, size_t *size, vp_error *err)
+vp_status vpi_esds_config(const vpi_box *esds, uint8_t *object_type, const uint8_t **config, size_t *size,
+                          vp_error *err)
 {
     uint8_t version;
     uint32_t flags;
@@ -63,7 +64,8 @@ vp_status vpi_esds_config(const vpi_box *esds, const uint8_t **config, size_t *s
     st = find_descriptor(&es, TAG_DECODER_CONFIG, &decoder, err);
     if (st < 0) return st;
     if (st == VP_END) return VPI_CORRUPT(err, "'esds' without DecoderConfigDescriptor");
-    vpi_drop(&decoder, 13);
+    *object_type = vpi_take8(&decoder);
+    vpi_drop(&decoder, 12);
     if (decoder.failed) return VPI_CORRUPT(err, "'esds': broken DecoderConfigDescriptor");
     st = find_descriptor(&decoder, TAG_DECODER_SPECIFIC, &specific, err);
     if (st < 0) return st;

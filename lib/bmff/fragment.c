@@ -8,6 +8,7 @@ enum {
     TFHD_DURATION = 0x8,
     TFHD_SIZE = 0x10,
     TFHD_FLAGS = 0x20,
+    TFHD_EMPTY = 0x10000,
     TFHD_BASE_IS_MOOF = 0x20000,
     TRUN_OFFSET = 0x1,
     TRUN_FIRST_FLAGS = 0x4,
@@ -171,6 +172,8 @@ static vp_status parse_parts(const vpi_box *moof, size_t limit, vpi_fragment_inf
     out->default_size = tfhd.default_size;
     out->default_flags = tfhd.default_flags;
     out->default_base_is_moof = tfhd.flags & TFHD_BASE_IS_MOOF;
+    out->description_index = tfhd.description_index;
+    out->empty = tfhd.flags & TFHD_EMPTY;
     if (parts.has_tfdt) VPI_TRY(parse_tfdt(&parts.tfdt, out, err));
     VPI_TRY(parse_trun(&parts.trun, limit, out, err));
     return resolve_offset(&tfhd, moof, out, err);

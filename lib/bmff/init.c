@@ -135,7 +135,7 @@ static vp_status parse_entry_child(const vpi_box *box, vpi_init_info *out, vp_er
         set_config(out, box->data + 4, box->data_size - 4);
         return VP_OK;
     case VPI_FOURCC('e', 's', 'd', 's'):
-        VPI_TRY(vpi_esds_config(box, &config, &size, err));
+        VPI_TRY(vpi_esds_config(box, &out->object_type, &config, &size, err));
         if (config) set_config(out, config, size);
         return VP_OK;
     case VPI_FOURCC('d', 'v', 'c', 'C'):
@@ -224,8 +224,10 @@ vp_status vpi_stsd_parse(const vpi_box *box, vpi_init_info *out, vp_error *err)
     if (st < 0) return st;
     if (st == VP_END) return VPI_CORRUPT(err, "'stsd' without a sample entry");
     out->sample_entry = entry.type;
+    out->descriptions = count;
     c = (vpi_cursor){ entry.data, entry.data_size, false };
-    vpi_drop(&c, 8); /* reserved, data_reference_index */
+    vpi_drop(&c, 6);
+    out->data_reference = vpi_take16(&c);
     switch (out->handler) {
     case VPI_FOURCC('v', 'i', 'd', 'e'):
         vpi_drop(&c, 16);
@@ -284,6 +286,33 @@ vp_status vpi_hdlr_parse(const vpi_box *box, vpi_init_info *out, vp_error *err)
     return c.failed ? VPI_CORRUPT(err, "broken 'hdlr'") : VP_OK;
 }
 
+/* Which media header there is, and whether the data lie in this file (8.4.5, 8.7.2). */
+static vp_status parse_minf(const vpi_box *minf, vpi_init_info *out, vp_error *err)
+{
+    static const uint32_t headers[] = { VPI_FOURCC('v', 'm', 'h', 'd'), VPI_FOURCC('s', 'm', 'h', 'd'),
+                                        VPI_FOURCC('n', 'm', 'h', 'd'), VPI_FOURCC('s', 't', 'h', 'd') };
+    vpi_box box, dref, entry;
+    uint8_t version;
+    uint32_t flags;
+    size_t at = 0;
+    vp_status st;
+    for (size_t i = 0; i < VPI_COUNT(headers) && !out->media_header; i++) {
+        st = vpi_box_child(minf, headers[i], &box, err);
+        if (st < 0) return st;
+        if (st == VP_OK) out->media_header = headers[i];
+    }
+    st = vpi_box_child(minf, VPI_FOURCC('d', 'i', 'n', 'f'), &box, err);
+    if (st == VP_OK) st = vpi_box_child(&box, VPI_FOURCC('d', 'r', 'e', 'f'), &dref, err);
+    if (st != VP_OK) return st < 0 ? st : VP_OK;
+    vpi_cursor c = vpi_cursor_open(&dref, &version, &flags);
+    vpi_drop(&c, 4);
+    st = c.failed ? VP_END : vpi_box_next(c.p, c.left, 0, &at, &entry, err);
+    if (st != VP_OK) return st < 0 ? st : VP_OK;
+    vpi_cursor_open(&entry, &version, &flags);
+    out->elsewhere = !(flags & 1);
+    return VP_OK;
+}
+
 static vp_status parse_trak(const vpi_box *trak, vpi_init_info *out, vp_error *err)
 {
     vpi_box tkhd, edts, mdia, mdhd, hdlr, minf, stbl;
@@ -299,6 +328,7 @@ static vp_status parse_trak(const vpi_box *trak, vpi_init_info *out, vp_error *e
     VPI_TRY(vpi_box_need(&mdia, VPI_FOURCC('h', 'd', 'l', 'r'), &hdlr, err));
     VPI_TRY(vpi_hdlr_parse(&hdlr, out, err));
     VPI_TRY(vpi_box_need(&mdia, VPI_FOURCC('m', 'i', 'n', 'f'), &minf, err));
+    VPI_TRY(parse_minf(&minf, out, err));
     VPI_TRY(vpi_box_need(&minf, VPI_FOURCC('s', 't', 'b', 'l'), &stbl, err));
     return parse_stbl(&stbl, out, err);
 }

@@ -92,17 +92,14 @@ static vp_status hevc_setup(vpi_ready_video *v, const vpi_track *t, vp_error *er
     return vpi_codecs_hevc(v->config.data, v->config.size, v->codecs, err);
 }
 
-static vp_status av1_setup(vpi_ready_video *v, const vpi_track *t, vp_error *err)
+/* What the configuration says, its sequence header first. */
+static vp_status av1_configure(vpi_ready_video *v, vp_error *err)
 {
     vpi_track_setup *s = &v->setup;
     vpi_av1_colour c;
 
     VPI_TRY(vpi_codecs_av1(v->config.data, v->config.size, v->codecs, err));
     VPI_TRY(vpi_av1_colour_parse(v->config.data + 4, v->config.size - 4, &c, err));
-    s->width = t->width;
-    s->height = t->height;
-    set_shape(s, t, 0, 0);
-    container_colour(s, t);
     if (!c.found) return VP_OK;
     s->width = c.width;
     s->height = c.height;
@@ -113,6 +110,15 @@ static vp_status av1_setup(vpi_ready_video *v, const vpi_track *t, vp_error *err
         s->matrix = c.matrix;
     }
     return VP_OK;
+}
+
+static vp_status av1_setup(vpi_ready_video *v, const vpi_track *t, vp_error *err)
+{
+    v->setup.width = t->width;
+    v->setup.height = t->height;
+    set_shape(&v->setup, t, 0, 0);
+    container_colour(&v->setup, t);
+    return av1_configure(v, err);
 }
 
 static vp_status vp9_setup(vpi_ready_video *v, const vpi_track *t, vp_error *err)
@@ -132,6 +138,35 @@ static vp_status vp9_setup(vpi_ready_video *v, const vpi_track *t, vp_error *err
         s->matrix = p[5];
     }
     return VP_OK;
+}
+
+/* The container's configuration may leave the sequence header out: then all are as they are. */
+static bool same_sequence(const vpi_ready_video *v, const uint8_t *data, size_t size)
+{
+    vpi_obu first = { .type = 0 }, own = vpi_av1_sequence(data, size);
+
+    if (v->config.size > 4) first = vpi_av1_sequence(v->config.data + 4, v->config.size - 4);
+    if (!first.type || !own.type) return true;
+    return first.payload_size == own.payload_size &&
+           memcmp(first.payload, own.payload, own.payload_size) == 0;
+}
+
+/*
+ * Encoders write the configuration before they have settled their tools (SVT-AV1 1.4 does): what the first picture has
+ * is what decoders go by, and what the sample entry must tell (AV1-ISOBMFF 2.3.4).
+ */
+static vp_status take_sequence(vpi_ready_video *v, const uint8_t *data, size_t size, vp_error *err)
+{
+    unsigned delay = v->config.data[3]; /* initial_presentation_delay */
+
+    if (same_sequence(v, data, size)) return VP_OK;
+    vpi_buf_clear(&v->config);
+    VPI_TRY(vpi_av1c_write(data, size, &v->config, err));
+    if (vpi_buf_failed(&v->config)) return vpi_fail_nomem(err);
+    v->config.data[3] = (uint8_t)delay;
+    v->setup.config = v->config.data;
+    v->setup.config_size = v->config.size;
+    return av1_configure(v, err);
 }
 
 /* Static metadata of HDR: the bitstream's, then the container's. Also Dolby Vision that no record tells of. */
@@ -155,18 +190,7 @@ vp_status vpi_ready_video_head(vpi_ready_video *v, const uint8_t *data, size_t s
     if (s->codec == VPI_CODEC_VP9) VPI_TRY(vpi_vp9_parse(data, size, &v->vp9, err));
     vpi_mastering_merge(&m, &s->mastering);
     s->mastering = m;
-    return VP_OK;
-}
-
-/* The container's configuration may leave the sequence header out: then all are as they are. */
-static bool same_sequence(const vpi_ready_video *v, const uint8_t *data, size_t size)
-{
-    vpi_obu first = { .type = 0 }, own = vpi_av1_sequence(data, size);
-
-    if (v->config.size > 4) first = vpi_av1_sequence(v->config.data + 4, v->config.size - 4);
-    if (!first.type || !own.type) return true;
-    return first.payload_size == own.payload_size &&
-           memcmp(first.payload, own.payload, own.payload_size) == 0;
+    return s->codec == VPI_CODEC_AV1 ? take_sequence(v, data, size, err) : VP_OK;
 }
 
 static bool same_vp9(const vpi_vp9 *a, const uint8_t *data, size_t size)

@@ -13,6 +13,10 @@
  * most one part in SOFT_SHARE. Beyond, or beyond DAMAGE_US after sound was lost, silence is put in or sound
  * is cut. So it is where sound stops after its first frame for more than FIRST_US: fragmented MP4 of common
  * writers has the priming frame at 0 and the others where the picture begins.
+ *
+ * A packet that was lost or came twice is a step of less, but one that stays: where a frame is off by STEP_US and
+ * the one before was not, the next ones are decoded ahead, and by as much as all of them are off the sound is moved
+ * at once. One stamp of a PES packet or an Ogg page is told for all its frames: there must be several stamps.
  */
 #define HARD_US 50000
 #define DAMAGE_US 15000
@@ -20,6 +24,18 @@
 #define SOFT_US 5000
 #define SOFT_SHARE 100
 #define MEAN_SECONDS 1.0 /* of the running mean */
+#define STEP_US 15000
+#define STEP_LEAST_US 10000 /* from the frame before */
+#define AHEAD_US 200000     /* longer than bursts of a recorder's jitter */
+#define AHEAD_STAMPS 5u
+#define AHEAD_MAX 96u
+
+typedef struct decoded {
+    AVFrame *frame;
+    bool fresh;   /* another recording begins: it goes where its time says */
+    bool damaged; /* sound was lost before it */
+    bool stamped; /* its time is one that the file tells */
+} decoded;
 
 struct vpi_audio {
     vpi_audio_options o;
@@ -29,12 +45,18 @@ struct vpi_audio {
     AVCodecContext *decoder;
     AVRational tb;
     vpi_packet packet;
-    AVFrame *frame; /* decoded; samples from frame_at on are to be mixed yet */
-    bool has_frame, aligned, damaged, ended;
+    decoded now; /* samples from frame_at on are to be mixed yet */
+    bool has_frame, ended;
+    bool fresh, damaged;                      /* of the next frame that has a time */
+    bool fed_fresh, fed_damaged, fed_stamped; /* of the next frame that comes out of the decoder */
+    int64_t fed_position;
     bool first;    /* the frame before is the first one that was placed */
     int64_t shift; /* of the last packet: another one begins another recording */
     int32_t edit;  /* likewise another part of one */
     int frame_at;
+    decoded ahead[AHEAD_MAX]; /* a ring: ahead_count frames from ahead_at on */
+    unsigned ahead_at, ahead_count;
+    int64_t drift; /* of the frame before, in samples */
     vpi_mix mix;
     vpi_aac aac;
     uint64_t silence;  /* samples to give before the frame */
@@ -58,8 +80,8 @@ static vp_status open_decoder(vpi_audio *a, vp_error *err)
                         avcodec_get_name(stream->codecpar->codec_id));
     }
     a->decoder = avcodec_alloc_context3(codec);
-    a->frame = av_frame_alloc();
-    if (!a->decoder || !a->frame) return vpi_fail_nomem(err);
+    a->now.frame = av_frame_alloc();
+    if (!a->decoder || !a->now.frame) return vpi_fail_nomem(err);
     r = avcodec_parameters_to_context(a->decoder, stream->codecpar);
     if (r < 0) return vpi_libav_error(err, r, "decode");
     /* The decoder skips priming samples by itself, and moves the times: it needs to know their ticks. */
@@ -84,6 +106,7 @@ vp_status vpi_audio_open(vp_context *context, vp_source *source, const vpi_audio
     a->o = *options;
     a->context = vp_context_ref(context);
     a->cancel = vp_cancel_ref(cancel);
+    a->fed_fresh = true;
     if (a->o.origin == INT64_MIN) {
         st = vpi_fail(err, VP_E_ARG, NULL, "the origin of the timeline is not set");
         goto done;
@@ -110,7 +133,8 @@ vpi_audio *vpi_audio_close(vpi_audio *a)
 {
     if (!a) return NULL;
     vpi_packet_dispose(&a->packet);
-    av_frame_free(&a->frame);
+    av_frame_free(&a->now.frame);
+    for (unsigned i = 0; i < AHEAD_MAX; i++) av_frame_free(&a->ahead[i].frame);
     avcodec_free_context(&a->decoder);
     vpi_mix_dispose(&a->mix);
     vpi_aac_close(&a->aac);
@@ -145,10 +169,14 @@ static vp_status feed(vpi_audio *a, vp_error *err)
     if (st < 0) return st;
     /* Another recording or edit begins: its sound stays with its picture, to the sample. */
     if (st == VP_OK && (a->packet.shift != a->shift || a->packet.edit != a->edit || a->packet.discard))
-        a->aligned = false;
+        a->fed_fresh = true;
     if (st == VP_OK) {
         a->shift = a->packet.shift;
         a->edit = a->packet.edit;
+    }
+    if (st == VP_OK && a->packet.position != a->fed_position && a->packet.position >= 0) {
+        a->fed_position = a->packet.position;
+        a->fed_stamped = true;
     }
     vpi_cpu_enter(a->context);
     r = avcodec_send_packet(a->decoder, st == VP_END ? NULL : vpi_packet_av(&a->packet));
@@ -157,22 +185,28 @@ static vp_status feed(vpi_audio *a, vp_error *err)
     if (r == AVERROR(ENOMEM)) return vpi_fail_nomem(err);
     if (r < 0 && r != AVERROR_EOF) {
         a->refused++;
-        a->damaged = true;
+        a->fed_damaged = true;
     }
     return VP_OK;
 }
 
-/* The next decoded frame into a->frame; VP_END after the last. */
-static vp_status decode(vpi_audio *a, vp_error *err)
+/* The next frame out of the decoder; VP_END after the last. */
+static vp_status decode(vpi_audio *a, decoded *to, vp_error *err)
 {
     unsigned failures = 0;
     int r;
 
     for (;;) {
         vpi_cpu_enter(a->context);
-        r = avcodec_receive_frame(a->decoder, a->frame);
+        r = avcodec_receive_frame(a->decoder, to->frame);
         vpi_cpu_leave(a->context);
-        if (r == 0) return VP_OK;
+        if (r == 0) {
+            to->fresh = a->fed_fresh;
+            to->damaged = a->fed_damaged;
+            to->stamped = a->fed_stamped;
+            a->fed_fresh = a->fed_damaged = a->fed_stamped = false;
+            return VP_OK;
+        }
         if (r == AVERROR_EOF) return VP_END;
         if (r == AVERROR(ENOMEM)) return vpi_fail_nomem(err);
         if (r == AVERROR(EAGAIN)) {
@@ -181,9 +215,44 @@ static vp_status decode(vpi_audio *a, vp_error *err)
             continue;
         }
         a->refused++;
-        a->damaged = true;
+        a->fed_damaged = true;
         if (++failures > DECODE_FAILURES_MAX) return vpi_libav_error(err, r, "decode");
     }
+}
+
+/* The n-th frame after the present one; VP_END: there is none. n is below AHEAD_MAX and at most ahead_count. */
+static vp_status look_ahead(vpi_audio *a, unsigned n, const decoded **out, vp_error *err)
+{
+    decoded *d = &a->ahead[(a->ahead_at + n) % AHEAD_MAX];
+    vp_status st;
+
+    *out = d;
+    if (n < a->ahead_count) return VP_OK;
+    if (!d->frame) d->frame = av_frame_alloc();
+    if (!d->frame) return vpi_fail_nomem(err);
+    st = decode(a, d, err);
+    if (st == VP_OK) a->ahead_count++;
+    return st;
+}
+
+/* The next frame of the title into a->now; VP_END after the last. */
+static vp_status next_frame(vpi_audio *a, vp_error *err)
+{
+    decoded d = a->now;
+    vp_status st = VP_OK;
+
+    if (a->ahead_count) {
+        a->now = a->ahead[a->ahead_at];
+        a->ahead[a->ahead_at] = d;
+        a->ahead_at = (a->ahead_at + 1) % AHEAD_MAX;
+        a->ahead_count--;
+    } else {
+        st = decode(a, &a->now, err);
+    }
+    if (st != VP_OK) return st;
+    a->fresh = a->fresh || a->now.fresh;
+    a->damaged = a->damaged || a->now.damaged;
+    return VP_OK;
 }
 
 /* ---- the timeline ---- */
@@ -224,7 +293,7 @@ static vp_status place_hard(vpi_audio *a, int64_t wanted, vp_error *err)
 static vp_status place_soft(vpi_audio *a, int64_t drift, vp_error *err)
 {
     double most = (double)a->o.sample_rate / SOFT_SHARE, delta;
-    double length = (double)a->frame->nb_samples / a->frame->sample_rate;
+    double length = (double)a->now.frame->nb_samples / a->now.frame->sample_rate;
 
     a->mean += ((double)drift - a->mean) * VPI_MIN(length / MEAN_SECONDS, 1.0);
     if (a->position < a->next_soft) return VP_OK;
@@ -234,12 +303,59 @@ static vp_status place_soft(vpi_audio *a, int64_t drift, vp_error *err)
     return vpi_mix_stretch(&a->mix, (int)delta, (int)a->o.sample_rate, err);
 }
 
+/* Samples at the output rate. */
+static int64_t length_of(const vpi_audio *a, const AVFrame *frame)
+{
+    return vpi_rescale(frame->nb_samples, a->o.sample_rate, VPI_MAX(frame->sample_rate, 1), VPI_NEAREST);
+}
+
+/* How far the frame's time is behind that of the present one, in samples. */
+static int64_t distance_of(const vpi_audio *a, const AVFrame *frame)
+{
+    int64_t ticks = 0;
+
+    if (!vpi_add_i64(frame->pts, -a->now.frame->pts, &ticks)) return 0;
+    return vpi_rescale(ticks, (int64_t)a->tb.num * a->o.sample_rate, a->tb.den, VPI_NEAREST);
+}
+
+/* Of the drift of the present frame what the next ones have too; 0: not all of them are off. */
+static vp_status lasting_drift(vpi_audio *a, int64_t drift, int64_t *lasting, vp_error *err)
+{
+    int64_t step = samples_of(a, STEP_US), length = length_of(a, a->now.frame), least = drift, now;
+    unsigned stamps = 1;
+
+    *lasting = 0;
+    for (unsigned n = 0; n < AHEAD_MAX && (stamps < AHEAD_STAMPS || length < samples_of(a, AHEAD_US)); n++) {
+        const decoded *d;
+        vp_status st = look_ahead(a, n, &d, err);
+
+        if (st < 0) return st;
+        if (st == VP_END || d->fresh) break;
+        if (d->frame->pts != AV_NOPTS_VALUE) {
+            now = drift + distance_of(a, d->frame) - length;
+            if (drift > 0 ? now < step : now > -step) return VP_OK;
+            least = drift > 0 ? VPI_MIN(least, now) : VPI_MAX(least, now);
+            stamps += d->stamped;
+        }
+        length += length_of(a, d->frame);
+    }
+    if (stamps >= AHEAD_STAMPS) *lasting = least;
+    return VP_OK;
+}
+
+static bool steps(const vpi_audio *a, int64_t drift)
+{
+    int64_t step = samples_of(a, STEP_US), by = drift - a->drift, least = samples_of(a, STEP_LEAST_US);
+
+    return drift > 0 ? drift >= step && by >= least : drift <= -step && by <= -least;
+}
+
 /* Puts a newly decoded frame on the timeline. */
 static vp_status align(vpi_audio *a, vp_error *err)
 {
-    bool damaged = a->damaged, aligned = a->aligned;
-    int64_t wanted, drift, hard = samples_of(a, damaged ? DAMAGE_US : HARD_US);
-    vp_status st = vpi_mix_prepare(&a->mix, a->frame, err);
+    bool damaged = a->damaged, aligned = !a->fresh;
+    int64_t wanted, drift, lasting = 0, hard = samples_of(a, damaged ? DAMAGE_US : HARD_US);
+    vp_status st = vpi_mix_prepare(&a->mix, a->now.frame, err);
 
     if (st < 0) return st;
     if (st == VP_AGAIN) {
@@ -250,10 +366,9 @@ static vp_status align(vpi_audio *a, vp_error *err)
     count_added(a);
     a->has_frame = true;
     a->frame_at = 0;
-    if (a->frame->pts == AV_NOPTS_VALUE) return VP_OK;
-    a->damaged = false;
-    a->aligned = true;
-    if (!vpi_add_i64(a->frame->pts, -a->o.origin, &wanted)) {
+    if (a->now.frame->pts == AV_NOPTS_VALUE) return VP_OK;
+    a->damaged = a->fresh = false;
+    if (!vpi_add_i64(a->now.frame->pts, -a->o.origin, &wanted)) {
         return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "a time out of range");
     }
     wanted = vpi_rescale(wanted, (int64_t)a->tb.num * a->o.sample_rate, a->tb.den, VPI_NEAREST);
@@ -261,22 +376,28 @@ static vp_status align(vpi_audio *a, vp_error *err)
     drift = wanted - (a->position + vpi_mix_held(&a->mix) - (int64_t)a->mix.cut);
     if (a->first && drift > samples_of(a, FIRST_US)) hard = 0;
     a->first = !aligned;
-    if (!aligned || drift > hard || drift < -hard) return place_hard(a, wanted, err);
-    return place_soft(a, drift, err);
+    if (aligned && drift <= hard && drift >= -hard) {
+        if (steps(a, drift)) VPI_TRY(lasting_drift(a, drift, &lasting, err));
+        a->drift = drift - lasting;
+        if (!lasting) return place_soft(a, drift, err);
+        wanted -= drift - lasting;
+    }
+    a->drift = 0;
+    return place_hard(a, wanted, err);
 }
 
 static vp_status mix_slice(vpi_audio *a, vp_error *err)
 {
-    int count = VPI_MIN(a->frame->nb_samples - a->frame_at, SLICE);
+    int count = VPI_MIN(a->now.frame->nb_samples - a->frame_at, SLICE);
     vp_status st;
 
     vpi_cpu_enter(a->context);
-    st = vpi_mix_add(&a->mix, a->frame, a->frame_at, count, err);
+    st = vpi_mix_add(&a->mix, a->now.frame, a->frame_at, count, err);
     vpi_cpu_leave(a->context);
     a->frame_at += count;
-    if (a->frame_at >= a->frame->nb_samples) {
+    if (a->frame_at >= a->now.frame->nb_samples) {
         a->has_frame = false;
-        av_frame_unref(a->frame);
+        av_frame_unref(a->now.frame);
     }
     return st;
 }
@@ -288,7 +409,7 @@ static vp_status more(vpi_audio *a, vp_error *err)
 
     if (a->has_frame) return mix_slice(a, err);
     if (a->ended) return VP_END;
-    st = decode(a, err);
+    st = next_frame(a, err);
     if (st == VP_OK) return align(a, err);
     if (st != VP_END) return st;
     a->ended = true;

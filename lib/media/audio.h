@@ -25,7 +25,8 @@ typedef struct vpi_audio_options {
      * Title time 0 on the stream's own timeline, in ticks of its tb: content before it is cut, silence fills the
      * time to a later start, gaps are filled, overlaps are cut. Timestamps that are off by up to 50 ms (rounding,
      * jitter of muxers and recorders, a clock that runs fast) make no hole: where they stay off by 5 ms or more
-     * the sound is stretched, by at most one part in 100.
+     * the sound is stretched, by at most one part in 100. A step of 15 ms or more that lasts, as where a packet is
+     * missing, is a hole or an overlap.
      */
     int64_t origin;
     const vpi_timeline *timeline; /* NULL: the file's own times; borrowed until close */

@@ -73,8 +73,10 @@ static bool whole_frame(const vpi_audio_copy *c)
 
 /*
  * The place of the packet. Times of containers are rounded, and jitter: frames follow each other until their times
- * are off by a whole frame.
+ * are off by a whole frame, less what rounding takes.
  */
+#define OFF (VPI_AC3_FRAME - VPI_AC3_FRAME / 16)
+
 static vp_status place(vpi_audio_copy *c, vp_error *err)
 {
     int64_t wanted, drift;
@@ -86,7 +88,7 @@ static vp_status place(vpi_audio_copy *c, vp_error *err)
     wanted = vpi_rescale(wanted, c->tb.num * (int64_t)c->o.sample_rate, c->tb.den, VPI_NEAREST);
     wanted = VPI_CLAMP(wanted, INT64_MIN / 4, INT64_MAX / 4) - c->o.phase;
     drift = wanted - c->expected * (int64_t)VPI_AC3_FRAME;
-    if (c->placed && drift < (int64_t)VPI_AC3_FRAME && drift > -(int64_t)VPI_AC3_FRAME) return VP_OK;
+    if (c->placed && drift < (int64_t)OFF && drift > -(int64_t)OFF) return VP_OK;
     c->slot = vpi_rescale(wanted, 1, VPI_AC3_FRAME, VPI_NEAREST);
     return VP_OK;
 }

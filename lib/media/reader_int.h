@@ -70,6 +70,7 @@ typedef struct vpi_structure {
         edits_complex; /* several edits, or a media rate other than 1, that libavformat has to make something of */
     bool fragmented;
     bool encrypted;
+    bool open_end;       /* how long it is was not known when it was begun: it ends where the file does */
     uint64_t last_part;  /* of several Matroska files one behind the other; 0: there is one */
     uint64_t avi_frames; /* bit n: sound of stream n is a frame a chunk, which libavformat times wrongly */
     bool whole_tags;     /* FLV that ends where a tag does: no upload that was broken off */

@@ -149,6 +149,7 @@ static vp_status check_last(const scan *s, vp_error *err)
     const vpi_avio *io = vpi_demux_avio(s->demux);
 
     if (!s->partial || vpi_demux_any_start(s->demux) || io->furthest < io->size) return VP_OK;
+    if (vpi_demux_structure(s->demux)->open_end) return VP_OK;
     return vpi_fail(err, VP_E_DATA, "INPUT_TRUNCATED", "the file ends inside its last packet");
 }
 
@@ -219,6 +220,7 @@ static vp_status check_length(const scan *s, vp_error *err)
     if (ic->duration_estimation_method != AVFMT_DURATION_FROM_STREAM || ic->duration <= 0) return VP_OK;
     if (vpi_formats_raw(ic->iformat) || strcmp(name, "mpegts") == 0 || strcmp(name, "mpeg") == 0)
         return VP_OK;
+    if (vpi_demux_structure(s->demux)->open_end) return VP_OK;
     if (strncmp(name, "mov", 3) == 0 && !vpi_demux_structure(s->demux)->fragmented) return VP_OK;
     if (vpi_demux_structure(s->demux)->whole_tags) return VP_OK;
     for (size_t i = 0; i < s->count; i++) {

@@ -14,6 +14,8 @@
 #define TIGHT_MAX 0.45      /* of a frame, where one tick is longer than a fifth of it */
 #define TIME_MAX (INT64_C(1) << 57)   /* ticks */
 #define LENGTH_MAX (INT64_C(1) << 40) /* of one packet */
+#define SLIP_S 0.02                   /* less is no length that somebody gave a last picture */
+#define SLIP_VARIABLE_S 0.002         /* likewise, where others may be short */
 #define LATE_PHASE 2u                 /* see grid */
 #define LATE_PHASE_MIN 10u            /* pictures, for a phase that leaves out the first two */
 #define TIGHT_S 0.001                 /* Matroska rounds to milliseconds */
@@ -523,6 +525,25 @@ static void count_last(vpi_stats *s)
     if (counted > s->r.end && counted - s->r.end <= frame + frame / 2) s->r.end = counted;
 }
 
+/*
+ * The last picture's length may be a slip of the writer (one tick): it gets a frame. One of less than half a frame has
+ * no place on the grid of a steady rate: slides have another rhythm at the end.
+ */
+static void keep_last(vpi_stats *s)
+{
+    double frame_s = 1 / as_double(s->r.rate), last_s = (double)(s->r.end - s->last) * tick_s(s);
+
+    if (s->shown < 2 || s->r.variable < 0) return;
+    if (s->r.variable) {
+        if (last_s < SLIP_VARIABLE_S) s->r.end = VPI_MAX(s->r.end, s->last + s->r.min_delta);
+    } else if (last_s * 2 < frame_s && last_s < SLIP_S) {
+        s->r.end =
+            s->last + vpi_rescale(s->r.rate.den, s->o.tb.den, s->r.rate.num * s->o.tb.num, VPI_NEAREST);
+    } else if (last_s * 2 < frame_s) {
+        s->r.variable = 1;
+    }
+}
+
 void vpi_stats_finish(vpi_stats *s, vpi_stats_result *result)
 {
     int64_t frame;
@@ -540,6 +561,7 @@ void vpi_stats_finish(vpi_stats *s, vpi_stats_result *result)
         }
         choose_rate(s);
         count_last(s);
+        keep_last(s);
         if (s->shown == 1 && s->r.end <= s->last) {
             s->r.end =
                 s->last + vpi_rescale(s->r.rate.den, s->o.tb.den, s->r.rate.num * s->o.tb.num, VPI_NEAREST);

@@ -23,9 +23,14 @@ vp_status vpi_structure_second(uint64_t at, uint64_t size, vp_error *err)
                     (unsigned long long)at, (unsigned long long)size);
 }
 
-/* AVI of more than 1 GB is several RIFF chunks in a row. Sizes of 0 and 2^32-1 are those of a pipe's
- * output. */
-static vp_status check_riff(vpi_window *w, vp_error *err)
+/* What writers put there that cannot go back to it, as into a pipe: 0, about 2^32, or 2^31 (SoX). */
+static bool riff_open(uint64_t size)
+{
+    return size == 0 || size >= UINT32_MAX - 64 || (size >= 0x7FFFF000u && size < 0x7FFFF000u + 256);
+}
+
+/* AVI of more than 1 GB is several RIFF chunks in a row. */
+static vp_status check_riff(vpi_window *w, vpi_structure *out, vp_error *err)
 {
     uint64_t at = 0, size;
     const uint8_t *p;
@@ -37,7 +42,8 @@ static vp_status check_riff(vpi_window *w, vp_error *err)
         if (n && (memcmp(p + 8, "AVI ", 4) == 0 || memcmp(p + 8, "WAVE", 4) == 0))
             return vpi_structure_second(at, w->size, err);
         size = (uint32_t)p[4] | ((uint32_t)p[5] << 8) | ((uint32_t)p[6] << 16) | ((uint32_t)p[7] << 24);
-        if (size == 0 || size >= UINT32_MAX - 64) return VP_OK;
+        out->open_end = riff_open(size);
+        if (out->open_end) return VP_OK;
         if (at + 8 + size > w->size + RIFF_SLACK) return vpi_structure_cut(at + 8 + size, w->size, err);
         at += 8 + size + (size & 1);
     }
@@ -62,7 +68,7 @@ static vp_status check_aiff(vpi_window *w, vp_error *err)
 }
 
 /* Apple's Core Audio Format: chunks of 64-bit sizes; that of the data may be -1, "to the end". */
-static vp_status check_caf(vpi_window *w, vp_error *err)
+static vp_status check_caf(vpi_window *w, vpi_structure *out, vp_error *err)
 {
     uint64_t at = 8, size, end;
     const uint8_t *p;
@@ -73,6 +79,7 @@ static vp_status check_caf(vpi_window *w, vp_error *err)
         if (got < 12) return VP_OK;
         if (memcmp(p, "caff", 4) == 0) return vpi_structure_second(at, w->size, err);
         size = vpi_rd64(p + 4);
+        out->open_end = size == UINT64_MAX && memcmp(p, "data", 4) == 0;
         if (size >= INT64_MAX || !vpi_add_u64(at + 12, size, &end)) return VP_OK;
         if (memcmp(p, "data", 4) == 0 && end > w->size) return vpi_structure_cut(end, w->size, err);
     }
@@ -332,9 +339,9 @@ vp_status vpi_structure_check(vpi_window *w, const AVInputFormat *format, bool a
     if (strncmp(name, "mov", 3) == 0) return vpi_boxes_check(w, all, out, err);
     if (strncmp(name, "matroska", 8) == 0) return vpi_ebml_check(w, all, out, err);
     if (strcmp(name, "avi") == 0) VPI_TRY(vpi_avi_frames(w, &out->avi_frames, err));
-    if (strcmp(name, "avi") == 0 || strcmp(name, "wav") == 0) return check_riff(w, err);
+    if (strcmp(name, "avi") == 0 || strcmp(name, "wav") == 0) return check_riff(w, out, err);
     if (strcmp(name, "aiff") == 0) return check_aiff(w, err);
-    if (strcmp(name, "caf") == 0) return check_caf(w, err);
+    if (strcmp(name, "caf") == 0) return check_caf(w, out, err);
     if (strcmp(name, "ogg") == 0) return check_ogg(w, err);
     if (strcmp(name, "asf") == 0) return check_asf(w, err);
     if (strcmp(name, "mpegts") == 0) return check_ts(w, err);

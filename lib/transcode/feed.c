@@ -85,18 +85,27 @@ static vp_status feed_constant(feeder *f, vp_error *err)
     return VP_OK;
 }
 
+/*
+ * When the next picture is shown, UINT64_MAX for not before end. None is left out at the end of the title: what would
+ * be shown for less than min_gap there comes a little early.
+ */
+static uint64_t place(const feeder *f, uint64_t end)
+{
+    uint64_t gap = f->v->min_gap, point = (uint64_t)VPI_MAX(f->next_point, 0);
+    if (point + gap <= end) return point;
+    return end == f->grid->total && end > gap && point < end ? end - gap : UINT64_MAX;
+}
+
 /* One fragment with the source's own times: a picture at its start, then each at least min_gap after the last. */
 static vp_status feed_fragment(feeder *f, uint64_t start, uint64_t end, vp_error *err)
 {
-    uint64_t at = start;
+    uint64_t at = start, point;
     VPI_TRY(advance(f, (int64_t)start, err));
-    while (f->next && f->next_point + (int64_t)f->v->min_gap <= (int64_t)end) {
-        int64_t point = f->next_point;
-        bool close = point < (int64_t)(at + f->v->min_gap);
+    while (f->next && (point = place(f, end)) != UINT64_MAX) {
         /* too close to the last one: it takes that one's time, so that a pause shows the newest picture */
-        if (!close) {
+        if (point >= at + f->v->min_gap) {
             VPI_TRY(emit(f, f->current, at, err));
-            at = (uint64_t)point;
+            at = point;
         }
         VPI_TRY(step(f, err));
     }

@@ -24,13 +24,14 @@ static unsigned default_of(unsigned own, unsigned trex)
 static void check_picture(vpi_verifier *v, const vpi_media_state *s, const uint8_t *data, size_t size,
                           size_t number, bool sync)
 {
-    bool idr = false, point = false, sets = false, bad = false;
+    bool idr = false, point = false, sets = false, bad = false, empty = false;
     size_t at = 0;
     vpi_nal nal;
 
     while (vpi_avcc_next(data, size, s->nal_length, &at, &nal, &bad)) {
         unsigned type = s->hevc ? vpi_hevc_type(&nal) : vpi_h264_type(&nal);
 
+        empty |= nal.size == 0;
         idr |= s->hevc ? type == VPI_HEVC_IDR_W_RADL || type == VPI_HEVC_IDR_N_LP : type == VPI_H264_IDR;
         sets |= s->hevc ? type >= VPI_HEVC_VPS && type <= VPI_HEVC_PPS
                         : type == VPI_H264_SPS || type == VPI_H264_PPS;
@@ -39,6 +40,7 @@ static void check_picture(vpi_verifier *v, const vpi_media_state *s, const uint8
     }
     point |= idr;
     vpi_check(v, !bad, "STRUCTURE", s->where, "a NAL unit reaches past sample %zu", number + 1);
+    vpi_check(v, !empty, "STRUCTURE", s->where, "sample %zu holds an empty NAL unit", number + 1);
     if (number == 0) vpi_check(v, point, "P04", s->where, "a fragment does not begin with an IDR picture");
     vpi_check(v, sync ? point : !idr, "P04", s->where,
               "sample %zu of a fragment: sync flag and picture type disagree", number + 1);
@@ -125,6 +127,8 @@ static void check_shape(vpi_verifier *v, vpi_media_state *s, const piece *p)
     vpi_check(v, i->track_id == s->init.track_id, "CMAF", s->where, "fragment %zu: track %u, init has %u", n,
               i->track_id, s->init.track_id);
     vpi_check(v, i->default_base_is_moof, "CMAF", s->where, "fragment %zu: no default-base-is-moof", n);
+    vpi_check(v, !i->empty && i->description_index <= 1, "CMAF", s->where,
+              "fragment %zu: duration-is-empty, or another sample entry", n);
     vpi_check(v, i->has_tfdt && i->tfdt_version == 1, "P24", s->where,
               "fragment %zu: tfdt is missing or version %u", n, i->tfdt_version);
     vpi_check(v, i->trun_version == 1, "P09", s->where, "fragment %zu: trun version %u", n, i->trun_version);

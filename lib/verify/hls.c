@@ -133,9 +133,42 @@ bool vpi_attribute(vpi_view list, const char *name, vpi_view *value, bool *quote
     return false;
 }
 
-bool vpi_attributes_valid(vpi_view list)
+/* Quoted strings of EXT-X-MEDIA, -STREAM-INF, -I-FRAME-STREAM-INF and -MAP; CLOSED-CAPTIONS is either. */
+static bool right_form(vpi_view name, bool quoted)
+{
+    static const char *const strings[] = { "URI",
+                                           "CODECS",
+                                           "AUDIO",
+                                           "VIDEO",
+                                           "SUBTITLES",
+                                           "NAME",
+                                           "GROUP-ID",
+                                           "LANGUAGE",
+                                           "ASSOC-LANGUAGE",
+                                           "INSTREAM-ID",
+                                           "CHANNELS",
+                                           "BYTERANGE",
+                                           "SUPPLEMENTAL-CODECS",
+                                           "CHARACTERISTICS" };
+
+    for (size_t i = 0; i < VPI_COUNT(strings); i++)
+        if (vpi_view_is(name, strings[i])) return quoted;
+    return !quoted || vpi_view_is(name, "CLOSED-CAPTIONS");
+}
+
+static bool is_there_before(vpi_view list, vpi_view name)
 {
     vpi_view n = { NULL, 0 }, value = { NULL, 0 };
+    bool quoted = false, good;
+
+    while (next_attribute(&list, &n, &value, &quoted, &good) && n.data != name.data)
+        if (n.size == name.size && memcmp(n.data, name.data, n.size) == 0) return true;
+    return false;
+}
+
+bool vpi_attributes_valid(vpi_view list)
+{
+    vpi_view n = { NULL, 0 }, value = { NULL, 0 }, whole = list;
     bool quoted = false, good, all = true;
 
     while (next_attribute(&list, &n, &value, &quoted, &good)) {
@@ -145,6 +178,7 @@ bool vpi_attributes_valid(vpi_view list)
 
             good = (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
         }
+        if (good) good = right_form(n, quoted) && !is_there_before(whole, n);
         all = all && good;
     }
     return all;
@@ -196,6 +230,34 @@ bool vpi_resolve(const char *playlist, vpi_view uri, char out[1100])
     return unescape(uri, out, folder, 1100) && vpi_key_valid(out);
 }
 
+/* Tags that a playlist has at most once (4.3.1 to 4.3.3, 4.3.5). */
+static bool once(const char *text, size_t size)
+{
+    static const char *const tags[] = { "EXT-X-VERSION",
+                                        "EXT-X-INDEPENDENT-SEGMENTS",
+                                        "EXT-X-TARGETDURATION",
+                                        "EXT-X-MEDIA-SEQUENCE",
+                                        "EXT-X-PLAYLIST-TYPE",
+                                        "EXT-X-ENDLIST",
+                                        "EXT-X-I-FRAMES-ONLY",
+                                        "EXT-X-START",
+                                        "EXT-X-DISCONTINUITY-SEQUENCE" };
+    bool seen[VPI_COUNT(tags)] = { false }, good = true, tag;
+    vpi_line_walk w = { text, text + size };
+    vpi_view line, name, value;
+
+    while (vpi_next_line(&w, &line, &tag)) {
+        if (!tag) continue;
+        vpi_split_tag(line, &name, &value);
+        for (size_t i = 0; i < VPI_COUNT(tags); i++) {
+            if (!vpi_view_is(name, tags[i])) continue;
+            good = good && !seen[i];
+            seen[i] = true;
+        }
+    }
+    return good;
+}
+
 bool vpi_m3u8_frame(vpi_verifier *v, const char *key, const char *text, size_t size)
 {
     static const char head[] = "#EXTM3U\n";
@@ -203,6 +265,7 @@ bool vpi_m3u8_frame(vpi_verifier *v, const char *key, const char *text, size_t s
 
     vpi_check(v, good, "HLS", key, "does not begin with #EXTM3U");
     vpi_check(v, size > 0 && text[size - 1] == '\n', "HLS", key, "does not end with a newline");
+    vpi_check(v, once(text, size), "HLS", key, "a tag of the whole playlist is there twice");
     vpi_check(v, !memchr(text, '\r', size) && !memchr(text, 0, size), "HLS", key, "holds CR or NUL bytes");
     return good;
 }

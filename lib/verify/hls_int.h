@@ -30,13 +30,16 @@ void vpi_split_tag(vpi_view line, vpi_view *name, vpi_view *value);
 
 /* Attribute list (4.2): value of an attribute without its quotes; false when there is none. */
 bool vpi_attribute(vpi_view list, const char *name, vpi_view *value, bool *quoted);
-/* Every attribute has the form NAME=value, values are quoted strings or hold neither comma nor blank. */
+/*
+ * Every attribute has the form NAME=value and is there once; values are quoted strings where they are strings, else
+ * they hold neither comma nor blank.
+ */
 bool vpi_attributes_valid(vpi_view list);
 
 /* Key of the object that a URI names, relative to the playlist's own key. False when it leaves the title. */
 bool vpi_resolve(const char *playlist, vpi_view uri, char out[1100]);
 
-/* Begins with #EXTM3U, ends with a newline, holds no CR and no NUL. */
+/* Begins with #EXTM3U, ends with a newline, holds no CR and no NUL, and tags of the whole once. */
 bool vpi_m3u8_frame(vpi_verifier *v, const char *key, const char *text, size_t size);
 
 /* A media or I-frame playlist of track number `track` against the presentation. */

@@ -5,7 +5,10 @@
 #include "model/media.h"
 #include "verify/verify_int.h"
 
-enum { UNSPECIFIED = 2 }; /* ISO/IEC 23091-2 */
+enum {
+    UNSPECIFIED = 2,  /* ISO/IEC 23091-2 */
+    OBJECT_AAC = 0x40 /* ISO/IEC 14496-1 table 5: ISO/IEC 14496-3 */
+};
 
 bool vpi_codecs_hold(const char *list, const char *one)
 {
@@ -176,7 +179,10 @@ static void check_shape(vpi_verifier *v, const vpi_media_state *s)
               (unsigned long long)i->mdhd_duration);
     vpi_check(v, !i->samples_in_stbl, "CMAF", where, "sample tables are not empty");
     vpi_check(v, i->has_mvex && i->moov_before_mvex_end, "CMAF", where, "no mvex behind the last trak");
-    vpi_check(v, i->has_trex, "CMAF", where, "no trex of the track");
+    vpi_check(v, i->has_trex && i->trex_description_index == 1, "CMAF", where,
+              "no trex of the track and its only sample entry");
+    vpi_check(v, i->descriptions == 1, "CMAF", where, "%u sample entries", i->descriptions);
+    vpi_check(v, i->data_reference == 1 && !i->elsewhere, "CMAF", where, "the data are in another file");
     vpi_check(v, i->enabled && !i->turned, "CMAF", where, "tkhd hides or turns the track");
     vpi_check(v, !i->has_edit_list, "P07", where, "edit list");
     vpi_check(v, i->timescale == s->t->timescale, "P23", where, "timescale %u, the presentation says %u",
@@ -188,7 +194,9 @@ static void check_picture(vpi_verifier *v, const vpi_media_state *s)
     const vpi_init_info *i = &s->init;
     const vpi_ptrack *t = s->t;
 
-    vpi_check(v, i->handler == VPI_FOURCC('v', 'i', 'd', 'e'), "CMAF", s->where, "handler is not vide");
+    vpi_check(
+        v, i->handler == VPI_FOURCC('v', 'i', 'd', 'e') && i->media_header == VPI_FOURCC('v', 'm', 'h', 'd'),
+        "CMAF", s->where, "handler and media header are not those of pictures");
     vpi_check(v, i->width == t->width && i->height == t->height, "P13", s->where,
               "sample entry says %ux%u, the presentation %ux%u", i->width, i->height, t->width, t->height);
     vpi_check(v, i->tkhd_height == t->height << 16, "CMAF", s->where, "tkhd height %u/65536", i->tkhd_height);
@@ -223,8 +231,12 @@ static void check_sound(vpi_verifier *v, const vpi_media_state *s)
     vpi_language_iso639(t->language ? t->language : "und", language);
     vpi_check(v, strcmp(i->language, language) == 0, "P16", s->where, "mdhd says %s, the track is %s",
               i->language, language);
-    vpi_check(v, i->handler == VPI_FOURCC('s', 'o', 'u', 'n'), "CMAF", s->where, "handler is not soun");
+    vpi_check(
+        v, i->handler == VPI_FOURCC('s', 'o', 'u', 'n') && i->media_header == VPI_FOURCC('s', 'm', 'h', 'd'),
+        "CMAF", s->where, "handler and media header are not those of sound");
     if (i->sample_entry != VPI_FOURCC('m', 'p', '4', 'a')) return;
+    vpi_check(v, i->object_type == OBJECT_AAC, "P13", s->where, "esds is of object type 0x%02x, not of AAC",
+              i->object_type);
     if (vpi_asc_parse(i->codec_config, i->codec_config_size, &asc, &cause) < 0) {
         vpi_check(v, false, "P13", s->where, "%s", cause.message);
         return;

@@ -47,7 +47,10 @@ static void read_root(vpi_mpd *m, const vpi_tag *tag)
 
     vpi_tag_attribute(tag, "type", &value);
     vpi_check(m->v, vpi_view_is(value, "static"), "DASH", m->key, "type %.*s", (int)value.size, value.data);
-    vpi_check(m->v, vpi_tag_attribute(tag, "profiles", &value), "DASH", m->key, "no profiles");
+    vpi_check(m->v, vpi_tag_attribute(tag, "profiles", &m->profiles), "DASH", m->key, "no profiles");
+    vpi_check(m->v,
+              vpi_tag_attribute(tag, "xmlns", &value) && vpi_view_is(value, "urn:mpeg:dash:schema:mpd:2011"),
+              "DASH", m->key, "the namespace is not that of an MPD");
     vpi_check(m->v, duration_of(tag, "minBufferTime", &m->buffer_ns) && m->buffer_ns > 0, "DASH", m->key,
               "no usable minBufferTime");
     check_length(m, tag, "mediaPresentationDuration");
@@ -79,6 +82,7 @@ static void read_set(vpi_mpd *m, const vpi_tag *tag)
     m->of_track = NULL;
     m->sets++;
     memset(&m->of_set, 0, sizeof(m->of_set));
+    memset(m->colour, 0, sizeof(m->colour));
     for (size_t i = 0; i < VPI_COUNT(aligned); i++) {
         good |= vpi_tag_attribute(tag, aligned[i], &value) && vpi_view_is(value, "true") &&
                 vpi_tag_attribute(tag, sap[i], &value) &&
@@ -116,6 +120,24 @@ static void read_address(vpi_mpd *m, const vpi_tag *tag, bool is_template)
     a->element = *tag;
 }
 
+/* Colours are the only essential ones: a player leaves a set out whose properties it does not know. */
+static void read_property(vpi_mpd *m, const vpi_tag *tag)
+{
+    static const char *const schemes[] = { "urn:mpeg:mpegB:cicp:ColourPrimaries",
+                                           "urn:mpeg:mpegB:cicp:TransferCharacteristics",
+                                           "urn:mpeg:mpegB:cicp:MatrixCoefficients" };
+    vpi_view scheme = { "", 0 };
+    bool known = false;
+
+    vpi_tag_attribute(tag, "schemeIdUri", &scheme);
+    for (size_t i = 0; i < VPI_COUNT(schemes); i++) {
+        if (!vpi_view_is(scheme, schemes[i])) continue;
+        known = vpi_tag_attribute(tag, "value", &m->colour[i]);
+    }
+    vpi_check(m->v, known || vpi_view_is(tag->name, "SupplementalProperty"), "DASH", m->key,
+              "an essential property %.*s", (int)scheme.size, scheme.data);
+}
+
 static void read_inner(vpi_mpd *m, const vpi_tag_walk *w, const vpi_tag *tag)
 {
     vpi_address *a = m->in_representation ? &m->own : &m->of_set;
@@ -130,8 +152,13 @@ static void read_inner(vpi_mpd *m, const vpi_tag_walk *w, const vpi_tag *tag)
         a->timeline = tag->after;
     } else if (vpi_view_is(tag->name, "Initialization")) {
         a->has_init_range = vpi_tag_attribute(tag, "range", &a->init_range);
-    } else if (vpi_view_is(tag->name, "BaseURL")) {
+    } else if (vpi_view_is(tag->name, "BaseURL") && m->in_representation) {
         m->base_url = vpi_tag_text(w, tag);
+    } else if (vpi_view_is(tag->name, "AudioChannelConfiguration") && m->in_representation) {
+        vpi_tag_attribute(tag, "value", &m->channels);
+    } else if (vpi_view_is(tag->name, "EssentialProperty") ||
+               vpi_view_is(tag->name, "SupplementalProperty")) {
+        read_property(m, tag);
     } else if (vpi_view_is(tag->name, "Role") && vpi_tag_attribute(tag, "value", &value)) {
         m->main_role |= vpi_view_is(value, "main");
     } else if (vpi_view_is(tag->name, "SegmentList")) {
@@ -141,6 +168,8 @@ static void read_inner(vpi_mpd *m, const vpi_tag_walk *w, const vpi_tag *tag)
 
 static void open_tag(vpi_mpd *m, const vpi_tag_walk *w, const vpi_tag *tag)
 {
+    vpi_check(m->v, !vpi_view_is(tag->name, "BaseURL") || m->in_representation, "X04", m->key,
+              "a BaseURL that moves all objects");
     if (vpi_view_is(tag->name, "MPD")) {
         read_root(m, tag);
     } else if (vpi_view_is(tag->name, "Period")) {
@@ -151,7 +180,7 @@ static void open_tag(vpi_mpd *m, const vpi_tag_walk *w, const vpi_tag *tag)
         m->representation = *tag;
         m->in_representation = true;
         memset(&m->own, 0, sizeof(m->own));
-        m->base_url = (vpi_view){ "", 0 };
+        m->base_url = m->channels = (vpi_view){ "", 0 };
         if (tag->kind == VPI_TAG_EMPTY) vpi_mpd_representation(m);
         m->in_representation = tag->kind == VPI_TAG_OPEN;
     } else if (m->in_set) {

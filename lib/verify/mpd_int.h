@@ -47,7 +47,9 @@ typedef struct vpi_mpd {
     bool in_set, in_representation;
     vpi_address of_set, own;
     vpi_view base_url; /* of the Representation */
-    vpi_view channels; /* of AudioChannelConfiguration */
+    vpi_view channels; /* of its AudioChannelConfiguration */
+    vpi_view profiles;
+    vpi_view colour[3]; /* of the set's properties: primaries, transfer, matrix */
     size_t periods, sets;
     bool main_role;
     const vpi_ptrack *of_track; /* what the set's last Representation stands for */

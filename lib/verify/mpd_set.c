@@ -248,6 +248,64 @@ static bool same_rate(const vpi_mpd *m, const vpi_ptrack *t)
     return num * t->frame_rate_den == (uint64_t)t->frame_rate_num * den;
 }
 
+/* Of the set: a shape that its tracks have within 5 %, sizes that they do not pass. */
+static void check_set(vpi_mpd *m, const vpi_ptrack *t)
+{
+    static const char *const names[] = { "primaries", "transfer", "matrix" };
+    const uint8_t colours[] = { t->primaries, t->transfer, t->matrix };
+    vpi_view value, part;
+    uint64_t n, width, height;
+    double shape = (double)vpi_ptrack_shown_width(t) / t->height;
+    const char *colon;
+
+    if (vpi_tag_attribute(&m->set, "maxWidth", &value))
+        vpi_check(m->v, vpi_view_u64(value, &n) && n >= t->width, "P13", m->key, "%s is wider than maxWidth",
+                  t->name);
+    if (vpi_tag_attribute(&m->set, "maxHeight", &value))
+        vpi_check(m->v, vpi_view_u64(value, &n) && n >= t->height, "P13", m->key,
+                  "%s is higher than maxHeight", t->name);
+    if (vpi_tag_attribute(&m->set, "par", &value)) {
+        colon = memchr(value.data, ':', value.size);
+        part = (vpi_view){ value.data, colon ? (size_t)(colon - value.data) : 0 };
+        vpi_check(m->v,
+                  colon && vpi_view_u64(part, &width) &&
+                      vpi_view_u64((vpi_view){ colon + 1, value.size - part.size - 1 }, &height) &&
+                      height > 0 && (double)width <= shape * 1.05 * (double)height &&
+                      (double)width * 1.05 >= shape * (double)height,
+                  "P13", m->key, "par %.*s, %s is of %.3f:1", (int)value.size, value.data, t->name, shape);
+    }
+    for (size_t i = 0; i < VPI_COUNT(colours); i++) {
+        if (!m->colour[i].size) continue;
+        vpi_check(m->v, vpi_view_u64(m->colour[i], &n) && n == colours[i], "COLOUR", m->key,
+                  "%s: %s %.*s, not %u", t->name, names[i], (int)m->colour[i].size, m->colour[i].data,
+                  colours[i]);
+    }
+}
+
+/* ISO/IEC 23091-3: channels of a ChannelConfiguration. */
+static void check_channels(vpi_mpd *m, const vpi_ptrack *t)
+{
+    static const uint8_t counts[] = { 0, 1, 2, 3, 4, 5, 6, 8, 2, 3, 4, 7, 8 };
+    uint64_t n;
+
+    if (!m->channels.size) return;
+    vpi_check(m->v, vpi_view_u64(m->channels, &n) && n < VPI_COUNT(counts) && counts[n] == t->channels, "P13",
+              m->key, "%s: AudioChannelConfiguration %.*s of %u channels", t->name, (int)m->channels.size,
+              m->channels.data, t->channels);
+}
+
+/* Live is addressed by templates, on-demand by an index. */
+static void check_profile(vpi_mpd *m, const vpi_address *a)
+{
+    const char *wrong = a->is_template ? "urn:mpeg:dash:profile:isoff-on-demand:2011"
+                                       : "urn:mpeg:dash:profile:isoff-live:2011";
+    size_t n = strlen(wrong);
+    bool found = false;
+
+    for (size_t i = 0; i + n <= m->profiles.size; i++) found |= memcmp(m->profiles.data + i, wrong, n) == 0;
+    vpi_check(m->v, !found, "DASH", m->key, "addresses are not of the profile %s", wrong);
+}
+
 static void check_words(vpi_mpd *m, const vpi_ptrack *t)
 {
     const char *type = t->kind == VP_TRACK_VIDEO ? "video" : "audio";
@@ -266,6 +324,7 @@ static void check_words(vpi_mpd *m, const vpi_ptrack *t)
     vpi_check(m->v, vpi_view_is(value, type), "DASH", m->key, "%s: contentType %.*s", t->name,
               (int)value.size, value.data);
     if (t->kind == VP_TRACK_VIDEO) {
+        check_set(m, t);
         snprintf(shape, sizeof(shape), "%u:%u", t->sar_num ? t->sar_num : 1, t->sar_num ? t->sar_den : 1);
         attribute(m, "sar", &value);
         vpi_check(m->v, vpi_view_is(value, shape), "P13", m->key, "%s: sar %.*s, not %s", t->name,
@@ -278,6 +337,7 @@ static void check_words(vpi_mpd *m, const vpi_ptrack *t)
     }
     vpi_check(m->v, says(m, "audioSamplingRate", t->sample_rate), "P13", m->key,
               "%s: audioSamplingRate is not %u", t->name, t->sample_rate);
+    check_channels(m, t);
     value = (vpi_view){ "und", 3 };
     vpi_tag_attribute(&m->set, "lang", &value);
     vpi_check(m->v, !t->language || vpi_view_is(value, t->language), "P16", m->key, "%s: lang %.*s, it is %s",
@@ -327,6 +387,7 @@ void vpi_mpd_representation(vpi_mpd *m)
     m->seen[n] = true;
     m->of_track = t;
     check_words(m, t);
+    check_profile(m, a);
     check_address(m, a, t, id);
     good = vpi_tag_attribute(&m->representation, "bandwidth", &value) && vpi_view_u64(value, &bandwidth);
     vpi_check(m->v, good && never_dry(t, bandwidth, m->buffer_ns), "P14", m->key,

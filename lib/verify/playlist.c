@@ -122,6 +122,9 @@ static void read_tag(vpi_verifier *v, list_state *l, vpi_view line)
         l->endlist = true;
     } else if (vpi_view_is(name, "EXT-X-I-FRAMES-ONLY")) {
         l->iframes_only = true;
+    } else if (vpi_view_is(name, "EXT-X-KEY") || vpi_view_is(name, "EXT-X-GAP")) {
+        vpi_check(v, false, "HLS", l->key, "%.*s in a title that is clear and whole", (int)name.size,
+                  name.data);
     } else if (vpi_view_is(name, "EXT-X-DISCONTINUITY")) {
         vpi_check(v, false, "P26", l->key, "a discontinuity in a title of one piece");
     }

@@ -3,6 +3,7 @@
 """run.py python|go NAME: runs one binding test on a clip made by ffmpeg. 77: something is not here."""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,8 @@ def go(*args):
     env = dict(os.environ, CGO_ENABLED="1", GOTOOLCHAIN="local", GOPROXY="off", GOFLAGS="-mod=mod", GOWORK="off",
                CGO_CFLAGS=f"-g -O1 -I{SRC / 'include'}",
                CGO_LDFLAGS=f"-L{LIB.parent} -lvodpipe -Wl,-rpath,{LIB.parent}")
+    # Go gives the flags it tries to the first word of CC.
+    env["CC"] = re.sub(r"^\S*ccache\s+", "", env.get("CC", "cc"))
     if "GOCACHE" not in env and not env.get("HOME"):
         env["GOCACHE"] = str(pathlib.Path(os.environ["VODPIPE_BUILD"]) / "go-cache")
     return subprocess.run(["go", *args], cwd=HERE / "go", env=env, check=False).returncode

@@ -2,9 +2,10 @@
 """More clips for test_inputs.py, by the recipes of each row; they join those of clips.py."""
 import os
 import struct
+import subprocess
 import tempfile
 
-from clips import AAC, X264, clip, colours, lavfi, run, sync_sources, test_video, write
+from clips import AAC, FF, X264, clip, colours, lavfi, run, sync_sources, test_video, write
 
 RAMP = "color=white:s=160x90:r=30:d=%s,format=yuv420p,fade=in:st=0:d=%s"
 PCM = "-c:a pcm_s16le".split()
@@ -174,6 +175,19 @@ for _name, _edits in (("trim.mp4", [(2, 2.5, 1)]), ("edits.mp4", [(1, 1, 1), (1,
         patch_edits(to, dep("ramp.mp4"), edits)
 
 
+WHITE_LAST = "color=black:s=128x72:r=%d:d=%d,format=yuv420p,geq=lum='if(lt(N,%d),16,235)':cb=128:cr=128"
+
+
+@clip("end_card.mp4", "black, now and then a new picture; the last one is white, and lasts for 8 ms")
+def _(to, dep):
+    run(lavfi(WHITE_LAST % (125, 4, 499)) + ["-vf", "select='not(mod(n,13))+eq(n,499)'", "-vsync", "vfr"] + X264, to)
+
+
+@clip("last_tick.mp4", "25 pictures a second, of which the last one lasts a tick")
+def _(to, dep):
+    run(lavfi(WHITE_LAST % (25, 2, 49)) + X264 + ["-bsf:v", "setts=duration='if(eq(N,49),1,DURATION)'"], to)
+
+
 @clip("slides.mp4", "three slides of 5 s")
 def _(to, dep):
     run(lavfi(test_video("128x72", "0.2", "15"), "sine=500:d=15:r=48000") + X264 + AAC, to)
@@ -280,10 +294,10 @@ def _(to, dep):
     patch_gif(to, dep, lambda n: 0)
 
 
-def patch_gif(to, dep, delay):
+def patch_gif(to, dep, delay, seconds="1"):
     with tempfile.TemporaryDirectory() as tmp:
         gif = os.path.join(tmp, "x.gif")
-        run(lavfi(test_video("64x64", "10", "1")), gif)
+        run(lavfi(test_video("64x64", "10", seconds)), gif)
         data = bytearray(open(gif, "rb").read())
     at = n = 0
     while True:
@@ -293,6 +307,11 @@ def patch_gif(to, dep, delay):
         struct.pack_into("<H", data, at + 4, delay(n))
         at, n = at + 8, n + 1
     write(to, bytes(data))
+
+
+@clip("two.gif", "GIF of two pictures, the first for 1 s, the second with a delay of 0")
+def _(to, dep):
+    patch_gif(to, dep, lambda n: 100 if n == 0 else 0, "0.2")
 
 
 @clip("one.gif", "GIF of one picture")
@@ -537,6 +556,20 @@ for _name, _source, _share in (("cut.webm", "sync4.webm", 60), ("cut_frag.mp4", 
     def _(to, dep, source=_source, share=_share):
         data = open(dep(source), "rb").read()
         write(to, data[:len(data) * share // 100])
+
+
+for _ext in ("mp4", "ts"):
+    @clip("sound_lost.%s" % _ext, "SYNC without two packets of sound at 1.6 s")
+    def _(to, dep, source="sync4.%s" % _ext):
+        run(["-i", dep(source), "-c", "copy", "-bsf:a", "noise=amount=0:drop='eq(n,75)+eq(n,76)'"], to)
+
+
+for _name, _args in (("pipe.wav", "-c:a pcm_s24le"), ("pipe.caf", "-c:a pcm_s16le")):
+    @clip(_name, "sound written into a pipe: its size is unknown")
+    def _(to, dep, args=_args):
+        pipe = subprocess.run(FF + lavfi(None, "sine=1000:d=2.01:r=48000") + args.split()
+                              + ["-f", to.rpartition(".")[2], "-"], stdout=subprocess.PIPE, check=True)
+        write(to, pipe.stdout)
 
 
 for _name, _args in (("base.flv", "-c copy"), ("tone.wav", "-vn"), ("tone.aiff", "-vn"),

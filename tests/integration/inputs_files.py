@@ -4,6 +4,7 @@ import os
 import subprocess
 
 import inputs
+import sync
 from inputs import case, equal, tone
 from clips import HOSTILE, make
 from titles import BIN, CLIPS, FAST, check, clip, picture_times, joined, videos
@@ -66,6 +67,14 @@ def _(t):
     return "60 pictures"
 
 
+for _name in ("pipe.wav", "pipe.caf"):
+    @case("I30", "%s written into a pipe, without its size" % _name.rpartition(".")[2].upper(), "accepted")
+    def _(t, name=_name):
+        t.publish(clip(name)).lasts(2.01)
+        tone(t.sound(), 1000, 0.2, 1.9)
+        return "all of the tone"
+
+
 @case("I31", "one picture in sixty damaged", "concealed and counted")
 def _(t):
     t.publish(clip("scratched.mp4"), warns=["FRAMES_CONCEALED"])
@@ -92,6 +101,13 @@ def _(t):
     for at in (2.6, 6.0, 9.4):
         assert s.level(at, at + 0.3) > -35, "no sound at %.1f s" % at
     return "300 pictures, sound of full length, FRAMES_CONCEALED"
+
+
+for _name, _what in (("sound_lost.mp4", "MP4"), ("sound_lost.ts", "MPEG-TS")):
+    @case("I31", "two packets of sound lost, " + _what, "what follows is in sync at once")
+    def _(t, name=_name):
+        t.publish(clip(name)).in_sync(sync.measure(clip(name)))
+        return "beep within 2 ms of where the source has it"
 
 
 @case("I31", "all of the sound damaged", "INPUT_CORRUPT")

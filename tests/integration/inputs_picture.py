@@ -245,6 +245,14 @@ def _(t):
     return "10 pictures, 1 s"
 
 
+@case("I17", "GIF of two pictures, 1 s and a delay of 0", "both, for 1 s and 0.1 s")
+def _(t):
+    t.publish(clip("two.gif"), "--ladder", "auto")
+    equal([round(x, 2) for x in t.times()], [0, 1], "times")
+    t.lasts(1.1, 0.01)
+    return "pictures at 0 and 1 s, 1.1 s"
+
+
 for _name in ("still.png", "still.jpg", "one.gif"):
     @case("I17", _name, "NOT_A_VIDEO")
     def _(t, name=_name):

@@ -405,6 +405,21 @@ def _(t):
     return "15 s, slides at 0, 5 and 10 s, a picture in each fragment"
 
 
+for _name, _what, _more, _seconds in (
+        ("last_tick.mp4", "25 fps, the last picture lasts a tick", (), 2),
+        ("end_card.mp4", "variable rate, the last picture lasts 8 ms", (), 4),
+        ("end_card.mp4", "the same, --max-fps 10", ("--max-fps", "10"), 4)):
+    @case("I36", _what, "the last picture is shown")
+    def _(t, name=_name, more=_more, seconds=_seconds):
+        t.publish(clip(name), *more)
+        shown = t.lumas()
+        close(shown[-1][1], 235, 8, "luma of the last picture")
+        close(shown[0][1], 16, 4, "luma of the first picture")
+        close(shown[-1][0], seconds - 0.04, 0.06, "time of the last picture")
+        t.lasts(seconds)
+        return "it is there"
+
+
 def fast(t, name, seconds, source_rate):
     p = t.probe(clip(name))
     equal(p["video"][0]["frame_rate"], "%d/1" % source_rate, "frame_rate of the source")

@@ -212,10 +212,14 @@ def same_pictures(c, folder, chain, count, rate, combed=True):
     assert abs(len(want) - count) <= 1, "ffmpeg makes %d pictures, we %d" % (len(want), count)
     wrong = [n for n in range(count) if abs(times[n] - times[0] - n / rate) > 0.0006]
     assert not wrong, "picture %d comes at %.4f" % (wrong[0], times[wrong[0]])
+    away = {-1: 0, 0: 0, 1: 0}
     for n in range(2, min(count, len(want)) - 2):
         near = {k: apart(got[n], want[n + k]) for k in (-1, 0, 1)}
-        assert near[0] == min(near.values()) and near[0] < 6, "picture %d is %.1f from ffmpeg's, its neighbours %.1f, %.1f" \
+        # Pulldown shows some pictures nearly twice: what the encoder took away decides between those.
+        assert near[0] < min(near.values()) + 0.5 and near[0] < 6, "picture %d is %.1f from ffmpeg's, its neighbours %.1f, %.1f" \
             % (n, near[0], near[-1], near[1])
+        away = {k: away[k] + near[k] for k in away}
+    assert away[0] == min(away.values()), "pictures are nearer to their neighbours: %s" % away
     for t in videos(c) if combed else ():
         not_combed(joined(c, t, folder))
 

@@ -135,9 +135,10 @@ def killed(folder, form):
     while kills < KILLS:
         out = os.path.join(folder, "out")
         killer = Killer(folder, out, ["publish", source, out, *args])
-        began, before = time.monotonic(), kills
-        while killer.once(rng.uniform(0.02, took * 0.7), rng.choice(STOPS)):
+        began, before, until = time.monotonic(), kills, took * 0.7
+        while killer.once(rng.uniform(0.02, until), rng.choice(STOPS)):
             kills += 1
+            until *= 1.1 # what one task takes is longer at another time: each title comes to its end
         if kills == before: # the machine has become faster
             took = time.monotonic() - began
         killer.ended()
@@ -158,9 +159,10 @@ def killed_package(folder):
     took, rng, kills = time.monotonic() - began, random.Random(5), 0
     while kills < KILLS:
         kills += Killer(folder, out, ["package", other, out, "--single-file"]).once(rng.uniform(0.005, took))
-        killer = Killer(folder, out, ["package", source, out, "--single-file", "--prune"])
-        while killer.once(rng.uniform(0.005, took)):
+        killer, until = Killer(folder, out, ["package", source, out, "--single-file", "--prune"]), took
+        while killer.once(rng.uniform(0.005, until)):
             kills += 1
+            until *= 1.1
         killer.ended()
         same_tree(out, whole, "after %d kills" % kills)
         shutil.rmtree(out)
@@ -323,7 +325,7 @@ def two_finish(folder):
 def late_worker(folder, finished):
     """Stopped past the end of its lease; others do the task (and finish). Then it goes on, and changes nothing."""
     source, out, work, whole = clip("noise36.mp4"), *(os.path.join(folder, n) for n in ("out", "work", "whole"))
-    args = ["--segment", "1", "--gop", "1", "--preset", "medium"]
+    args = ["--segment", "1", "--gop", "1", "--preset", "medium", "--rate", "abr"]
     names = plan(source, out, work, *args)
     p = start("run", "--work", work, "--task", "video-0002", "--progress", "none")
     wait_for(lambda: any(re.search(r"video/.*/000(1[3-9]|2\d)\.m4s$", n) for n in tree(out)), "segment", p)

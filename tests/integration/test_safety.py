@@ -92,13 +92,20 @@ OPEN = re.compile(r"(?:openat2?|open|creat)\((.*)\) += (\d+)<(.*)>$")
 CHANGE = re.compile(r"(rename\w*|unlink\w*|mkdir\w*|rmdir|symlink\w*|link\w*|mknod\w*|truncate|chmod|chown\w*)\((.*)\) += 0$")
 
 
+def temporary(folder):
+    """Where the tool may write beside the output."""
+    return folder + ".temporary"
+
+
 def traced(folder, *args):
     """Runs the tool under strace: its Result of (code, stderr) and the lines of the trace, threads joined."""
-    log = os.path.join(folder, "trace")
+    log, temp = os.path.join(folder, "trace"), temporary(folder)
+    os.makedirs(temp, exist_ok=True)
     try:
         run = subprocess.run(["strace", "-f", "-y", "-qq", "-s", "4096", "-e", "trace=%file,%network,%process", "-o", log,
                               BIN] + list(args), stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8",
-                             errors="replace", timeout=300, env=dict(os.environ, ASAN_OPTIONS="detect_leaks=0"))
+                             errors="replace", timeout=300,
+                             env=dict(os.environ, ASAN_OPTIONS="detect_leaks=0", TMPDIR=temp))
     except FileNotFoundError:
         raise Skip("no strace") from None
     if "ptrace" in run.stderr and "Operation not permitted" in run.stderr:
@@ -114,6 +121,7 @@ def traced(folder, *args):
             m = re.match(r"<\.\.\. \w+ resumed>(.*)", text)
             lines.append(open_calls.pop(pid, "") + m.group(1).lstrip() if m else text)
     os.unlink(log)
+    os.rmdir(temp) # nothing is left in it
     assert len(lines) > 20, "strace saw nothing: %s" % run.stderr[-300:]
     return run, lines
 
@@ -162,7 +170,7 @@ def opens_of_publish(folder, name):
     assert src in judge(lines, {src}, [])
     run, lines = traced(folder, "publish", src, out, "--progress", "none", "--format", "both", *FAST)
     equal(run.returncode, 0, run.stderr)
-    seen = judge(lines, {src}, [out])
+    seen = judge(lines, {src}, [out, temporary(folder)])
     assert src in seen and any(p.endswith(".m4s") or ".m4s" in p for p in seen), sorted(seen)[:20]
     run, lines = traced(folder, "verify", "--decode", out)
     equal(run.returncode, 0, run.stderr)
@@ -207,7 +215,7 @@ def opens_of_reference(folder):
         for args in (["probe", "--full", src], ["publish", src, out, "--progress", "none", *FAST], ["package", src, out]):
             run, lines = traced(folder, *args)
             assert run.returncode in (0, 1), run.stderr
-            judge(lines, {src}, [out] if args[0] != "probe" else [])
+            judge(lines, {src}, [out, temporary(folder)] if args[0] == "publish" else [out] if args[0] == "package" else [])
 
 
 def opens_of_names(folder):

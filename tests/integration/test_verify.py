@@ -15,6 +15,7 @@ sys.dont_write_bytecode = True
 from clips import colours  # noqa: E402
 from titles import Cases, FF, Skip, ladder, publish, tool  # noqa: E402
 from verify_cases import CASES, Title  # noqa: E402
+import verify_more  # noqa: E402,F401 (it adds to CASES)
 
 PREFIX = "v1"
 BEEPS = "aevalsrc=0.3*sin(2*PI*440*t)*lt(mod(t\\,1.1)\\,0.5)|0.3*sin(2*PI*660*t)*lt(mod(t\\,1.3)\\,0.7):s=48000:d=5"

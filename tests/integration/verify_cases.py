@@ -538,9 +538,9 @@ edits("decode", "single", ("slices in a single file", "P04", V + "media.mp4", ga
 def _(t):
     def change(data):
         out = bytearray(data)
-        for n in range(188 * 40, 188 * 44, 188):
-            if (out[n + 1] & 31) << 8 | out[n + 2] == 0x100:
-                for i in range(n + 40, n + 188):
-                    out[i] = (out[i] ^ 0x5a) | 0x10
+        picture = [n for n in range(0, len(out), 188) if (out[n + 1] & 31) << 8 | out[n + 2] == 0x100]
+        for n in picture[len(picture) // 2:][:4]:
+            for i in range(n + 40, n + 188):
+                out[i] = (out[i] ^ 0x5a) | 0x10
         return bytes(out)
     t.edit(T + "00001.ts", change)

@@ -114,6 +114,39 @@ static void test_wrong_word(void **state)
            24000, 1001);
 }
 
+/* The last of five pictures, 40 ms apart or uneven, lasts so many ms: where it ends. */
+static void test_last_picture(void **state)
+{
+    static const struct {
+        int64_t step, third, duration, end;
+        int variable;
+    } cases[] = {
+        { 40, 80, 40, 200, 0 }, { 40, 80, 25, 185, 0 },     { 40, 80, 1, 200, 0 },
+        { 40, 80, 15, 200, 0 }, { 1000, 2000, 1, 5000, 0 }, { 1000, 2000, 100, 4100, 1 },
+        { 40, 100, 1, 180, 1 }, { 40, 100, 10, 170, 1 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < VPI_COUNT(cases); i++) {
+        vpi_stats_options o = { .tb = TB(1000), .video = true };
+        vpi_stats *stats = vpi_stats_new(&o);
+        vpi_stats_result r;
+
+        for (int64_t n = 0; n < 5; n++) {
+            vpi_stats_packet p = { .has_pts = true, .pts = n * cases[i].step, .key = n == 0 };
+
+            if (n == 2) p.pts = cases[i].third;
+            p.duration = n == 4 ? cases[i].duration : cases[i].step;
+            assert_true(vpi_stats_add(stats, &p));
+        }
+        vpi_stats_finish(stats, &r);
+        if (r.end != cases[i].end || r.variable != cases[i].variable)
+            fail_msg("case %zu: ends at %lld, variable %d", i, (long long)r.end, r.variable);
+        vpi_free(r.keyframes);
+        vpi_stats_free(stats);
+    }
+}
+
 static void test_own_rate(void **state)
 {
     series s = { .rate = R(5198, 100), .tb = TB(90000), .count = 5000 };
@@ -348,14 +381,14 @@ static void test_slow_jitter(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rates),         cmocka_unit_test(test_wrong_word),
-        cmocka_unit_test(test_own_rate),      cmocka_unit_test(test_gaps),
-        cmocka_unit_test(test_jitter),        cmocka_unit_test(test_drift),
-        cmocka_unit_test(test_counts),        cmocka_unit_test(test_one_frame),
-        cmocka_unit_test(test_jumps),         cmocka_unit_test(test_last_packet),
-        cmocka_unit_test(test_keyframe_list), cmocka_unit_test(test_wild),
-        cmocka_unit_test(test_rational),      cmocka_unit_test(test_phase),
-        cmocka_unit_test(test_slow_jitter),
+        cmocka_unit_test(test_last_picture), cmocka_unit_test(test_rates),
+        cmocka_unit_test(test_wrong_word),   cmocka_unit_test(test_own_rate),
+        cmocka_unit_test(test_gaps),         cmocka_unit_test(test_jitter),
+        cmocka_unit_test(test_drift),        cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_one_frame),    cmocka_unit_test(test_jumps),
+        cmocka_unit_test(test_last_packet),  cmocka_unit_test(test_keyframe_list),
+        cmocka_unit_test(test_wild),         cmocka_unit_test(test_rational),
+        cmocka_unit_test(test_phase),        cmocka_unit_test(test_slow_jitter),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

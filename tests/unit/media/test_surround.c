@@ -325,7 +325,7 @@ static void test_copy(void **state)
     vpi_buf_dispose(&silence);
 }
 
-/* Times that are rounded to 1 ms make no hole; 20 frames that are missing are silent; a step back is cut. */
+/* Times that are rounded to 1 ms make no hole; frames that are missing are silent; a step back is cut. */
 static void test_jumps(void **state)
 {
     packets file, got;
@@ -340,6 +340,13 @@ static void test_jumps(void **state)
     assert_frames(&got, 0, 20, &file, 0);
     assert_frames(&got, 20, 20, &file, -1);
     assert_frames(&got, 40, 22, &file, 20);
+    /* One, where times are rounded against the grid. */
+    path = clip("one.mka", "-i two.ac3 -c copy -bsf:a \"noise=amount=0:drop='eq(n,20)'\"");
+    file = frames_of(path);
+    got = copy_of(path, 0, 20, 60);
+    assert_frames(&got, 0, 20, &file, 0);
+    assert_frames(&got, 20, 1, &file, -1);
+    assert_frames(&got, 21, 39, &file, 20);
     path = clip("back.mka", "-i two.ac3 -c copy -bsf:a \"setts=ts='TS-if(gte(N,30),5*DURATION,0)'\"");
     file = frames_of(path);
     got = copy_of(path, 0, 0, 50);
