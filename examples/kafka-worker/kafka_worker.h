@@ -131,7 +131,7 @@ typedef enum {
     COUNT_NONE /* nor those before */
 } counting;
 
-/* VP_AGAIN: it runs elsewhere. LIMIT WORKER_LOST: it was started so often already. In all cases attempt_end() follows. */
+/* VP_AGAIN: it runs elsewhere. LIMIT WORKER_LOST: it was started so often already. attempt_end() always follows. */
 vp_status attempt_begin(attempt *a, vp_store *work, const char *task, uint32_t most, vp_error *err);
 void attempt_end(attempt *a, counting count);
 

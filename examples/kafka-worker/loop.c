@@ -104,7 +104,7 @@ static verdict run_counted(loop *l, const title *t, const order *o, vp_error *er
     return v;
 }
 
-/* There is no plan to run it by: the title is out, or its folders are not to be seen here. Waits are counted instead. */
+/* There is no plan to run it by: the title is out, or its folders are not to be seen here. Waits are counted then. */
 static verdict run_without_plan(loop *l, const title *t, const order *o, vp_status st, vp_error *err)
 {
     if (st >= 0) st = l->role->run(&l->host, t, o, err);
