@@ -14,6 +14,7 @@ case $build in /*) ;; *) build=$(pwd)/$build ;; esac
 need_packages build test
 want_packages bindings || true
 want_packages browser || true
+want_packages kafka || true
 VODPIPE_VENV=${VODPIPE_VENV:-$build/venv}
 export VODPIPE_VENV
 want_venv "$VODPIPE_VENV" || true

@@ -110,6 +110,24 @@ whole threads
 rm -rf title/.vodpipe
 diff -r title threads || die "own threads make other bytes than a job"
 
+# Three at once, one of them killed and started again, as a batch system does; then one that comes too late.
+echo "== worker.sh"
+VODPIPE=$VODPIPE_BIN
+export VODPIPE
+"$VODPIPE" plan big.mp4 "$tmp/many" --work "$tmp/w" >/dev/null 2>&1 || die "plan"
+setsid sh "$src/examples/worker.sh" "$tmp/w" >one.log 2>&1 &
+one=$!
+until [ -d "$tmp/w/lease" ] || ! kill -0 "$one" 2>/dev/null; do sleep 0.05; done # it runs a task
+sh "$src/examples/worker.sh" "$tmp/w" >two.log 2>&1 &
+two=$!
+kill -9 "-$one" 2>/dev/null || true # with what it runs, as a container goes
+wait "$one" 2>/dev/null || sh "$src/examples/worker.sh" "$tmp/w" >one.log 2>&1 || { cat one.log; die "worker.sh, again"; }
+wait "$two" || { cat two.log; die "worker.sh"; }
+sh "$src/examples/worker.sh" "$tmp/w" || die "worker.sh of a title that is out"
+[ ! -e "$tmp/w/plan.json" ] || { cat one.log two.log; die "three workers do not publish"; }
+find many -name '.*.tmp-*' -delete # what the killed one was writing
+diff -r title many || die "workers make other bytes than a job"
+
 # The first host is C++ too.
 if command -v "${CXX:-c++}" >/dev/null; then
     "${CXX:-c++}" -std=c++17 -pedantic -Wall -Wextra -Werror -I "$src/include" -fsyntax-only -x c++ \

@@ -6,7 +6,7 @@
 #   want_packages GROUP...   says what is left out, returns 1
 #   want_venv DIR            a Python environment with tests/support/requirements.txt, in the same way
 #
-# Groups: build test demo player bindings browser bench ci. Only what is not there is installed, from Debian's or Ubuntu's
+# Groups: build test demo player bindings browser kafka bench ci. Only what is not there is installed, from Debian's or Ubuntu's
 # packages and without recommended extras; a tool that was installed in another way is taken as it is.
 
 deps_die() {
@@ -61,6 +61,13 @@ LIST
 c:chromium|google-chrome chromium
 c:node nodejs
 c:npm npm
+LIST
+        ;;
+    kafka)
+        cat <<'LIST'
+p:rdkafka:1.9 librdkafka-dev 1.9
+c:java default-jre-headless
+c:mvn maven
 LIST
         ;;
     bench)

@@ -194,6 +194,41 @@ static void put_races(void **state)
     }
 }
 
+/* Values that come to nothing: each takes away folders that another thread is on its way into. */
+static void *come_and_go(void *arg)
+{
+    racer *c = arg;
+    int i;
+
+    for (i = 0; i < 100 * ROUNDS; i++) {
+        char name[32];
+        vp_value *v = NULL;
+
+        snprintf(name, sizeof(name), "host/task/%s", c->text);
+        if (vp_store_begin(c->store, name, &v, NULL) != VP_OK) c->failed++;
+        vp_value_abort(v);
+    }
+    return NULL;
+}
+
+static void folders_come_and_go(void **state)
+{
+    room *r = *state;
+    vp_store *s = open_store(r, false);
+    racer c[3];
+    pthread_t t[3];
+    int i;
+
+    for (i = 0; i < 3; i++) {
+        c[i] = (racer){ .store = s };
+        snprintf(c[i].text, sizeof(c[i].text), "%d", i);
+        pthread_create(&t[i], NULL, come_and_go, &c[i]);
+    }
+    for (i = 0; i < 3; i++) pthread_join(t[i], NULL);
+    for (i = 0; i < 3; i++) assert_int_equal(c[i].failed, 0);
+    vp_store_unref(s);
+}
+
 /* ---- other processes ---- */
 
 /* A child with a context of its own takes the lease, tells its fence, and holds it until it is killed. */
@@ -413,8 +448,9 @@ static void host_store(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(memory_store),       TEST(directory_store), TEST(names_of_ours), TEST(put_races),
-        TEST(lease_of_a_process), TEST(lease_and_fork),  TEST(lost_lease),    TEST(host_store),
+        TEST(memory_store),   TEST(directory_store),     TEST(names_of_ours),
+        TEST(put_races),      TEST(folders_come_and_go), TEST(lease_of_a_process),
+        TEST(lease_and_fork), TEST(lost_lease),          TEST(host_store),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
