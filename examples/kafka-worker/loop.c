@@ -278,14 +278,16 @@ static bool send_on(loop *l, const item *i, topic to, int64_t waits)
     return bus_wait(&l->host.bus, &sent, NULL) >= 0;
 }
 
-static void commit(loop *l, const rd_kafka_message_t *m, int64_t next)
+/*
+ * What is stored is sent every auto.commit.interval.ms, on leaving, and before a partition is handed over. Not for each
+ * message: a rebalance waits until no commit is under way, for ever where short messages always have one there.
+ */
+static void store_offset(loop *l, const rd_kafka_message_t *m, int64_t next)
 {
     rd_kafka_topic_partition_list_t *one = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(one, rd_kafka_topic_name(m->rkt), m->partition)->offset = next;
-    /* Now what the group lacks of it is sent, again after each auto.commit.interval.ms, and on leaving. */
     rd_kafka_resp_err_t e = rd_kafka_offsets_store(l->consumer, one);
-    if (!e) e = rd_kafka_commit(l->consumer, NULL, 1);
-    if (e) complain("commit: %s", rd_kafka_err2str(e));
+    if (e) complain("offset: %s", rd_kafka_err2str(e));
     rd_kafka_topic_partition_list_destroy(one);
 }
 
@@ -298,7 +300,7 @@ static void dealt_with(loop *l, size_t at)
         l->items[before]->next = i->next;
         return;
     }
-    commit(l, i->message, i->next);
+    store_offset(l, i->message, i->next);
 }
 
 /* Its thread has ended. A message that could not be sent on stays with the group, and this program ends. */
@@ -354,8 +356,9 @@ static void arrive(loop *l, rd_kafka_message_t *m)
 static bool subscribe(loop *l)
 {
     static const char *const fixed[][2] = {
-        { "enable.auto.offset.store", "false" }, /* stored by commit() alone */
+        { "enable.auto.offset.store", "false" }, /* by store_offset() alone */
         { "enable.auto.commit", "true" },
+        { "auto.commit.interval.ms", "500" },
         { "partition.assignment.strategy", "cooperative-sticky" }, /* members keep what they work on */
         { "auto.offset.reset", "earliest" },
         { "queued.min.messages", "1" },
