@@ -15,8 +15,12 @@
 #define SHORT_MIN_US 200000
 #define SHORT_MAX_US 1000000
 #define LONG_MAX_US 10000000
+/* Some writers of AVI and MXF count a picture or two more. */
+#define COUNTED_TICKS 2
+#define COUNTED_US 90000
 #define EXACT_US 5000        /* where a header counts samples */
 #define FRAGMENT_LEAST 4096u /* bytes behind the last packet that may be more than an index */
+#define GAP_LEAST 1024u      /* bytes between packets that are more than heads, tables and padding */
 #define PACKET_HEAD 32u      /* bytes around a packet that belong to it */
 /* So much behind the last packet, and a tenth of the file, is not what these formats end with. */
 #define REST_MIN_BYTES 131072u
@@ -40,7 +44,8 @@ typedef struct scan {
     vpi_holes holes;
     int32_t sound; /* the track whose pauses are looked at; -1: none that tells how long its packets last */
     bool partial;  /* the last packet is not whole */
-    uint64_t used; /* end of the last packet in the file, nearly */
+    uint64_t gaps, reach; /* bytes between packets that belong to none, up to a position */
+    uint64_t used;        /* end of the last packet in the file, nearly */
 } scan;
 
 static vp_status hash_edges(scan *s, vp_error *err)
@@ -115,6 +120,19 @@ static void look_for_holes(scan *s, const vpi_packet *p)
     }
 }
 
+/* Of several frames in one packet of a transport or program stream only the first has its position. */
+static void look_for_gap(scan *s, const vpi_packet *p)
+{
+    uint64_t at = (uint64_t)p->position;
+
+    if (p->position < 0 || p->position == s->last[p->stream]) {
+        s->reach += p->size;
+        return;
+    }
+    if (s->reach && at > s->reach + GAP_LEAST) s->gaps += at - s->reach;
+    s->reach = VPI_MAX(s->reach, at + p->size);
+}
+
 static void tell(scan *s, bool end)
 {
     uint64_t done = end ? s->media->m.size : vpi_demux_avio(s->demux)->furthest;
@@ -154,6 +172,7 @@ static vp_status read_all(scan *s, vp_error *err)
         hash_packet(s, &p);
         s->partial = p.corrupt;
         if (p.position >= 0) s->used = VPI_MAX(s->used, (uint64_t)p.position + p.size);
+        look_for_gap(s, &p);
         if (s->first[p.stream] < 0) s->first[p.stream] = p.position;
         s->last[p.stream] = VPI_MAX(s->last[p.stream], p.position);
         s->packets[p.stream]++;
@@ -296,6 +315,12 @@ static vp_status check_leap(const scan *s, int64_t declared, int64_t length, vp_
     return VP_OK;
 }
 
+/* How much less than declared may be a writer's rounding. */
+static int64_t slack(int64_t declared)
+{
+    return VPI_CLAMP(declared / 50, VPI_CLAMP(declared / 10, SHORT_MIN_US, SHORT_MAX_US), LONG_MAX_US);
+}
+
 /*
  * Is what the container declares all there? Only where the duration is written down somewhere else than in
  * the packets themselves; the index of MP4 was checked by its bytes.
@@ -316,8 +341,7 @@ static vp_status check_length(const scan *s, vp_error *err)
     if (vpi_demux_structure(s->demux)->whole_tags) return VP_OK;
     first = VPI_MIN(first, 0);
     missing = ic->duration - (end - first);
-    allowed =
-        VPI_CLAMP(ic->duration / 50, VPI_CLAMP(ic->duration / 10, SHORT_MIN_US, SHORT_MAX_US), LONG_MAX_US);
+    allowed = slack(ic->duration);
     if (strcmp(name, "flac") == 0) allowed = EXACT_US; /* STREAMINFO */
     if (missing <= allowed) return VP_OK;
     return vpi_fail(err, VP_E_DATA, "INPUT_TRUNCATED", "the file declares %lld ms, but holds %lld",
@@ -392,6 +416,38 @@ static vp_status take_repairs(scan *s, vp_error *err)
     return vpi_fail_nomem(err);
 }
 
+/*
+ * AVI and MXF have no times: pictures are counted, and those behind a lost one come too early. How many there should
+ * be the header says. AVI may repeat a picture by a chunk without content, which is no packet and nothing lost.
+ */
+static vp_status check_counted(scan *s, vp_error *err)
+{
+    const char *name = vpi_demux_format(s->demux)->iformat->name;
+
+    if ((strcmp(name, "avi") != 0 || !s->gaps) && strcmp(name, "mxf") != 0) return VP_OK;
+    for (size_t i = 0; i < s->count; i++) {
+        const vpi_track *t = &s->media->m.tracks[i];
+        const AVStream *av = vpi_demux_avstream(s->demux, (int32_t)i);
+        int64_t declared, missing;
+
+        if (t->kind != VPI_KIND_VIDEO || t->attached_picture || !s->results[i].has_times) continue;
+        if (av->duration <= 0 || av->duration > VPI_TIME_MAX) continue;
+        declared = track_us(t, av->duration, VPI_NEAREST);
+        missing = declared - track_us(t, s->results[i].end - s->results[i].start, VPI_NEAREST);
+        if (missing <= VPI_MAX(COUNTED_US, track_us(t, COUNTED_TICKS, VPI_CEIL))) continue;
+        if (missing > slack(declared)) {
+            return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT",
+                            "stream %d declares %lld ms of pictures, of which %lld cannot be read", t->id,
+                            (long long)(declared / 1000), (long long)(missing / 1000));
+        }
+        if (!vpi_media_warn(&s->media->m, "FRAMES_CONCEALED", VP_TIME_UNKNOWN,
+                            "stream %d: %lld ms of pictures cannot be read, those behind are early by that",
+                            t->id, (long long)(missing / 1000)))
+            return vpi_fail_nomem(err);
+    }
+    return VP_OK;
+}
+
 /* What is not there. Where it is much and the bytes are, they cannot be read. */
 static vp_status take_holes(scan *s, vp_error *err)
 {
@@ -403,6 +459,7 @@ static vp_status take_holes(scan *s, vp_error *err)
     if (!h->count || s->sound < 0 || extent(s, &first, &end) != VP_OK) return VP_OK;
     for (size_t i = 0; i < s->count; i++)
         unread -= VPI_MIN(unread, s->bytes[i] + PACKET_HEAD * s->packets[i]);
+    unread = VPI_MIN(unread, s->gaps);
     if (h->total > (end - first) / 10 && unread > s->media->m.size / 10) {
         return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT",
                         "neither sound nor picture can be read for %lld of %lld ms",
@@ -470,6 +527,7 @@ static vp_status run(scan *s, const vpi_limits *limits, vp_error *err)
     VPI_TRY(check_fragments(s, err));
     VPI_TRY(take_repairs(s, err));
     VPI_TRY(check_length(s, err));
+    VPI_TRY(check_counted(s, err));
     VPI_TRY(take_holes(s, err));
     VPI_TRY(check_empty(s, err));
     VPI_TRY(look(s, err));

@@ -22,6 +22,40 @@ for _name, _codec in HOLED.items():
             write(to, bytes(data))
 
 
+for _name, _more, _thousandth in (("holed.avi", "-c:v mpeg4 -g 25 -c:a libmp3lame", 10),
+                                  ("half_holed.mxf", "-c:v mpeg2video -c:a pcm_s16le", 200)):
+    @clip(_name, "20 s, of which %d in a thousand bytes in the middle are zeros" % _thousandth)
+    def _(to, dep, more=_more, thousandth=_thousandth):
+        run(LONG + more.split(), to)
+        data = bytearray(open(to, "rb").read())
+        at, size = len(data) * 2 // 5, len(data) * thousandth // 1000
+        data[at:at + size] = bytes(size)
+        write(to, bytes(data))
+
+
+@clip("pauses.ts", "10 s of little, with two pauses of 2 s in picture and sound: nothing is lost")
+def _(to, dep):
+    shown = "select='lt(mod(t,4),2)'"
+    run(lavfi("color=gray:s=64x64:r=25:d=10", "sine=300:d=10:r=48000") + ["-vf", shown, "-af", "a" + shown, "-vsync", "vfr"]
+        + X264 + ["-crf", "51", "-g", "250"] + AAC + ["-b:a", "16k"], to)
+
+
+@clip("held.avi", "4 s, of which the last one is 25 chunks without content: the picture before is repeated")
+def _(to, dep):
+    run(lavfi(test_video("160x90", "25", "4"), "sine=300:d=4:r=48000") + "-c:v mpeg4 -g 25 -c:a libmp3lame".split(), to)
+    data, movi, n = open(to, "rb").read(), b"movi", 0
+    at = begin = data.index(b"movi")
+    end, at = begin + struct.unpack_from("<I", data, begin - 4)[0], at + 4
+    while at < end:
+        size = struct.unpack_from("<I", data, at + 4)[0]
+        n += data[at:at + 4] == b"00dc"
+        empty = data[at:at + 4] == b"00dc" and n > 75
+        movi += data[at:at + 4] + bytes(4) if empty else data[at:at + 8 + size + size % 2]
+        at += 8 + size + size % 2
+    head = data[:begin - 4] + struct.pack("<I", len(movi))
+    write(to, head[:4] + struct.pack("<I", len(head) - 8 + len(movi)) + head[8:] + movi)   # no index: it may lack
+
+
 @clip("leap.flv", "the time of one picture, 4 s from the start, is 9 hours off")
 def _(to, dep):
     run(LONG + X264 + ["-g", "25"] + AAC, to)

@@ -123,6 +123,29 @@ for _name, _what in (("holed.mkv", "Matroska"), ("holed.webm", "WebM"), ("holed.
         return "20 s, FRAMES_CONCEALED"
 
 
+@case("I31", "AVI, 1 % of it zeros", "what is missing is told")
+def _(t):
+    t.publish(clip("holed.avi"), warns=["FRAMES_CONCEALED"])
+    t.lasts(20, 0.3)
+    assert "are early" in t.result.err, t.result.err
+    return "FRAMES_CONCEALED"
+
+
+@case("I31", "TS that pauses, with nothing unread", "told, not refused")
+def _(t):
+    t.publish(clip("pauses.ts"), warns=["FRAMES_CONCEALED"])
+    t.lasts(10, 0.1)
+    return "10 s, FRAMES_CONCEALED"
+
+
+@case("I31", "AVI that ends with chunks without content", "nothing is missing: that repeats a picture")
+def _(t):
+    t.publish(clip("held.avi"))
+    assert "FRAMES_CONCEALED" not in t.notes, t.notes
+    return "no FRAMES_CONCEALED"
+
+
+refusals("I31", [("half_holed.mxf", "MXF, 20 % of it zeros", "INPUT_CORRUPT")])
 refusals("I31", [("half_" + name, "%s, 30 %% of it zeros" % what, "INPUT_CORRUPT") for name, what in (
     ("holed.mkv", "Matroska"), ("holed.webm", "WebM"), ("holed.flv", "FLV"), ("holed_frag.mp4", "fragmented MP4"))]
          + [("holed_frag.mp4", "fragmented MP4, 5 % of it zeros", "INPUT_CORRUPT"),
