@@ -11,7 +11,8 @@
 #define PADDING_MAX (64u << 20)
 #define BOXES_INSIDE 4096u /* children of moov, and of a trak */
 #define ENTRIES_MAX 64u
-#define DEPTH_MAX 5u /* moov trak mdia minf stbl stsd */
+#define RUNS_MAX 100000u /* entries of stsc looked at */
+#define DEPTH_MAX 5u     /* moov trak mdia minf stbl stsd */
 
 typedef struct box {
     uint32_t type;
@@ -48,19 +49,30 @@ static vp_status box_at(vpi_window *w, uint64_t at, uint64_t limit, box *b, vp_e
     return VP_OK;
 }
 
+/* Formats of QuickTime's that have several names, which libavformat reads side by side. */
+static bool has_names(uint32_t format)
+{
+    return format == TYPE('a', 'p', 'c', 'n') || format == TYPE('a', 'p', 'c', 'h') ||
+           format == TYPE('d', 'v', 'p', 'p') || format == TYPE('d', 'v', 'c', 'p') ||
+           format == TYPE('j', 'p', 'e', 'g');
+}
+
 /*
  * Sample entries of protected tracks (ISO/IEC 14496-12 8.12; the last four: Apple's stores). libavformat
- * gives the name of the codec inside instead.
+ * gives the name of the codec inside instead. Bit n of *other: entry n is of another format than the first.
  */
-static vp_status entries(vpi_window *w, const box *stsd, bool *encrypted, vp_error *err)
+static vp_status entries(vpi_window *w, const box *stsd, bool *encrypted, uint64_t *other, vp_error *err)
 {
     uint64_t at = stsd->body + 8, end = VPI_MIN(stsd->end, w->size);
+    uint32_t first = 0;
     vp_status st;
     box b;
 
     for (unsigned n = 0; at < end && n < ENTRIES_MAX; n++, at = b.end) {
         st = box_at(w, at, end, &b, err);
         if (st != VP_OK) return st < 0 ? st : VP_OK;
+        if (n == 0) first = b.type;
+        if (b.type != first && !has_names(first)) *other |= UINT64_C(1) << n;
         switch (b.type) {
         case TYPE('e', 'n', 'c', 'v'):
         case TYPE('e', 'n', 'c', 'a'):
@@ -77,6 +89,29 @@ static vp_status entries(vpi_window *w, const box *stsd, bool *encrypted, vp_err
     return VP_OK;
 }
 
+/* Does a chunk (8.7.4) use one of the entries of another format? */
+static vp_status runs(vpi_window *w, const vpi_trak *t, bool *mixed, vp_error *err)
+{
+    const uint8_t *p;
+    uint32_t count;
+    size_t got;
+
+    if (!t->other || !t->stsc.at || !(t->video || t->sound)) return VP_OK;
+    VPI_TRY(vpi_window_read(w, t->stsc.at, 8, &p, &got, err));
+    count = got < 8 ? 0 : VPI_MIN(vpi_rd32(p + 4), RUNS_MAX);
+    for (uint32_t i = 0; i < count && !*mixed; i++) {
+        uint64_t at = t->stsc.at + 8 + (uint64_t)i * 12;
+        uint32_t entry;
+
+        if (at + 12 > t->stsc.end) break;
+        VPI_TRY(vpi_window_read(w, at, 12, &p, &got, err));
+        if (got < 12) break;
+        entry = vpi_rd32(p + 8);
+        *mixed = entry >= 1 && entry <= ENTRIES_MAX && (t->other >> (entry - 1) & 1);
+    }
+    return VP_OK;
+}
+
 static bool has_children(uint32_t type)
 {
     return type == TYPE('t', 'r', 'a', 'k') || type == TYPE('e', 'd', 't', 's') ||
@@ -84,7 +119,7 @@ static bool has_children(uint32_t type)
            type == TYPE('s', 't', 'b', 'l');
 }
 
-/* What an edit list is reckoned with; 8.3.2, 8.4.2, 8.4.3, 8.6.1, 8.6.6. */
+/* What an edit list is reckoned with, and what samples are; 8.3.2, 8.4.2, 8.4.3, 8.6.1, 8.6.6, 8.7.3, 8.7.4. */
 static vp_status look_at_table(vpi_window *w, const box *b, vpi_trak *t, vp_error *err)
 {
     const vpi_span span = { b->body, VPI_MIN(b->end, w->size) };
@@ -101,6 +136,14 @@ static vp_status look_at_table(vpi_window *w, const box *b, vpi_trak *t, vp_erro
     case TYPE('c', 't', 't', 's'):
         t->ctts = span;
         return VP_OK;
+    case TYPE('s', 't', 's', 'c'):
+        t->stsc = span;
+        return VP_OK;
+    case TYPE('s', 't', 's', 'z'):
+    case TYPE('s', 't', 'z', '2'): /* both tell their number at the same place */
+        VPI_TRY(vpi_window_read(w, b->body, 12, &p, &got, err));
+        if (got == 12) t->samples = vpi_rd32(p + 8);
+        return VP_OK;
     case TYPE('t', 'k', 'h', 'd'):
         VPI_TRY(vpi_window_read(w, b->body, 24, &p, &got, err));
         if (got == 24) t->id = vpi_rd32(p + (p[0] == 1 ? 20 : 12));
@@ -112,6 +155,7 @@ static vp_status look_at_table(vpi_window *w, const box *b, vpi_trak *t, vp_erro
     case TYPE('h', 'd', 'l', 'r'):
         VPI_TRY(vpi_window_read(w, b->body, 12, &p, &got, err));
         if (got == 12 && vpi_rd32(p + 8) == TYPE('v', 'i', 'd', 'e')) t->video = true;
+        if (got == 12 && vpi_rd32(p + 8) == TYPE('s', 'o', 'u', 'n')) t->sound = true;
         return VP_OK;
     default:
         return VP_OK;
@@ -129,7 +173,7 @@ static vp_status look_at_track(vpi_window *w, const box *parent, unsigned depth,
         st = box_at(w, at, end, &b, err);
         if (st != VP_OK) return st < 0 ? st : VP_OK;
         if (b.type == TYPE('s', 't', 's', 'd')) {
-            VPI_TRY(entries(w, &b, &out->encrypted, err));
+            VPI_TRY(entries(w, &b, &out->encrypted, &t->other, err));
         } else if (depth < DEPTH_MAX && has_children(b.type)) {
             VPI_TRY(look_at_track(w, &b, depth + 1, t, out, err));
         } else {
@@ -167,6 +211,7 @@ static vp_status look_at_movie(vpi_window *w, const box *moov, vpi_structure *ou
             vpi_trak trak = { .movie_scale = scale };
 
             VPI_TRY(look_at_track(w, &b, 1, &trak, out, err));
+            VPI_TRY(runs(w, &trak, &out->formats_mixed, err));
             VPI_TRY(vpi_edits_add(w, &trak, out, err));
         }
         if (b.end <= at) break;
@@ -403,6 +448,10 @@ vp_status vpi_boxes_check(vpi_window *w, bool all, vpi_structure *out, vp_error 
     }
     if (out->encrypted) {
         return vpi_fail(err, VP_E_UNSUPPORTED, "INPUT_ENCRYPTED", "the file's tracks are encrypted");
+    }
+    if (out->formats_mixed) {
+        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
+                        "a track changes from one codec to another in the middle");
     }
     return k.needed ? vpi_structure_cut(k.needed, w->size, err) : VP_OK;
 }

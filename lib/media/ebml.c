@@ -6,6 +6,7 @@
 /* Elements of Matroska and WebM files (RFC 8794, RFC 9559), read without libav*. */
 
 #define HEADER_MAX 4096u       /* of the EBML header and its children */
+#define ELEMENT_MAX 12u        /* id and size of an element */
 #define TOP_MAX 64u            /* elements looked at for the tracks, outside of clusters */
 #define PRIVATE_MAX (1u << 20) /* of what decoders are set up with */
 
@@ -147,23 +148,29 @@ static vp_status doc_type(vpi_window *w, vpi_structure *out, uint64_t *next, vp_
 vp_status vpi_ebml_check(vpi_window *w, bool all, vpi_structure *out, vp_error *err)
 {
     uint64_t id, body, size, at, end;
+    bool live = false; /* inside of a segment whose size is unknown, nothing but its elements tells its end */
     vp_status st;
 
     vpi_strlcpy(out->name, "matroska", sizeof(out->name));
     VPI_TRY(doc_type(w, out, &at, err));
     for (unsigned n = 0; at && at < w->size && n < (all ? VPI_PARTS_ALL : VPI_PARTS_OPEN); n++) {
         st = ebml_at(w, at, &id, &body, &size, err);
-        if (st != VP_OK) return st < 0 ? st : VP_OK;
+        if (st < 0) return st;
+        if (st == VP_END)
+            return live && w->size - at < ELEMENT_MAX ? vpi_structure_cut(at + ELEMENT_MAX, w->size, err)
+                                                      : VP_OK;
         if (id == ID_EBML) {
+            live = false;
             VPI_TRY(check_second(w, at, err));
             out->last_part = at;
         }
         if (!vpi_add_u64(body, size, &end)) end = UINT64_MAX;
         if (size == UINT64_MAX) { /* of live recordings: its children follow, then the next element */
             if (!all) return VP_OK;
+            live = true;
             end = body;
         } else if (end > w->size) {
-            return id == ID_SEGMENT ? vpi_structure_cut(end, w->size, err) : VP_OK;
+            return live || id == ID_SEGMENT ? vpi_structure_cut(end, w->size, err) : VP_OK;
         }
         at = end;
     }

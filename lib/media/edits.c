@@ -17,6 +17,9 @@
 #define KEY_BEFORE_S 1 /* pictures of the access point before may be needed by those shown before the next */
 #define PREROLL_MS 200 /* of sound that decoders need before the first sample wanted */
 #define RATE_ONE 0x10000
+/* libavformat keeps each sample that an edit shows or needs: more edits than these, and samples, are a bomb. */
+#define EDITS_FEW 16u
+#define EDITED_MAX (UINT64_C(32) << 20)
 
 /* ---- reading ---- */
 
@@ -187,12 +190,28 @@ done:
     return st;
 }
 
+/* How much libavformat would make of the list at most. */
+static vp_status count_edited(vpi_window *w, const vpi_trak *t, uint64_t *edited, vp_error *err)
+{
+    const uint8_t *p;
+    uint64_t count;
+    size_t got;
+
+    VPI_TRY(vpi_window_read(w, t->elst.at, 8, &p, &got, err));
+    if (got < 8) return VP_OK;
+    count = VPI_MIN((uint64_t)vpi_rd32(p + 4), (t->elst.end - t->elst.at) / (p[0] == 1 ? 20 : 12));
+    if (count > EDITS_FEW && !vpi_add_u64(*edited, count * t->samples, edited)) *edited = UINT64_MAX;
+    return VP_OK;
+}
+
 vp_status vpi_edits_add(vpi_window *w, const vpi_trak *trak, vpi_structure *out, vp_error *err)
 {
     vpi_edits e = { .trak = *trak };
     vp_status st;
 
-    if (!trak->elst.at || !trak->scale || !trak->movie_scale) return VP_OK;
+    if (!trak->elst.at) return VP_OK;
+    VPI_TRY(count_edited(w, trak, &out->edited, err));
+    if (!trak->scale || !trak->movie_scale) return VP_OK;
     VPI_GO(read_list(w, &e, err));
     if (e.count == 0) goto done;
     if (!VPI_GROW(out->edits, out->edit_tracks, out->edit_cap)) {
@@ -232,7 +251,14 @@ vp_status vpi_edits_decide(vpi_window *w, bool fragments, vpi_structure *s, vp_e
     }
     wanted = wanted || several;
     s->edits_complex = !able && (several || speed);
-    if (!able || !wanted) goto done;
+    if (!able || !wanted) {
+        if (s->edited > EDITED_MAX) {
+            st = vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT",
+                          "edits that show %llu samples are more than the limit",
+                          (unsigned long long)s->edited);
+        }
+        goto done;
+    }
     for (size_t i = 0; i < s->edit_tracks; i++)
         if (s->edits[i].trak.video) VPI_GO(find_holds(w, &s->edits[i], err));
     return VP_OK;

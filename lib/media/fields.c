@@ -33,6 +33,8 @@
 #define BAND_APART 200
 #define BAND_SHARE 64u /* one of so many samples of the band has to move */
 #define PART_FLAGGED 25u
+/* Of so many that say they are of fields one has to move and to look like it: flags alone are often wrong. */
+#define PARTS_COMBED 4u
 /* The common field order outnumbers the other by this. */
 #define ORDER_SURE 3u
 /* 3:2 pulldown: a repeated field every two, then every three pictures. */
@@ -266,6 +268,14 @@ vpi_scan_order vpi_fields_decide(const vpi_fields_result *r, vpi_scan_order decl
     }
     least = r->rows < SMALL_ROWS ? COMBED_SMALL : COMBED_PLAIN;
     return sure && combed * 100 >= all * least ? seen : VPI_SCAN_PROGRESSIVE;
+}
+
+bool vpi_fields_parts(const vpi_fields_result *r, vpi_scan_order decided)
+{
+    uint32_t flagged = r->flagged_top + r->flagged_bottom, combed = r->top + r->bottom;
+
+    return decided == VPI_SCAN_PROGRESSIVE && flagged > 0 && flagged * 2 <= r->flagged_whole &&
+           combed * PARTS_COMBED >= flagged;
 }
 
 bool vpi_fields_telecine(const vpi_fields_result *r)

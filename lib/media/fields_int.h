@@ -38,6 +38,8 @@ void vpi_fields_cut(vpi_fields *fields);
 const vpi_fields_result *vpi_fields_result_of(const vpi_fields *fields);
 /* What the pictures are. declared: of the container, for where pictures neither move nor say anything. */
 vpi_scan_order vpi_fields_decide(const vpi_fields_result *result, vpi_scan_order declared);
+/* Progressive by that decision, but for pictures that say they are of fields and look like it. */
+bool vpi_fields_parts(const vpi_fields_result *result, vpi_scan_order decided);
 /* Film at 24 pictures a second with its fields spread over 30. */
 bool vpi_fields_telecine(const vpi_fields_result *result);
 

@@ -231,9 +231,14 @@ static vpi_filter_place place(const vpi_filter *f, const vpi_filter_input *in)
 /* Fields are lines of their own times: before anything mixes lines. */
 static void add_deinterlacer(vpi_buf *b, const vpi_filter *f)
 {
-    vpi_buf_printf(b, "bwdif=mode=%s:parity=%s:deint=all,",
+    bool flagged = f->o.deinterlace == VPI_DEINTERLACE_FLAGGED;
+
+    vpi_buf_printf(b, "bwdif=mode=%s:parity=%s:deint=%s,",
                    f->o.deinterlace == VPI_DEINTERLACE_FIELDS ? "send_field" : "send_frame",
-                   f->o.bottom_first ? "bff" : "tff");
+                   flagged             ? "auto"
+                   : f->o.bottom_first ? "bff"
+                                       : "tff",
+                   flagged ? "interlaced" : "all");
 }
 
 static bool deinterlaces(const vpi_filter *f, const vpi_filter_input *in)
@@ -526,7 +531,7 @@ static vp_status push(vpi_filter *f, vp_error *err)
 
     in->sample_aspect_ratio = (AVRational){ 1, 1 };
     in->pts = (int64_t)waiting_number(f);
-    as_progressive(in);
+    if (f->o.deinterlace != VPI_DEINTERLACE_FLAGGED || !deinterlaces(f, &f->input)) as_progressive(in);
 #if LIBAVFILTER_VERSION_INT >= AV_VERSION_INT(10, 0, 100)
     in->color_range = f->input.range ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
     in->colorspace = (enum AVColorSpace)f->input.matrix;

@@ -12,7 +12,7 @@
  */
 
 #define PLACES_MAX 8
-#define PLACE_US (3 * INT64_C(1000000)) /* of a short title: a place for each */
+#define PLACE_US (1 * INT64_C(1000000)) /* of a short title: a place for each */
 #define FEW 14u                         /* pictures of a place */
 #define MORE 42u
 #define ONLY 4u          /* a title that cannot be seeked in has one place, of so many times the pictures */
@@ -168,6 +168,7 @@ static void decide(const look *l, vpi_track *t)
 
     t->order = vpi_fields_decide(r, t->order);
     t->interlaced = t->order != VPI_SCAN_PROGRESSIVE;
+    t->interlaced_parts = vpi_fields_parts(r, t->order);
     t->telecine = t->interlaced && vpi_fields_telecine(r);
     if (t->interlaced && l->distances >= DISTANCES_LEAST && l->doubled * 5 > l->distances * 4)
         *rate = vpi_reduce(rate->num, rate->den * 2);

@@ -230,6 +230,9 @@ static bool warn_picture(vpi_media *m, const vpi_track *t)
 
     if (t->interlaced)
         ok = vpi_media_warn(m, "INTERLACED", VP_TIME_UNKNOWN, "stream %d is interlaced", t->id);
+    if (t->interlaced_parts) {
+        ok = vpi_media_warn(m, "INTERLACED", VP_TIME_UNKNOWN, "stream %d is interlaced in parts", t->id);
+    }
     if (t->telecine) {
         ok = vpi_media_warn(m, "TELECINE_SUSPECTED", VP_TIME_UNKNOWN,
                             "stream %d: film with fields repeated (3:2 pulldown)", t->id) &&

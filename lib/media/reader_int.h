@@ -70,17 +70,19 @@ typedef struct vpi_structure {
         edits_complex; /* several edits, or a media rate other than 1, that libavformat has to make something of */
     bool fragmented;
     bool encrypted;
+    bool formats_mixed;  /* MP4: samples of a track are of several formats; those of the first are read */
     bool open_end;       /* how long it is was not known when it was begun: it ends where the file does */
     uint64_t last_part;  /* of several Matroska files one behind the other; 0: there is one */
     uint64_t avi_frames; /* bit n: sound of stream n is a frame a chunk, which libavformat times wrongly */
     bool whole_tags;     /* FLV that ends where a tag does: no upload that was broken off */
     struct vpi_edits *edits; /* of tracks that have a list; none: edits are libavformat's affair */
     size_t edit_tracks, edit_cap;
+    uint64_t edited; /* of the tracks with more than a few edits: samples, by their edits */
 } vpi_structure;
 void vpi_structure_dispose(vpi_structure *structure); /* accepts a zeroed one */
 
 /* all: walk every part, else stop at what tells enough. Refusals INPUT_NO_MOOV, INPUT_TRUNCATED, INPUT_CORRUPT,
- * NOT_A_VIDEO, INPUT_ENCRYPTED. */
+ * INPUT_LIMIT, NOT_A_VIDEO, INPUT_ENCRYPTED, CODEC_UNSUPPORTED. */
 vp_status vpi_structure_check(vpi_window *w, const AVInputFormat *format, bool all, vpi_structure *out,
                               vp_error *err);
 /* Its cases. */
@@ -97,8 +99,10 @@ typedef struct vpi_span { /* of the content of a box in the file; at 0: there is
 } vpi_span;
 typedef struct vpi_trak {
     uint32_t id, scale, movie_scale; /* timescales; 0: unknown */
-    bool video;
-    vpi_span elst, stts, ctts;
+    bool video, sound;
+    uint32_t samples; /* as its table of sizes says */
+    uint64_t other;   /* bit n: sample entry n is of another format than the first */
+    vpi_span elst, stts, ctts, stsc;
 } vpi_trak;
 typedef struct vpi_edit {         /* ticks of the media */
     int64_t start, length, media; /* where it is shown, for how long, from which time of the media on */

@@ -4,16 +4,24 @@
 #include "base/hash.h"
 #include "bitstream/bitstream.h"
 #include "io/quick.h"
+#include "media/holes_int.h"
 #include "media/repair_int.h"
 
 #define EDGE_BYTES 65536u /* of head and tail in the fingerprint */
 #define PROGRESS_BYTES (1u << 20)
 #define AC3_SAMPLES 1536u
-/* A file that holds less than it declares is cut, where more is missing than writers are wrong by: 2 %,
- * and a tenth of a short one, between these. */
+/* A file that holds less than it declares is cut, where more is missing than writers are wrong by: 2 %, at most
+ * LONG_MAX, and a tenth of a short one, between these. */
 #define SHORT_MIN_US 200000
 #define SHORT_MAX_US 1000000
-#define EXACT_US 5000 /* where a header counts samples */
+#define LONG_MAX_US 10000000
+/* Some writers of AVI and MXF count a picture or two more. */
+#define COUNTED_TICKS 2
+#define COUNTED_US 90000
+#define EXACT_US 5000        /* where a header counts samples */
+#define FRAGMENT_LEAST 4096u /* bytes behind the last packet that may be more than an index */
+#define GAP_LEAST 1024u      /* bytes between packets that are more than heads, tables and padding */
+#define PACKET_HEAD 32u      /* bytes around a packet that belong to it */
 /* So much behind the last packet, and a tenth of the file, is not what these formats end with. */
 #define REST_MIN_BYTES 131072u
 
@@ -33,8 +41,11 @@ typedef struct scan {
     void (*progress)(void *user, uint64_t done, uint64_t total);
     void *progress_user;
     uint64_t told;
+    vpi_holes holes;
+    int32_t sound; /* the track whose pauses are looked at; -1: none that tells how long its packets last */
     bool partial;  /* the last packet is not whole */
-    uint64_t used; /* end of the last packet in the file, nearly */
+    uint64_t gaps, reach; /* bytes between packets that belong to none, up to a position */
+    uint64_t used;        /* end of the last packet in the file, nearly */
 } scan;
 
 static vp_status hash_edges(scan *s, vp_error *err)
@@ -89,6 +100,39 @@ static bool repair(scan *s, vpi_packet *p)
     return true;
 }
 
+static int64_t track_us(const vpi_track *t, int64_t ticks, vpi_round round)
+{
+    return vpi_rescale(ticks, t->tb.num * VPI_TICKS_PER_US, t->tb.den, round);
+}
+
+static void look_for_holes(scan *s, const vpi_packet *p)
+{
+    const vpi_track *t = &s->media->m.tracks[p->stream];
+    int64_t at = p->has_pts ? p->pts : p->dts;
+
+    if (p->discard || (!p->has_pts && !p->has_dts)) return;
+    if (t->kind == VPI_KIND_VIDEO && !t->attached_picture) {
+        vpi_holes_picture(&s->holes, track_us(t, at, VPI_NEAREST));
+    } else if (p->stream == s->sound && p->duration > 0) {
+        vpi_holes_sound(&s->holes, track_us(t, at, VPI_NEAREST), track_us(t, at + p->duration, VPI_NEAREST));
+    } else if (p->stream == s->sound) {
+        s->sound = -1;
+    }
+}
+
+/* Of several frames in one packet of a transport or program stream only the first has its position. */
+static void look_for_gap(scan *s, const vpi_packet *p)
+{
+    uint64_t at = (uint64_t)p->position;
+
+    if (p->position < 0 || p->position == s->last[p->stream]) {
+        s->reach += p->size;
+        return;
+    }
+    if (s->reach && at > s->reach + GAP_LEAST) s->gaps += at - s->reach;
+    s->reach = VPI_MAX(s->reach, at + p->size);
+}
+
 static void tell(scan *s, bool end)
 {
     uint64_t done = end ? s->media->m.size : vpi_demux_avio(s->demux)->furthest;
@@ -128,6 +172,7 @@ static vp_status read_all(scan *s, vp_error *err)
         hash_packet(s, &p);
         s->partial = p.corrupt;
         if (p.position >= 0) s->used = VPI_MAX(s->used, (uint64_t)p.position + p.size);
+        look_for_gap(s, &p);
         if (s->first[p.stream] < 0) s->first[p.stream] = p.position;
         s->last[p.stream] = VPI_MAX(s->last[p.stream], p.position);
         s->packets[p.stream]++;
@@ -137,6 +182,7 @@ static vp_status read_all(scan *s, vp_error *err)
             st = vpi_fail_nomem(err);
             break;
         }
+        look_for_holes(s, &p);
         tell(s, false);
     }
     vpi_packet_dispose(&p);
@@ -153,6 +199,31 @@ static vp_status check_last(const scan *s, vp_error *err)
     return vpi_fail(err, VP_E_DATA, "INPUT_TRUNCATED", "the file ends inside its last packet");
 }
 
+/* Fragments of MP4 behind the last one that could be read: the demuxer stops where a box makes no sense. */
+static vp_status check_unread(const scan *s, vp_error *err)
+{
+    uint8_t *part = vpi_alloc(EDGE_BYTES);
+    uint64_t at = s->used, size = s->media->m.size;
+    vp_status st = part ? VP_OK : vpi_fail_nomem(err);
+    size_t got;
+
+    if (size - VPI_MIN(size, at) < FRAGMENT_LEAST) at = size; /* an empty one says that it was the last */
+    while (st >= 0 && at < size) {
+        VPI_GO(vpi_cancel_check(s->cancel, err));
+        VPI_GO(vp_source_read_at(s->source, at, part, EDGE_BYTES, &got, err));
+        if (memmem(part, got, "moof", 4)) {
+            st = vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT",
+                          "behind byte %llu of %llu are fragments that cannot be read",
+                          (unsigned long long)s->used, (unsigned long long)size);
+        }
+        if (got < EDGE_BYTES) break;
+        at += EDGE_BYTES - 3; /* one may lie across */
+    }
+done:
+    vpi_free(part);
+    return st < 0 ? st : VP_OK;
+}
+
 /* The reader lost its way, as where two files were put one behind the other: what follows would be missing. */
 static vp_status check_rest(const scan *s, vp_error *err)
 {
@@ -161,6 +232,7 @@ static vp_status check_rest(const scan *s, vp_error *err)
     uint64_t size = s->media->m.size, rest = size - VPI_MIN(size, s->used);
     bool whole = false, lost = strcmp(name, "ogg") == 0 && vpi_demux_lost(s->demux);
 
+    if (vpi_demux_structure(s->demux)->fragmented) return check_unread(s, err);
     for (size_t i = 0; i < VPI_COUNT(names); i++) whole = whole || strcmp(name, names[i]) == 0;
     lost = lost || s->used < vpi_demux_structure(s->demux)->last_part;
     if (!lost && (!whole || rest < REST_MIN_BYTES || rest < size / 10)) return VP_OK;
@@ -207,6 +279,48 @@ static vp_status check_fragments(const scan *s, vp_error *err)
     return VP_OK;
 }
 
+/* From when to when there is something; VP_END where there is nothing with times. */
+static vp_status extent(const scan *s, int64_t *first, int64_t *end)
+{
+    *first = INT64_MAX;
+    *end = INT64_MIN;
+    for (size_t i = 0; i < s->count; i++) {
+        const vpi_track *t = &s->media->m.tracks[i];
+
+        if (!s->stats[i] || !s->results[i].has_times) continue;
+        *first = VPI_MIN(*first, track_us(t, s->results[i].start, VPI_FLOOR));
+        *end = VPI_MAX(*end, track_us(t, s->results[i].end, VPI_CEIL));
+    }
+    return *end == INT64_MIN ? VP_END : VP_OK;
+}
+
+/*
+ * A time that is damaged makes a title of hours out of a minute: the file is longer than it declares, by as much as
+ * times go forward at one place.
+ */
+static vp_status check_leap(const scan *s, int64_t declared, int64_t length, vp_error *err)
+{
+    int64_t excess = length - declared;
+
+    if (excess <= VPI_MAX(declared, LONG_MAX_US)) return VP_OK;
+    for (size_t i = 0; i < s->count; i++) {
+        const vpi_track *t = &s->media->m.tracks[i];
+        int64_t leap = s->stats[i] ? track_us(t, s->results[i].leap, VPI_CEIL) : 0;
+
+        if (t->kind != VPI_KIND_VIDEO && t->kind != VPI_KIND_AUDIO) continue;
+        if (leap < excess - excess / 10) continue;
+        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "the file declares %lld ms, but times leap by %lld",
+                        (long long)(declared / 1000), (long long)(leap / 1000));
+    }
+    return VP_OK;
+}
+
+/* How much less than declared may be a writer's rounding. */
+static int64_t slack(int64_t declared)
+{
+    return VPI_CLAMP(declared / 50, VPI_CLAMP(declared / 10, SHORT_MIN_US, SHORT_MAX_US), LONG_MAX_US);
+}
+
 /*
  * Is what the container declares all there? Only where the duration is written down somewhere else than in
  * the packets themselves; the index of MP4 was checked by its bytes.
@@ -215,25 +329,19 @@ static vp_status check_length(const scan *s, vp_error *err)
 {
     const AVFormatContext *ic = vpi_demux_format(s->demux);
     const char *name = ic->iformat->name;
-    int64_t first = 0, end = INT64_MIN, missing, allowed;
+    int64_t first, end, missing, allowed;
 
     if (ic->duration_estimation_method != AVFMT_DURATION_FROM_STREAM || ic->duration <= 0) return VP_OK;
     if (vpi_formats_raw(ic->iformat) || strcmp(name, "mpegts") == 0 || strcmp(name, "mpeg") == 0)
         return VP_OK;
     if (vpi_demux_structure(s->demux)->open_end) return VP_OK;
     if (strncmp(name, "mov", 3) == 0 && !vpi_demux_structure(s->demux)->fragmented) return VP_OK;
+    if (extent(s, &first, &end) != VP_OK) return VP_OK;
+    VPI_TRY(check_leap(s, ic->duration, end - first, err));
     if (vpi_demux_structure(s->demux)->whole_tags) return VP_OK;
-    for (size_t i = 0; i < s->count; i++) {
-        const vpi_track *t = &s->media->m.tracks[i];
-
-        if (!s->stats[i] || !s->results[i].has_times) continue;
-        first = VPI_MIN(first,
-                        vpi_rescale(s->results[i].start, t->tb.num * VPI_TICKS_PER_US, t->tb.den, VPI_FLOOR));
-        end = VPI_MAX(end, vpi_rescale(s->results[i].end, t->tb.num * VPI_TICKS_PER_US, t->tb.den, VPI_CEIL));
-    }
-    if (end == INT64_MIN) return VP_OK;
+    first = VPI_MIN(first, 0);
     missing = ic->duration - (end - first);
-    allowed = VPI_MAX(ic->duration / 50, VPI_CLAMP(ic->duration / 10, SHORT_MIN_US, SHORT_MAX_US));
+    allowed = slack(ic->duration);
     if (strcmp(name, "flac") == 0) allowed = EXACT_US; /* STREAMINFO */
     if (missing <= allowed) return VP_OK;
     return vpi_fail(err, VP_E_DATA, "INPUT_TRUNCATED", "the file declares %lld ms, but holds %lld",
@@ -285,6 +393,14 @@ static vp_status prepare(scan *s, vp_error *err)
                                    strcmp(vpi_demux_format(s->demux)->iformat->name, "ogg") == 0);
     if (nomem || !s->repairer) return vpi_fail_nomem(err);
     VPI_TRY(vpi_report_new(s->demux, &s->media, err));
+    s->sound = -1;
+    /* The tables of MP4 tell of each pause as it was meant. */
+    if (strncmp(vpi_demux_format(s->demux)->iformat->name, "mov", 3) != 0 ||
+        vpi_demux_structure(s->demux)->fragmented) {
+        const vpi_track *sound = vpi_media_nth(&s->media->m, VPI_KIND_AUDIO, 0);
+
+        if (sound) s->sound = sound->id;
+    }
     return hash_edges(s, err);
 }
 
@@ -296,6 +412,62 @@ static vp_status take_repairs(scan *s, vp_error *err)
 
     if (!jumps || vpi_media_warn(m, "TIMELINE_REPAIRED", at, "the clock jumps by %lld ms (%llu times)",
                                  (long long)(by / 1000), (unsigned long long)jumps))
+        return VP_OK;
+    return vpi_fail_nomem(err);
+}
+
+/*
+ * AVI and MXF have no times: pictures are counted, and those behind a lost one come too early. How many there should
+ * be the header says. AVI may repeat a picture by a chunk without content, which is no packet and nothing lost.
+ */
+static vp_status check_counted(scan *s, vp_error *err)
+{
+    const char *name = vpi_demux_format(s->demux)->iformat->name;
+
+    if ((strcmp(name, "avi") != 0 || !s->gaps) && strcmp(name, "mxf") != 0) return VP_OK;
+    for (size_t i = 0; i < s->count; i++) {
+        const vpi_track *t = &s->media->m.tracks[i];
+        const AVStream *av = vpi_demux_avstream(s->demux, (int32_t)i);
+        int64_t declared, missing;
+
+        if (t->kind != VPI_KIND_VIDEO || t->attached_picture || !s->results[i].has_times) continue;
+        if (av->duration <= 0 || av->duration > VPI_TIME_MAX) continue;
+        declared = track_us(t, av->duration, VPI_NEAREST);
+        missing = declared - track_us(t, s->results[i].end - s->results[i].start, VPI_NEAREST);
+        if (missing <= VPI_MAX(COUNTED_US, track_us(t, COUNTED_TICKS, VPI_CEIL))) continue;
+        if (missing > slack(declared)) {
+            return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT",
+                            "stream %d declares %lld ms of pictures, of which %lld cannot be read", t->id,
+                            (long long)(declared / 1000), (long long)(missing / 1000));
+        }
+        if (!vpi_media_warn(&s->media->m, "FRAMES_CONCEALED", VP_TIME_UNKNOWN,
+                            "stream %d: %lld ms of pictures cannot be read, those behind are early by that",
+                            t->id, (long long)(missing / 1000)))
+            return vpi_fail_nomem(err);
+    }
+    return VP_OK;
+}
+
+/* What is not there. Where it is much and the bytes are, they cannot be read. */
+static vp_status take_holes(scan *s, vp_error *err)
+{
+    const vpi_holes *h = &s->holes;
+    uint64_t unread = s->media->m.size;
+    int64_t first, end;
+
+    vpi_holes_finish(&s->holes);
+    if (!h->count || s->sound < 0 || extent(s, &first, &end) != VP_OK) return VP_OK;
+    for (size_t i = 0; i < s->count; i++)
+        unread -= VPI_MIN(unread, s->bytes[i] + PACKET_HEAD * s->packets[i]);
+    unread = VPI_MIN(unread, s->gaps);
+    if (h->total > (end - first) / 10 && unread > s->media->m.size / 10) {
+        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT",
+                        "neither sound nor picture can be read for %lld of %lld ms",
+                        (long long)(h->total / 1000), (long long)((end - first) / 1000));
+    }
+    if (vpi_media_warn(&s->media->m, "FRAMES_CONCEALED", h->first,
+                       "neither sound nor picture is there for %lld ms (%llu times)",
+                       (long long)(h->total / 1000), (unsigned long long)h->count))
         return VP_OK;
     return vpi_fail_nomem(err);
 }
@@ -355,6 +527,8 @@ static vp_status run(scan *s, const vpi_limits *limits, vp_error *err)
     VPI_TRY(check_fragments(s, err));
     VPI_TRY(take_repairs(s, err));
     VPI_TRY(check_length(s, err));
+    VPI_TRY(check_counted(s, err));
+    VPI_TRY(take_holes(s, err));
     VPI_TRY(check_empty(s, err));
     VPI_TRY(look(s, err));
     VPI_TRY(vpi_report_finish(s->demux, s->media, limits, true, s->results, err));

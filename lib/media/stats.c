@@ -462,6 +462,7 @@ bool vpi_stats_add(vpi_stats *s, const vpi_stats_packet *p)
     if (duration > 0) s->last_duration = duration;
     if (!s->o.video) see_step(s, t);
     if (s->any && time < s->highest_pts) s->r.reordered = true;
+    if (s->any) s->r.leap = VPI_MAX(s->r.leap, time - s->highest_pts);
     s->highest_pts = s->any ? VPI_MAX(s->highest_pts, time) : time;
     /* What is skipped may be more than the packet that says so. */
     if (p->skip_start > 0)

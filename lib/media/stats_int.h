@@ -44,6 +44,7 @@ typedef struct vpi_stats_result {
     bool reordered, captions;
     bool delayed;          /* a packet is decoded at another time than shown */
     uint32_t skip_samples; /* of the first packet */
+    int64_t leap;          /* the farthest that times go forward from one packet to the next, ticks */
     uint64_t jumps;
     int64_t jump_at, jump_by; /* the first one: time before it, ticks it went */
     int64_t *keyframes;       /* the caller's to free */

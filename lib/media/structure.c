@@ -269,10 +269,12 @@ static vp_status check_apng(vpi_window *w, vp_error *err)
 
     for (unsigned n = 0; n < VPI_PARTS_ALL; n++) {
         VPI_TRY(vpi_window_read(w, at, 8, &p, &got, err));
-        if (got < 8) return VP_OK;
-        if (end) {
-            return memcmp(p, "\x89PNG\r\n\x1a\n", 8) == 0 ? vpi_structure_second(at, w->size, err) : VP_OK;
+        if (end && at <= w->size) {
+            bool again = got == 8 && memcmp(p, "\x89PNG\r\n\x1a\n", 8) == 0;
+
+            return again ? vpi_structure_second(at, w->size, err) : VP_OK;
         }
+        if (got < 8) return vpi_structure_cut(end ? at : at + 12, w->size, err);
         end = memcmp(p + 4, "IEND", 4) == 0;
         at += 12 + (uint64_t)vpi_rd32(p);
     }

@@ -36,7 +36,8 @@ typedef struct vpi_video_colour { /* what the encoder is told; ISO/IEC 23091-2 n
 typedef enum vpi_deinterlace {
     VPI_DEINTERLACE_NONE,
     VPI_DEINTERLACE_FRAMES, /* one picture for each that is decoded */
-    VPI_DEINTERLACE_FIELDS  /* two: one for each field */
+    VPI_DEINTERLACE_FIELDS, /* two: one for each field */
+    VPI_DEINTERLACE_FLAGGED /* one for each, made of those that say they are of fields */
 } vpi_deinterlace;
 
 typedef struct vpi_video_reader_options {
@@ -50,8 +51,8 @@ typedef struct vpi_video_reader_options {
     int64_t from; /* first presentation time wanted, ticks of the stream's tb; INT64_MIN: from the start */
     /* Fixed by the plan; 1 or more. Only with 1 are the pictures of damaged streams the same in every run. */
     uint32_t decoder_threads;
-    vpi_deinterlace deinterlace; /* of all pictures, whatever they say themselves */
-    bool bottom_first;           /* the field order that is taken for it */
+    vpi_deinterlace deinterlace; /* of all pictures, whatever they say themselves, but for FLAGGED */
+    bool bottom_first;           /* the field order that is taken for it, but for FLAGGED */
 } vpi_video_reader_options;
 
 typedef struct vpi_video_reader vpi_video_reader;

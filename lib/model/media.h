@@ -66,7 +66,8 @@ typedef struct vpi_track {
     /* A probe repeats what the file says; a scan looked at pictures and decided, and then knows the order. */
     bool interlaced;
     vpi_scan_order order;
-    bool telecine; /* film with its fields spread over more pictures; full scan only */
+    bool interlaced_parts; /* the order is progressive, but some pictures are of fields and say so */
+    bool telecine;         /* film with its fields spread over more pictures; full scan only */
     bool has_b_frames;
     uint32_t bit_depth;
     char chroma[8], primaries[24], transfer[24], matrix[24], range[8], hdr[16];

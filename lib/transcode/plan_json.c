@@ -42,7 +42,7 @@ static bool put(json_t *o, const char *name, json_t *value, bool ok)
     return false;
 }
 
-static const char *const deinterlace_names[] = { "none", "frames", "fields" };
+static const char *const deinterlace_names[] = { "none", "frames", "fields", "flagged" };
 
 static bool write_video(json_t *to, const vp_plan *p)
 {
@@ -387,7 +387,7 @@ static vp_status get_deinterlace(const json_t *o, const char *where, vpi_deinter
         *out = (vpi_deinterlace)i;
         return VP_OK;
     }
-    return refuse(err, "plan.video.deinterlace", "none, frames or fields");
+    return refuse(err, "plan.video.deinterlace", "none, frames, fields or flagged");
 }
 
 static vp_status read_video(vp_plan *p, const json_t *o, vp_error *err)

@@ -92,6 +92,7 @@ static void settle_rate(vp_plan *plan, const vpi_track *t, const vp_transcode_op
     v->fps = vpi_track_publish_rate(t, max_fps, &fields);
     v->deinterlace = fields                             ? VPI_DEINTERLACE_FIELDS
                      : t->order != VPI_SCAN_PROGRESSIVE ? VPI_DEINTERLACE_FRAMES
+                     : t->interlaced_parts              ? VPI_DEINTERLACE_FLAGGED
                                                         : VPI_DEINTERLACE_NONE;
     v->bottom_first = t->order == VPI_SCAN_BOTTOM_FIRST;
     v->divide = 1;

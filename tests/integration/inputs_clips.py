@@ -254,6 +254,20 @@ def _(to, dep):
     run(moving(25) + ["-vf", "setfield=tff", "-x264opts", "tff=1", "-flags", "+ildct+ilme"] + X264 + ["-crf", "10"], to)
 
 
+@clip("some_fields.ts", "0.8 s of interlaced pictures, flagged so, in 4.8 s of progressive ones")
+def _(to, dep):
+    whole = moving(25) + X264 + ["-crf", "10"]
+    join(to, [whole + ["-output_ts_offset", "0"],
+              moving(50) + INTERLACED + X264 + ["-crf", "10", "-t", "0.8", "-output_ts_offset", "2"],
+              whole + ["-output_ts_offset", "2.8"]])
+
+
+@clip("half_fields.ts", "2 s of interlaced pictures, flagged so, then 2 s of progressive ones")
+def _(to, dep):
+    join(to, [moving(50) + INTERLACED + X264 + ["-crf", "10", "-output_ts_offset", "0"],
+              moving(25) + X264 + ["-crf", "10", "-output_ts_offset", "2"]])
+
+
 def moving(rate):
     # A ramp of luma runs through the picture, 2 pixels a field at 50: combs where fields of two times are woven.
     bars = "geq=lum='if(lt(mod(X+160-N*%d,160),80),40,200)'" % (100 // rate * 2)

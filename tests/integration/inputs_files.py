@@ -49,11 +49,14 @@ refusals("I30", [("cut.mkv", "Matroska cut at 60 %", "INPUT_TRUNCATED"),
              ("cut.wmv", "ASF"), ("cut.mxf", "MXF"))]
          + [("joined." + ext, "%s with another one behind it" % what, "INPUT_CORRUPT") for ext, what in (
              ("mp4", "MP4"), ("avi", "AVI"), ("flv", "FLV"), ("wmv", "ASF"), ("mkv", "Matroska"))]
-         + [("other_pids.ts", "TS whose picture goes on in another codec", "INPUT_CORRUPT")])
+         + [("other_pids.ts", "TS whose picture goes on in another codec", "INPUT_CORRUPT"),
+            ("cut_live.webm", "WebM of a browser (without sizes) cut at 60 %", "INPUT_TRUNCATED"),
+            ("cut.apng", "APNG cut between two pictures", "INPUT_TRUNCATED")])
+refusals("I32", [("two_codecs.mp4", "MP4 that changes from H.264 to HEVC", "CODEC_UNSUPPORTED")])
 
 
 for _name in ("base.flv", "base.wmv", "base.mxf", "base.avi", "tone.wav", "tone.aiff", "tone.caf", "tone.ogg",
-              "tone.flac",              "anim.gif"):
+              "tone.flac", "anim.gif", "live.webm"):
     @case("I30", "%s whole" % _name.rpartition(".")[2].upper(), "accepted")
     def _(t, name=_name):
         equal(t.probe(clip(name))["complete"], True, "complete")
@@ -110,6 +113,45 @@ for _name, _what in (("sound_lost.mp4", "MP4"), ("sound_lost.ts", "MPEG-TS")):
         return "beep within 2 ms of where the source has it"
 
 
+for _name, _what in (("holed.mkv", "Matroska"), ("holed.webm", "WebM"), ("holed.flv", "FLV")):
+    @case("I31", "%s, 5 %% of it zeros" % _what, "what is missing is told, the rest is in its place")
+    def _(t, name=_name):
+        t.publish(clip(name), warns=["FRAMES_CONCEALED"])
+        t.lasts(20, 0.1)
+        tone(t.sound(), 300, 0.3, 7)
+        tone(t.sound(), 300, 13, 19.7)
+        return "20 s, FRAMES_CONCEALED"
+
+
+@case("I31", "AVI, 1 % of it zeros", "what is missing is told")
+def _(t):
+    t.publish(clip("holed.avi"), warns=["FRAMES_CONCEALED"])
+    t.lasts(20, 0.3)
+    assert "are early" in t.result.err, t.result.err
+    return "FRAMES_CONCEALED"
+
+
+@case("I31", "TS that pauses, with nothing unread", "told, not refused")
+def _(t):
+    t.publish(clip("pauses.ts"), warns=["FRAMES_CONCEALED"])
+    t.lasts(10, 0.1)
+    return "10 s, FRAMES_CONCEALED"
+
+
+@case("I31", "AVI that ends with chunks without content", "nothing is missing: that repeats a picture")
+def _(t):
+    t.publish(clip("held.avi"))
+    assert "FRAMES_CONCEALED" not in t.notes, t.notes
+    return "no FRAMES_CONCEALED"
+
+
+refusals("I31", [("half_holed.mxf", "MXF, 20 % of it zeros", "INPUT_CORRUPT")])
+refusals("I31", [("half_" + name, "%s, 30 %% of it zeros" % what, "INPUT_CORRUPT") for name, what in (
+    ("holed.mkv", "Matroska"), ("holed.webm", "WebM"), ("holed.flv", "FLV"), ("holed_frag.mp4", "fragmented MP4"))]
+         + [("holed_frag.mp4", "fragmented MP4, 5 % of it zeros", "INPUT_CORRUPT"),
+            ("leap.flv", "FLV, the time of one picture 9 hours off", "INPUT_CORRUPT")])
+
+
 @case("I31", "all of the sound damaged", "INPUT_CORRUPT")
 def _(t):
     return t.refused(clip("sound_ruined.mp4"), "INPUT_CORRUPT", publish_only=True)
@@ -117,7 +159,8 @@ def _(t):
 
 refusals("I38", [("bomb.gif", "35 bytes that declare 16000x16000", "INPUT_LIMIT"),
                  ("wide.mp4", "an MP4 that declares 30000x20000", "INPUT_LIMIT"),
-                 ("streams.mkv", "71 streams", "INPUT_LIMIT"), ("weeks.mp4", "100 hours", "INPUT_LIMIT")])
+                 ("streams.mkv", "71 streams", "INPUT_LIMIT"), ("weeks.mp4", "100 hours", "INPUT_LIMIT"),
+                 ("edits_bomb.mp4", "600000 edits of all pictures", "INPUT_LIMIT")])
 
 
 @case("I38", "a header of 35 bytes that declares 16000x16000", "refused before a picture is allocated")

@@ -109,13 +109,13 @@ def _(t):
     return "1:1, 128x72"
 
 
-def combs(path):
+def combs(path, each=5):
     """Share of pixels where a line differs from both its neighbours, which agree: fields of two times woven."""
     w, h = (entries(path, "stream=width,height", "v:0")[0][k] for k in ("width", "height"))
     data = ffmpeg(["-i", path, "-map", "0:v:0", "-vsync", "passthrough", "-pix_fmt", "gray", "-f", "rawvideo", "-"],
                          text=False)
     bad = 0
-    for f in range(0, len(data) // (w * h) * w * h, w * h * 5):
+    for f in range(0, len(data) // (w * h) * w * h, w * h * each):
         for y in range(8, h - 8, 6):
             row = f + y * w
             for x in range(0, w, 3):
@@ -141,6 +141,24 @@ def _(t):
     n = combs(t.video)
     assert n < 10, "%d combed pixels" % n
     return "50 pictures in 2 s, no combs"
+
+
+@case("I13", "0.8 s of 4.8 interlaced", "25 pictures a second, no combs, INTERLACED")
+def _(t):
+    t.publish(clip("some_fields.ts"), rungs=[("96p", 96, 800)], warns=["INTERLACED"])
+    equal(len(t.times()), 120, "pictures")
+    n = combs(t.video, 1)
+    assert n < 10, "%d combed pixels" % n
+    return "120 pictures in 4.8 s, no combs, INTERLACED"
+
+
+@case("I13", "interlaced, then progressive", "50 pictures a second, no combs, INTERLACED")
+def _(t):
+    t.publish(clip("half_fields.ts"), rungs=[("96p", 96, 800)], warns=["INTERLACED"])
+    equal(len(t.times()), 200, "pictures")
+    n = combs(t.video, 1)
+    assert n < 10, "%d combed pixels" % n
+    return "200 pictures in 4 s, no combs, INTERLACED"
 
 
 @case("I13", "interlaced, flagged as progressive", "found by looking")

@@ -15,6 +15,7 @@ sys.dont_write_bytecode = True
 
 import inputs  # noqa: E402
 import inputs_clips  # noqa: E402,F401
+import inputs_damage  # noqa: E402,F401
 import inputs_times  # noqa: E402,F401
 import inputs_picture  # noqa: E402,F401
 import inputs_sound  # noqa: E402,F401

@@ -91,6 +91,34 @@ static void test_parts(void **state)
     ticker(VPI_SCAN_PROGRESSIVE, VPI_SCAN_PROGRESSIVE);
 }
 
+/* 60 pictures of which the last so many say they are of fields, and are, or not: is the rest left alone? */
+static void some(int flagged, bool are, vpi_scan_order want, bool parts)
+{
+    vpi_fields *f = made();
+    const vpi_fields_result *r;
+
+    for (int n = 0; n < 60; n++) {
+        bool say = n >= 60 - flagged;
+
+        add(f, 2 * n, 2 * n + (say && are), say ? VPI_SCAN_TOP_FIRST : VPI_SCAN_PROGRESSIVE);
+    }
+    vpi_fields_cut(f);
+    r = vpi_fields_result_of(f);
+    assert_int_equal(vpi_fields_decide(r, VPI_SCAN_PROGRESSIVE), want);
+    assert_int_equal(vpi_fields_parts(r, vpi_fields_decide(r, VPI_SCAN_PROGRESSIVE)), parts);
+    vpi_fields_free(f);
+}
+
+static void test_some(void **state)
+{
+    (void)state;
+    some(0, false, VPI_SCAN_PROGRESSIVE, false);
+    some(8, true, VPI_SCAN_PROGRESSIVE, true);
+    some(8, false, VPI_SCAN_PROGRESSIVE, false);
+    some(40, true, VPI_SCAN_TOP_FIRST, false);
+    some(60, false, VPI_SCAN_PROGRESSIVE, false);
+}
+
 /* Noise, flashes and a still picture are not taken for fields. */
 static void test_noise(void **state)
 {
@@ -348,9 +376,10 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_orders),      cmocka_unit_test(test_parts),  cmocka_unit_test(test_noise),
-        cmocka_unit_test(test_telecine),    cmocka_unit_test(test_scan),   cmocka_unit_test(test_from),
-        cmocka_unit_test(test_like_source), cmocka_unit_test(test_change), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_orders),    cmocka_unit_test(test_parts),       cmocka_unit_test(test_some),
+        cmocka_unit_test(test_noise),     cmocka_unit_test(test_telecine),    cmocka_unit_test(test_scan),
+        cmocka_unit_test(test_from),      cmocka_unit_test(test_like_source), cmocka_unit_test(test_change),
+        cmocka_unit_test(test_no_memory),
     };
 
     return cmocka_run_group_tests_name("media/fields", tests, clips_setup, clips_teardown);

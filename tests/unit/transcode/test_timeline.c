@@ -190,15 +190,16 @@ static void test_fields(void **state)
         vpi_scan_order order;
         int64_t fps_num, fps_den;
         vpi_deinterlace mode;
-        bool bottom;
+        bool bottom, parts;
     } rows[] = {
-        { 25, 1, 60, VPI_SCAN_TOP_FIRST, 50, 1, VPI_DEINTERLACE_FIELDS, false },
-        { 25, 1, 50, VPI_SCAN_TOP_FIRST, 50, 1, VPI_DEINTERLACE_FIELDS, false },
-        { 25, 1, 49, VPI_SCAN_TOP_FIRST, 25, 1, VPI_DEINTERLACE_FRAMES, false },
-        { 25, 1, 30, VPI_SCAN_BOTTOM_FIRST, 25, 1, VPI_DEINTERLACE_FRAMES, true },
-        { 25, 1, 20, VPI_SCAN_BOTTOM_FIRST, 25, 2, VPI_DEINTERLACE_FRAMES, true },
-        { 30000, 1001, 60, VPI_SCAN_BOTTOM_FIRST, 60000, 1001, VPI_DEINTERLACE_FIELDS, true },
-        { 25, 1, 60, VPI_SCAN_PROGRESSIVE, 25, 1, VPI_DEINTERLACE_NONE, false },
+        { 25, 1, 60, VPI_SCAN_TOP_FIRST, 50, 1, VPI_DEINTERLACE_FIELDS, false, false },
+        { 25, 1, 50, VPI_SCAN_TOP_FIRST, 50, 1, VPI_DEINTERLACE_FIELDS, false, false },
+        { 25, 1, 49, VPI_SCAN_TOP_FIRST, 25, 1, VPI_DEINTERLACE_FRAMES, false, false },
+        { 25, 1, 30, VPI_SCAN_BOTTOM_FIRST, 25, 1, VPI_DEINTERLACE_FRAMES, true, false },
+        { 25, 1, 20, VPI_SCAN_BOTTOM_FIRST, 25, 2, VPI_DEINTERLACE_FRAMES, true, false },
+        { 30000, 1001, 60, VPI_SCAN_BOTTOM_FIRST, 60000, 1001, VPI_DEINTERLACE_FIELDS, true, false },
+        { 25, 1, 60, VPI_SCAN_PROGRESSIVE, 25, 1, VPI_DEINTERLACE_NONE, false, false },
+        { 25, 1, 60, VPI_SCAN_PROGRESSIVE, 25, 1, VPI_DEINTERLACE_FLAGGED, false, true },
     };
     (void)state;
     for (size_t i = 0; i < VPI_COUNT(rows); i++) {
@@ -207,6 +208,7 @@ static void test_fields(void **state)
             make(&f, rows[i].num, rows[i].den, 90000, 20, 0);
             f.options.max_fps = rows[i].most;
             f.video.order = rows[i].order;
+            f.video.interlaced_parts = rows[i].parts;
             f.video.variable = variable;
             settle(&f);
             assert_int_equal(f.plan.video.fps.num, rows[i].fps_num);
