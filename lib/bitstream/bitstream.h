@@ -267,6 +267,10 @@ typedef struct vpi_vp9 { /* uncompressed header of the first frame of a packet *
     uint32_t width, height;
 } vpi_vp9;
 vp_status vpi_vp9_parse(const uint8_t *data, size_t size, vpi_vp9 *out, vp_error *err);
+/* Does a packet (a frame or a superframe, annex B) give a picture? Alternate references of their own do not. */
+bool vpi_vp9_shows(const uint8_t *data, size_t size);
+/* The same of VP8, which has no superframes (RFC 6386 9.1). */
+bool vpi_vp8_shows(const uint8_t *data, size_t size);
 /* Smallest level (10..62) for a picture size and rate (annex A); 0/x: the rate is not known. */
 unsigned vpi_vp9_level(uint64_t pixels, vpi_rational frame_rate);
 

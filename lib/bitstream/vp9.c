@@ -49,6 +49,19 @@ vp_status vpi_vp9_parse(const uint8_t *data, size_t size, vpi_vp9 *out, vp_error
     return b.failed ? VPI_CORRUPT(err, "VP9: a cut header") : VP_OK;
 }
 
+bool vpi_vp9_shows(const uint8_t *data, size_t size)
+{
+    vpi_vp9 v;
+
+    if (size && (data[size - 1] & 0xE0) == 0xC0) return true; /* superframes are made to hide one */
+    return vpi_vp9_parse(data, size, &v, NULL) != VP_OK || v.show;
+}
+
+bool vpi_vp8_shows(const uint8_t *data, size_t size)
+{
+    return size < 3 || (data[0] & 0x10);
+}
+
 unsigned vpi_vp9_level(uint64_t pixels, vpi_rational rate)
 {
     static const struct {

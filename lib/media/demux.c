@@ -176,6 +176,19 @@ static vp_status check_sets(const vpi_demux *d, const AVCodecParameters *par, vp
     return VP_OK;
 }
 
+/* All ones: its writer did not know it (ISO/IEC 14496-12 8.2.2, 8.4.2). libavformat takes that for a number. */
+static void forget_unknown(vpi_demux *d)
+{
+    if (strncmp(d->ic->iformat->name, "mov", 3) != 0) return;
+    for (unsigned i = 0; i < d->ic->nb_streams; i++) {
+        AVStream *stream = d->ic->streams[i];
+
+        if (stream->duration != UINT32_MAX) continue;
+        stream->duration = AV_NOPTS_VALUE;
+        d->ic->duration = AV_NOPTS_VALUE;
+    }
+}
+
 /* What is declared, before anything is decoded; and once more with what the decoders said. */
 static vp_status check_limits(const vpi_demux *d, vp_error *err)
 {
@@ -342,6 +355,7 @@ static vp_status open_once(vpi_demux *d, vp_error *err)
     if (r >= 0) r = avformat_open_input(&d->ic, "", d->format, &options);
     av_dict_free(&options);
     if (r < 0) return libav_failed(d, r, "open", err);
+    forget_unknown(d);
     VPI_TRY(check_limits(d, err));
     VPI_TRY(check_encrypted(d, err));
     VPI_TRY(settle_streams(d, err));

@@ -165,6 +165,7 @@ static bool is_script(const uint8_t *head, size_t size)
         text[n++] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
     }
     text[n] = 0;
+    if (begins(text, n, "#!amr\n") || begins(text, n, "#!amr-wb\n")) return false; /* RFC 4867 5 */
     for (size_t i = 0; i < VPI_COUNT(scripts); i++) {
         if (begins(text, n, scripts[i])) return true;
     }

@@ -106,6 +106,19 @@ static bool has_captions(vpi_demux *d, const vpi_packet *p)
     return vpi_captions_h26x(p->data, size, length, hevc);
 }
 
+/* libvpx writes alternate references as packets of their own, with the time of the next picture or near it. */
+static bool is_hidden(const vpi_demux *d, const vpi_packet *p)
+{
+    switch (vpi_demux_avstream(d, p->stream)->codecpar->codec_id) {
+    case AV_CODEC_ID_VP8:
+        return !vpi_vp8_shows(p->data, p->size);
+    case AV_CODEC_ID_VP9:
+        return !vpi_vp9_shows(p->data, p->size);
+    default:
+        return false;
+    }
+}
+
 /* Samples that a packet of sound says are not content, in ticks. */
 static int64_t skipped(const vpi_track *track, uint32_t samples)
 {
@@ -137,6 +150,7 @@ bool vpi_report_count(vpi_demux *d, vpi_stats *stats, const vpi_packet *packet)
     /* What an edit list takes out is not on the timeline. */
     if (packet->discard && packet->has_pts) vpi_stats_hide(stats, packet->pts);
     if (packet->discard) return true;
+    if (track->kind == VPI_KIND_VIDEO && is_hidden(d, packet)) return true;
     if (track->kind == VPI_KIND_VIDEO) p.captions = has_captions(d, packet);
     vpi_packet_skips(vpi_packet_av(packet), &start, &end);
     if (track->kind == VPI_KIND_AUDIO && track->sample_rate) {

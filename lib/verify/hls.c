@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Lines, tags, attributes and URIs of playlists (RFC 8216 4.1, 4.2). */
+#include <stdio.h>
+
 #include "verify/hls_int.h"
 
 #define NS_DIGITS 9
@@ -133,27 +135,20 @@ bool vpi_attribute(vpi_view list, const char *name, vpi_view *value, bool *quote
     return false;
 }
 
-/* Quoted strings of EXT-X-MEDIA, -STREAM-INF, -I-FRAME-STREAM-INF and -MAP; CLOSED-CAPTIONS is either. */
+/* Attributes of EXT-X-MEDIA, -STREAM-INF, -I-FRAME-STREAM-INF and -MAP; others, and CLOSED-CAPTIONS, may be either. */
 static bool right_form(vpi_view name, bool quoted)
 {
-    static const char *const strings[] = { "URI",
-                                           "CODECS",
-                                           "AUDIO",
-                                           "VIDEO",
-                                           "SUBTITLES",
-                                           "NAME",
-                                           "GROUP-ID",
-                                           "LANGUAGE",
-                                           "ASSOC-LANGUAGE",
-                                           "INSTREAM-ID",
-                                           "CHANNELS",
-                                           "BYTERANGE",
-                                           "SUPPLEMENTAL-CODECS",
-                                           "CHARACTERISTICS" };
+    static const char strings[] =
+        " URI CODECS AUDIO VIDEO SUBTITLES NAME GROUP-ID LANGUAGE ASSOC-LANGUAGE INSTREAM-ID"
+        " CHANNELS BYTERANGE SUPPLEMENTAL-CODECS CHARACTERISTICS ";
+    static const char words[] =
+        " TYPE DEFAULT AUTOSELECT FORCED BANDWIDTH AVERAGE-BANDWIDTH RESOLUTION FRAME-RATE"
+        " HDCP-LEVEL VIDEO-RANGE SCORE METHOD ";
+    char spaced[64];
 
-    for (size_t i = 0; i < VPI_COUNT(strings); i++)
-        if (vpi_view_is(name, strings[i])) return quoted;
-    return !quoted || vpi_view_is(name, "CLOSED-CAPTIONS");
+    if (name.size + 3 > sizeof(spaced)) return true;
+    snprintf(spaced, sizeof(spaced), " %.*s ", (int)name.size, name.data);
+    return strstr(strings, spaced) ? quoted : !strstr(words, spaced) || !quoted;
 }
 
 static bool is_there_before(vpi_view list, vpi_view name)

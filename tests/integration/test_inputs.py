@@ -21,6 +21,7 @@ import inputs_picture  # noqa: E402,F401
 import inputs_sound  # noqa: E402,F401
 import inputs_files  # noqa: E402,F401
 import inputs_codecs  # noqa: E402,F401
+import inputs_found  # noqa: E402,F401
 from inputs_gaps import GAPS  # noqa: E402
 from titles import ARTEFACTS, HERE, SRC, Cases, Skip  # noqa: E402
 

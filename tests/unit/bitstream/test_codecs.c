@@ -496,6 +496,16 @@ static void test_av1_vp9(void **state)
     assert_int_equal(v.height, 180);
     assert_int_equal(v.bit_depth, 8);
     assert_int_equal(vpi_vp9_parse(key, 3, &v, NULL), VP_E_DATA);
+    /* show_frame 0 of an inter frame; an existing one is shown; a superframe */
+    assert_true(vpi_vp9_shows(key, sizeof(key)));
+    assert_false(vpi_vp9_shows((const uint8_t *)"\x84\x00\x00", 3));
+    assert_true(vpi_vp9_shows((const uint8_t *)"\x86\x00\x00", 3));
+    assert_true(vpi_vp9_shows((const uint8_t *)"\x88\x00\x00", 3));
+    assert_true(vpi_vp9_shows((const uint8_t *)"\x84\x00\xc1", 3));
+    assert_true(vpi_vp9_shows(NULL, 0)); /* nothing is no reason to leave it out */
+    assert_false(vpi_vp8_shows((const uint8_t *)"\x01\x00\x00", 3));
+    assert_true(vpi_vp8_shows((const uint8_t *)"\x11\x00\x00", 3));
+    assert_true(vpi_vp8_shows((const uint8_t *)"", 0));
     assert_int_equal(vpi_vp9_level(1920 * 1080, (vpi_rational){ 30, 1 }), 40);
     assert_int_equal(vpi_vp9_level(1920 * 1080, (vpi_rational){ 60, 1 }), 41);
     assert_int_equal(vpi_vp9_level(1920 * 1080, (vpi_rational){ 0, 1 }), 40);

@@ -135,6 +135,10 @@ static void test_attributes(void **state)
     assert_true(!quoted && vpi_view_is(value, "2"));
     assert_false(vpi_attribute(view("A=1"), "B", &value, &quoted));
     assert_false(vpi_attributes_valid(view("A=\"open")));
+    assert_false(vpi_attributes_valid(view("BANDWIDTH=\"1\"")));
+    assert_false(vpi_attributes_valid(view("CODECS=avc1")));
+    assert_true(vpi_attributes_valid(view("CLOSED-CAPTIONS=\"cc\",CODECS=\"a\",BANDWIDTH=1")));
+    assert_false(vpi_attributes_valid(view("A=1,B=2,A=1")));
     assert_false(vpi_attributes_valid(view("A")));
     assert_false(vpi_attributes_valid(view("A=1,")));
     assert_false(vpi_attributes_valid(view("a=1")));
