@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "session.h"
@@ -16,8 +18,7 @@ static vp_status read_pipe(void *user, void *data, size_t capacity, size_t *got,
     ssize_t n = -1;
 
     do {
-        /* A FIFO that no one has opened for writing yet is silent: that is not its end. */
-        while (poll(&waits, 1, POLL_MS) == 0)
+        while (poll(&waits, 1, POLL_MS) <= 0) /* a signal ends it with -1 */
             if (vp_cancel_fired(cli_cancel))
                 return vp_error_set(err, VP_E_CANCELED, "CANCELED", 0, "stopped while reading the input");
         n = read(waits.fd, data, capacity);
@@ -36,14 +37,23 @@ static vp_status spool(session *s, int fd, vp_source **out, vp_error *err)
     return st;
 }
 
-vp_status session_input(session *s, const char *path, vp_source **out, vp_error *err)
+/* One that a shell hands over (`<(command)`, /dev/stdin). A named one may wait for ever for somebody to write. */
+static bool is_pipe(const char *path)
 {
     struct stat info;
+    struct statfs system;
+
+    return stat(path, &info) == 0 && S_ISFIFO(info.st_mode) && statfs(path, &system) == 0 &&
+           system.f_type == PIPEFS_MAGIC;
+}
+
+vp_status session_input(session *s, const char *path, vp_source **out, vp_error *err)
+{
     vp_status st;
     int fd;
 
     if (!strcmp(path, "-")) return spool(s, STDIN_FILENO, out, err);
-    if (stat(path, &info) != 0 || !S_ISFIFO(info.st_mode)) return vp_source_file(s->context, path, out, err);
+    if (!is_pipe(path)) return vp_source_file(s->context, path, out, err);
     fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) return vp_error_set(err, VP_E_IO, "IO_ERROR", errno, "opening the pipe failed");
     st = spool(s, fd, out, err);

@@ -238,10 +238,11 @@ def piped(folder):
         p.communicate()
         assert os.path.exists(os.path.join(work, "source")) == (end == signal.SIGKILL)
         assert done <= recorded(work), "records are lost"
-    fifo = os.path.join(folder, "fifo")
-    os.mkfifo(fifo)
-    p = start("publish", fifo, out, *args)
-    with open(fifo, "wb") as to, open(src, "rb") as f: # in drops, with a pause
+    end, fd = os.pipe()
+    p = subprocess.Popen([BIN, "publish", "/dev/fd/%d" % end, out, *args], pass_fds=[end], stderr=subprocess.PIPE,
+                         stdout=subprocess.DEVNULL, encoding="utf-8")
+    os.close(end)
+    with open(fd, "wb") as to, open(src, "rb") as f: # in drops, with a pause
         data = f.read()
         for at in range(0, len(data), 100000):
             to.write(data[at:at + 100000])
@@ -264,10 +265,12 @@ def piped(folder):
         r = subprocess.run([BIN, "publish", "-", out, "--max-input", "1", *args], stdin=f, capture_output=True, check=False)
     assert r.returncode == 1 and b": INPUT_LIMIT: " in r.stderr, r.stderr[-200:]
     assert not os.path.exists(out), "left: %s" % sorted(tree(out))
-    p = start("publish", fifo, out, *args) # nobody writes
-    time.sleep(0.3)
+    p = subprocess.Popen([BIN, "publish", "-", out, *args], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(0.3) # nobody writes
     p.send_signal(signal.SIGINT)
-    _, err = p.communicate(timeout=5)
+    p.wait(5)
+    err = p.stderr.read().decode()
+    p.stdin.close()
     assert p.returncode == 3 and ": CANCELED: " in err, err[-200:]
     assert not os.path.exists(out), "left: %s" % sorted(tree(out))
 

@@ -62,7 +62,7 @@ func publish(context *C.vp_context, input, output string, tag uint64) {
 	check(C.vp_job_start(job, &err), &err)
 	kinds, last := events(queue, tag)
 	fmt.Println(tag, kinds, last)
-	if last["event"] != "done" || C.vp_job_wait(job, 0, &err) != C.VP_OK {
+	if last["event"] != "done" || C.vp_job_wait(job, -1, &err) != C.VP_OK {
 		panic("not published")
 	}
 	C.vp_job_unref(job)
