@@ -107,7 +107,7 @@ static bool has_captions(vpi_demux *d, const vpi_packet *p)
 }
 
 /* libvpx writes alternate references as packets of their own, with the time of the next picture or near it. */
-static bool is_hidden(const vpi_demux *d, const vpi_packet *p)
+static bool is_hidden(vpi_demux *d, const vpi_packet *p)
 {
     switch (vpi_demux_avstream(d, p->stream)->codecpar->codec_id) {
     case AV_CODEC_ID_VP8:
