@@ -176,14 +176,19 @@ static bool is_script(const uint8_t *head, size_t size)
     return false;
 }
 
+size_t vpi_id3_size(const uint8_t *head, size_t size)
+{
+    if (size < 10 || memcmp(head, "ID3", 3) != 0 || head[3] == 0xFF) return 0;
+    if ((head[6] | head[7] | head[8] | head[9]) & 0x80) return 0;
+    return 10 + (((size_t)head[6] << 21) | ((size_t)head[7] << 14) | ((size_t)head[8] << 7) | head[9]);
+}
+
 /* ID3v2 tags with pictures are larger than any head: the format stands behind them. */
 static const uint8_t *behind_id3(const uint8_t *head, size_t *size)
 {
     size_t tag;
 
-    while (*size > 10 && memcmp(head, "ID3", 3) == 0 && head[3] != 0xFF &&
-           !((head[6] | head[7] | head[8] | head[9]) & 0x80)) {
-        tag = 10 + (((size_t)head[6] << 21) | ((size_t)head[7] << 14) | ((size_t)head[8] << 7) | head[9]);
+    while ((tag = vpi_id3_size(head, *size)) > 0) {
         if (tag >= *size) break;
         head += tag;
         *size -= tag;

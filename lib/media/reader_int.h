@@ -57,6 +57,8 @@ vp_status vpi_formats_choose(const uint8_t *head, size_t size, bool last, const 
 char *vpi_formats_codec_list(void);
 /* No timestamps in the file, or only those a parser makes up: an elementary stream. */
 bool vpi_formats_raw(const AVInputFormat *format);
+/* Bytes of the ID3v2 tag that begins there, of which the first 10 tell; 0: there is none. */
+size_t vpi_id3_size(const uint8_t *head, size_t size);
 
 /* ---- structure.c, boxes.c, ebml.c: is the file whole, and one, by its outer structure ---- */
 

@@ -287,14 +287,13 @@ static vp_status check_flac(vpi_window *w, vp_error *err)
     static const uint8_t mark[] = { 'f', 'L', 'a', 'C', 0, 0, 0, 34 };
     const uint8_t *p, *found;
     uint64_t first = 0;
-    size_t got;
+    size_t got, tag = 1;
 
     /* Tags of ID3v2 stand before it; so many bytes of padding as its writer likes. */
-    for (unsigned n = 0; n < VPI_PARTS_OPEN; n++) {
+    for (unsigned n = 0; tag > 0 && n < VPI_PARTS_OPEN; n++) {
         VPI_TRY(vpi_window_read(w, first, 10, &p, &got, err));
-        if (got < 10 || memcmp(p, "ID3", 3) != 0) break;
-        first += 10 + (((uint64_t)(p[6] & 127) << 21) | ((uint64_t)(p[7] & 127) << 14) |
-                       ((uint64_t)(p[8] & 127) << 7) | (p[9] & 127));
+        tag = vpi_id3_size(p, got);
+        first += tag;
     }
     for (uint64_t at = first + 1; at + sizeof(mark) <= w->size; at += got - (sizeof(mark) - 1)) {
         VPI_TRY(vpi_window_read(w, at, 4096, &p, &got, err));
