@@ -13,11 +13,6 @@
 #define LAST_SLICE_NAL 5
 #define MAX_KBPS 2000000u
 #define PASS_BFRAMES 3
-/*
- * Of a second pass: what a picture costs beyond the first pass's guess changes the quality of the next ones little.
- * They lie in the same span, whose rate the solver has settled; without this, hard scenes would pay for it twice.
- */
-#define PASS_TOLERANCE 4.0f
 #define MAX_LOOKAHEAD 250u /* X264_LOOKAHEAD_MAX, which x264.h does not tell */
 
 struct vpi_h264enc {
@@ -73,6 +68,9 @@ static vp_status check_options(const vpi_h264enc_options *o, vp_error *err)
         (o->pass == VPI_PASS_FIRST && o->abr) || (o->pass == VPI_PASS_SECOND && !o->abr)) {
         return vpi_fail(err, VP_E_ARG, NULL, "a pass of the encoder without what it needs");
     }
+    if (o->qp > 51 || (o->qp && o->pass != VPI_PASS_SINGLE)) {
+        return vpi_fail(err, VP_E_ARG, NULL, "a constant quantiser of %u", o->qp);
+    }
     if (o->abr && (!o->kbps || o->kbps > MAX_KBPS)) {
         return vpi_fail(err, VP_E_ARG, NULL, "rate of %u kbit/s", o->kbps);
     }
@@ -108,6 +106,13 @@ static void set_rate(x264_param_t *p, const vpi_h264enc_options *o)
     p->rc.i_vbv_buffer_size = (int)o->bufsize_kbit;
     p->rc.i_lookahead = (int)VPI_MIN(o->lookahead, MAX_LOOKAHEAD);
     p->i_nal_hrd = X264_NAL_HRD_NONE;
+    if (!o->qp) return;
+    p->rc.i_rc_method = X264_RC_CQP;
+    p->rc.i_qp_constant = (int)o->qp;
+    p->rc.f_ip_factor = 1;
+    p->i_bframe = 0;
+    p->rc.i_lookahead = 0;
+    p->analyse.i_weighted_pred = X264_WEIGHTP_NONE;
 }
 
 /* The second pass checks that these are as in the first; presets differ in them. */
@@ -121,7 +126,6 @@ static void set_pass(x264_param_t *p, const vpi_h264enc_options *o)
     if (p->rc.i_aq_mode == X264_AQ_NONE) p->rc.i_aq_mode = X264_AQ_VARIANCE;
     p->rc.i_lookahead = VPI_MAX(p->rc.i_lookahead, 1); /* without any x264 gives the tree up */
     p->rc.b_stat_write = o->pass == VPI_PASS_FIRST;
-    if (o->pass == VPI_PASS_SECOND) p->rc.f_rate_tolerance = PASS_TOLERANCE;
     p->rc.b_stat_read = o->pass == VPI_PASS_SECOND && o->stats;
     if (!o->stats) return;
     p->rc.psz_stat_out = p->rc.psz_stat_in = (char *)(uintptr_t)o->stats; /* x264 copies both */

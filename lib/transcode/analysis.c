@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "analysis_int.h"
 #include "base/hash.h"
@@ -10,9 +11,11 @@
 #include "record_int.h"
 
 #define COPY_BYTES 65536u
+#define QP_MILLI_MAX ((uint64_t)100000)
 #define STATS_MAX ((uint64_t)1 << 30) /* of a span: an hour of pictures is 100 MB */
 
-typedef struct rung_rate { /* of this span */
+typedef struct rung_rate {       /* of this span */
+    char path[VPI_SCRATCH_PATH]; /* of the statistics, with the span's macroblock tree beside them */
     uint32_t kbps;
     bool tight;      /* the encoder has to mind the buffer */
     vpi_zone *zones; /* a GOP each */
@@ -40,15 +43,31 @@ static void tree_path(const char *path, char to[VPI_SCRATCH_PATH])
 
 /* ---- costs ---- */
 
+#define PART_NUMBERS (5 + VPI_GAUGE_POINTS)
+#define GOP_NUMBERS (2 + 2 * PART_NUMBERS)
+
+static bool add_number(json_t *list, uint64_t n)
+{
+    return json_array_append_new(list, json_integer((json_int_t)n)) == 0;
+}
+
+static bool part_to_json(const vpi_cost_part *p, json_t *list)
+{
+    bool ok = add_number(list, p->texture) && add_number(list, p->motion) && add_number(list, p->other) &&
+              add_number(list, p->bits) && add_number(list, p->qp_milli);
+
+    for (size_t i = 0; ok && i < VPI_GAUGE_POINTS; i++) ok = add_number(list, p->gauge[i]);
+    return ok;
+}
+
+/* Numbers alone, in the order of the struct: there is a list for each GOP of the title. */
 static json_t *gop_to_json(const vpi_cost *c)
 {
-    const uint64_t numbers[] = { c->texture, c->motion, c->motion_intra, c->other, c->pictures };
     json_t *list = json_array();
 
-    for (size_t i = 0; i < VPI_COUNT(numbers); i++)
-        if (json_array_append_new(list, json_integer((json_int_t)numbers[i])) != 0) goto failed;
-    return list;
-failed:
+    if (add_number(list, c->pictures) && add_number(list, c->qp_milli) && part_to_json(&c->intra, list) &&
+        part_to_json(&c->inter, list))
+        return list;
     json_decref(list);
     return NULL;
 }
@@ -67,17 +86,32 @@ json_t *vpi_costs_to_json(const vpi_costs *c)
     return NULL;
 }
 
+static void part_from_json(const json_t *list, size_t at, vpi_cost_part *p)
+{
+    uint64_t numbers[PART_NUMBERS];
+
+    for (size_t i = 0; i < PART_NUMBERS; i++)
+        numbers[i] = (uint64_t)json_integer_value(json_array_get(list, at + i));
+    p->texture = numbers[0];
+    p->motion = numbers[1];
+    p->other = numbers[2];
+    p->bits = numbers[3];
+    p->qp_milli = (uint32_t)VPI_MIN(numbers[4], QP_MILLI_MAX);
+    for (size_t i = 0; i < VPI_GAUGE_POINTS; i++) p->gauge[i] = numbers[5 + i];
+}
+
 static bool gop_from_json(const json_t *list, vpi_cost *c)
 {
-    uint64_t *numbers[] = { &c->texture, &c->motion, &c->motion_intra, &c->other, &c->pictures };
-
-    if (json_array_size(list) != VPI_COUNT(numbers)) return false;
-    for (size_t i = 0; i < VPI_COUNT(numbers); i++) {
+    if (json_array_size(list) != GOP_NUMBERS) return false;
+    for (size_t i = 0; i < GOP_NUMBERS; i++) {
         const json_t *n = json_array_get(list, i);
 
         if (!json_is_integer(n) || json_integer_value(n) < 0) return false;
-        *numbers[i] = (uint64_t)json_integer_value(n);
     }
+    c->pictures = (uint64_t)json_integer_value(json_array_get(list, 0));
+    c->qp_milli = (uint32_t)VPI_MIN((uint64_t)json_integer_value(json_array_get(list, 1)), QP_MILLI_MAX);
+    part_from_json(list, 2, &c->intra);
+    part_from_json(list, 2 + PART_NUMBERS, &c->inter);
     return c->pictures > 0;
 }
 
@@ -316,25 +350,55 @@ static vp_status set_rate(vpi_analysis *a, const vpi_solve_rung *rung, rung_rate
     return VP_OK;
 }
 
-static vp_status solve(vpi_task_env *env, vpi_analysis *a, vp_error *err)
+/* The statistics as this rung's encoder has to read them; the tree is the same for all. */
+static vp_status lay_out(const vpi_analysis *a, size_t rung, const vpi_buf *text, rung_rate *r, vp_error *err)
+{
+    char name[32], tree[VPI_SCRATCH_PATH], rung_tree[VPI_SCRATCH_PATH];
+    vpi_buf scaled = { 0 };
+    FILE *file = NULL;
+    vp_status st;
+
+    snprintf(name, sizeof(name), "stats-%zu", rung);
+    vpi_scratch_file(a->scratch, name, r->path);
+    tree_path(a->path, tree);
+    tree_path(r->path, rung_tree);
+    VPI_GO(vpi_solve_statistics((const char *)text->data, text->size, a->gops + a->first, a->count, &scaled,
+                                err));
+    file = fopen(r->path, "wbe");
+    if (!file || fwrite(scaled.data, 1, scaled.size, file) != scaled.size || symlink(tree, rung_tree) != 0)
+        st = vpi_fail_errno(err, errno, r->path, "statistics could not be laid out for the encoder");
+done:
+    if (file && fclose(file) != 0 && st >= 0)
+        st = vpi_fail_errno(err, errno, r->path, "statistics could not be laid out for the encoder");
+    vpi_buf_dispose(&scaled);
+    return st;
+}
+
+static vp_status solve_rate(vpi_task_env *env, vpi_analysis *a, size_t rung, const vpi_buf *text,
+                            vp_error *err)
 {
     const vp_plan *plan = env->plan;
+    const vpi_solve_rung to = solve_rung(plan, a, rung);
+    rung_rate *r = &a->rungs[rung];
+
+    VPI_TRY(vpi_solve(&to, a->gops, a->gop_count, err));
+    VPI_TRY(set_rate(a, &to, r, err));
+    VPI_TRY(vpi_solve_buffer((const char *)text->data, text->size, &to, a->gops + a->first, a->count,
+                             &r->tight, err));
+    VPI_TRY(lay_out(a, rung, text, r, err));
+    /* times that vary make bursts that a mean does not tell */
+    r->tight = r->tight || plan->video.variable;
+    vpi_log(env->context, VP_LOG_DEBUG, "transcode", "%s, %s: %u kbit/s%s", env->name, plan->rungs[rung].name,
+            (unsigned)r->kbps, r->tight ? ", minding the buffer" : "");
+    return VP_OK;
+}
+
+static vp_status solve(vpi_task_env *env, vpi_analysis *a, vp_error *err)
+{
     vpi_buf text = { 0 };
     vp_status st = read_text(a->path, &text, err);
 
-    for (size_t i = 0; st >= 0 && i < plan->rung_count; i++) {
-        const vpi_solve_rung rung = solve_rung(plan, a, i);
-        rung_rate *r = &a->rungs[i];
-        st = vpi_solve(&rung, a->gops, a->gop_count, err);
-        if (st >= 0) st = set_rate(a, &rung, r, err);
-        if (st >= 0)
-            st = vpi_solve_buffer((const char *)text.data, text.size, &rung, a->gops + a->first, a->count,
-                                  &r->tight, err);
-        /* times that vary make bursts that a mean does not tell */
-        r->tight = r->tight || plan->video.variable;
-        vpi_log(env->context, VP_LOG_DEBUG, "transcode", "%s, %s: %u kbit/s%s", env->name,
-                plan->rungs[i].name, (unsigned)r->kbps, r->tight ? ", minding the buffer" : "");
-    }
+    for (size_t i = 0; st >= 0 && i < env->plan->rung_count; i++) st = solve_rate(env, a, i, &text, err);
     vpi_buf_dispose(&text);
     return st;
 }
@@ -379,7 +443,7 @@ vpi_analysis *vpi_analysis_close(vpi_analysis *a)
 void vpi_analysis_use(const vpi_analysis *a, size_t rung, vpi_h264enc_options *enc)
 {
     const rung_rate *r = &a->rungs[rung];
-    enc->stats = a->path;
+    enc->stats = r->path;
     enc->kbps = r->kbps;
     enc->zones = r->zones;
     enc->zone_count = a->count;

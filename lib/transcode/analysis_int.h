@@ -21,6 +21,18 @@ void vpi_analysis_value_name(const char *task, bool tree, char to[VPI_STATS_NAME
 /* From local files (path, path + ".mbtree") into the work store; costs are read from them. */
 vp_status vpi_analysis_store(vpi_task_env *env, const char *path, vpi_costs *costs, vp_error *err);
 
+/*
+ * Some pictures of each GOP, coded quickly at several quantisers, for what solve_int.h makes of them. Pictures in the
+ * order of presentation; what came of a GOP is complete when the next one begins.
+ */
+typedef struct vpi_gauge vpi_gauge;
+uint64_t vpi_gauge_memory(const vpi_h264enc_options *like); /* like: the analysis; bytes */
+vp_status vpi_gauge_new(vp_context *context, const vpi_h264enc_options *like, vpi_gauge **out, vp_error *err);
+vpi_gauge *vpi_gauge_free(vpi_gauge *gauge);
+vp_status vpi_gauge_add(vpi_gauge *gauge, vpi_frame *frame, bool idr, vp_error *err);
+/* Into the costs of the same GOPs. */
+vp_status vpi_gauge_take(const vpi_gauge *gauge, vpi_costs *costs, vp_error *err);
+
 /* What the rungs of span env->index are encoded with: statistics as local files, rates. */
 typedef struct vpi_analysis vpi_analysis;
 vp_status vpi_analysis_open(vpi_task_env *env, vpi_analysis **out, vp_error *err);

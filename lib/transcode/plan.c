@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdio.h>
 
-#include "plan_int.h"
+#include "analysis_int.h"
 
 vp_plan *vpi_plan_alloc(void)
 {
@@ -169,7 +169,8 @@ static void analysis_estimate(const vp_plan *plan, vp_task_info *info)
     const vpi_h264enc_options *e = &plan->analysis;
     uint64_t source = (uint64_t)v->source_width * v->source_height, pixels = (uint64_t)e->width * e->height;
     info->memory_bytes = DECODER_FRAMES * vpi_frame_memory(v->source_width, v->source_height) +
-                         vpi_h264enc_memory(e) + PIPE_FRAMES * vpi_frame_memory(e->width, e->height);
+                         vpi_h264enc_memory(e) + vpi_gauge_memory(e) +
+                         PIPE_FRAMES * vpi_frame_memory(e->width, e->height);
     if (v->deinterlace != VPI_DEINTERLACE_NONE)
         info->memory_bytes += FIELD_FRAMES * vpi_frame_memory(v->source_width, v->source_height);
     info->cpu_us = info->frames * (source * NS_DECODE_PIXEL + pixels * NS_ENCODE_PIXEL) / 1000;

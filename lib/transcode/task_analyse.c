@@ -7,6 +7,7 @@
 
 typedef struct analyser {
     vpi_h264enc *enc;
+    vpi_gauge *gauge;
     uint64_t fed, coded;
 } analyser;
 
@@ -22,6 +23,7 @@ static vp_status feed(void *user, vpi_frame *frame, uint64_t ticks, bool idr, vp
 {
     analyser *a = user;
     a->fed++;
+    VPI_TRY(vpi_gauge_add(a->gauge, frame, idr, err));
     vp_status st = take(a, frame, ticks, idr, err);
     return st < 0 ? st : VP_OK;
 }
@@ -67,6 +69,7 @@ vp_status vpi_task_analyse(vpi_task_env *env, vp_error *err)
     vpi_scratch_file(scratch, "stats", path);
     enc.stats = path;
     VPI_GO(vpi_h264enc_new(env->context, &enc, &a.enc, err));
+    VPI_GO(vpi_gauge_new(env->context, &enc, &a.gauge, err));
     VPI_GO(vpi_feed_span(env, &o, err));
     VPI_GO(flush(&a, err));
     a.enc = vpi_h264enc_free(a.enc); /* completes the files */
@@ -75,6 +78,7 @@ vp_status vpi_task_analyse(vpi_task_env *env, vp_error *err)
     if (pictures != a.fed)
         VPI_GO(vpi_fail(err, VP_E_IO, NULL, "statistics of %llu pictures of %llu",
                         (unsigned long long)pictures, (unsigned long long)a.fed));
+    VPI_GO(vpi_gauge_take(a.gauge, &costs, err));
     json = vpi_costs_to_json(&costs);
     if (!json || json_object_set_new(env->record, "cost", json) != 0) st = vpi_fail_nomem(err);
     env->concealed = 0; /* counted where the title's pictures are made */
@@ -82,6 +86,7 @@ done:
     if (st < 0) st = why(scratch, st, err);
     vpi_costs_dispose(&costs);
     vpi_h264enc_free(a.enc);
+    vpi_gauge_free(a.gauge);
     vpi_scratch_free(scratch);
     return st < 0 ? st : VP_OK;
 }
