@@ -42,7 +42,8 @@ typedef struct model {
     double coarser, most;
 } model;
 
-#define POWER_TO_LOG (0.11552453009332421 /* ln 2 / 6: of a step of QP */)
+/* Logarithm of what a step between points is on the linear scale: ln 2 is 6 QP. */
+#define GAUGE_STEP (VPI_GAUGE_STEP_QP * 0.11552453009332421)
 
 static double model_bits(const part_model *m, double q)
 {
@@ -52,13 +53,16 @@ static double model_bits(const part_model *m, double q)
                       (double)m->cost->motion / sqrt(VPI_MAX(at, 1.0)) + (double)m->cost->other);
 }
 
-/* The line through the points, straight on beyond them. */
+/* The line through the points, straight on beyond them; above the last at least as steep as x264's model has it. */
 static double curve(const double y[VPI_GAUGE_POINTS], double qp)
 {
+    const size_t last = VPI_GAUGE_POINTS - 1;
     double x = (qp - VPI_GAUGE_FIRST_QP) / VPI_GAUGE_STEP_QP;
-    size_t i = (size_t)VPI_CLAMP(x, 0.0, VPI_GAUGE_POINTS - 2.0);
+    size_t i = (size_t)VPI_CLAMP(x, 0.0, (double)(last - 1));
+    double rise = y[i + 1] - y[i];
 
-    return y[i] + (y[i + 1] - y[i]) * (x - (double)i);
+    if (x <= (double)last) return y[i] + rise * (x - (double)i);
+    return y[last] + VPI_MIN(rise, -VPI_TEXTURE_POWER * GAUGE_STEP) * (x - (double)last);
 }
 
 static double part_bits(const part_model *m, double q)
@@ -69,7 +73,7 @@ static double part_bits(const part_model *m, double q)
 static void gauge_part(part_model *m, const vpi_solve_rung *rung, uint32_t qp_milli)
 {
     const vpi_cost_part *c = m->cost;
-    double *y = m->log_bits, step = VPI_GAUGE_STEP_QP * POWER_TO_LOG, power, base;
+    double *y = m->log_bits, step = GAUGE_STEP, power, base;
 
     m->gauged = c->bits > 0;
     for (size_t i = 0; i < VPI_GAUGE_POINTS; i++) {

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What x264 writes of a first pass, a line a picture: read into costs, scaled for a second one, put through a buffer. */
+/* What x264 writes of a first pass, a line a picture: read into costs, scaled for a second, put through a buffer. */
 
 #define BUFFER_START 0.9      /* of the buffer is full when a span begins, as x264 has it */
 #define BUFFER_MARGIN 1.3     /* what a picture may cost beyond the model */
