@@ -138,6 +138,11 @@ def play(folder, browser, server, name, source):
         page.js("video.play()")
         page.until("T.ended === 2", 20)
         state = page.js("T.state()")
+        # On a busy machine dash.js at times sets the clock back by half a second behind the end, and pauses.
+        if player == "dash.js" and not state["over"] and state["paused"] and state["duration"] - state["time"] <= 0.6:
+            page.js("video.play()")
+            page.until("T.ended === 3", 20)
+            state = page.js("T.state()")
         assert abs(state["time"] - state["duration"]) <= 0.2, "ended again at %.3f" % state["time"]
         quiet(page, server, state)
         print("   %d pictures, %d dropped, %d waits, sizes %s" % (end["frames"], end["dropped"], end["waits"],

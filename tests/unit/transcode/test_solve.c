@@ -377,18 +377,18 @@ static void test_gauge(void **state)
     NEAR(g.inter_scale, 1.0);
 }
 
-/* For the bits of the first pass at four times its size. */
+/* For 2.4 times the bits of the first pass, at four times its size. */
 static double area_qp(double by)
 {
     double power = 0.7 + 0.2 * (log(by) / (7 * log(2) / 6) - 1.2);
 
-    return 26 + 7 * power * log(4) / log(by);
+    return 26 + 7 * (power * log(4) - log(2.4)) / log(by);
 }
 
 /* Grain: costs more with the size of the pictures than even ground does. */
 static void test_gauge_area(void **state)
 {
-    vpi_solve_rung rung = { 1280, 720, 640, 360, 500, 0, 0 };
+    vpi_solve_rung rung = { 1280, 720, 640, 360, 1200, 0, 0 };
     vpi_solve_gop even = gauged(1.5, 1000000), grain = gauged(4, 1000000);
 
     (void)state;
@@ -400,6 +400,18 @@ static void test_gauge_area(void **state)
     rung.kbps = 5000000; /* at the cap: what was measured does not go on without end */
     assert_int_equal(vpi_solve(&rung, &grain, 1, &err), VP_OK);
     assert_true(isfinite(grain.bits) && grain.bits < 1e9);
+}
+
+/* Noise: hardly fewer bits at each point, and yet fewer beyond the last as x264's model has it. */
+static void test_gauge_noise(void **state)
+{
+    vpi_solve_rung rung = { 640, 360, 640, 360, 100, 0, 0 };
+    vpi_solve_gop g = gauged(1.3, 1000000);
+
+    (void)state;
+    assert_int_equal(vpi_solve(&rung, &g, 1, &err), VP_OK);
+    NEAR(g.bits, 200000.0);
+    NEAR(qp_of(&g), 33 + 6 / 1.1 * log2(5 / 1.3)); /* a step to QP 30 (33 without tree), the rest behind it */
 }
 
 /* Measurements that rise or stay where bits have to fall do not turn the search round. */
@@ -448,14 +460,14 @@ static void test_statistics(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),      cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_shares),     cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_maxrate),    cmocka_unit_test(test_model),
-        cmocka_unit_test(test_area),       cmocka_unit_test(test_edges),
-        cmocka_unit_test(test_easy),       cmocka_unit_test(test_buffer),
-        cmocka_unit_test(test_least),      cmocka_unit_test(test_gauge),
-        cmocka_unit_test(test_gauge_area), cmocka_unit_test(test_gauge_odd),
-        cmocka_unit_test(test_statistics),
+        cmocka_unit_test(test_parse),       cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_shares),      cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_maxrate),     cmocka_unit_test(test_model),
+        cmocka_unit_test(test_area),        cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_easy),        cmocka_unit_test(test_buffer),
+        cmocka_unit_test(test_least),       cmocka_unit_test(test_gauge),
+        cmocka_unit_test(test_gauge_area),  cmocka_unit_test(test_gauge_odd),
+        cmocka_unit_test(test_gauge_noise), cmocka_unit_test(test_statistics),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
