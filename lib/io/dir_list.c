@@ -17,7 +17,9 @@ typedef struct walk {
     bool (*hidden)(const char *name);
     vp_list_fn fn;
     void *user;
-    vpi_dir *tidied; /* not NULL: temporary files are looked at instead, and removed */
+    vpi_dir *tidied;  /* not NULL: temporary files are looked at instead, and removed */
+    const char *only; /* not NULL: those of this name alone, in the root's folders alone */
+    uint64_t removed;
     char key[KEY_ROOM];
     vp_error *err;
 } walk;
@@ -84,18 +86,20 @@ static vp_status visit_file(walk *w, size_t length, const struct stat *s)
 /* ---- temporary files ---- */
 
 /* Left by a process that ended: nobody holds its lock. */
-static void remove_left(int folder, const char *name)
+static bool remove_left(int folder, const char *name)
 {
     struct stat there, ours;
+    bool gone = false;
     int fd = openat(folder, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
-    if (fd < 0) return;
+    if (fd < 0) return false;
     if (fstat(fd, &ours) == 0 && S_ISREG(ours.st_mode) && vpi_fd_lock(fd, F_WRLCK) == 0 &&
         fstatat(folder, name, &there, AT_SYMLINK_NOFOLLOW) == 0 && there.st_ino == ours.st_ino &&
         there.st_dev == ours.st_dev) {
-        unlinkat(folder, name, 0);
+        gone = unlinkat(folder, name, 0) == 0;
     }
     close(fd);
+    return gone;
 }
 
 /* The temporary file `name`, in the folder of w->key, belongs to a key with the prefix? */
@@ -106,7 +110,9 @@ static void tidy_file(walk *w, int folder, size_t length, const char *name)
     if (size == 0 || length + size + 1 >= KEY_ROOM) return;
     memcpy(w->key + length, name + 1, size);
     w->key[length + size] = 0;
-    if (length + size >= w->prefix_size && in_prefix(w, length + size)) remove_left(folder, name);
+    if (w->only && (length == 0 || !vpi_streq(w->key + length, w->only))) return;
+    if (length + size >= w->prefix_size && in_prefix(w, length + size))
+        w->removed += remove_left(folder, name);
 }
 
 /* ---- folders ---- */
@@ -118,6 +124,7 @@ static vp_status visit_folder(walk *w, int folder, size_t length, unsigned depth
     names n = { NULL, 0, 0 };
     vp_status st;
     size_t i;
+    unsigned deepest = w->only ? 1 : DEPTH_MAX;
 
     /* Pruned since it was opened. */
     if (copy < 0 && errno == ENOENT) return VP_OK;
@@ -137,7 +144,8 @@ static vp_status visit_folder(walk *w, int folder, size_t length, unsigned depth
         if (fstatat(folder, n.list[i], &s, AT_SYMLINK_NOFOLLOW) != 0) {
             /* Gone since the folder was read. */
             if (errno != ENOENT) st = vpi_fail_errno(w->err, errno, w->key, "looking at an object failed");
-        } else if (S_ISDIR(s.st_mode) && depth < DEPTH_MAX) {
+        } else if (S_ISDIR(s.st_mode) && depth < deepest) {
+            uint64_t before = w->removed;
             int next = openat(folder, n.list[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
             if (next < 0) {
@@ -150,7 +158,8 @@ static vp_status visit_folder(walk *w, int folder, size_t length, unsigned depth
             if (in_prefix(w, length + size + 1)) st = visit_folder(w, next, length + size + 1, depth + 1);
             close(next);
             /* One that was made for what was never committed is empty now. */
-            if (w->tidied && length + size + 1 >= w->prefix_size) unlinkat(folder, n.list[i], AT_REMOVEDIR);
+            if (w->tidied && length + size + 1 >= w->prefix_size && (!w->only || w->removed > before))
+                unlinkat(folder, n.list[i], AT_REMOVEDIR);
         } else if (w->tidied) {
             continue;
         } else if (S_ISREG(s.st_mode) && vpi_key_valid(w->key) && !(w->hidden && w->hidden(n.list[i]))) {
@@ -165,7 +174,9 @@ static vp_status visit_folder(walk *w, int folder, size_t length, unsigned depth
 vp_status vpi_dir_list(vpi_dir *dir, const char *prefix, bool (*hidden)(const char *name), vp_list_fn fn,
                        void *user, vp_error *err)
 {
-    walk w = { prefix, strlen(prefix), hidden, fn, user, NULL, { 0 }, err };
+    walk w = {
+        .prefix = prefix, .prefix_size = strlen(prefix), .hidden = hidden, .fn = fn, .user = user, .err = err
+    };
     int root = vpi_dir_root(dir, false);
 
     if (root == -ENOENT) return VP_OK;
@@ -173,9 +184,9 @@ vp_status vpi_dir_list(vpi_dir *dir, const char *prefix, bool (*hidden)(const ch
     return visit_folder(&w, root, 0, 0);
 }
 
-void vpi_dir_tidy(vpi_dir *dir, const char *prefix)
+void vpi_dir_tidy(vpi_dir *dir, const char *prefix, const char *only)
 {
-    walk w = { prefix, strlen(prefix), NULL, NULL, NULL, dir, { 0 }, NULL };
+    walk w = { .prefix = prefix, .prefix_size = strlen(prefix), .tidied = dir, .only = only };
     int root = vpi_dir_root(dir, false);
 
     if (root >= 0) (void)visit_folder(&w, root, 0, 0);

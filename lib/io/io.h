@@ -19,8 +19,8 @@ vp_status vpi_source_new_internal(vp_context *context, const vp_source_ops *ops,
 /* May change iov. */
 typedef vp_status (*vpi_writev_fn)(void *user, void *object, struct iovec *iov, int count, vp_error *err);
 /* Removes what processes that were killed left of objects or values whose name begins with prefix. */
-typedef void (*vpi_tidy_fn)(void *user, const char *prefix);
-typedef struct vpi_sink_extra { /* each may be 0 */
+typedef void (*vpi_tidy_fn)(void *user, const char *prefix, const char *only); /* as vpi_dir_tidy */
+typedef struct vpi_sink_extra {                                                /* each may be 0 */
     vpi_writev_fn writev;
     bool direct; /* writes of any size go straight through */
     vpi_tidy_fn tidy;
@@ -47,6 +47,8 @@ vp_status vpi_sink_put(vp_sink *sink, const vp_object_info *info, const void *da
  * prefix as for lists. Nothing where objects and values are not written to temporary files.
  */
 void vpi_sink_tidy(vp_sink *sink, const char *prefix);
+/* The same of objects called so, in all folders of the first level: "*" "/" name. */
+void vpi_sink_tidy_named(vp_sink *sink, const char *name);
 void vpi_store_tidy(vp_store *store, const char *prefix);
 
 /*

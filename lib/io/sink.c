@@ -127,7 +127,13 @@ void vpi_sink_interrupt(vp_sink *sink)
 void vpi_sink_tidy(vp_sink *sink, const char *prefix)
 {
     if (sink->extra.tidy && vpi_context_check(sink->context, NULL) == VP_OK)
-        sink->extra.tidy(sink->user, prefix);
+        sink->extra.tidy(sink->user, prefix, NULL);
+}
+
+void vpi_sink_tidy_named(vp_sink *sink, const char *name)
+{
+    if (sink->extra.tidy && vpi_context_check(sink->context, NULL) == VP_OK)
+        sink->extra.tidy(sink->user, "", name);
 }
 
 uint64_t vpi_sink_failures(vp_sink *sink)

@@ -140,9 +140,9 @@ static vp_status dir_remove(void *user, const char *key, vp_error *err)
     return st;
 }
 
-static void dir_tidy(void *user, const char *prefix)
+static void dir_tidy(void *user, const char *prefix, const char *only)
 {
-    vpi_dir_tidy(((dir_sink *)user)->dir, prefix);
+    vpi_dir_tidy(((dir_sink *)user)->dir, prefix, only);
 }
 
 static void dir_release(void *user)

@@ -123,7 +123,8 @@ void vpi_store_interrupt(vp_store *store)
 
 void vpi_store_tidy(vp_store *store, const char *prefix)
 {
-    if (store->tidy && vpi_context_check(store->context, NULL) == VP_OK) store->tidy(store->user, prefix);
+    if (store->tidy && vpi_context_check(store->context, NULL) == VP_OK)
+        store->tidy(store->user, prefix, NULL);
 }
 
 vp_context *vpi_store_context(const vp_store *store)

@@ -286,9 +286,9 @@ static void dir_unlease(void *user, void *lease)
 
 /* ---- the store ---- */
 
-static void dir_tidy(void *user, const char *prefix)
+static void dir_tidy(void *user, const char *prefix, const char *only)
 {
-    vpi_dir_tidy(((dir_store *)user)->dir, prefix);
+    vpi_dir_tidy(((dir_store *)user)->dir, prefix, only);
 }
 
 static void dir_release(void *user)

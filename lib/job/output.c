@@ -117,6 +117,8 @@ static void tidy_own(const vpi_output *o)
 vp_status vpi_output_check(const vpi_output *o, vp_error *err)
 {
     survey s = { .o = o };
+    /* A folder that its process did not come to mark is nobody's: no other run would look into it. */
+    vpi_sink_tidy_named(o->sink, VPI_MARKER);
     if (o->force) return VP_OK;
     if (!can(o, VP_SINK_HAS_LIST)) return VP_OK;
     vp_status st = vp_sink_list(o->sink, "", survey_key, &s, err);

@@ -168,6 +168,19 @@ def killed_package(folder):
         shutil.rmtree(out)
 
 
+def killed_at_marker(folder):
+    """Killed while the first thing of a version was written: no run of other settings would ever look into its folder."""
+    source, whole, out = clip("base.mp4"), os.path.join(folder, "whole"), os.path.join(folder, "out")
+    left = os.path.join(out, "0123456789ab")
+    good("publish", source, whole, *FAST)
+    os.makedirs(left)
+    with open(os.path.join(left, "..vodpipe-version.tmp-1-0-1"), "w", encoding="utf-8") as f:
+        f.write("half")
+    good("publish", source, out, *FAST)
+    same_tree(out, whole, "over a folder without a marker")
+    assert not os.path.exists(left), "left: %s" % os.listdir(left)
+
+
 # ---- places ----
 
 def other_source(folder):
@@ -408,6 +421,7 @@ def late_worker(folder, finished):
 GROUPS = {
     "kill": [("kill -9, " + f, killed, f) for f in FORMS] + [("kill -9, package", killed_package)],
     "place": [("another source", other_source), ("source touched", touched_source),
+              ("killed at the marker", killed_at_marker),
               ("two at once, publish", two_at_once, "publish"), ("two at once, package", two_at_once, "package"),
               ("a pipe", piped), ("damaged work", damaged_work)],
     "pieces": [("killed workers, abr", killed_workers, "abr"),

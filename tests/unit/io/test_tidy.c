@@ -127,6 +127,31 @@ static void of_strangers(void **state)
     vp_sink_unref(sink);
 }
 
+/* Of one name, in folders of the first level alone; of these what was not emptied stays. */
+static void of_one_name(void **state)
+{
+    room *r = *state;
+    vp_sink *sink = NULL;
+
+    assert_int_equal(vp_sink_directory(r->context, in_room(r, "out"), &sink, &r->err), VP_OK);
+    vpi_sink_tidy_named(sink, "mark");
+    assert_int_equal(mkdir(in_room(r, "out"), 0700), 0);
+    assert_int_equal(mkdir(in_room(r, "out/a"), 0700), 0);
+    assert_int_equal(mkdir(in_room(r, "out/b"), 0700), 0);
+    assert_int_equal(mkdir(in_room(r, "out/b/c"), 0700), 0);
+    assert_int_equal(mkdir(in_room(r, "out/empty"), 0700), 0);
+    write_file(in_room(r, "out/a/.mark.tmp-1-2-3"), "x", 1);
+    write_file(in_room(r, "out/b/.mark.tmp-1-2-3"), "x", 1);
+    write_file(in_room(r, "out/b/.markets.tmp-1-2-3"), "x", 1);
+    write_file(in_room(r, "out/b/c/.mark.tmp-1-2-3"), "x", 1);
+    write_file(in_room(r, "out/.mark.tmp-1-2-3"), "x", 1);
+    vpi_sink_tidy_named(sink, "mark");
+    assert_false(exists(in_room(r, "out/a")) || exists(in_room(r, "out/b/.mark.tmp-1-2-3")));
+    assert_true(exists(in_room(r, "out/empty")));
+    assert_int_equal(temporary(r, "out"), 3);
+    vp_sink_unref(sink);
+}
+
 /* ---- tidying beside work ---- */
 
 typedef struct tidier {
@@ -325,9 +350,9 @@ static void killed_at_each_change(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(of_the_dead),           TEST(of_strangers),      TEST(beside_work),
-        TEST(folders_come_and_go),   TEST(each_change_fails), TEST(failures_are_counted),
-        TEST(killed_at_each_change),
+        TEST(of_the_dead),          TEST(of_strangers),          TEST(of_one_name),
+        TEST(beside_work),          TEST(folders_come_and_go),   TEST(each_change_fails),
+        TEST(failures_are_counted), TEST(killed_at_each_change),
     };
 
     return cmocka_run_group_tests_name("tidy", tests, NULL, NULL);
