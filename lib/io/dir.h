@@ -76,8 +76,8 @@ vp_status vpi_dir_list(vpi_dir *dir, const char *prefix, bool (*hidden)(const ch
                        void *user, vp_error *err);
 /*
  * Removes temporary files of keys that begin with prefix, where no process writes them any more, and folders that are
- * empty then. As far as it goes: what cannot be read or removed stays. With `only` not NULL those for files of this name
- * in the folders of the root, and of the folders those that it was the last of.
+ * empty then. As far as it goes: what cannot be read or removed stays. With `only` not NULL those for files of this
+ * name in the folders of the root, and of the folders those that it was the last of.
  */
 void vpi_dir_tidy(vpi_dir *dir, const char *prefix, const char *only);
 /* For vpi_dir_list: the root, a borrowed descriptor. */
