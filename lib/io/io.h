@@ -18,9 +18,9 @@ vp_status vpi_source_new_internal(vp_context *context, const vp_source_ops *ops,
                                   vp_error *err);
 /* May change iov. */
 typedef vp_status (*vpi_writev_fn)(void *user, void *object, struct iovec *iov, int count, vp_error *err);
-/* Removes what processes that were killed left of objects or values whose name begins with prefix. */
-typedef void (*vpi_tidy_fn)(void *user, const char *prefix, const char *only); /* as vpi_dir_tidy */
-typedef struct vpi_sink_extra {                                                /* each may be 0 */
+/* Removes what processes that were killed left of objects or values whose name begins with prefix; see vpi_dir_tidy. */
+typedef void (*vpi_tidy_fn)(void *user, const char *prefix, const char *only);
+typedef struct vpi_sink_extra { /* each may be 0 */
     vpi_writev_fn writev;
     bool direct; /* writes of any size go straight through */
     vpi_tidy_fn tidy;

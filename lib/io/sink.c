@@ -124,16 +124,20 @@ void vpi_sink_interrupt(vp_sink *sink)
     if (sink->ops.interrupt && !vpi_forked(sink->fork_mark)) sink->ops.interrupt(sink->user);
 }
 
-void vpi_sink_tidy(vp_sink *sink, const char *prefix)
+static void tidy(vp_sink *sink, const char *prefix, const char *only)
 {
     if (sink->extra.tidy && vpi_context_check(sink->context, NULL) == VP_OK)
-        sink->extra.tidy(sink->user, prefix, NULL);
+        sink->extra.tidy(sink->user, prefix, only);
+}
+
+void vpi_sink_tidy(vp_sink *sink, const char *prefix)
+{
+    tidy(sink, prefix, NULL);
 }
 
 void vpi_sink_tidy_named(vp_sink *sink, const char *name)
 {
-    if (sink->extra.tidy && vpi_context_check(sink->context, NULL) == VP_OK)
-        sink->extra.tidy(sink->user, "", name);
+    tidy(sink, "", name);
 }
 
 uint64_t vpi_sink_failures(vp_sink *sink)

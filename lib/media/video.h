@@ -107,8 +107,7 @@ typedef struct vpi_h264enc_options {
     bool abr;                            /* true: kbps; false: crf */
     uint32_t kbps;
     uint32_t crf_milli; /* 23000 = 23 */
-    uint32_t
-        qp; /* not 0: that quantiser for all pictures, in place of both; no weights, each coded at once */
+    uint32_t qp;        /* not 0: for all pictures, in place of both; no weights, each is coded at once */
     uint32_t maxrate_kbps, bufsize_kbit;
     uint32_t level_idc;
     char profile[16]; /* "high", "main", "baseline" */

@@ -214,6 +214,11 @@ vp_status vpi_analysis_store(vpi_task_env *env, const char *path, vpi_costs *cos
 
 /* ---- out of it ---- */
 
+static vp_status not_laid_out(const char *name, vp_error *err)
+{
+    return vpi_fail_errno(err, errno, name, "statistics could not be laid out for the encoder");
+}
+
 static vp_status copy_out(vpi_task_env *env, const vpi_value_note *note, FILE *file, uint32_t *crc,
                           vp_error *err)
 {
@@ -230,9 +235,7 @@ static vp_status copy_out(vpi_task_env *env, const vpi_value_note *note, FILE *f
                                  &got, err));
         if (!got) break;
         *crc = vpi_crc32c(*crc, block, got);
-        if (fwrite(block, 1, got, file) != got)
-            VPI_GO(
-                vpi_fail_errno(err, errno, note->name, "statistics could not be laid out for the encoder"));
+        if (fwrite(block, 1, got, file) != got) VPI_GO(not_laid_out(note->name, err));
     }
 done:
     vp_source_unref(value);
@@ -247,10 +250,9 @@ static vp_status get_file(vpi_task_env *env, const char *task, const vpi_value_n
     FILE *file = fopen(path, "wbe");
     uint32_t crc = 0;
 
-    if (!file) return vpi_fail_errno(err, errno, path, "statistics could not be laid out for the encoder");
+    if (!file) return not_laid_out(path, err);
     vp_status st = copy_out(env, note, file, &crc, err);
-    if (fclose(file) != 0 && st >= 0)
-        st = vpi_fail_errno(err, errno, path, "statistics could not be laid out for the encoder");
+    if (fclose(file) != 0 && st >= 0) st = not_laid_out(path, err);
     if (st < 0 || crc == note->crc32c) return st;
     vpi_task_redo(env, task);
     return vpi_fail(err, VP_E_DATA, "CHECKSUM_MISMATCH", "%s is lost or damaged; run again", note->name);
@@ -366,10 +368,9 @@ static vp_status lay_out(const vpi_analysis *a, size_t rung, const vpi_buf *text
                                 err));
     file = fopen(r->path, "wbe");
     if (!file || fwrite(scaled.data, 1, scaled.size, file) != scaled.size || symlink(tree, rung_tree) != 0)
-        st = vpi_fail_errno(err, errno, r->path, "statistics could not be laid out for the encoder");
+        st = not_laid_out(r->path, err);
 done:
-    if (file && fclose(file) != 0 && st >= 0)
-        st = vpi_fail_errno(err, errno, r->path, "statistics could not be laid out for the encoder");
+    if (file && fclose(file) != 0 && st >= 0) st = not_laid_out(r->path, err);
     vpi_buf_dispose(&scaled);
     return st;
 }

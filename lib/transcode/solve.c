@@ -39,6 +39,7 @@ typedef struct part_model {
 
 typedef struct model {
     part_model intra, inter;
+    double reference; /* bits at the reference */
     double coarser, most;
 } model;
 
@@ -115,13 +116,13 @@ static void set_coarser(model *models, const vpi_solve_gop *gops, size_t count)
     double mean = 0, us = 0;
 
     for (size_t i = 0; i < count; i++) {
-        models[i].coarser = gop_bits(&models[i], REFERENCE); /* for now */
-        mean += models[i].coarser;
+        models[i].reference = gop_bits(&models[i], REFERENCE);
+        mean += models[i].reference;
         us += (double)gops[i].duration_us;
     }
     mean = us > 0 ? mean / us : 0;
     for (size_t i = 0; i < count; i++) {
-        double rate = models[i].coarser / (double)VPI_MAX(gops[i].duration_us, 1u);
+        double rate = models[i].reference / (double)VPI_MAX(gops[i].duration_us, 1u);
         double factor = mean > 0 ? pow(rate / mean, EVENNESS) : 1;
 
         models[i].coarser = VPI_CLAMP(factor, 1 / COARSER_MAX, COARSER_MAX);

@@ -92,6 +92,14 @@ static void three(vpi_solve_gop gops[GOPS])
                                    .duration_us = 2 * SECOND };
 }
 
+static vpi_solve_gop two_seconds(uint64_t texture, uint64_t motion, uint64_t motion_intra, uint64_t other)
+{
+    return (vpi_solve_gop){ .cost = { .intra = { .motion = motion_intra },
+                                      .inter = { .texture = texture, .motion = motion, .other = other },
+                                      .pictures = 50 },
+                            .duration_us = 2 * SECOND };
+}
+
 static double kbps(const vpi_solve_gop *g)
 {
     return g->bits * 1000 / (double)g->duration_us;
@@ -169,14 +177,8 @@ static void test_model(void **state)
 {
     vpi_solve_rung rung = { 640, 360, 640, 360, 1000, 0, 0 };
     vpi_solve_gop gops[2] = {
-        { .cost = { .intra = { .motion = 200 },
-                    .inter = { .texture = 10000000, .motion = 20000, .other = 40000 },
-                    .pictures = 50 },
-          .duration_us = 2 * SECOND },
-        { .cost = { .intra = { .motion = 200 },
-                    .inter = { .texture = 80000000, .motion = 20000, .other = 40000 },
-                    .pictures = 50 },
-          .duration_us = 2 * SECOND },
+        two_seconds(10000000, 20000, 200, 40000),
+        two_seconds(80000000, 20000, 200, 40000),
     };
     double rich, poor;
 
@@ -211,10 +213,7 @@ static void test_area(void **state)
 /* Nothing to share out. */
 static void test_edges(void **state)
 {
-    vpi_solve_gop one = { .cost = { .intra = { .motion = 0 },
-                                    .inter = { .texture = 0, .motion = 0, .other = 0 },
-                                    .pictures = 1 },
-                          .duration_us = 40000 };
+    vpi_solve_gop one = { .cost = { .pictures = 1 }, .duration_us = 40000 };
 
     (void)state;
     assert_int_equal(vpi_solve(&open_rung, &one, 1, &err), VP_OK);
@@ -229,9 +228,7 @@ static void test_edges(void **state)
 /* Never below what x264 says that headers cost. */
 static void test_least(void **state)
 {
-    vpi_solve_gop gop = { .cost = { .intra = { .motion = 0 },
-                                    .inter = { .texture = 0, .motion = 0, .other = 10000 },
-                                    .pictures = 50 },
+    vpi_solve_gop gop = { .cost = { .inter.other = 10000, .pictures = 50 },
                           .duration_us = 2 * SECOND,
                           .bits = 100,
                           .inter_scale = 1 };
@@ -249,14 +246,8 @@ static void test_easy(void **state)
 {
     vpi_solve_rung rung = { 640, 360, 640, 360, 1000, 0, 0 };
     vpi_solve_gop gops[2] = {
-        { .cost = { .intra = { .motion = 20 },
-                    .inter = { .texture = 800000, .motion = 2000, .other = 4000 },
-                    .pictures = 50 },
-          .duration_us = 2 * SECOND },
-        { .cost = { .intra = { .motion = 20 },
-                    .inter = { .texture = 1600000, .motion = 2000, .other = 4000 },
-                    .pictures = 50 },
-          .duration_us = 2 * SECOND },
+        two_seconds(800000, 2000, 20, 4000),
+        two_seconds(1600000, 2000, 20, 4000),
     };
     double easy, q;
 
