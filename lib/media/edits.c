@@ -12,8 +12,8 @@
  */
 
 #define EDITS_MAX 4096u
-#define SAMPLES_MAX (1u << 24)
-#define LATEST_S 10    /* no picture is shown so long after it was decoded */
+#define STEPS_MAX (1u << 24) /* of looking for what is on the screen: entries of tables, and edits for each */
+#define LATEST_S 10          /* no picture is shown so long after it was decoded */
 #define KEY_BEFORE_S 1 /* pictures of the access point before may be needed by those shown before the next */
 #define PREROLL_MS 200 /* of sound that decoders need before the first sample wanted */
 #define RATE_ONE 0x10000
@@ -114,8 +114,8 @@ typedef struct runs {
     int32_t value;
 } runs;
 
-/* The value of the next sample; VP_END behind the last. */
-static vp_status next_value(runs *r, int32_t *value, vp_error *err)
+/* To an entry that has samples left; VP_END behind the last. */
+static vp_status fill_run(runs *r, vp_error *err)
 {
     const uint8_t *p;
     size_t got;
@@ -130,8 +130,6 @@ static vp_status next_value(runs *r, int32_t *value, vp_error *err)
         r->value = (int32_t)vpi_rd32(p + 4);
         r->entry++;
     }
-    r->left--;
-    *value = r->value;
     return VP_OK;
 }
 
@@ -147,27 +145,37 @@ static vp_status open_runs(runs *r, vpi_window *w, vpi_span box, vp_error *err)
     return VP_OK;
 }
 
-/* The picture that is on the screen where an edit begins. */
-static void see_shown(vpi_edits *e, int64_t shown)
+/*
+ * Of `count` pictures, from `first` on each `step` ticks after the one before: those that are on the screen where edits
+ * begin. By the run and not by the picture: a few bytes may declare thousands of millions.
+ */
+static void see_run(vpi_edits *e, int64_t first, uint32_t step, uint32_t count, uint32_t *steps)
 {
+    int64_t last = first + (int64_t)step * (count - 1);
     size_t low = 0, high = e->count;
 
     while (low < high) {
         size_t mid = low + (high - low) / 2;
 
-        if (e->list[mid].media < shown)
+        if (e->list[mid].media < first)
             low = mid + 1;
         else
             high = mid;
     }
-    if (low < e->count) e->list[low].hold = VPI_MAX(e->list[low].hold, shown);
+    for (; low<e->count && * steps> 0; low++, --*steps) {
+        vpi_edit *edit = &e->list[low];
+        int64_t until = VPI_MIN(edit->media, last);
+        int64_t shown = step ? until - (until - first) % step : first;
+
+        if (low == 0 || shown > e->list[low - 1].media) edit->hold = VPI_MAX(edit->hold, shown);
+        if (edit->media >= last) break;
+    }
 }
 
-static vp_status find_holds(vpi_window *w, vpi_edits *e, vp_error *err)
+static vp_status find_holds(vpi_window *w, vpi_edits *e, uint32_t *steps, vp_error *err)
 {
     int64_t decoded = 0, last = e->list[e->count - 1].media + LATEST_S * (int64_t)e->trak.scale;
     vpi_window *other = vpi_calloc(1, sizeof(*other));
-    int32_t delta = 0, offset = 0;
     runs times, offsets;
     vp_status st;
 
@@ -177,12 +185,22 @@ static vp_status find_holds(vpi_window *w, vpi_edits *e, vp_error *err)
     other->size = w->size;
     VPI_GO(open_runs(&times, w, e->trak.stts, err));
     VPI_GO(open_runs(&offsets, other, e->trak.ctts, err));
-    for (uint32_t n = 0; n < SAMPLES_MAX && decoded <= last; n++) {
-        VPI_GO(next_value(&times, &delta, err));
+    for (; *steps > 0 && decoded <= last; --*steps) {
+        bool offset;
+        uint32_t n, delta;
+
+        VPI_GO(fill_run(&times, err));
         if (st == VP_END) break;
-        VPI_GO(next_value(&offsets, &offset, err));
-        see_shown(e, decoded + (st == VP_OK ? offset : 0));
-        decoded += (uint32_t)delta;
+        VPI_GO(fill_run(&offsets, err));
+        offset = st == VP_OK;
+        delta = (uint32_t)times.value;
+        n = offset ? VPI_MIN(times.left, offsets.left) : times.left;
+        if (delta) n = (uint32_t)VPI_MIN((int64_t)n, (last - decoded) / delta + 1);
+        see_run(e, decoded + (offset ? offsets.value : 0), delta, n, steps);
+        if (*steps == 0) break;
+        decoded += (int64_t)n * delta;
+        times.left -= n;
+        if (offset) offsets.left -= n;
     }
     st = VP_OK;
 done:
@@ -236,6 +254,7 @@ static void forget(vpi_structure *s)
 vp_status vpi_edits_decide(vpi_window *w, bool fragments, vpi_structure *s, vp_error *err)
 {
     bool wanted = false, able = !fragments, several = false, speed = false;
+    uint32_t steps = STEPS_MAX;
     vp_status st = VP_OK;
 
     for (size_t i = 0; i < s->edit_tracks; i++) {
@@ -260,7 +279,7 @@ vp_status vpi_edits_decide(vpi_window *w, bool fragments, vpi_structure *s, vp_e
         goto done;
     }
     for (size_t i = 0; i < s->edit_tracks; i++)
-        if (s->edits[i].trak.video) VPI_GO(find_holds(w, &s->edits[i], err));
+        if (s->edits[i].trak.video) VPI_GO(find_holds(w, &s->edits[i], &steps, err));
     return VP_OK;
 done:
     forget(s);
