@@ -129,9 +129,11 @@ for _name, _codec, _frame in (("pk_again.mkv", "aac", 64 / 3), ("pk_again_ac3.mk
         whole, sound, listing = to + ".whole.mkv", to + ".sound.mkv", to + ".txt"
         make_clip(["-i", dep("sync4.mp4"), "-vn", "-c:a", codec], whole)
         with open(listing, "w", encoding="utf-8") as f:
-            f.write("file '%s'\noutpoint %.3f\nfile '%s'\ninpoint %.3f\n" % (whole, 60 * frame / 1000, whole, 57 * frame / 1000))
+            # between frames: some versions of ffmpeg begin such a sound with its priming, before zero
+            f.write("file '%s'\noutpoint %.3f\nfile '%s'\ninpoint %.3f\n"
+                    % (whole, 59.5 * frame / 1000, whole, 57.25 * frame / 1000))
         make_clip(["-f", "concat", "-safe", "0", "-i", listing, "-vn", "-c", "copy", "-bsf:a",
-                   "setts=ts='if(gte(N,60)*lt(N,63),PREV_OUTPTS+1,if(gte(N,63),PTS-%d,PTS))'" % (3 * frame)], sound)
+                   "setts=ts='if(gte(N,60)*lt(N,63),PREV_OUTPTS+1,if(gte(N,63),PTS-%d,PTS))'" % (2.25 * frame)], sound)
         make_clip(["-i", dep("sync4.mp4"), "-i", sound, "-map", "0:v", "-map", "1:a", "-c:a", "copy"] + X264
                   + "-g 60 -sc_threshold 0".split(), to)
         for path in (whole, sound, listing):
