@@ -88,6 +88,9 @@ vp_status vpi_scaler_scale(vpi_scaler *scaler, vpi_frame *from, vpi_frame **out,
 
 typedef enum vpi_pass { VPI_PASS_SINGLE, VPI_PASS_FIRST, VPI_PASS_SECOND } vpi_pass;
 
+/* Sizes of macroblocks' parts that pictures are foretold in, where the preset has smaller ones too. */
+typedef enum vpi_inter { VPI_INTER_PRESET, VPI_INTER_16X16, VPI_INTER_P8X8 } vpi_inter;
+
 typedef struct vpi_zone { /* pictures first to last, counted from 0, have their quantiser divided by factor */
     uint32_t first, last;
     float factor;
@@ -101,7 +104,9 @@ typedef struct vpi_h264enc_options {
     char preset[16];                     /* x264's names: "veryfast" ... */
     int32_t trellis;                     /* -1: the preset's; 0..2 */
     uint32_t aq_mode;                    /* 0: the preset's; 1..3 */
-    bool inter16;                        /* inter prediction of whole macroblocks only */
+    uint32_t aq_strength_milli;          /* 0: the preset's; 3000 at most; equal in both passes */
+    uint32_t subme;                      /* 0: the preset's; 1..11 */
+    vpi_inter inter;                     /* P8X8: parts of 8x8 in P pictures, and whole macroblocks in B */
     uint32_t lookahead;                  /* frames */
     uint32_t keyint_max;                 /* frames; IDRs are forced, this is only a bound */
     bool abr;                            /* true: kbps; false: crf */

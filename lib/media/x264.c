@@ -12,6 +12,8 @@
 /* NAL types that stay in a sample: coded slices (ITU-T H.264 table 7-1). */
 #define LAST_SLICE_NAL 5
 #define MAX_KBPS 2000000u
+#define MAX_AQ_STRENGTH_MILLI 3000u
+#define MAX_SUBME 11u
 #define PASS_BFRAMES 3
 #define MAX_LOOKAHEAD 250u /* X264_LOOKAHEAD_MAX, which x264.h does not tell */
 
@@ -75,7 +77,8 @@ static vp_status check_options(const vpi_h264enc_options *o, vp_error *err)
         return vpi_fail(err, VP_E_ARG, NULL, "rate of %u kbit/s", o->kbps);
     }
     if (o->maxrate_kbps > MAX_KBPS || o->bufsize_kbit > MAX_KBPS || o->crf_milli > 51000 || o->trellis > 2 ||
-        o->aq_mode > X264_AQ_AUTOVARIANCE_BIASED) {
+        o->aq_mode > X264_AQ_AUTOVARIANCE_BIASED || o->aq_strength_milli > MAX_AQ_STRENGTH_MILLI ||
+        o->subme > MAX_SUBME || o->inter > VPI_INTER_P8X8) {
         return vpi_fail(err, VP_E_ARG, NULL, "rate control values are out of range");
     }
     return VP_OK;
@@ -164,9 +167,10 @@ static vp_status set_params(x264_param_t *p, const vpi_h264enc_options *o, vp_co
     p->analyse.i_weighted_pred = X264_WEIGHTP_SIMPLE;
     if (o->trellis >= 0) p->analyse.i_trellis = o->trellis;
     if (o->aq_mode) p->rc.i_aq_mode = (int)o->aq_mode;
-    if (o->inter16)
-        p->analyse.inter &=
-            ~(unsigned)(X264_ANALYSE_PSUB16x16 | X264_ANALYSE_PSUB8x8 | X264_ANALYSE_BSUB16x16);
+    if (o->aq_strength_milli) p->rc.f_aq_strength = (float)o->aq_strength_milli / 1000.0f;
+    if (o->subme) p->analyse.i_subpel_refine = (int)o->subme;
+    if (o->inter) p->analyse.inter &= ~(unsigned)(X264_ANALYSE_PSUB8x8 | X264_ANALYSE_BSUB16x16);
+    if (o->inter == VPI_INTER_16X16) p->analyse.inter &= ~(unsigned)X264_ANALYSE_PSUB16x16;
     set_rate(p, o);
     set_pass(p, o);
 

@@ -33,7 +33,9 @@ static vpi_h264enc_options options_like(const vpi_h264enc_options *like)
     o.lookahead = 0;
     o.pass = VPI_PASS_SINGLE;
     o.trellis = -1;
-    o.aq_mode = 0;
+    o.aq_mode = o.aq_strength_milli = 0;
+    o.subme = 0;
+    o.inter = VPI_INTER_PRESET;
     o.qp = VPI_GAUGE_FIRST_QP;
     return o;
 }

@@ -140,8 +140,13 @@ vp_status vpi_plan_add_audio(vp_plan *plan, const vpi_track *const *tracks, size
 /* What follows from the timeline: the grid of frames that are passed through; init segments. */
 vp_status vpi_plan_finish_audio(vp_plan *plan, const vpi_track *const *of, vp_error *err);
 
-/* ---- plan_json.c ---- */
+/* ---- plan_json.c writes it, plan_parse.c reads it ---- */
 
+#define VPI_DEINTERLACE_COUNT (VPI_DEINTERLACE_FLAGGED + 1)
+#define VPI_INTER_COUNT (VPI_INTER_P8X8 + 1)
+extern const char *const vpi_deinterlace_names[VPI_DEINTERLACE_COUNT]; /* by vpi_deinterlace */
+extern const char *const vpi_inter_names[VPI_INTER_COUNT];             /* by vpi_inter */
+const char *vpi_plan_codec_word(vpi_codec codec);
 /* The plan's own fields without hash, version, build: what the hash is made of, with build when asked. */
 json_t *vpi_plan_to_json(const vp_plan *plan);
 vp_plan *vpi_plan_alloc(void);

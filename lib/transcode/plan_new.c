@@ -17,6 +17,11 @@
 #define DEFAULT_PRESET "veryfast"
 #define DEFAULT_TRELLIS 1
 #define DEFAULT_AQ_MODE 2
+#define DEFAULT_AQ_STRENGTH_MILLI 1200
+#define LARGE_PICTURE                                                                                        \
+    (1440u * 816) /* from here on parts of macroblocks in P pictures gain more than they cost */
+#define SMALL_PICTURE (854u * 480) /* up to here exacter motion costs little */
+#define SMALL_SUBME 3
 #define DEFAULT_LOOKAHEAD 15
 #define TS_PICTURE_BYTES 125 /* of packets and headers around a picture */
 #define DECODER_THREADS 1
@@ -117,7 +122,13 @@ static void rung_encoder(const vp_plan *plan, const vp_rung *r, const vp_transco
     vpi_strlcpy(e->preset, automatic ? DEFAULT_PRESET : o->preset, sizeof(e->preset));
     e->trellis = automatic ? DEFAULT_TRELLIS : -1;
     e->aq_mode = automatic ? DEFAULT_AQ_MODE : 0;
-    e->inter16 = automatic;
+    if (automatic) {
+        uint64_t area = (uint64_t)r->width * r->height;
+
+        e->aq_strength_milli = DEFAULT_AQ_STRENGTH_MILLI;
+        e->inter = area >= LARGE_PICTURE ? VPI_INTER_P8X8 : VPI_INTER_16X16;
+        if (area <= SMALL_PICTURE) e->subme = SMALL_SUBME;
+    }
     e->lookahead = DEFAULT_LOOKAHEAD;
     /* a GOP merged with a short tail is up to half a second longer than the others */
     uint64_t most = plan->grid.fragment + plan->grid.timescale;
@@ -195,9 +206,10 @@ static void plan_analysis(vp_plan *plan)
     e->width = shrink(top->width, by);
     e->height = shrink(top->height, by);
     if (!faster) vpi_strlcpy(e->preset, ANALYSIS_PRESET, sizeof(e->preset));
+    e->subme = 0;
     vpi_strlcpy(e->profile, "high", sizeof(e->profile));
     e->trellis = -1;
-    e->inter16 = true;
+    e->inter = VPI_INTER_16X16;
     e->lookahead = ANALYSIS_LOOKAHEAD;
     e->abr = false;
     e->kbps = e->maxrate_kbps = e->bufsize_kbit = 0;

@@ -81,8 +81,12 @@ def x264_params(rung, gop, preset):
     if not preset:
         p |= {"trellis": rung["trellis"], "weightp": 1, "force-cfr": 1, "aq-mode": rung["aq_mode"],
               "rc-lookahead": rung["lookahead"] or SINGLE_PASS_LOOKAHEAD}
-        if rung["inter16"]:
-            p["partitions"] = "i8x8,i4x4"
+        if rung["aq_strength_milli"]:
+            p["aq-strength"] = rung["aq_strength_milli"] / 1000
+        if rung["subme"]:
+            p["subme"] = rung["subme"]
+        if rung["inter"] != "preset":
+            p["partitions"] = ("p8x8," if rung["inter"] == "p8x8" else "") + "i8x8,i4x4"
     return ":".join(f"{k}={v}" for k, v in p.items())
 
 

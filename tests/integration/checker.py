@@ -605,7 +605,7 @@ class Checker:
             with open(path, "wb") as f:
                 f.write(t.init_bytes if t.init else b"")
                 f.write(self.loader.read(s.key, s.offset, s.size))
-            out, err = self.ffmpeg(["-i", path, "-map", "0", "-vsync", "passthrough", "-f", "framecrc", "-"])
+            out, err = self.ffmpeg(["-i", path, "-map", "0", "-fps_mode", "passthrough", "-f", "framecrc", "-"])
             ck.check(not err, "P04", s.key, "alone: " + " | ".join(err.split("\n")[:3]))
             if t.kind == "video":
                 streams = re.findall(r"#media_type (\d+): video", out)

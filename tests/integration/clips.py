@@ -129,7 +129,7 @@ def _(to, dep):
 @clip("vfr.mkv", "variable frame rate: r_frame_rate says 30, average is 13 (I01)")
 def _(to, dep):
     run(lavfi(test_video("128x72", "30", "8"), "sine=500:d=8:r=48000")
-        + ["-vf", "select='eq(mod(n\\,7)\\,0)+eq(mod(n\\,3)\\,0)'", "-vsync", "vfr"] + X264 + AAC, to)
+        + ["-vf", "select='eq(mod(n\\,7)\\,0)+eq(mod(n\\,3)\\,0)'", "-fps_mode", "vfr"] + X264 + AAC, to)
 
 
 @clip("vfr.mp4", "the same in MP4")
@@ -144,7 +144,7 @@ def _(to, dep):
 
 @clip("sync_vfr.mkv", "SYNC at a variable rate; the frames of the flashes stay")
 def _(to, dep):
-    run(sync_sources("10") + ["-vf", "select='lt(mod(n\\,30)\\,2)+eq(mod(n\\,3)\\,0)'", "-vsync", "vfr"] + X264 + AAC, to)
+    run(sync_sources("10") + ["-vf", "select='lt(mod(n\\,30)\\,2)+eq(mod(n\\,3)\\,0)'", "-fps_mode", "vfr"] + X264 + AAC, to)
 
 
 @clip("dup_pts.mkv", "every tenth picture has its predecessor's time (I03)")

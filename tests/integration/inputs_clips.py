@@ -150,7 +150,7 @@ EDITS_LONG = [(25, 10.3, 1), (30, 50.1, 1), (15, 100.7, 1)]
 @clip("rare.mp4", "12 s that rise from black to white, in pictures that are up to 1.7 s apart, with B-frames")
 def _(to, dep):
     run(lavfi(RAMP % (12, 12), "sine=d=12")
-        + ["-vf", "select='eq(n,0)+eq(n,50)+gt(n,90)*not(mod(n,11))+eq(n,200)'", "-vsync", "vfr"]
+        + ["-vf", "select='eq(n,0)+eq(n,50)+gt(n,90)*not(mod(n,11))+eq(n,200)'", "-fps_mode", "vfr"]
         + "-c:v libx264 -crf 8 -bf 3 -g 30 -threads 1".split() + AAC, to)
 
 
@@ -180,7 +180,7 @@ WHITE_LAST = "color=black:s=128x72:r=%d:d=%d,format=yuv420p,geq=lum='if(lt(N,%d)
 
 @clip("end_card.mp4", "black, now and then a new picture; the last one is white, and lasts for 8 ms")
 def _(to, dep):
-    run(lavfi(WHITE_LAST % (125, 4, 499)) + ["-vf", "select='not(mod(n,13))+eq(n,499)'", "-vsync", "vfr"] + X264, to)
+    run(lavfi(WHITE_LAST % (125, 4, 499)) + ["-vf", "select='not(mod(n,13))+eq(n,499)'", "-fps_mode", "vfr"] + X264, to)
 
 
 @clip("last_tick.mp4", "25 pictures a second, of which the last one lasts a tick")

@@ -36,7 +36,7 @@ for _name, _more, _thousandth in (("holed.avi", "-c:v mpeg4 -g 25 -c:a libmp3lam
 @clip("pauses.ts", "10 s of little, with two pauses of 2 s in picture and sound: nothing is lost")
 def _(to, dep):
     shown = "select='lt(mod(t,4),2)'"
-    run(lavfi("color=gray:s=64x64:r=25:d=10", "sine=300:d=10:r=48000") + ["-vf", shown, "-af", "a" + shown, "-vsync", "vfr"]
+    run(lavfi("color=gray:s=64x64:r=25:d=10", "sine=300:d=10:r=48000") + ["-vf", shown, "-af", "a" + shown, "-fps_mode", "vfr"]
         + X264 + ["-crf", "51", "-g", "250"] + AAC + ["-b:a", "16k"], to)
 
 

@@ -112,7 +112,7 @@ def _(t):
 def combs(path, each=5):
     """Share of pixels where a line differs from both its neighbours, which agree: fields of two times woven."""
     w, h = (entries(path, "stream=width,height", "v:0")[0][k] for k in ("width", "height"))
-    data = ffmpeg(["-i", path, "-map", "0:v:0", "-vsync", "passthrough", "-pix_fmt", "gray", "-f", "rawvideo", "-"],
+    data = ffmpeg(["-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-pix_fmt", "gray", "-f", "rawvideo", "-"],
                          text=False)
     bad = 0
     for f in range(0, len(data) // (w * h) * w * h, w * h * each):

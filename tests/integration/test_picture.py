@@ -80,7 +80,7 @@ def _(to, dep):
 
 @define("i50_gaps.mkv", "50i with pictures missing all the time: variable (I13, I01)")
 def _(to, dep):
-    make_clip(fields(more=",select='mod(n\\,5)*mod(n\\,7)'") + ["-vsync", "vfr"] + FIELDS + X264, to)
+    make_clip(fields(more=",select='mod(n\\,5)*mod(n\\,7)'") + ["-fps_mode", "vfr"] + FIELDS + X264, to)
 
 
 @define("psf.ts", "whole pictures flagged as fields: PsF (I13)")
@@ -155,7 +155,7 @@ def luma(path, size, chain=None, options=()):
     """All pictures of a video as small grey ones."""
     w, h = size
     data = ffmpeg([*options, "-i", path, "-map", "0:v:0", "-vf", (chain + "," if chain else "")
-                   + "scale=%d:%d:flags=bicubic,format=gray" % (w, h), "-vsync", "passthrough", "-f", "rawvideo", "-"],
+                   + "scale=%d:%d:flags=bicubic,format=gray" % (w, h), "-fps_mode", "passthrough", "-f", "rawvideo", "-"],
                   text=False)
     return [data[n:n + w * h] for n in range(0, len(data), w * h)]
 

@@ -487,7 +487,7 @@ def packager(cases):
 
 
 def ffmpeg_hash(path):
-    return ffmpeg(["-i", path, "-map", "0:v:0", "-vsync", "passthrough", "-f", "md5", "-"])
+    return ffmpeg(["-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "md5", "-"])
 
 
 GROUPS = {"media": media, "rates": rates, "shapes": shapes, "tracks": tracks, "sync": sync_group, "repeat": repeat,

@@ -232,7 +232,7 @@ from_numbers("numbers.mpg", "MPEG-1 whose last picture has no time of showing", 
 
 
 def small(path):
-    data = ffmpeg(["-i", path, "-map", "0:v:0", "-vsync", "passthrough", "-vf", "scale=16:9:flags=area,format=rgb24", "-f",
+    data = ffmpeg(["-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-vf", "scale=16:9:flags=area,format=rgb24", "-f",
                    "rawvideo", "-"], text=False)
     return [data[n:n + 432] for n in range(0, len(data), 432)]
 
@@ -265,7 +265,7 @@ def _(to, dep):
 @define("numbers_rare.mov", "a picture each 0.3 s, from 1.4 s on: between two of them")
 def _(to, dep):
     plain = to + ".plain.mov"
-    make_clip(["-i", dep("numbers.mp4"), "-vf", "select='not(mod(n,9))*lt(n,60)+gt(n,60)*not(mod(n,7))'", "-vsync", "vfr"]
+    make_clip(["-i", dep("numbers.mp4"), "-vf", "select='not(mod(n,9))*lt(n,60)+gt(n,60)*not(mod(n,7))'", "-fps_mode", "vfr"]
               + X264, plain)
     with_edits(plain, to, [(1.4, 2, 1)])
     os.unlink(plain)

@@ -112,7 +112,7 @@ MADE = (
     ("half a second that stands still", "FRAMES",
      ["-i", "{}", "-vf", "select=not(between(n\\,60\\,71)),fps=25", *COPY, "-c:a", "copy"]),
     ("a picture that is not there", "FRAMES",
-     ["-i", "{}", "-vf", "select=not(eq(n\\,60))", "-vsync", "passthrough", *COPY, "-c:a", "copy"]),
+     ["-i", "{}", "-vf", "select=not(eq(n\\,60))", "-fps_mode", "passthrough", *COPY, "-c:a", "copy"]),
     ("sound 50 ms later from the middle on", "SYNC",
      ["-i", "{}", "-filter_complex", "[0:a]asplit[a][b];[a]atrim=0:2.5[c];[b]atrim=2.5,asetpts=PTS-STARTPTS[d];"
       "anullsrc=r=48000:cl=stereo:d=0.05[s];[c][s][d]concat=n=3:v=0:a=1[x]", "-map", "0:v", "-map", "[x]", "-c:v", "copy",

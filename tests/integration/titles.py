@@ -148,14 +148,14 @@ def joined(c, t, folder):
 
 def picture_times(path, options=()):
     """Presentation times of all decoded pictures, seconds."""
-    out = ffmpeg([*options, "-copyts", "-i", path, "-map", "0:v:0", "-vsync", "passthrough",
+    out = ffmpeg([*options, "-copyts", "-i", path, "-map", "0:v:0", "-fps_mode", "passthrough",
                   "-enc_time_base", "-1", "-f", "framecrc", "-"])
     base = [int(x) for x in re.search(r"#tb 0: (\d+)/(\d+)", out).groups()]
     return [int(line.split(",")[2]) * base[0] / base[1] for line in out.split("\n") if line.startswith("0,")]
 
 
 def picture_hashes(path, options=()):
-    out = ffmpeg([*options, "-i", path, "-map", "0:v:0", "-vsync", "passthrough", "-f", "framehash", "-hash", "md5", "-"])
+    out = ffmpeg([*options, "-i", path, "-map", "0:v:0", "-fps_mode", "passthrough", "-f", "framehash", "-hash", "md5", "-"])
     return [line.split(",")[5].strip() for line in out.split("\n") if line.startswith("0,")]
 
 

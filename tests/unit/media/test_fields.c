@@ -280,7 +280,7 @@ static void test_from(void **state)
                          "-flags +ildct+ilme"),
               VPI_DEINTERLACE_FIELDS, 74);
     same_from(clip("gaps.mkv",
-                   FIFTY "-vf \"tinterlace=interleave_top,setfield=tff,select='mod(n,7)'\" -vsync vfr "
+                   FIFTY "-vf \"tinterlace=interleave_top,setfield=tff,select='mod(n,7)'\" -fps_mode vfr "
                          "-c:v libx264 -bf 2 -g 20 -flags +ildct+ilme"),
               VPI_DEINTERLACE_FIELDS, 60);
 }

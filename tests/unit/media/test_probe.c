@@ -66,7 +66,7 @@ static void test_variable(void **state)
 
     (void)state;
     shell("FF -f lavfi -i testsrc2=s=64x64:r=30:d=4 -vf \"select='eq(mod(n\\,7)\\,0)+eq(mod(n\\,3)\\,0)'\" "
-          "-vsync vfr "
+          "-fps_mode vfr "
           "-c:v libx264 -preset ultrafast vfr.mp4 && FF -i vfr.mp4 -c copy vfr.mkv && "
           "FF -i vfr.mp4 -c copy -video_track_timescale 600 vfr600.mov");
     for (size_t i = 0; i < 3; i++) {

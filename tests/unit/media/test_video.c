@@ -519,8 +519,9 @@ static void test_times(void **state)
     read_frames(path, &o, FRAMES_MAX, &r);
     assert_int_equal(r.n, 60);
     for (i = 1; i < r.n; i++) assert_true(r.p[i].pts >= r.p[i - 1].pts);
-    path = clip("vfr.mkv", "-f lavfi -i testsrc2=s=128x72:r=30:d=4 "
-                           "-vf \"select='eq(mod(n\\,7)\\,0)+eq(mod(n\\,3)\\,0)'\" -vsync vfr -c:v libx264");
+    path =
+        clip("vfr.mkv", "-f lavfi -i testsrc2=s=128x72:r=30:d=4 "
+                        "-vf \"select='eq(mod(n\\,7)\\,0)+eq(mod(n\\,3)\\,0)'\" -fps_mode vfr -c:v libx264");
     same_from(path, 50);
     path = clip("bare.h264", MOVING "-c:v libx264 -bf 3 -g 30");
     track = track_of(path, VPI_KIND_VIDEO);

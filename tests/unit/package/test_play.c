@@ -24,7 +24,7 @@ static const shape shapes[] = {
       2, 1001, 0 },
     { "plain", SOURCE, "-bf 0 -g 50 -keyint_min 50", 25, 50, 150, 0, 1, 0 },
     { "slow", "-f lavfi -i testsrc2=s=192x108:r=1:d=20", "-bf 2 -g 2 -keyint_min 2", 1, 2, 6, 2, 1, 0 },
-    { "vfr", "-f lavfi -i testsrc2=s=192x108:r=50:d=8,select='not(eq(mod(n\\,7)\\,3))' -vsync vfr",
+    { "vfr", "-f lavfi -i testsrc2=s=192x108:r=50:d=8,select='not(eq(mod(n\\,7)\\,3))' -fps_mode vfr",
       "-bf 3 -g 60 -keyint_min 60", 90000, 60, 120, 2, 1800, 0 },
     { "late", SOURCE, "-bf 3 -g 50 -keyint_min 50", 90000, 50, 100, 2, 3600, 36000 },
     { "wrap", SOURCE, "-bf 3 -g 50 -keyint_min 50", 90000, 50, 100, 2, 3600, 95443 - 10 - 4 },
@@ -89,11 +89,12 @@ static char *decode(const char *file, const char *map, const char *level)
         fail_msg("%s: %s", file, said);
     }
     vpi_free(said);
-    assert_int_equal(run(&hashes,
-                         "cd %s && ffmpeg -nostdin -v error -i %s -map 0:%s -vsync passthrough -f framehash "
-                         "-hash md5 - | grep -v '^#' | awk -F, '{print $6}'",
-                         tmp_dir(), file, map),
-                     0);
+    assert_int_equal(
+        run(&hashes,
+            "cd %s && ffmpeg -nostdin -v error -i %s -map 0:%s -fps_mode passthrough -f framehash "
+            "-hash md5 - | grep -v '^#' | awk -F, '{print $6}'",
+            tmp_dir(), file, map),
+        0);
     return hashes;
 }
 
