@@ -6,6 +6,7 @@ failed; CI_FULL=1 asks for the long form.
 """
 import argparse
 import array
+import functools
 import glob
 import hashlib
 import json
@@ -146,10 +147,18 @@ def joined(c, t, folder):
     return path
 
 
+@functools.cache
+def time_base_of_input():
+    """The word for it, which newer versions have a new one for (and take the old one no more)."""
+    run = subprocess.run(["ffmpeg", "-version"], capture_output=True, encoding="utf-8", check=True)
+    m = re.match(r"ffmpeg version n?(\d+)", run.stdout)
+    return "-1" if m and int(m.group(1)) < 7 else "demux"
+
+
 def picture_times(path, options=()):
     """Presentation times of all decoded pictures, seconds."""
     out = ffmpeg([*options, "-copyts", "-i", path, "-map", "0:v:0", "-fps_mode", "passthrough",
-                  "-enc_time_base", "-1", "-f", "framecrc", "-"])
+                  "-enc_time_base", time_base_of_input(), "-f", "framecrc", "-"])
     base = [int(x) for x in re.search(r"#tb 0: (\d+)/(\d+)", out).groups()]
     return [int(line.split(",")[2]) * base[0] / base[1] for line in out.split("\n") if line.startswith("0,")]
 
