@@ -162,13 +162,13 @@ static void see_run(vpi_edits *e, int64_t first, uint32_t step, uint32_t count, 
         else
             high = mid;
     }
-    for (; low<e->count && * steps> 0; low++, --*steps) {
+    for (; low < e->count; low++) {
         vpi_edit *edit = &e->list[low];
         int64_t until = VPI_MIN(edit->media, last);
         int64_t shown = step ? until - (until - first) % step : first;
 
         if (low == 0 || shown > e->list[low - 1].media) edit->hold = VPI_MAX(edit->hold, shown);
-        if (edit->media >= last) break;
+        if (edit->media >= last || --*steps == 0) break;
     }
 }
 

@@ -18,9 +18,9 @@
 #define DEFAULT_TRELLIS 1
 #define DEFAULT_AQ_MODE 2
 #define DEFAULT_AQ_STRENGTH_MILLI 1200
-#define LARGE_PICTURE                                                                                        \
-    (1440u * 816) /* from here on parts of macroblocks in P pictures gain more than they cost */
-#define SMALL_PICTURE (854u * 480) /* up to here exacter motion costs little */
+/* From here on parts of macroblocks in P pictures gain more than they cost; up to there exacter motion costs little. */
+#define LARGE_PICTURE (1440u * 816)
+#define SMALL_PICTURE (854u * 480)
 #define SMALL_SUBME 3
 #define DEFAULT_LOOKAHEAD 15
 #define TS_PICTURE_BYTES 125 /* of packets and headers around a picture */
