@@ -331,23 +331,27 @@ static vp_status open_once(vpi_demux *d, vp_error *err)
     return VP_OK;
 }
 
+static vp_status back_to_start(vpi_demux *d, vp_error *err)
+{
+    avformat_close_input(&d->ic);
+    if (avio_seek(d->io.context, 0, SEEK_SET) < 0)
+        return vpi_fail(err, VP_E_IO, NULL, "no way back to byte 0");
+    return VP_OK;
+}
+
 static vp_status open_input(vpi_demux *d, vp_error *err)
 {
     VPI_TRY(open_once(d, err));
     if (d->late_streams || !appeared_late(d)) return VP_OK;
     /* Once more, reading on until they are all there before libavformat looks at each. */
     d->late_streams = d->ic->nb_streams;
-    avformat_close_input(&d->ic);
-    if (avio_seek(d->io.context, 0, SEEK_SET) < 0)
-        return vpi_fail(err, VP_E_IO, NULL, "no way back to byte 0");
+    VPI_TRY(back_to_start(d, err));
     return open_once(d, err);
 }
 
 vp_status vpi_demux_reopen(vpi_demux *d, vp_error *err)
 {
-    avformat_close_input(&d->ic);
-    if (avio_seek(d->io.context, 0, SEEK_SET) < 0)
-        return vpi_fail(err, VP_E_IO, NULL, "no way back to byte 0");
+    VPI_TRY(back_to_start(d, err));
     return open_input(d, err);
 }
 

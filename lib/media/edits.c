@@ -12,8 +12,9 @@
  */
 
 #define EDITS_MAX 4096u
-#define STEPS_MAX (1u << 24) /* of looking for what is on the screen: entries of tables, and edits for each */
-#define LATEST_S 10          /* no picture is shown so long after it was decoded */
+/* Of looking for what is on the screen: entries of tables, and edits for each. */
+#define STEPS_MAX (1u << 24)
+#define LATEST_S 10    /* no picture is shown so long after it was decoded */
 #define KEY_BEFORE_S 1 /* pictures of the access point before may be needed by those shown before the next */
 #define PREROLL_MS 200 /* of sound that decoders need before the first sample wanted */
 #define RATE_ONE 0x10000

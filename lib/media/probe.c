@@ -126,7 +126,7 @@ static int64_t skipped(const vpi_track *track, uint32_t samples)
 }
 
 /* Newer versions of libavformat read MP4's shorter last sample as a duration and as a cut. */
-static bool is_cut(const vpi_track *track, const AVCodecParameters *par, int64_t duration, uint32_t end)
+static bool already_cut(const vpi_track *track, const AVCodecParameters *par, int64_t duration, uint32_t end)
 {
     int64_t samples =
         vpi_rescale(duration, track->tb.num * (int64_t)track->sample_rate, track->tb.den, VPI_NEAREST);
@@ -142,7 +142,9 @@ int64_t vpi_report_cut(vpi_demux *d, const vpi_packet *packet)
     if (track->kind != VPI_KIND_AUDIO || !track->sample_rate) return 0;
     if (vpi_formats_trimmed(vpi_demux_format(d)->iformat)) return 0;
     vpi_packet_skips(vpi_packet_av(packet), &start, &end);
-    if (is_cut(track, vpi_demux_avstream(d, packet->stream)->codecpar, packet->duration, end)) return 0;
+    if (end == 0 ||
+        already_cut(track, vpi_demux_avstream(d, packet->stream)->codecpar, packet->duration, end))
+        return 0;
     return VPI_MIN(skipped(track, end), packet->duration);
 }
 

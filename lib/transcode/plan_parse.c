@@ -145,16 +145,18 @@ static vp_status read_timeline(vpi_timeline *t, const json_t *o, vp_error *err)
     return VP_OK;
 }
 
-static vp_status get_deinterlace(const json_t *o, const char *where, vpi_deinterlace *out, vp_error *err)
+/* One of n words, by its place among them; known: they, to be read by people. */
+static vp_status get_choice(const json_t *o, const char *where, const char *name, const char *const *words,
+                            size_t n, const char *known, size_t *to, vp_error *err)
 {
-    char name[16];
-    VPI_TRY(get_text(o, where, "deinterlace", name, sizeof(name), err));
-    for (size_t i = 0; i < VPI_COUNT(vpi_deinterlace_names); i++) {
-        if (!vpi_streq(name, vpi_deinterlace_names[i])) continue;
-        *out = (vpi_deinterlace)i;
+    char word[16];
+    VPI_TRY(get_text(o, where, name, word, sizeof(word), err));
+    for (size_t i = 0; i < n; i++) {
+        if (!vpi_streq(word, words[i])) continue;
+        *to = i;
         return VP_OK;
     }
-    return refuse(err, "plan.video.deinterlace", "none, frames, fields or flagged");
+    return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s.%s: %s", where, name, known);
 }
 
 static vp_status read_video(vp_plan *p, const json_t *o, vp_error *err)
@@ -167,6 +169,7 @@ static vp_status read_video(vp_plan *p, const json_t *o, vp_error *err)
     };
     const char *w = "plan.video";
     vpi_plan_video *v = &p->video;
+    size_t choice = 0;
     VPI_TRY(vpi_json_fields(o, w, fields, err));
     VPI_TRY(get_i32(o, w, "stream", 0, 65535, &v->stream, err));
     VPI_TRY(get_ratio(o, w, "timebase", true, &v->tb, err));
@@ -185,7 +188,9 @@ static vp_status read_video(vp_plan *p, const json_t *o, vp_error *err)
     VPI_TRY(get_u8(o, w, "transfer", &v->colour.transfer, err));
     VPI_TRY(get_u8(o, w, "matrix", &v->colour.matrix, err));
     VPI_TRY(vpi_json_u32(o, w, "decoder_threads", true, 16, &v->decoder_threads, err));
-    VPI_TRY(get_deinterlace(o, w, &v->deinterlace, err));
+    VPI_TRY(get_choice(o, w, "deinterlace", vpi_deinterlace_names, VPI_COUNT(vpi_deinterlace_names),
+                       "none, frames, fields or flagged", &choice, err));
+    v->deinterlace = (vpi_deinterlace)choice;
     VPI_TRY(vpi_json_bool(o, w, "bottom_first", true, &v->bottom_first, err));
     VPI_TRY(vpi_json_u64(o, w, "content_end", true, TICKS_MAX, &v->content_end, err));
     VPI_TRY(vpi_json_u64(o, w, "points", true, TICKS_MAX, &v->points, err));
@@ -215,19 +220,6 @@ static vp_status read_adaptation(const json_t *o, const char *w, vpi_h264enc_opt
     return vpi_json_u32(o, w, "aq_strength_milli", true, 3000, &e->aq_strength_milli, err);
 }
 
-static vp_status read_inter(const json_t *o, const char *w, vpi_h264enc_options *e, vp_error *err)
-{
-    char word[8];
-
-    VPI_TRY(get_text(o, w, "inter", word, sizeof(word), err));
-    for (size_t i = 0; i < VPI_COUNT(vpi_inter_names); i++) {
-        if (!vpi_streq(word, vpi_inter_names[i])) continue;
-        e->inter = (vpi_inter)i;
-        return VP_OK;
-    }
-    return refuse(err, w, "inter: not known");
-}
-
 static vp_status read_rung(vp_plan *p, const json_t *o, vpi_plan_rung *r, vp_error *err)
 {
     static const char *const fields[] = { "name",
@@ -254,6 +246,7 @@ static vp_status read_rung(vp_plan *p, const json_t *o, vpi_plan_rung *r, vp_err
                                           NULL };
     const char *w = "plan.rungs";
     vpi_h264enc_options *e = &r->enc;
+    size_t choice = 0;
     VPI_TRY(vpi_json_fields(o, w, fields, err));
     VPI_TRY(get_text(o, w, "name", r->name, sizeof(r->name), err));
     VPI_TRY(vpi_json_u32(o, w, "width", true, SIZE_MAX_PICTURE, &e->width, err));
@@ -262,7 +255,9 @@ static vp_status read_rung(vp_plan *p, const json_t *o, vpi_plan_rung *r, vp_err
     VPI_TRY(get_i32(o, w, "trellis", -1, 2, &e->trellis, err));
     VPI_TRY(read_adaptation(o, w, e, err));
     VPI_TRY(vpi_json_u32(o, w, "subme", true, 11, &e->subme, err));
-    VPI_TRY(read_inter(o, w, e, err));
+    VPI_TRY(get_choice(o, w, "inter", vpi_inter_names, VPI_COUNT(vpi_inter_names), "preset, 16x16 or p8x8",
+                       &choice, err));
+    e->inter = (vpi_inter)choice;
     VPI_TRY(vpi_json_u32(o, w, "lookahead", true, 250, &e->lookahead, err));
     VPI_TRY(vpi_json_u32(o, w, "keyint", true, 1000000, &e->keyint_max, err));
     VPI_TRY(vpi_json_bool(o, w, "abr", true, &e->abr, err));
