@@ -10,8 +10,8 @@ import sys
 import urllib.parse
 
 TYPES = {".m3u8": "application/vnd.apple.mpegurl", ".mpd": "application/dash+xml", ".m4s": "video/iso.segment",
-         ".mp4": "video/mp4", ".ts": "video/mp2t", ".aac": "audio/aac", ".vtt": "text/vtt", ".json": "application/json",
-         ".html": "text/html; charset=utf-8", ".jpg": "image/jpeg", ".png": "image/png"}
+         ".mp4": "video/mp4", ".ts": "video/mp2t", ".aac": "audio/aac", ".ac3": "audio/ac3", ".ec3": "audio/eac3",
+         ".vtt": "text/vtt", ".json": "application/json", ".html": "text/html; charset=utf-8", ".jpg": "image/jpeg", ".png": "image/png"}
 ROOT_FILES = {"master.m3u8", "master-ts.m3u8", "manifest.mpd", "presentation.json", "player.html"}
 RANGE = re.compile(r"bytes=(\d*)-(\d*)$")
 PIECE = 256 * 1024

@@ -24,20 +24,28 @@ ROOMS = {
     "media": ("base io model bitstream", "av"),
     "ladder": ("base model", "jansson"),
     "package": ("base io model bitstream bmff", ""),
+    "http": ("base io", "curl"),
+    "crypt": ("base io model bitstream bmff http", "jansson openssl expat"),
+    "ingest": ("base io", "openssl"),
+    "s3": ("base io http ingest", "jansson openssl expat zlib"),
     "manifest": ("base model", ""),
     "verify": ("base io model bitstream bmff manifest media", "jansson"),
     "transcode": ("base io model bitstream media ladder package", "jansson"),
-    "job": ("base bitstream bmff io model media ladder package manifest verify transcode", "jansson"),
+    "job": ("base bitstream bmff io model media ladder package http crypt manifest verify transcode", "jansson"),
 }
 
 # Public headers by the room that implements them.
 HEADERS = {
-    "base": "version base",
+    "base": "version base event",
     "io": "io",
     "model": "media presentation",
     "media": "probe",
     "ladder": "ladder",
     "package": "package",
+    "http": "http",
+    "crypt": "crypt",
+    "ingest": "ingest tus",
+    "s3": "s3",
     "manifest": "manifest",
     "verify": "verify",
     "transcode": "transcode",
@@ -49,6 +57,10 @@ THIRD = {
     "av": ["libavcodec/", "libavformat/", "libavutil/", "libavfilter/", "libavdevice/", "libswscale/",
            "libswresample/", "x264.h", "x264_config.h"],
     "jansson": ["jansson.h", "jansson_config.h"],
+    "openssl": ["openssl/"],
+    "expat": ["expat.h"],
+    "curl": ["curl/"],
+    "zlib": ["zlib.h"],
 }
 
 # Poisoned also where the third party is not installed.
@@ -57,6 +69,10 @@ ALWAYS = {
            "libavutil/frame.h", "libavutil/opt.h", "libswscale/swscale.h", "libswresample/swresample.h",
            "libavfilter/avfilter.h", "x264.h"],
     "jansson": ["jansson.h"],
+    "openssl": ["openssl/evp.h", "openssl/crypto.h", "openssl/rand.h"],
+    "expat": ["expat.h"],
+    "curl": ["curl/curl.h", "curl/easy.h", "curl/multi.h"],
+    "zlib": ["zlib.h"],
 }
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"][^>"]+[>"])', re.M)
@@ -94,7 +110,7 @@ def third_party_headers(name):
     """Names to poison: the fixed ones and what is installed below the usual include directories."""
     names = set(ALWAYS[name])
     dirs = ["/usr/include", "/usr/local/include"]
-    for package in {"av": ["libavcodec", "x264"], "jansson": ["jansson"]}[name]:
+    for package in {"av": ["libavcodec", "x264"], "openssl": ["libcrypto"], "curl": ["libcurl"]}.get(name, [name]):
         try:
             out = subprocess.run([os.environ.get("PKG_CONFIG", "pkg-config"), "--variable=includedir", package],
                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

@@ -15,6 +15,9 @@ need_packages build test
 want_packages bindings || true
 want_packages browser || true
 want_packages kafka || true
+want_packages uploads || true
+# Where systemd runs, Debian's package starts a server on port 80, which nobody asked for.
+if [ "${CI:-}" = true ] || [ ! -d /run/systemd/system ]; then want_packages edge || true; fi
 VODPIPE_VENV=${VODPIPE_VENV:-$build/venv}
 export VODPIPE_VENV
 want_venv "$VODPIPE_VENV" || true

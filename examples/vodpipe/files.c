@@ -82,18 +82,24 @@ static bool is_dots(const char *name)
     return !strcmp(name, ".") || !strcmp(name, "..");
 }
 
+bool is_work(const char *name, size_t length)
+{
+    static const char *const ours[] = { "plan.json", "job.json", "permille", "lease",  "result", "part",
+                                        "audio",     "stats",    "seed",     "source", "s3" };
+    for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+        if (strlen(ours[i]) == length && !strncmp(ours[i], name, length)) return true;
+    return false;
+}
+
 char *work_stranger(const char *path)
 {
-    static const char *const ours[] = { "plan.json", "job.json", "permille", "lease", "result",
-                                        "part",      "audio",    "stats",    "source" };
     char *found = NULL;
     DIR *dir = opendir(path);
     const struct dirent *e;
     if (!dir) return NULL;
     while (!found && (e = readdir(dir))) {
         bool known = is_dots(e->d_name) || is_temp(e->d_name) || ends_with(e->d_name, LEASE_END);
-        for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) known |= !strcmp(e->d_name, ours[i]);
-        if (!known) found = strdup(e->d_name);
+        if (!known && !is_work(e->d_name, strlen(e->d_name))) found = strdup(e->d_name);
     }
     closedir(dir);
     return found;

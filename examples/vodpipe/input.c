@@ -47,14 +47,14 @@ static bool is_pipe(const char *path)
            system.f_type == PIPEFS_MAGIC;
 }
 
-vp_status session_input(session *s, const char *path, vp_source **out, vp_error *err)
+vp_status session_input(session *s, const char *place, vp_source **out, vp_error *err)
 {
     vp_status st;
     int fd;
 
-    if (!strcmp(path, "-")) return spool(s, STDIN_FILENO, out, err);
-    if (!is_pipe(path)) return vp_source_file(s->context, path, out, err);
-    fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (!strcmp(place, "-")) return spool(s, STDIN_FILENO, out, err);
+    if (place_of(place) != PLACE_PATH || !is_pipe(place)) return remote_source(&s->remote, place, out, err);
+    fd = open(place, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) return vp_error_set(err, VP_E_IO, "IO_ERROR", errno, "opening the pipe failed");
     st = spool(s, fd, out, err);
     close(fd);

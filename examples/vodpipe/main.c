@@ -27,6 +27,8 @@ static const command commands[] = {
     { "run", CMD_RUN, cmd_run, "run one task of a plan, anywhere" },
     { "finish", CMD_FINISH, cmd_finish, "when all tasks are in: manifests, and the title is visible" },
     { "verify", CMD_VERIFY, cmd_verify, "check a published title against the rules" },
+    { "put", CMD_PUT, cmd_put, "a file, or a folder with all that is in it, into a bucket" },
+    { "presign", CMD_PRESIGN, cmd_presign, "an address of an object that others may use for a while" },
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
@@ -114,7 +116,10 @@ static int run_command(const command *c, int argc, char **argv)
         } else if (log_level(&o, &chosen_log_level)) {
             vp_status st = vp_cancel_new(&cli_cancel, &err);
             if (st >= 0) catch_signals();
+            vp_cancel_scope(
+                cli_cancel); /* also where a call takes none: a server may be silent for minutes */
             status = st < 0 ? fail(&o, st, &err) : c->run(&o);
+            vp_cancel_scope(NULL);
             /* After the last use by the handler: a signal from here on ends the process. */
             signal(SIGINT, SIG_DFL);
             signal(SIGTERM, SIG_DFL);
@@ -128,7 +133,6 @@ static int run_command(const command *c, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    static const char *const later[] = { "put", "presign" };
     cli_options none = { .command = "vodpipe" };
 #ifdef __GLIBC__
     /* fixed, where glibc lets it grow to 32 MiB: pictures go back to the system as soon as they are done */
@@ -153,11 +157,6 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (!strcmp(argv[1], commands[i].name)) return run_command(&commands[i], argc - 2, argv + 2);
-    for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
-        if (!strcmp(argv[1], later[i])) {
-            fprintf(stderr, "vodpipe: %s: this command is not built yet\n", argv[1]);
-            return EXIT_USAGE;
-        }
     fprintf(stderr, "vodpipe: unknown command '%s'; vodpipe --help lists them\n", argv[1]);
     return EXIT_USAGE;
 }

@@ -57,31 +57,55 @@ static const option_def defs[] = {
     { "max-fps", CMD_ENCODE, KIND_COUNT, AT(max_fps), "N", 1, 240, "faster pictures are left out (60)" },
     { "timeline", CMD_ENCODE, KIND_WORD, AT(timeline), "repair|fail", 0, 0,
       "a source whose clock jumps or is missing: repaired with a warning (default), or refused" },
+    { "encrypt", CMD_TITLE, KIND_WORD, AT(encrypt), "none|aes128|cenc|cbcs", 0, 0,
+      "whole segments (HLS), or samples; needs --keys" },
+    { "keys", CMD_LONG, KIND_TEXT, AT(keys), "FILE", 0, 0,
+      "keys, KIDs and what DRM systems are told (JSON, CPIX)" },
+    { "key-rotation", CMD_TITLE, KIND_COUNT, AT(key_rotation), "N", 1, 100000,
+      "segments that a key serves (all)" },
+    { "clear-lead", CMD_TITLE, KIND_MILLI, AT(clear_lead_ms), "S", 0, 86400000,
+      "segments that begin before it stay clear (0)" },
+    { "write-key-file", CMD_PUBLISH | CMD_PACKAGE, KIND_TEXT, AT(write_key_file), "PATH", 0, 0,
+      "also write the keys, 16 bytes each; {kid}, {n} in the name" },
     { "prefix", CMD_TITLE, KIND_TEXT, AT(prefix), "auto|NAME|none", 0, 0, "folder of this version's files" },
     { "prune", CMD_TITLE | CMD_FINISH, KIND_FLAG, AT(prune), NULL, 0, 0,
       "remove versions that no manifest names" },
     { "force", CMD_TITLE | CMD_FINISH, KIND_FLAG, AT(force), NULL, 0, 0,
       "also into a directory that holds other files" },
     { "player", CMD_TITLE | CMD_FINISH, KIND_FLAG, AT(player), NULL, 0, 0, "also write player.html" },
-    { "work", CMD_LONG, KIND_TEXT, AT(work), "W", 0, 0, "folder of unfinished work (OUT/.vodpipe)" },
+    { "work", CMD_LONG | CMD_PUT, KIND_TEXT, AT(work), "W", 0, 0,
+      "where unfinished work is kept: a folder, or s3:// (OUT/.vodpipe; for an s3:// OUT a folder of the "
+      "user)" },
     { "max-input", CMD_ENCODE, KIND_COUNT, AT(max_input_mb), "MB", 1, UINT32_MAX,
       "most that is read from a pipe, in megabytes (what the disk holds)" },
     { "task", CMD_RUN, KIND_TEXT, AT(task), "NAME|next", 0, 0, "which task" },
-    { "input", CMD_RUN | CMD_FINISH, KIND_TEXT, AT(input), "PATH", 0, 0, "where INPUT of the plan is here" },
-    { "output", CMD_RUN | CMD_FINISH, KIND_TEXT, AT(output), "PATH", 0, 0, "where OUT of the plan is here" },
+    { "input", CMD_RUN | CMD_FINISH, KIND_TEXT, AT(input), "INPUT", 0, 0, "where INPUT of the plan is here" },
+    { "output", CMD_RUN | CMD_FINISH, KIND_TEXT, AT(output), "OUT", 0, 0, "where OUT of the plan is here" },
+    { "expires", CMD_PRESIGN, KIND_COUNT, AT(expires_s), "S", 1, 604800,
+      "seconds that the address is good for (3600)" },
+    { "gzip-manifests", CMD_TITLE, KIND_FLAG, AT(gzip_manifests), NULL, 0, 0,
+      "playlists and manifests of an s3:// OUT are stored compressed" },
+    { "endpoint", ~0u, KIND_TEXT, AT(endpoint), "URL", 0, 0,
+      "server of s3:// (AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, else AWS)" },
+    { "region", ~0u, KIND_TEXT, AT(region), "R", 0, 0,
+      "its region (AWS_REGION, AWS_DEFAULT_REGION, found out)" },
+    { "path-style", ~0u, KIND_FLAG, AT(path_style), NULL, 0, 0,
+      "https://host/bucket/key, not https://bucket.host/key" },
+    { "unsigned-payload", CMD_LONG | CMD_PUT, KIND_FLAG, AT(unsigned_payload), NULL, 0, 0,
+      "over http: what is sent has a CRC-32C, not a SHA-256 that is signed" },
+    { "profile", ~0u, KIND_TEXT, AT(profile), "P", 0, 0,
+      "profile of ~/.aws with the credentials (AWS_PROFILE)" },
     { "jobs", CMD_LONG | CMD_VERIFY | CMD_PROBE, KIND_COUNT, AT(jobs), "N", 1, 1024,
       "threads that compute at a time (what the machine has)" },
     { "memory", CMD_LONG | CMD_VERIFY | CMD_PROBE, KIND_COUNT, AT(memory_mb), "MB", 16, 1u << 24,
       "memory budget in megabytes (half of what there is)" },
-    { "progress", CMD_LONG, KIND_WORD, AT(progress), "auto|bar|json|none", 0, 0,
+    { "progress", CMD_LONG | CMD_PUT, KIND_WORD, AT(progress), "auto|bar|json|none", 0, 0,
       "a bar on a terminal (auto), events as JSON lines on stdout, or nothing" },
     { "help", ~0u, KIND_FLAG, AT(help), NULL, 0, 0, "this text" },
 };
 #define DEF_COUNT (sizeof(defs) / sizeof(defs[0]))
 
 /* Designed, and refused until they are built. */
-static const char *const later[] = { "encrypt",  "keys",   "key-rotation", "clear-lead", "write-key-file",
-                                     "endpoint", "region", "path-style",   "profile" };
 static const struct {
     const char *option, *word;
 } later_words[] = { { "vcodec", "hevc" }, { "vcodec", "av1" } };
@@ -98,6 +122,8 @@ static const struct {
     { CMD_RUN, 0, 0, "run --work W --task NAME|next [options]" },
     { CMD_FINISH, 0, 0, "finish --work W [options]" },
     { CMD_VERIFY, 1, 1, "verify OUT [options]" },
+    { CMD_PUT, 2, 2, "put DIR|FILE s3://bucket/prefix [options]" },
+    { CMD_PRESIGN, 2, 2, "presign get|put s3://bucket/key [options]" },
 };
 
 int usage_error(const cli_options *o, const char *format, ...)
@@ -114,19 +140,6 @@ int usage_error(const cli_options *o, const char *format, ...)
 static bool wrong(const cli_options *o, const char *name, const char *what, const char *value)
 {
     usage_error(o, "--%s: %s '%s'", name, what, value);
-    return false;
-}
-
-bool check_path(const cli_options *o, const char *path)
-{
-    static const char *const schemes[] = { "s3://", "https://", "http://" };
-    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
-        if (strncmp(path, schemes[i], strlen(schemes[i]))) continue;
-        usage_error(o, "%s is not built yet: '%s'", schemes[i], path);
-        return false;
-    }
-    if (*path) return true;
-    usage_error(o, "a path is empty");
     return false;
 }
 
@@ -207,11 +220,6 @@ static bool set_value(cli_options *o, const option_def *d, const char *value)
 
 static bool unknown(const cli_options *o, const char *name, size_t length)
 {
-    for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
-        if (strlen(later[i]) == length && !strncmp(later[i], name, length)) {
-            usage_error(o, "--%s is not built yet", later[i]);
-            return false;
-        }
     usage_error(o, "unknown option '--%.*s'; vodpipe %s --help lists them", (int)length, name, o->command);
     return false;
 }
@@ -239,6 +247,75 @@ static bool parse_option(cli_options *o, int argc, char **argv, int *used)
     return unknown(o, name, length);
 }
 
+static bool check_encryption(const cli_options *o)
+{
+    bool encrypt = o->encrypt && strcmp(o->encrypt, "none"), title = o->command_bit & CMD_TITLE;
+    if (o->keys && !place_check(o, "--keys", o->keys, TAKES_PATH)) return false;
+    if (o->write_key_file && !place_check(o, "--write-key-file", o->write_key_file, TAKES_PATH)) return false;
+    if (encrypt && !strcmp(o->encrypt, "cenc") && o->format && strcmp(o->format, "cmaf"))
+        return usage_error(o, "--encrypt cenc goes with --format cmaf only") == EXIT_DONE;
+    if (!encrypt && title && (o->keys || o->key_rotation || o->clear_lead_ms || o->write_key_file))
+        return usage_error(
+                   o, "--keys, --key-rotation, --clear-lead and --write-key-file go with --encrypt only") ==
+               EXIT_DONE;
+    return true;
+}
+
+/* What each argument may be, in order; the last but one counts for all between. */
+static unsigned takes_at(const cli_options *o, int i)
+{
+    const unsigned input = TAKES_PATH | TAKES_OBJECT | TAKES_WEB, output = TAKES_PATH | TAKES_PREFIX;
+    bool last = i == o->arg_count - 1;
+    switch (o->command_bit) {
+    case CMD_PROBE:
+        return input;
+    case CMD_VERIFY:
+        return output | TAKES_WEB;
+    case CMD_PUT:
+        return last ? TAKES_PREFIX : TAKES_PATH;
+    case CMD_PRESIGN:
+        return last ? TAKES_OBJECT : TAKES_PATH;
+    default:
+        return last ? output : input;
+    }
+}
+
+static bool is_s3(const char *place)
+{
+    return place && place_of(place) == PLACE_S3;
+}
+
+static bool check_places(const cli_options *o)
+{
+    const unsigned input = TAKES_PATH | TAKES_OBJECT | TAKES_WEB, output = TAKES_PATH | TAKES_PREFIX;
+    const char *out = o->arg_count ? o->args[o->arg_count - 1] : NULL;
+    bool s3 = is_s3(o->work) || is_s3(o->source), later = o->command_bit & (CMD_RUN | CMD_FINISH);
+    for (int i = 0; i < o->arg_count; i++) {
+        bool last = i == o->arg_count - 1;
+        if (!place_check(o,
+                         last && i                   ? "OUT"
+                         : o->command_bit == CMD_PUT ? "DIR"
+                                                     : "INPUT",
+                         o->args[i], takes_at(o, i)))
+            return false;
+        s3 |= is_s3(o->args[i]);
+    }
+    if ((o->work && !place_check(o, "--work", o->work, output)) ||
+        (o->input && !place_check(o, "--input", o->input, input)) ||
+        (o->output && !place_check(o, "--output", o->output, output)) ||
+        (o->source && !place_check(o, "--source", o->source, input)))
+        return false;
+    /* For run and finish job.json says where things are. */
+    if (!s3 && !later && (o->endpoint || o->region || o->path_style || o->profile || o->unsigned_payload))
+        return usage_error(o, "--endpoint, --region, --path-style, --unsigned-payload and --profile go with "
+                              "s3:// only") == EXIT_DONE;
+    if (o->gzip_manifests && !is_s3(out))
+        return usage_error(o, "--gzip-manifests goes with an s3:// OUT only") == EXIT_DONE;
+    if (o->command_bit == CMD_PRESIGN && strcmp(o->args[0], "get") && strcmp(o->args[0], "put"))
+        return usage_error(o, "presign: get or put, not '%s'", o->args[0]) == EXIT_DONE;
+    return true;
+}
+
 /* What no single option can say. */
 static bool check_together(const cli_options *o)
 {
@@ -250,17 +327,14 @@ static bool check_together(const cli_options *o)
             return false;
         }
     }
-    for (int i = 0; i < o->arg_count; i++)
-        if (!check_path(o, o->args[i])) return false;
-    if ((o->work && !check_path(o, o->work)) || (o->input && !check_path(o, o->input)) ||
-        (o->output && !check_path(o, o->output)) || (o->source && !check_path(o, o->source)))
-        return false;
+    if (!check_places(o)) return false;
     if ((o->command_bit & (CMD_PLAN | CMD_RUN | CMD_FINISH)) && !o->work)
         return usage_error(o, "--work is needed") == EXIT_DONE;
     if (o->command_bit == CMD_RUN && !o->task) return usage_error(o, "--task is needed") == EXIT_DONE;
     if (segment % gop) return usage_error(o, "--segment is not a whole multiple of --gop") == EXIT_DONE;
     if (o->single_file && o->format && strcmp(o->format, "cmaf"))
         return usage_error(o, "--single-file goes with --format cmaf only") == EXIT_DONE;
+    if (!check_encryption(o)) return false;
     if (o->crf_milli && (!o->rate || strcmp(o->rate, "crf")))
         return usage_error(o, "--crf goes with --rate crf only") == EXIT_DONE;
     return true;

@@ -4,122 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "session.h"
+#include "job_file.h"
 
 /* plan, run and finish: the same work as publish, in pieces that any machine may take. */
 
 #define PLAN_NAME "plan.json"
-#define JOB_NAME "job.json"
 #define DOCUMENT_MAX ((uint64_t)256 << 20)
-
-/* ---- job.json: where INPUT and OUT are; no part of the plan ---- */
-
-/* A path in UTF-8 as it is, another one as hex digits under "<name>_hex". */
-static bool put_path(json_t *json, const char *name, const char *path)
-{
-    char field[32], *copy = utf8_copy(path);
-    bool plain = copy && !strcmp(copy, path);
-    free(copy);
-    if (plain) return json_object_set_new(json, name, json_string(path)) == 0;
-    char *hex = malloc(2 * strlen(path) + 1);
-    if (!hex) return false;
-    for (size_t i = 0; path[i]; i++) snprintf(hex + 2 * i, 3, "%02x", (unsigned char)path[i]);
-    snprintf(field, sizeof(field), "%s_hex", name);
-    bool ok = json_object_set_new(json, field, json_string(hex)) == 0;
-    free(hex);
-    return ok;
-}
-
-static int hex_digit(char c)
-{
-    const char *digits = "0123456789abcdef", *at = c ? strchr(digits, c) : NULL;
-    return at ? (int)(at - digits) : -1;
-}
-
-static char *get_path(const json_t *json, const char *name)
-{
-    char field[32];
-    const char *text = json_string_value(json_object_get(json, name));
-    if (text) return strdup(text);
-    snprintf(field, sizeof(field), "%s_hex", name);
-    text = json_string_value(json_object_get(json, field));
-    size_t n = text ? strlen(text) / 2 : 0;
-    char *path = n ? malloc(n + 1) : NULL;
-    for (size_t i = 0; path && i < n; i++) {
-        int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
-        if (high < 0 || low < 0 || (!high && !low)) {
-            free(path);
-            return NULL;
-        }
-        path[i] = (char)(high * 16 + low);
-    }
-    if (path) path[n] = 0;
-    return path;
-}
-
-static char *job_document(const session *s)
-{
-    const cli_options *o = s->options;
-    char *spool = s->spooled ? join_path(s->work_path, SPOOL_NAME) : NULL;
-    char *input = s->spooled ? (spool ? absolute_path(spool) : NULL) : absolute_path(o->args[0]);
-    char *output = absolute_path(o->args[1]), *text = NULL;
-    json_t *json = json_pack("{s:i}", "vodpipe", 1);
-    bool ok = json && input && output && put_path(json, "input", input) && put_path(json, "output", output);
-    if (ok && o->player) ok = json_object_set_new(json, "player", json_true()) == 0;
-    if (ok && o->prune) ok = json_object_set_new(json, "prune", json_true()) == 0;
-    if (ok && o->force) ok = json_object_set_new(json, "force", json_true()) == 0;
-    if (ok) text = json_dumps(json, JSON_INDENT(1));
-    json_decref(json);
-    free(spool);
-    free(input);
-    free(output);
-    return text;
-}
-
-typedef struct job_file {
-    char *input, *output;
-    bool player, prune, force;
-} job_file;
-
-static void job_file_free(job_file *j)
-{
-    free(j->input);
-    free(j->output);
-}
-
-static bool known_field(const char *name)
-{
-    static const char *const fields[] = { "vodpipe",    "input",  "input_hex", "output",
-                                          "output_hex", "player", "prune",     "force" };
-    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
-        if (!strcmp(fields[i], name)) return true;
-    return false;
-}
-
-static int job_file_parse(const cli_options *o, const vp_bytes *text, job_file *j)
-{
-    json_error_t why;
-    json_t *json = json_loadb(vp_bytes_data(text), (size_t)vp_bytes_size(text), JSON_REJECT_DUPLICATES, &why),
-           *value;
-    const char *name;
-    int status = EXIT_DONE;
-    if (!json) return fail_text(o, "INPUT_CORRUPT", JOB_NAME ": line %d: %s", why.line, why.text);
-    json_object_foreach (json, name, value) {
-        if (!known_field(name))
-            status = fail_text(o, "INPUT_CORRUPT", JOB_NAME ": unknown field \"%s\"", name);
-    }
-    if (status == EXIT_DONE && json_integer_value(json_object_get(json, "vodpipe")) != 1)
-        status = fail_text(o, "VERSION", JOB_NAME ": not of this version");
-    j->input = get_path(json, "input");
-    j->output = get_path(json, "output");
-    j->player = json_is_true(json_object_get(json, "player"));
-    j->prune = json_is_true(json_object_get(json, "prune"));
-    j->force = json_is_true(json_object_get(json, "force"));
-    json_decref(json);
-    if (status == EXIT_DONE && (!j->input || !j->output))
-        status = fail_text(o, "INPUT_CORRUPT", JOB_NAME ": input or output is missing");
-    return status;
-}
 
 /* ---- plan ---- */
 
@@ -189,11 +79,29 @@ static vp_status check_work(session *s, const vp_bytes *text, vp_error *err)
     return st < 0 ? st : VP_OK;
 }
 
+/* IVs of an encrypted plan are random: the plan of the same request that is there already stays the plan. */
+static vp_status take_kept(session *s, vp_plan **plan, vp_error *err)
+{
+    vp_bytes *there = NULL;
+    vp_plan *other = NULL;
+    if (!s->options->encrypt) return VP_OK;
+    vp_status st = vp_store_get(s->work, PLAN_NAME, DOCUMENT_MAX, &there, err);
+    if (st == VP_OK && vp_plan_parse(vp_bytes_data(there), vp_bytes_size(there), &other, NULL) >= 0 &&
+        !strcmp(vp_plan_request(other), vp_plan_request(*plan))) {
+        vp_plan_unref(*plan);
+        *plan = other;
+        other = NULL;
+    }
+    vp_plan_unref(other);
+    vp_bytes_unref(there);
+    return st < 0 ? st : VP_OK;
+}
+
 /* Takes the place for the title, then keeps plan and job. What is refused leaves nothing behind. */
 static vp_status keep_plan(session *s, const vp_plan *plan, vp_error *err)
 {
     vp_bytes *text = NULL;
-    char *job = job_document(s);
+    char *job = job_file_text(s);
     vp_status st =
         job ? vp_plan_json(plan, &text, err) : vp_error_set(err, VP_E_NOMEM, "NOMEM", 0, "out of memory");
     if (st >= 0) st = check_work(s, text, err);
@@ -221,6 +129,7 @@ int cmd_plan(const cli_options *o)
     if (status == EXIT_DONE) {
         vp_status st = session_input(&s, o->args[0], &source, &err);
         if (st >= 0) st = make_plan(&s, &set, source, &plan, &err);
+        if (st >= 0) st = take_kept(&s, &plan, &err);
         if (st >= 0) st = vp_plan_summary_json(plan, &summary, &err);
         if (st >= 0) st = keep_plan(&s, plan, &err);
         if (st < 0)
@@ -243,6 +152,7 @@ typedef struct planned {
     session s;
     job_file job;
     vp_plan *plan;
+    key_ring *keys;
 } planned;
 
 static vp_status read_plan(vp_store *work, vp_plan **plan, vp_bytes **job, vp_error *err)
@@ -257,24 +167,25 @@ static vp_status read_plan(vp_store *work, vp_plan **plan, vp_bytes **job, vp_er
                         "the work folder holds no plan; vodpipe plan writes one");
 }
 
-/* The store is opened twice: where OUT is, is known only from what is in it. */
+/* The work first: where OUT is, and on which server, is known only from what is in it. */
 static int planned_open(planned *p, const cli_options *o)
 {
     vp_error err = VP_ERROR_INIT;
-    vp_context *context = NULL;
-    vp_store *work = NULL;
     vp_bytes *job = NULL;
     *p = (planned){ 0 };
     session_init(&p->s, o);
-    vp_status st = context_open(o, &context, &err);
-    if (st >= 0) st = vp_store_directory(context, o->work, &work, &err);
-    if (st >= 0) st = read_plan(work, &p->plan, &job, &err);
-    vp_store_unref(work);
-    vp_context_unref(context);
-    int status = st < 0 ? fail(o, st, &err) : job_file_parse(o, job, &p->job);
-    vp_bytes_unref(job);
+    int status = session_open_work(&p->s, NULL, o->work);
     if (status != EXIT_DONE) return status;
-    status = session_open(&p->s, o->output ? o->output : p->job.output, o->work);
+    vp_status st = read_plan(p->s.work, &p->plan, &job, &err);
+    status = st < 0 ? fail(o, st, &err) : job_file_parse(o, job, &p->job);
+    vp_bytes_unref(job);
+    if (status == EXIT_DONE) status = keys_load(o, &p->keys);
+    if (status != EXIT_DONE) return status;
+    p->s.remote.endpoint = p->job.endpoint;
+    p->s.remote.region = p->job.region;
+    p->s.remote.path_style = p->job.path_style;
+    p->job.endpoint = p->job.region = NULL;
+    status = session_open_out(&p->s, o->output ? o->output : p->job.output, p->job.gzip);
     p->s.report.work = p->s.work_path;
     return status;
 }
@@ -282,6 +193,7 @@ static int planned_open(planned *p, const cli_options *o)
 static void planned_close(planned *p)
 {
     vp_plan_unref(p->plan);
+    keys_free(p->keys);
     session_close(&p->s);
     job_file_free(&p->job);
 }
@@ -294,15 +206,7 @@ typedef struct task_report {
 static void on_progress(void *user, uint64_t done, uint64_t total)
 {
     task_report *t = user;
-    vp_event e;
-    vp_event_init(&e, sizeof(e));
-    e.kind = VP_EVENT_PROGRESS;
-    e.stage = t->stage;
-    e.done = done;
-    e.total = total;
-    e.permille = total ? (uint32_t)(done * 1000 / total) : 0;
-    snprintf(e.unit, sizeof(e.unit), "frames");
-    reporter_event(t->report, &e);
+    reporter_progress(t->report, t->stage, "frames", done, total, -1);
 }
 
 static void on_object(void *user, const vp_object_info *info)
@@ -339,6 +243,7 @@ static vp_status run_task(planned *p, vp_source *source, const char *name, vp_er
     t.progress_user = &report;
     t.object = on_object;
     t.object_user = &report;
+    t.keys = keys_provider(p->keys);
     reporter_stage(&p->s.report, report.stage);
     return vp_task_run(p->s.context, p->plan, name, source, p->s.work, p->s.sink, &t, cli_cancel, err);
 }
@@ -361,10 +266,14 @@ int cmd_run(const cli_options *o)
     vp_source *source = NULL;
     char name[64] = "";
     int status = planned_open(&p, o);
+    if (status == EXIT_DONE && p.job.cut && !o->input)
+        status = usage_error(
+            o, "--input is needed: INPUT of the plan is an address with what is secret in it, which "
+               "is not kept");
     if (status == EXIT_DONE) {
         bool next = !strcmp(o->task, "next");
         if (!next) snprintf(name, sizeof(name), "%s", o->task);
-        vp_status st = vp_source_file(p.s.context, o->input ? o->input : p.job.input, &source, &err);
+        vp_status st = remote_source(&p.s.remote, o->input ? o->input : p.job.input, &source, &err);
         if (st >= 0) st = next ? run_next(&p, source, name, &err) : run_task(&p, source, name, &err);
         if (!next && st == VP_AGAIN)
             st = vp_error_set(&err, VP_E_CONFLICT, "ALREADY_RUNNING", 0, "another process runs it");
@@ -403,6 +312,9 @@ int cmd_finish(const cli_options *o)
     int status = planned_open(&p, o);
     if (status == EXIT_DONE) {
         vp_job_options j = VP_JOB_OPTIONS_INIT;
+        vp_transcode_options t = VP_TRANSCODE_OPTIONS_INIT;
+        t.keys = keys_provider(p.keys);
+        if (t.keys) j.transcode = &t;
         j.sink = p.s.sink;
         j.work = p.s.work;
         j.work_name = p.s.work_path;

@@ -109,13 +109,15 @@ int cmd_probe(const cli_options *o)
     vp_error err = VP_ERROR_INIT;
     vp_probe_options p = VP_PROBE_OPTIONS_INIT;
     vp_context *context = NULL;
+    remote far;
     vp_source *source = NULL;
     vp_media *media = NULL;
     vp_bytes *json = NULL;
     int status = EXIT_DONE;
     p.full = o->full;
     vp_status st = context_open(o, &context, &err);
-    if (st >= 0) st = vp_source_file(context, o->args[0], &source, &err);
+    remote_init(&far, o, context);
+    if (st >= 0) st = remote_source(&far, o->args[0], &source, &err);
     if (st >= 0) st = vp_probe(context, source, &p, cli_cancel, &media, &err);
     if (st >= 0 && o->json) st = vp_media_json(media, &json, &err);
     if (st < 0) {
@@ -129,6 +131,7 @@ int cmd_probe(const cli_options *o)
     vp_bytes_unref(json);
     vp_media_unref(media);
     vp_source_unref(source);
+    remote_close(&far);
     vp_context_unref(context);
     return status;
 }

@@ -16,6 +16,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool bar_shown;    /* the bar stands on the terminal's last line */
 static int stdout_error;  /* errno of the first failed write */
 static reporter *current; /* of this run's command */
+static bool failed;       /* the last line is out: nothing of the library's threads comes after it */
 
 #define BAR_COLUMNS 512
 
@@ -61,10 +62,12 @@ void log_line(void *user, int32_t level, const char *module, const char *line)
     static const char *const names[] = { "", "error", "warning", "info", "debug" };
     (void)user;
     pthread_mutex_lock(&lock);
-    bar_clear_locked();
-    fprintf(stderr, "vodpipe: %s: %s: ", level > 0 && level < 5 ? names[level] : "log", module);
-    put_safe(stderr, line);
-    fputc('\n', stderr);
+    if (!failed) {
+        bar_clear_locked();
+        fprintf(stderr, "vodpipe: %s: %s: ", level > 0 && level < 5 ? names[level] : "log", module);
+        put_safe(stderr, line);
+        fputc('\n', stderr);
+    }
     pthread_mutex_unlock(&lock);
 }
 
@@ -253,6 +256,21 @@ void reporter_stage(reporter *r, int32_t stage)
     reporter_event(r, &e);
 }
 
+void reporter_progress(reporter *r, int32_t stage, const char *unit, uint64_t done, uint64_t total,
+                       int64_t eta_us)
+{
+    vp_event e;
+    vp_event_init(&e, sizeof(e));
+    e.kind = VP_EVENT_PROGRESS;
+    e.stage = stage;
+    e.done = done;
+    e.total = total;
+    e.permille = total ? (uint32_t)((double)done / (double)total * 1000) : 1000;
+    e.eta_us = eta_us;
+    snprintf(e.unit, sizeof(e.unit), "%s", unit);
+    reporter_event(r, &e);
+}
+
 void reporter_warning(reporter *r, const char *name, int64_t time_us, const char *text)
 {
     vp_event e;
@@ -313,6 +331,9 @@ int fail(const cli_options *o, vp_status status, const vp_error *err)
     const char *text = err->message[0] ? err->message : "no more is known";
     end_event(status, err);
     if (current) reporter_close(current);
+    pthread_mutex_lock(&lock);
+    failed = true;
+    pthread_mutex_unlock(&lock);
     if (status == VP_E_CANCELED) {
         if (current && current->work)
             note(o, "CANCELED: stopped; the work is kept in %s, the same command goes on from there",

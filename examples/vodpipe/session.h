@@ -11,18 +11,25 @@ typedef struct session {
     char *out, *work_path;
     bool made_out; /* OUT was not there before */
     bool spooled;  /* INPUT is a copy in the work folder */
+    bool opened;   /* the work may be taken away when nothing is in it */
     vp_context *context;
+    remote remote;
     vp_sink *sink;
     vp_store *work;
 } session;
 
 void session_init(session *s, const cli_options *o);
-/* work NULL: OUT/.vodpipe. An exit status; after any of them session_close() is due. */
+/* An exit status; after any of these session_close() is due. First the work; NULL: the place that goes with out. */
+int session_open_work(session *s, const char *out, const char *work);
+/* gzip: of playlists and manifests in a bucket. */
+int session_open_out(session *s, const char *out, bool gzip);
 int session_open(session *s, const char *out, const char *work);
+/* Ends uploads in parts that nobody goes on with. Then the work may go. */
+void session_abandon(session *s);
 /* Takes an empty work folder away, and OUT if we made it and nothing came into it. */
 void session_close(session *s);
-/* INPUT: a regular file, or a pipe ("-": stdin), which is copied into the work folder first. */
-vp_status session_input(session *s, const char *path, vp_source **out, vp_error *err);
+/* INPUT: a file or an object, or a pipe ("-": stdin), which is copied into the work folder first. */
+vp_status session_input(session *s, const char *place, vp_source **out, vp_error *err);
 /* Removes the copy of a pipe. */
 void session_forget_input(session *s);
 #define SPOOL_NAME "source" /* in the work folder */

@@ -119,6 +119,9 @@ static char *settings_json(const settings *s, const cli_options *o)
     add_count(json, "max_fps", o->max_fps);
     add_text(json, "timeline", o->timeline);
     add_text(json, "prefix", o->prefix);
+    add_text(json, "encrypt", o->encrypt);
+    add_count(json, "key_rotation", o->key_rotation);
+    add_milli(json, "clear_lead", o->clear_lead_ms);
     add_flag(json, "player", o->player);
     add_flag(json, "prune", o->prune);
     add_flag(json, "force", o->force);
@@ -147,6 +150,13 @@ static void fill_transcode(vp_transcode_options *t, const cli_options *o)
     t->preset = o->preset;
     t->audio = o->audio;
     t->prefix = o->prefix;
+    if (o->encrypt)
+        t->encrypt = !strcmp(o->encrypt, "aes128") ? VP_ENCRYPT_AES128
+                     : !strcmp(o->encrypt, "cenc") ? VP_ENCRYPT_CENC
+                     : !strcmp(o->encrypt, "cbcs") ? VP_ENCRYPT_CBCS
+                                                   : VP_ENCRYPT_NONE;
+    t->key_rotation = o->key_rotation;
+    t->clear_lead_ms = o->clear_lead_ms;
     if (o->timeline) t->timeline = !strcmp(o->timeline, "fail") ? VP_TIMELINE_FAIL : VP_TIMELINE_REPAIR;
 }
 
@@ -169,8 +179,10 @@ int settings_load(settings *s, const cli_options *o)
     *s = (settings){ 0 };
     int status = check_texts(o);
     if (status == EXIT_DONE) status = load_ladder(s, o);
+    if (status == EXIT_DONE) status = keys_load(o, &s->keys);
     if (status != EXIT_DONE) return status;
     fill_transcode(&s->transcode, o);
+    s->transcode.keys = keys_provider(s->keys);
     s->json = settings_json(s, o);
     if (!s->json) return fail_text(o, "NOMEM", "out of memory");
     if (!o->player) return EXIT_DONE;
@@ -187,5 +199,6 @@ void settings_free(settings *s)
     free(s->json);
     free(s->player_script);
     json_decref(s->ladder_document);
+    keys_free(s->keys);
     *s = (settings){ 0 };
 }

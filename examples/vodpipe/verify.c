@@ -21,6 +21,7 @@ int cmd_verify(const cli_options *o)
     vp_error err = VP_ERROR_INIT;
     vp_verify_options v = VP_VERIFY_OPTIONS_INIT;
     vp_context *context = NULL;
+    remote far;
     vp_sink *sink = NULL;
     vp_source *source = NULL;
     vp_report *report = NULL;
@@ -29,8 +30,10 @@ int cmd_verify(const cli_options *o)
     if (o->source && !o->decode) return usage_error(o, "--source: needs --decode");
     v.decode = o->decode;
     vp_status st = context_open(o, &context, &err);
-    if (st >= 0) st = vp_sink_directory(context, o->args[0], &sink, &err);
-    if (st >= 0 && o->source) st = vp_source_file(context, o->source, &source, &err);
+    remote_init(&far, o, context);
+    /* With gzip both are read, what is compressed and what is not. */
+    if (st >= 0) st = remote_sink(&far, o->args[0], NULL, true, &sink, &err);
+    if (st >= 0 && o->source) st = remote_source(&far, o->source, &source, &err);
     v.source = source;
     if (st >= 0) st = vp_verify(context, sink, &v, cli_cancel, &report, &err);
     if (report && !o->json) print_report(report);
@@ -49,6 +52,7 @@ int cmd_verify(const cli_options *o)
     vp_report_unref(report);
     vp_source_unref(source);
     vp_sink_unref(sink);
+    remote_close(&far);
     vp_context_unref(context);
     return status;
 }

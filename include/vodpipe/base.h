@@ -165,6 +165,12 @@ VP_API void vp_cancel_fire(vp_cancel *cancel);
 /* Fires by itself this many milliseconds from now; 0 takes the deadline away. */
 VP_API void vp_cancel_deadline(vp_cancel *cancel, uint64_t milliseconds);
 VP_API int32_t vp_cancel_fired(const vp_cancel *cancel); /* 1 or 0; 0 for NULL */
+/*
+ * From here on what this thread calls ends soon once cancel fires also where a call takes no cancel, or looks at
+ * another: vp_store_get, vp_sink_flush, vp_plan_claim and the like, while they wait for a server (not in callbacks of
+ * the host). NULL: no such cancel. Returns what was there before, to be put back. Borrowed: it must live until then.
+ */
+VP_API vp_cancel *vp_cancel_scope(vp_cancel *cancel);
 VP_API vp_cancel *vp_cancel_ref(vp_cancel *cancel);
 VP_API vp_cancel *vp_cancel_unref(vp_cancel *cancel);
 

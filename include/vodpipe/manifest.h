@@ -26,10 +26,13 @@ VP_API vp_status vp_manifest_hls_master(const vp_presentation *presentation, int
 /* Media playlist of one track. */
 VP_API vp_status vp_manifest_hls_media(const vp_presentation *presentation, uint32_t track, vp_bytes **out,
                                        vp_error *err);
-/* I-frame playlist of a video track; ARG for another. */
+/* I-frame playlist of a video track; ARG for another, UNSUPPORTED under AES-128: no part can be read alone there. */
 VP_API vp_status vp_manifest_hls_iframes(const vp_presentation *presentation, uint32_t track, vp_bytes **out,
                                          vp_error *err);
-/* DASH MPD (ISO/IEC 23009-1) of the CMAF tracks: SegmentTimeline, or SegmentBase for single-file tracks. */
+/*
+ * DASH MPD (ISO/IEC 23009-1) of the CMAF tracks: SegmentTimeline, or SegmentBase for single-file tracks. UNSUPPORTED
+ * where one is under AES-128.
+ */
 VP_API vp_status vp_manifest_dash(const vp_presentation *presentation, vp_bytes **out, vp_error *err);
 
 /* Where a media or I-frame playlist of a track belongs, as an object key: "a1b2/video/720p/playlist.m3u8". */

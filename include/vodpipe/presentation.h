@@ -34,7 +34,7 @@ typedef struct vp_presentation_info {
 } vp_presentation_info;
 
 enum { VP_TRACK_VIDEO = 1, VP_TRACK_AUDIO = 2, VP_TRACK_TEXT = 3, VP_TRACK_IMAGE = 4 };
-enum { VP_CONTAINER_CMAF = 1, VP_CONTAINER_TS = 2, VP_CONTAINER_PACKED = 3 /* ADTS with ID3 */ };
+enum { VP_CONTAINER_CMAF = 1, VP_CONTAINER_TS = 2, VP_CONTAINER_PACKED = 3 /* frames of sound with ID3 */ };
 
 typedef struct vp_track_info {
     uint32_t struct_size;
@@ -55,6 +55,9 @@ typedef struct vp_track_info {
     int32_t is_default;
     const char *init_key;      /* NULL: none (TS, packed audio) */
     uint32_t sar_num, sar_den; /* shape of a pixel, video; 1/1: square */
+    uint32_t scheme;           /* VP_ENCRYPT_* of crypt.h; 0: clear */
+    uint8_t kid[16];           /* of the first key; zeros where it has none (AES-128) */
+    uint32_t reserved;
 } vp_track_info;
 
 typedef struct vp_segment_info {

@@ -35,7 +35,9 @@ VP_API void vp_probe_options_init(vp_probe_options *options, size_t size);
  *                INPUT_NO_VIDEO_OR_AUDIO NOT_A_VIDEO
  *   UNSUPPORTED  INPUT_FORBIDDEN_FORMAT INPUT_ENCRYPTED CODEC_UNSUPPORTED FEATURE_DISABLED
  *   LIMIT        INPUT_LIMIT TIMEOUT
- * besides ARG, NOMEM, STATE, IO, CANCELED and what the source itself returns.
+ * besides ARG, NOMEM, STATE, IO, CANCELED and what the source itself returns. VP_AGAIN, without a failure: bytes that
+ * are needed have not come yet (vp_ingest_peek); err's reason is MOOV_AT_END where it is known that the end has to come
+ * first. What the bytes that are there tell is refused at once.
  */
 VP_API vp_status vp_probe(vp_context *context, vp_source *source, const vp_probe_options *options,
                           vp_cancel *cancel, vp_media **out, vp_error *err);
@@ -43,7 +45,8 @@ VP_API vp_status vp_probe(vp_context *context, vp_source *source, const vp_probe
 /*
  * Opt-in and process-wide: lines of FFmpeg's own log go to this context's log callback (module "libav") instead of
  * where av_log sends them, standard error by default. NULL gives them back to FFmpeg's default. The context is kept
- * referenced. Libraries should leave this to the program; does nothing without media.
+ * referenced. Libraries should leave this to the program; does nothing without media. Loads nothing: where the library
+ * has not used FFmpeg yet, it takes effect when it first does.
  */
 VP_API void vp_libav_log_redirect(vp_context *context);
 

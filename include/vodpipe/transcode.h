@@ -28,6 +28,8 @@ enum {
     VP_TIMELINE_FAIL = 2    /* no plan is made: DATA INPUT_CORRUPT, the text says where */
 };
 
+struct vp_keys;
+
 typedef struct vp_transcode_options {
     uint32_t struct_size;
     uint32_t formats;     /* VP_FORMAT_CMAF | VP_FORMAT_TS; 0: CMAF */
@@ -43,11 +45,20 @@ typedef struct vp_transcode_options {
     const char *audio;    /* NULL or "all": every track; else languages, "en,fr"; "none" */
     const char *prefix; /* NULL or "auto": a folder named by the version; "none": no folder; else its name */
     uint32_t timeline;  /* VP_TIMELINE_*; 0: VP_TIMELINE_REPAIR */
-    uint32_t reserved;
+    /*
+     * VP_ENCRYPT_* of crypt.h; needs keys. cenc is for CMAF only; aes128 gives HLS only, no MPD and no I-frame
+     * playlists; cbcs in transport streams is SAMPLE-AES.
+     */
+    uint32_t encrypt;
+    uint32_t key_rotation;  /* segments that a key serves; 0: all */
+    uint32_t clear_lead_ms; /* segments that begin before it stay clear; at most 24 h */
+    struct vp_keys *keys;   /* crypt.h; borrowed during the call, by a job as long as it lasts */
+    const char *title;      /* what key requests call this title; NULL: "" */
 } vp_transcode_options;
 #define VP_TRANSCODE_OPTIONS_INIT                                                                            \
     {                                                                                                        \
-        (uint32_t)sizeof(vp_transcode_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, 0            \
+        (uint32_t)sizeof(vp_transcode_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, 0, 0, 0, 0,     \
+            NULL, NULL                                                                                       \
     }
 VP_API void vp_transcode_options_init(vp_transcode_options *options, size_t size);
 
@@ -60,7 +71,7 @@ VP_API vp_plan *vp_plan_unref(vp_plan *plan);
  * Makes a plan on the calling thread from a full probe (vp_probe_options.full = 1; ARG otherwise) of a source.
  * ladder NULL: derived with defaults. Reads nothing. Errors: ARG, NOMEM, STATE, VERSION,
  * UNSUPPORTED FEATURE_DISABLED, DATA INPUT_NO_VIDEO_OR_AUDIO (nothing is left after the choice of audio),
- * DATA INPUT_CORRUPT (with VP_TIMELINE_FAIL).
+ * DATA INPUT_CORRUPT (with VP_TIMELINE_FAIL), AUTH KEY_MISSING or KEY_INVALID and what a key provider answers.
  */
 VP_API vp_status vp_plan_new(vp_context *context, const vp_media *media, const vp_ladder *ladder,
                              const vp_transcode_options *options, vp_plan **out, vp_error *err);
@@ -106,10 +117,13 @@ typedef struct vp_task_options {
     /* Each object when it is committed; may be NULL. On the task's threads, calls do not overlap. */
     void (*object)(void *user, const vp_object_info *info);
     void *object_user;
+    /* Of a plan that encrypts, asked again: plans hold no keys. Others do not need them. */
+    struct vp_keys *keys;
+    const char *title; /* as in vp_transcode_options */
 } vp_task_options;
 #define VP_TASK_OPTIONS_INIT                                                                                 \
     {                                                                                                        \
-        (uint32_t)sizeof(vp_task_options), 0, NULL, NULL, NULL, NULL                                         \
+        (uint32_t)sizeof(vp_task_options), 0, NULL, NULL, NULL, NULL, NULL, NULL                             \
     }
 VP_API void vp_task_options_init(vp_task_options *options, size_t size);
 
@@ -120,7 +134,7 @@ VP_API void vp_task_options_init(vp_task_options *options, size_t size);
  * the planned one), BUILD_MISMATCH (made by another build of the encoders), TASKS_MISSING (a needed task is not done),
  * ALREADY_RUNNING (the lease was lost meanwhile, others may have done the task: nothing more was written); DATA
  * INPUT_CORRUPT, INPUT_TRUNCATED, CHECKSUM_MISMATCH (what a needed task made is damaged: that one is to be run again);
- * LIMIT, IO, CANCELED, NOMEM, ARG.
+ * AUTH KEY_MISSING, KEY_INVALID (not the keys of the plan); LIMIT, IO, CANCELED, NOMEM, ARG.
  */
 VP_API vp_status vp_task_run(vp_context *context, const vp_plan *plan, const char *task, vp_source *source,
                              vp_store *work, vp_sink *sink, const vp_task_options *options, vp_cancel *cancel,

@@ -43,18 +43,23 @@ VP_API uint32_t vp_abi_version(void);
 
 /*
  * SPDX expression of the whole as built: "LGPL-2.1-or-later" without media, "GPL-2.0-or-later" and
- * "GPL-3.0-or-later" where the linked FFmpeg, libx264 or OpenSSL demand it.
+ * "GPL-3.0-or-later" where FFmpeg, libx264 or OpenSSL demand it. Loads FFmpeg, as vp_build_info() does.
  */
 VP_API const char *vp_build_license(void);
 
 /*
- * 1 when the named feature is built in, 0 when it is not or the name is unknown. Names: "media" (probe,
- * decoding, encoding), "h264" (the libx264 encoder). Calls that need a missing feature return
- * VP_E_UNSUPPORTED with reason FEATURE_DISABLED.
+ * 1 when the named feature is there, 0 when it is not or the name is unknown. Names: "media" (probe, decoding,
+ * encoding), "h264" (the libx264 encoder), "crypt" (encryption), "s3" (object storage), "ingest" (uploads; with
+ * "crypt"). Calls that need a missing feature return VP_E_UNSUPPORTED with reason FEATURE_DISABLED. FFmpeg and libx264
+ * are loaded when media is first used; asking for "media" or "h264" is such a use, and they are not there where the
+ * libraries cannot be loaded.
  */
 VP_API int32_t vp_feature(const char *name);
 
-/* One line per linked library, "name version\n"; what a plan records as its build. Never NULL. */
+/*
+ * One line per library that media needs, "name version\n"; what a plan records as its build. "media unavailable\n"
+ * where they cannot be loaded. Never NULL.
+ */
 VP_API const char *vp_build_info(void);
 
 #ifdef __cplusplus

@@ -13,5 +13,11 @@ const char *vpi_media_build_info(void);
 const char *vpi_media_license(void);
 /* 1 when the named feature is built in, else 0. name is never NULL. */
 int vpi_media_feature(const char *name);
+/* The same of lib/s3: 1 where it can send. */
+int vpi_s3_feature(void);
+/* The same of lib/ingest: 1 where uploads can be stored. */
+int vpi_ingest_feature(void);
+/* The same of lib/crypt, which defines it where it has a cipher: 1. */
+int vpi_crypt_feature(void);
 
 #endif

@@ -101,3 +101,31 @@ vp_status vpi_cancel_check(const vp_cancel *cancel, vp_error *err)
         return vpi_fail(err, VP_E_LIMIT, "TIMEOUT", "the deadline has passed");
     }
 }
+
+/* ---- of a thread ---- */
+
+static _Thread_local vp_cancel *scope;
+
+vp_cancel *vp_cancel_scope(vp_cancel *cancel)
+{
+    vp_cancel *before = scope;
+
+    scope = cancel;
+    return before;
+}
+
+vp_cancel *vpi_cancel_enter(vp_cancel *cancel)
+{
+    return vp_cancel_scope(cancel ? cancel : scope);
+}
+
+bool vpi_cancel_scoped(void)
+{
+    return scope != NULL;
+}
+
+vp_status vpi_cancel_check_scope(const vp_cancel *cancel, vp_error *err)
+{
+    VPI_TRY(vpi_cancel_check(cancel, err));
+    return vpi_cancel_check(scope, err);
+}

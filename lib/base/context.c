@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -164,12 +165,65 @@ vp_status vpi_hook_add(vp_context *context, vpi_hook *hook, vp_error *err)
 
 void vpi_hook_remove(vp_context *context, vpi_hook *hook)
 {
-    if (!hook->at || vpi_forked(context->fork_mark)) return;
-    pthread_mutex_lock(&context->hook_lock);
-    *hook->at = hook->next;
-    if (hook->next) hook->next->at = hook->at;
-    hook->at = NULL;
+    if (!context || vpi_forked(context->fork_mark)) return;
+    pthread_mutex_lock(&context->hook_lock); /* neighbours change hook->at, too */
+    if (hook->at) {
+        *hook->at = hook->next;
+        if (hook->next) hook->next->at = hook->at;
+        hook->at = NULL;
+    }
     pthread_mutex_unlock(&context->hook_lock);
+}
+
+/* ---- what several have in common ---- */
+
+struct vpi_shared {
+    struct vpi_shared *next;
+    char *key;
+    unsigned refs;
+    max_align_t data[];
+};
+
+void *vpi_context_share(vp_context *context, const char *key, size_t size)
+{
+    struct vpi_shared *s;
+
+    if (vpi_forked(context->fork_mark)) return NULL;
+    pthread_mutex_lock(&context->lock);
+    for (s = context->shared; s && strcmp(s->key, key) != 0; s = s->next) {}
+    if (!s && (s = vpi_calloc(1, sizeof(*s) + size)) != NULL) {
+        s->key = vpi_strdup(key);
+        if (s->key) {
+            s->next = context->shared;
+            context->shared = s;
+        } else {
+            vpi_free(s);
+            s = NULL;
+        }
+    }
+    if (s) s->refs++;
+    pthread_mutex_unlock(&context->lock);
+    return s ? s->data : NULL;
+}
+
+void *vpi_context_unshare(vp_context *context, void *shared)
+{
+    struct vpi_shared *s, **at = &context->shared;
+    bool forked = vpi_forked(context->fork_mark);
+
+    if (!shared) return NULL;
+    if (!forked)
+        pthread_mutex_lock(&context->lock); /* a child has one thread, and perhaps a lock held for ever */
+    while (*at && (void *)(*at)->data != shared) at = &(*at)->next;
+    s = *at;
+    if (s && --s->refs == 0)
+        *at = s->next;
+    else
+        s = NULL;
+    if (!forked) pthread_mutex_unlock(&context->lock);
+    if (s) vpi_free(s->key);
+    vpi_free(s);
+    return NULL;
 }
 
 /* ---- log ---- */

@@ -58,8 +58,20 @@ typedef struct vpi_hook {
 vp_status vpi_hook_add(vp_context *context, vpi_hook *hook, vp_error *err);
 void vpi_hook_remove(vp_context *context, vpi_hook *hook);
 
+/*
+ * `size` bytes, zeroed at first, that all who name the same key in this context have in common; what is in them is
+ * theirs to guard. Gone with the last who lets go. NULL: no memory. Takes the context's lock alone.
+ */
+void *vpi_context_share(vp_context *context, const char *key, size_t size);
+void *vpi_context_unshare(vp_context *context, void *shared); /* NULL is allowed; returns NULL */
+
 /* CANCELED, or LIMIT TIMEOUT after a deadline; VP_OK for NULL. Cheap: call it per packet and frame. */
 vp_status vpi_cancel_check(const vp_cancel *cancel, vp_error *err);
+/* And this thread's scope: for whoever waits for something elsewhere, but not to tidy up. */
+vp_status vpi_cancel_check_scope(const vp_cancel *cancel, vp_error *err);
+bool vpi_cancel_scoped(void); /* this thread has one */
+/* Of a call that has a cancel: that, else what there is. What was there before, for vp_cancel_scope(). */
+vp_cancel *vpi_cancel_enter(vp_cancel *cancel);
 
 /*
  * Bounded queue of pointers between threads. push waits for room, pop for an element. close: no more pushes, pop

@@ -39,6 +39,7 @@ struct vp_context {
     } synced;
 
     /* Taken alone and before the lock of whoever owns the hook; see vpi_hook_remove. */
+    struct vpi_shared *shared; /* by lock */
     pthread_mutex_t hook_lock;
     vpi_hook *hooks;
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <vodpipe/version.h>
 
@@ -42,12 +43,18 @@ const char *vp_build_license(void)
 {
     const char *license = vpi_media_license();
 
+    /* OpenSSL 3 is under Apache-2.0, which goes with version 3 of the GPL only. */
+    if (license[0] == 'G' && vpi_crypt_feature()) return "GPL-3.0-or-later";
     return license[0] ? license : "LGPL-2.1-or-later";
 }
 
 int32_t vp_feature(const char *name)
 {
-    return name && vpi_media_feature(name) ? 1 : 0;
+    if (!name) return 0;
+    if (strcmp(name, "crypt") == 0) return vpi_crypt_feature();
+    if (strcmp(name, "ingest") == 0) return vpi_ingest_feature();
+    if (strcmp(name, "s3") == 0) return vpi_s3_feature();
+    return vpi_media_feature(name) ? 1 : 0;
 }
 
 const char *vp_build_info(void)

@@ -17,6 +17,9 @@ size_t vpi_nal_escaped_size(const vpi_nal *nal, size_t plain);
 
 /* H.265 7.3.3, general part: 12 bytes. */
 void vpi_hevc_read_ptl(vpi_bits *b, vpi_hevc_ptl *out);
+/* The rest of 7.3.3, for all sub-layers but the highest; 7.3.4. */
+void vpi_hevc_skip_sub_layers(vpi_bits *b, unsigned count);
+void vpi_hevc_skip_scaling_lists(vpi_bits *b);
 
 #define VPI_CORRUPT(err, ...) vpi_fail((err), VP_E_DATA, "INPUT_CORRUPT", __VA_ARGS__)
 

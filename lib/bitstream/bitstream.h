@@ -256,6 +256,33 @@ vp_status vpi_av1c_write(const uint8_t *obus, size_t size, struct vpi_buf *out, 
  */
 bool vpi_av1_sync(const uint8_t *data, size_t size);
 
+/* ---- what of a sample may be encrypted (ISO/IEC 23001-7 9.5.2; AV1 binding 4.3) ---- */
+
+typedef struct vpi_range {
+    size_t at, size; /* of the sample */
+} vpi_range;
+typedef enum vpi_slicer_codec { VPI_SLICER_H264, VPI_SLICER_HEVC, VPI_SLICER_AV1 } vpi_slicer_codec;
+/* Parameter sets, and for AV1 what pictures before a frame left. One thread at a time. */
+typedef struct vpi_slicer vpi_slicer;
+/*
+ * config: the payload of avcC, hvcC or av1C. UNSUPPORTED, CODEC_UNSUPPORTED for tools whose headers are not read:
+ * extensions for 3D video, data partitions, lists of tiles.
+ */
+vp_status vpi_slicer_new(vpi_slicer_codec codec, const void *config, size_t size, vpi_slicer **out,
+                         vp_error *err);
+void vpi_slicer_free(vpi_slicer *s); /* accepts NULL */
+/*
+ * The ranges of a sample, appended to *ranges (a growing array, VPI_GROW) in rising order: of every VCL NAL unit what
+ * lies behind the last byte that holds a bit of its slice header; of AV1 the bytes of each tile (decode_tile). None is
+ * empty. Those of NAL units are apart; a tile may touch the one before, as the last of a tile group has no size field.
+ * All else stays clear: lengths, NAL headers, slice headers, SEI, parameter sets, OBU headers, frame headers, tile
+ * sizes; NAL units of other layers than the base one too. Samples come in decode order, the first is a sync sample;
+ * another sync sample (AV1: shown key frame) starts afresh. After a failure *count is what it was. DATA, INPUT_CORRUPT
+ * for what cannot be read.
+ */
+vp_status vpi_slicer_sample(vpi_slicer *s, const uint8_t *data, size_t size, vpi_range **ranges,
+                            size_t *count, size_t *cap, vp_error *err);
+
 /* ---- VP9 (VP9 bitstream 6.2; VP codec ISO media file format binding) ---- */
 
 typedef struct vpi_vp9 { /* uncompressed header of the first frame of a packet */

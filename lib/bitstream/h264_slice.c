@@ -8,6 +8,7 @@ enum { NAL_PARTITION_A = 2 };
 #define MAX_REFS 32u
 /* 7.4.3.1 and 7.4.3.3: at most one command for each of 32 fields and the end, twice that for safety. */
 #define MAX_COMMANDS 66u
+#define COMMON_BYTES 128u
 
 typedef struct slice_reader {
     vpi_bits b;
@@ -216,17 +217,13 @@ static vp_status parse_tail(slice_reader *r, vp_error *err)
     return VP_OK;
 }
 
-vp_status vpi_h264_slice_parse(const vpi_nal *nal, const vpi_h264_sps *sps, const vpi_h264_pps *pps,
-                               vpi_h264_slice *out, vp_error *err)
+/* From the first bytes of the NAL unit, as many as `plain` has room for. */
+static vp_status parse_head(const vpi_nal *nal, uint8_t *plain, size_t room, const vpi_h264_sps *sps,
+                            const vpi_h264_pps *pps, vpi_h264_slice *out, vp_error *err)
 {
-    uint8_t plain[VPI_NAL_HEADER_MAX];
     slice_reader r = { .sps = sps, .pps = pps, .out = out };
     memset(out, 0, sizeof(*out));
-    if (!is_slice(nal)) return VPI_CORRUPT(err, "not an H.264 slice");
-    if (pps->sps_id != sps->id)
-        return VPI_CORRUPT(err, "H.264 slice: PPS is for SPS %u", (unsigned)pps->sps_id);
-    /* Weights of 32 + 32 references can take about 2.5 KiB; what is common fits 100 bytes. */
-    vpi_bits_init(&r.b, plain, vpi_nal_unescape_head(nal, plain, sizeof(plain)));
+    vpi_bits_init(&r.b, plain, vpi_nal_unescape_head(nal, plain, room));
     vpi_bits_skip(&r.b, 8);
     r.ref_idc = nal->data[0] >> 5 & 3u;
     out->idr = vpi_h264_type(nal) == VPI_H264_IDR;
@@ -241,4 +238,18 @@ vp_status vpi_h264_slice_parse(const vpi_nal *nal, const vpi_h264_sps *sps, cons
     out->header_bits = r.b.position;
     out->header_bytes_escaped = vpi_nal_escaped_size(nal, (r.b.position + 7) / 8);
     return VP_OK;
+}
+
+vp_status vpi_h264_slice_parse(const vpi_nal *nal, const vpi_h264_sps *sps, const vpi_h264_pps *pps,
+                               vpi_h264_slice *out, vp_error *err)
+{
+    uint8_t plain[VPI_NAL_HEADER_MAX];
+    memset(out, 0, sizeof(*out));
+    if (!is_slice(nal)) return VPI_CORRUPT(err, "not an H.264 slice");
+    if (pps->sps_id != sps->id)
+        return VPI_CORRUPT(err, "H.264 slice: PPS is for SPS %u", (unsigned)pps->sps_id);
+    /* What is common fits 100 bytes; weights of 32 + 32 references can take about 2.5 KiB. */
+    if (nal->size > COMMON_BYTES && parse_head(nal, plain, COMMON_BYTES, sps, pps, out, NULL) == VP_OK)
+        return VP_OK;
+    return parse_head(nal, plain, sizeof(plain), sps, pps, out, err);
 }

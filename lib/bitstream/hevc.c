@@ -18,7 +18,7 @@ void vpi_hevc_read_ptl(vpi_bits *b, vpi_hevc_ptl *out)
 }
 
 /* 7.3.3: flags of all sub-layers, then what the flags promise. */
-static void skip_sub_layers(vpi_bits *b, unsigned count)
+void vpi_hevc_skip_sub_layers(vpi_bits *b, unsigned count)
 {
     bool profile[8] = { false }, level[8] = { false };
     if (count == 0) return;
@@ -34,7 +34,7 @@ static void skip_sub_layers(vpi_bits *b, unsigned count)
 }
 
 /* 7.3.4 */
-static void skip_scaling_lists(vpi_bits *b)
+void vpi_hevc_skip_scaling_lists(vpi_bits *b)
 {
     for (unsigned size = 0; size < 4; size++) {
         for (unsigned matrix = 0; matrix < 6; matrix += size == 3 ? 3 : 1) {
@@ -80,7 +80,7 @@ static void skip_coding_tools(vpi_bits *b, unsigned sub_layers, vpi_hevc_ptl *ou
         vpi_bits_ue(b);
     }
     for (unsigned i = 0; i < 6; i++) vpi_bits_ue(b);
-    if (vpi_bits_read(b, 1) && vpi_bits_read(b, 1)) skip_scaling_lists(b);
+    if (vpi_bits_read(b, 1) && vpi_bits_read(b, 1)) vpi_hevc_skip_scaling_lists(b);
     vpi_bits_skip(b, 2);
     if (vpi_bits_read(b, 1)) { /* PCM */
         vpi_bits_skip(b, 8);
@@ -148,7 +148,7 @@ vp_status vpi_hevc_sps_parse(const vpi_nal *nal, vpi_hevc_ptl *out, vp_error *er
     out->sub_layers = (uint8_t)(sub_layers + 1);
     out->nested = vpi_bits_read(&b, 1);
     vpi_hevc_read_ptl(&b, out);
-    skip_sub_layers(&b, sub_layers);
+    vpi_hevc_skip_sub_layers(&b, sub_layers);
     uint32_t id = vpi_bits_ue(&b), chroma = vpi_bits_ue(&b);
     if (id > 15 || chroma > 3) return VPI_CORRUPT(err, "HEVC SPS: id %u, chroma format %u", id, chroma);
     out->chroma_format_idc = (uint8_t)chroma;

@@ -138,4 +138,87 @@ typedef struct vpi_sidx {
 vp_status vpi_sidx_parse(const vpi_box *box, vpi_sidx *out, vp_error *err);
 void vpi_sidx_dispose(vpi_sidx *sidx);
 
+/* ---- common encryption (ISO/IEC 23001-7); nothing of it allocates, all are views into the data given ---- */
+
+typedef struct vpi_tenc { /* also a description of the sample group 'seig', whose version counts as 1 */
+    uint8_t version, crypt_blocks, skip_blocks;
+    uint8_t is_protected, iv_size, constant_iv_size; /* sizes: 0, 8 or 16 */
+    uint8_t kid[16], constant_iv[16];
+} vpi_tenc;
+vp_status vpi_tenc_parse(const vpi_box *box, vpi_tenc *out, vp_error *err);
+
+/* Sample entries of an init segment: the first two. */
+typedef struct vpi_entry_info {
+    uint32_t type;
+    const uint8_t *data; /* behind size and type */
+    size_t size;
+    bool has_sinf;
+    size_t sinf_at, sinf_size;                 /* in data */
+    uint32_t original, scheme, scheme_version; /* of frma and schm */
+    vpi_tenc tenc;
+} vpi_entry_info;
+typedef struct vpi_entries {
+    uint32_t count; /* that stsd says; data is NULL for one that is not there, more than two are not told */
+    vpi_entry_info entries[2];
+    bool has_pssh; /* in moov */
+} vpi_entries;
+vp_status vpi_entries_parse(const uint8_t *data, size_t size, vpi_entries *out, vp_error *err);
+
+/* Of the traf of a moof. */
+typedef struct vpi_moof_protection {
+    bool has_saiz, has_saio, has_senc, has_sbgp, has_sgpd; /* the last two of 'seig' */
+    uint8_t saiz_default;                                  /* 0: saiz_count sizes follow each other in saiz */
+    uint32_t saiz_count;
+    const uint8_t *saiz;
+    uint32_t saio_count;
+    uint64_t saio; /* the first offset */
+    uint32_t senc_count;
+    bool senc_subsamples;
+    const uint8_t *senc; /* behind the count */
+    size_t senc_size;
+    uint64_t senc_at;     /* of senc, from the begin of moof */
+    uint32_t group_index; /* of the first entry of sbgp */
+    bool groups_differ;
+    uint64_t group_samples;
+    uint32_t group_descriptions;
+    vpi_tenc seig; /* the first description */
+} vpi_moof_protection;
+vp_status vpi_moof_protection_parse(const vpi_box *moof, vpi_moof_protection *out, vp_error *err);
+typedef struct vpi_senc_sample {
+    const uint8_t *iv;
+    const uint8_t *subsamples;
+    size_t count; /* subsamples */
+    size_t size;  /* of all this */
+} vpi_senc_sample;
+/* Next sample of senc, *at from 0; false when it is cut off. */
+bool vpi_senc_next(const vpi_moof_protection *p, unsigned iv_size, size_t *at, vpi_senc_sample *out);
+void vpi_senc_subsample(const vpi_senc_sample *s, size_t n, uint32_t *clear, uint32_t *protected_bytes);
+
+/* ---- rewriting: protection is added to what exists (rewrite.c) ---- */
+
+/* The box that begins here grows: its size anew, where it tells one. False: its field is too small. */
+bool vpi_box_grow(uint8_t *box, uint64_t by);
+
+/* Where things are in a moof of one traf with one run; positions count from its first byte. */
+typedef struct vpi_moof_places {
+    size_t traf, traf_end;    /* its first byte; behind its last box */
+    size_t tfhd, description; /* description: where the index of the sample entry is, or would be */
+    uint32_t tfhd_flags, trun_flags;
+    size_t data_offset; /* the field of trun, where trun_flags has it (1) */
+    bool is_protected;  /* there are senc, saiz, saio, PIFF's box, or groups of 'seig' */
+} vpi_moof_places;
+/* For what vpi_moof_parse took. DATA with a base-data-offset, which CMAF has not. */
+vp_status vpi_moof_places_find(const vpi_box *moof, vpi_moof_places *out, vp_error *err);
+#define VPI_TFHD_DESCRIPTION 0x2u
+#define VPI_TFHD_SIZE 0x10u
+#define VPI_TRUN_OFFSET 0x1u
+#define VPI_TRUN_SIZE 0x200u
+
+/* sinf with frma, schm, schi and tenc. */
+void vpi_sinf_write(vpi_buf *b, uint32_t original, uint32_t scheme, const vpi_tenc *tenc);
+/* sbgp and sgpd: all samples of a fragment are of this key. */
+void vpi_seig_write(vpi_buf *b, const vpi_tenc *tenc, uint32_t samples);
+/* saiz, saio, senc; the moof begins at `moof` of b. sizes: one byte for each sample, aux: what senc holds of them. */
+void vpi_senc_write(vpi_buf *b, size_t moof, const vpi_buf *sizes, const vpi_buf *aux, bool subsamples);
+
 #endif

@@ -39,6 +39,10 @@ static inline vp_status vpi_io_done(vp_status st, const char *op, const char *ke
     return st;
 }
 
+/* source_file.c: by it a source is known as a file. */
+vp_status vpi_file_read_at(void *user, uint64_t offset, void *data, size_t capacity, size_t *got,
+                           vp_error *err);
+
 /* A listing of a host on its way to the caller: keys are checked, structs brought to our size. */
 typedef struct vpi_listing {
     vp_list_fn fn;

@@ -8,6 +8,8 @@
 #define BATCH 256
 /* WHOLE_OBJECTS: an object lies in memory until it is complete. */
 #define WHOLE_MAX (UINT64_C(1) << 30)
+/* What a cipher works on at a time: stays in the cache of a core. */
+#define CIPHER_PIECE (64u << 10)
 
 struct vp_object {
     vp_sink *sink;
@@ -18,7 +20,9 @@ struct vp_object {
     uint64_t bytes;
     uint32_t crc32c;
     vpi_pieces pieces;
-    vpi_buf all; /* whole only */
+    vpi_buf all;              /* whole only */
+    vpi_object_cipher cipher; /* update NULL: none */
+    uint8_t *ciphered;        /* CIPHER_PIECE + a block; made with the first cipher */
     vp_error first;
 };
 
@@ -66,8 +70,16 @@ static vp_status begin_backend(vp_object *o, vp_error *err)
     return VP_OK;
 }
 
+static void drop_cipher(vp_object *o)
+{
+    if (o->cipher.release) o->cipher.release(o->cipher.user);
+    memset(&o->cipher, 0, sizeof(o->cipher));
+}
+
 static void object_free(vp_object *o)
 {
+    drop_cipher(o);
+    vpi_free(o->ciphered);
     vpi_pieces_dispose(&o->pieces);
     vpi_buf_dispose(&o->all);
     vpi_free(o->key);
@@ -168,32 +180,91 @@ static vp_status write_whole(vp_object *o, const struct iovec *iov, size_t count
     return vpi_buf_failed(&o->all) ? vpi_fail_nomem(err) : VP_OK;
 }
 
+/* Up to BATCH pieces as they go to the back end. */
+static vp_status put_batch(vp_object *o, const struct iovec *iov, size_t count, vp_error *err)
+{
+    size_t i, total = 0;
+
+    for (i = 0; i < count; i++) {
+        if (__builtin_add_overflow(total, iov[i].iov_len, &total))
+            return vpi_fail(err, VP_E_ARG, NULL, "the sizes of the pieces overflow");
+    }
+    VPI_TRY(o->whole ? write_whole(o, iov, count, total, err) : write_batch(o, iov, count, total, err));
+    for (i = 0; i < count; i++) o->crc32c = vpi_crc32c(o->crc32c, iov[i].iov_base, iov[i].iov_len);
+    o->bytes += total;
+    return VP_OK;
+}
+
+static vp_status put_ciphered(vp_object *o, const struct iovec *piece, vp_error *err)
+{
+    const uint8_t *at = piece->iov_base;
+    size_t left = piece->iov_len, n, written;
+
+    for (; left > 0; at += n, left -= n) {
+        n = VPI_MIN(left, (size_t)CIPHER_PIECE);
+        VPI_TRY(o->cipher.update(o->cipher.user, at, n, o->ciphered, &written, err));
+        VPI_TRY(put_batch(o, &(struct iovec){ o->ciphered, written }, 1, err));
+    }
+    return VP_OK;
+}
+
+static vp_status end_cipher(vp_object *o, vp_error *err)
+{
+    vp_status st;
+    size_t written = 0;
+
+    if (!o->cipher.update) return VP_OK;
+    st = o->cipher.final(o->cipher.user, o->ciphered, &written, err);
+    drop_cipher(o);
+    return st < 0 ? st : put_batch(o, &(struct iovec){ o->ciphered, written }, 1, err);
+}
+
+/* The first failure stays with the object and is told. */
+static vp_status note_failure(vp_object *o, vp_status st, const char *op, vp_error *err)
+{
+    vpi_io_done(st, op, o->key, &o->first);
+    if (err && err->status >= 0) vpi_error_copy(err, &o->first);
+    return st;
+}
+
+vp_status vpi_object_cipher_begin(vp_object *object, const vpi_object_cipher *cipher, vp_error *err)
+{
+    vp_error *first = &object->first;
+    vp_status st = first->status;
+
+    if (st >= 0) st = end_cipher(object, first);
+    if (st >= 0 && !object->ciphered) {
+        object->ciphered = vpi_alloc(CIPHER_PIECE + VPI_CIPHER_BLOCK);
+        if (!object->ciphered) st = vpi_fail_nomem(first);
+    }
+    if (st < 0) {
+        if (cipher->release) cipher->release(cipher->user);
+        return note_failure(object, st, "sink.write", err);
+    }
+    object->cipher = *cipher;
+    return VP_OK;
+}
+
+vp_status vpi_object_cipher_end(vp_object *object, vp_error *err)
+{
+    vp_status st = object->first.status;
+
+    if (st >= 0) st = end_cipher(object, &object->first);
+    return st < 0 ? note_failure(object, st, "sink.write", err) : VP_OK;
+}
+
 vp_status vpi_object_writev(vp_object *object, const struct iovec *iov, size_t count, vp_error *err)
 {
     vp_error *first = &object->first;
     vp_status st = first->status;
-    size_t i, n, total;
+    size_t n;
 
     if (st == VP_OK) st = vpi_context_check(object->sink->context, first);
     for (; st == VP_OK && count > 0; iov += n, count -= n) {
-        n = VPI_MIN(count, (size_t)BATCH);
-        for (i = 0, total = 0; i < n && st == VP_OK; i++) {
-            if (__builtin_add_overflow(total, iov[i].iov_len, &total)) {
-                st = vpi_fail(first, VP_E_ARG, NULL, "the sizes of the pieces overflow");
-            }
-        }
-        if (st < 0) break;
-        st = object->whole ? write_whole(object, iov, n, total, first)
-                           : write_batch(object, iov, n, total, first);
-        if (st < 0) break;
-        for (i = 0; i < n; i++) object->crc32c = vpi_crc32c(object->crc32c, iov[i].iov_base, iov[i].iov_len);
-        object->bytes += total;
+        n = object->cipher.update ? 1 : VPI_MIN(count, (size_t)BATCH);
+        st = object->cipher.update ? put_ciphered(object, iov, first) : put_batch(object, iov, n, first);
     }
-    if (st < 0) {
-        vpi_io_done(st, "sink.write", object->key, first);
-        if (err && err->status >= 0) vpi_error_copy(err, first);
-    }
-    return st;
+    return st < 0 ? note_failure(object, st, "sink.write", err) : VP_OK;
 }
 
 vp_status vp_object_write(vp_object *object, const void *data, size_t size, vp_error *err)
@@ -261,9 +332,10 @@ vp_status vp_object_commit(vp_object *object, uint64_t *bytes, uint32_t *crc32c,
     s = object->sink;
     first = &object->first;
     st = first->status;
+    if (st == VP_OK) st = vpi_context_check(s->context, first);
+    if (st == VP_OK) st = end_cipher(object, first);
     if (bytes) *bytes = object->bytes;
     if (crc32c) *crc32c = object->crc32c;
-    if (st == VP_OK) st = vpi_context_check(s->context, first);
     if (st == VP_OK) st = check_promise(object, first);
     if (st == VP_OK)
         st = object->whole ? deliver_whole(object, first) : vpi_pieces_flush(&object->pieces, first);

@@ -179,10 +179,8 @@ vp_status vpi_listing_step(void *user, const vp_object_info *info)
 vp_status vpi_listing_end(const vpi_listing *l, vp_status st, bool host, vp_error *err)
 {
     if (l->stopped == VP_OK) return vpi_io_status(st, host, "list", err);
-    if (l->stopped > 0) {
-        if (err) vp_error_init(err);
-        return l->stopped;
-    }
+    vp_error_init(err); /* whatever a host made of it */
+    if (l->stopped > 0) return l->stopped;
     return vpi_fail(err, l->stopped, NULL, "the listing was ended by its caller");
 }
 

@@ -116,11 +116,13 @@ static vp_status read_once(vp_source *s, uint64_t offset, void *data, size_t cap
     if (serial) pthread_mutex_lock(&s->lock);
     st = s->ops.read_at(s->user, offset, data, capacity, got, err);
     if (serial) pthread_mutex_unlock(&s->lock);
-    VPI_TRY(vpi_io_status(st, s->host, "read_at", err));
+    /* Of ours one can say that a byte is not there yet, see ingest.h. */
+    st = vpi_io_status_or(st, s->host ? VP_OK : VP_AGAIN, s->host, "read_at", err);
+    VPI_TRY(st);
     if (*got > capacity) {
         return vpi_fail(err, VP_E_HOST, NULL, "read_at answered with more bytes than it was asked for");
     }
-    return VP_OK;
+    return st;
 }
 
 vp_status vp_source_read_at(vp_source *source, uint64_t offset, void *data, size_t capacity, size_t *got,
@@ -136,8 +138,9 @@ vp_status vp_source_read_at(vp_source *source, uint64_t offset, void *data, size
     while (have < capacity && offset <= UINT64_MAX - have) {
         n = 0;
         st = read_once(source, offset + have, (uint8_t *)data + have, capacity - have, &n, err);
-        if (st < 0 || n == 0) break;
+        if (st < 0) break;
         have += n;
+        if (st != VP_OK || n == 0) break;
     }
     *got = have;
     return vpi_io_done(st, "source.read", NULL, err);
@@ -151,7 +154,8 @@ vp_status vp_source_size(vp_source *source, uint64_t *bytes, vp_error *err)
     if (bytes) *bytes = 0;
     if (!bytes) return vpi_fail(err, VP_E_ARG, NULL, "an argument is NULL");
     VPI_TRY(check(source, err));
-    st = vpi_io_status(source->ops.size(source->user, bytes, err), source->host, "size", err);
+    st = vpi_io_status_or(source->ops.size(source->user, bytes, err), source->host ? VP_OK : VP_AGAIN,
+                          source->host, "size", err);
     return vpi_io_done(st, "source.size", NULL, err);
 }
 
@@ -199,6 +203,11 @@ vp_status vpi_source_read_all(vp_source *source, uint64_t limit, vp_bytes **out,
 void vpi_source_interrupt(vp_source *source)
 {
     if (source->ops.interrupt && !vpi_forked(source->fork_mark)) source->ops.interrupt(source->user);
+}
+
+bool vpi_source_is_file(const vp_source *source)
+{
+    return source->ops.read_at == vpi_file_read_at;
 }
 
 vp_context *vpi_source_context(const vp_source *source)

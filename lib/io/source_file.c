@@ -13,8 +13,8 @@ typedef struct file {
     char name[sizeof(((vp_error *)0)->key)];
 } file;
 
-static vp_status file_read_at(void *user, uint64_t offset, void *data, size_t capacity, size_t *got,
-                              vp_error *err)
+vp_status vpi_file_read_at(void *user, uint64_t offset, void *data, size_t capacity, size_t *got,
+                           vp_error *err)
 {
     file *f = user;
     ssize_t n;
@@ -76,7 +76,7 @@ vp_status vpi_source_fd(vp_context *context, int fd, const char *name, vp_source
         f->fd = fd;
         f->size = (uint64_t)s.st_size;
         vpi_strlcpy(f->name, name, sizeof(f->name));
-        ops.read_at = file_read_at;
+        ops.read_at = vpi_file_read_at;
         ops.size = file_size;
         ops.identity = file_identity;
         ops.release = file_release;

@@ -7,17 +7,12 @@
 #include "base/context.h"
 #include "model/json.h"
 
-void vp_event_init(vp_event *event, size_t size)
-{
-    static const vp_event init = { .time_us = VP_TIME_UNKNOWN, .eta_us = -1 };
-
-    vpi_struct_init(event, size, &init, sizeof(init));
-}
+_Static_assert(VP_TIME_UNKNOWN == INT64_MIN, "as vp_event_init fills it in");
 
 const char *vp_stage_name(int32_t stage)
 {
-    static const char *const names[] = { "",       "scan",    "analyse",  "solve", "audio",
-                                         "encode", "package", "manifest", "finish" };
+    static const char *const names[] = { "",       "scan",    "analyse",  "solve",  "audio",
+                                         "encode", "package", "manifest", "finish", "upload" };
     return stage > 0 && stage < (int32_t)VPI_COUNT(names) ? names[stage] : "";
 }
 
@@ -75,10 +70,32 @@ static bool failed_json(json_t *o, const vp_event *e)
            vpi_json_set_str(o, "text", e->text) && vpi_json_set_bool(o, "retryable", e->retryable);
 }
 
+static bool upload_json(json_t *o, const vp_event *e)
+{
+    bool ok = vpi_json_set_str(o, "id", e->key) && vpi_json_set_u64(o, "done", e->done);
+
+    if (ok && e->total != VP_SIZE_UNKNOWN) ok = vpi_json_set_u64(o, "total", e->total);
+    if (!ok || e->status >= 0) return ok;
+    return vpi_json_set_str(o, "reason", e->reason) && vpi_json_set_str(o, "text", e->text);
+}
+
 static const char *event_name(int32_t kind)
 {
-    static const char *const names[] = { "",     "stage",  "progress",  "warning", "object",
-                                         "done", "failed", "suspended", "canceled" };
+    static const char *const names[] = { "",
+                                         "stage",
+                                         "progress",
+                                         "warning",
+                                         "object",
+                                         "done",
+                                         "failed",
+                                         "suspended",
+                                         "canceled",
+                                         "upload_created",
+                                         "upload_progress",
+                                         "upload_finished",
+                                         "upload_expired",
+                                         "upload_removed",
+                                         "upload_synced" };
     return kind > 0 && kind < (int32_t)VPI_COUNT(names) ? names[kind] : NULL;
 }
 
@@ -99,8 +116,10 @@ static bool event_fields(json_t *o, const vp_event *e, const char *work)
         return failed_json(o, e);
     case VP_EVENT_SUSPENDED:
         return !work || vpi_json_set_str(o, "work", work);
-    default:
+    case VP_EVENT_CANCELED:
         return true;
+    default:
+        return upload_json(o, e);
     }
 }
 
@@ -233,4 +252,25 @@ int32_t vpi_emitter_answer(vpi_emitter *e)
     int32_t answer = e->host_answer;
     pthread_mutex_unlock(&e->lock);
     return answer;
+}
+
+vp_status vp_queue_next_json(vp_queue *queue, int64_t timeout_ms, uint64_t *tag, vp_bytes **out,
+                             vp_error *err)
+{
+    vpi_queued *e = NULL;
+    vp_status st;
+
+    vpi_error_reset(err);
+    if (!out) return vpi_fail(err, VP_E_ARG, NULL, "out is needed");
+    *out = NULL;
+    if (!queue) return vpi_fail(err, VP_E_ARG, NULL, "queue and event are needed");
+    st = vpi_queue_take(queue, timeout_ms, &e, err);
+    if (st != VP_OK) return st;
+    if (tag) *tag = e->event.tag;
+    st = vp_event_json(&e->event, NULL, out, err);
+    if (st < 0)
+        vpi_queue_put_back(queue, e); /* the caller may ask again */
+    else
+        vpi_free(e);
+    return st;
 }

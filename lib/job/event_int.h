@@ -3,12 +3,12 @@
 #define VPI_JOB_EVENT_INT_H
 
 #include <pthread.h>
-#include <time.h>
 
 #include <vodpipe/job.h>
 
 #include "base/common.h"
 #include "base/error.h"
+#include "base/queue.h"
 
 /* Where one job's events go. Thread-safe: callbacks run under its lock, so that they never overlap. */
 typedef struct vpi_emitter {
@@ -35,15 +35,5 @@ void vpi_emit_warning(vpi_emitter *e, const char *name, int64_t time_us, const c
 void vpi_emit_object(vpi_emitter *e, const vp_object_info *info);
 /* First non-zero answer of the host's callback; 0: none. */
 int32_t vpi_emitter_answer(vpi_emitter *e);
-
-/* Copies the event into the queue. owner: the emitter, whose progress events coalesce. Never fails visibly: when
- * there is no memory the queue keeps a mark and gives NOMEM to its next reader. room: NULL, or memory of
- * vpi_queue_room that is used up (set to NULL). */
-void vpi_queue_put(vp_queue *queue, const void *owner, const vp_event *event, void **room);
-/* Memory for one event, to be freed with vpi_free; NULL when there is none. */
-void *vpi_queue_room(void);
-
-/* The monotonic clock's time in so many milliseconds, for pthread_cond_timedwait. */
-void vpi_until_ms(int64_t ms, struct timespec *to);
 
 #endif

@@ -94,6 +94,15 @@ vp_status vp_plan_claim(vp_context *context, const vp_plan *plan, vp_sink *sink,
     return st;
 }
 
+/* Nothing is encrypted here; a host that gives keys is told when they are not those that tasks used. */
+static vp_status check_keys(const vp_plan *plan, const vpi_settings *s, vp_error *err)
+{
+    vpi_keyring *ring = NULL;
+    VPI_TRY(vpi_plan_keyring(plan, s->keys, s->title, &ring, err));
+    if (ring) vpi_keys_ops_of(s->keys)->free_ring(ring);
+    return VP_OK;
+}
+
 vp_status vp_plan_finish(vp_context *context, const vp_plan *plan, const vp_job_options *options,
                          vp_presentation **out, vp_bytes **missing, vp_error *err)
 {
@@ -113,11 +122,14 @@ vp_status vp_plan_finish(vp_context *context, const vp_plan *plan, const vp_job_
     vp_status st = vpi_settings_load(&f.settings, &o, err);
     if (st >= 0) st = vp_cancel_child(o.cancel, &f.stop, err);
     f.emitter.stop = f.stop;
+    vp_cancel *before = vpi_cancel_enter(f.stop);
+    if (st >= 0 && f.settings.keys) st = check_keys(plan, &f.settings, err);
     if (st >= 0) st = vp_store_lease(o.work, VPI_WORK_LEASE, &lease, NULL, err);
     if (st == VP_AGAIN)
         st = vpi_fail(err, VP_E_CONFLICT, "ALREADY_RUNNING", "another process works on this title");
     if (st >= 0) st = finish_leased(context, plan, &o, &f, lease, &p, missing, err);
     vp_lease_release(lease);
+    vp_cancel_scope(before);
     vpi_settings_dispose(&f.settings);
     vpi_emitter_dispose(&f.emitter);
     vp_cancel_unref(f.stop);

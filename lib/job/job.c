@@ -310,6 +310,7 @@ static vp_status check(vp_job *job, vp_error *err)
 
 vp_status vp_job_start(vp_job *job, vp_error *err)
 {
+    vp_error own = VP_ERROR_INIT; /* who waits asks for it later, also when err is NULL */
     vpi_error_reset(err);
     VPI_TRY(check(job, err));
     VPI_TRY(vpi_context_check(job->context, err));
@@ -318,13 +319,14 @@ vp_status vp_job_start(vp_job *job, vp_error *err)
     job->started = true;
     pthread_mutex_unlock(&job->lock);
     if (again) return vpi_fail(err, VP_E_STATE, NULL, "the job was started before");
-    vp_status st = vpi_thread_start(job->context, "vp-watch", watch_main, job, &job->watch, err);
-    if (st >= 0) st = vpi_thread_start(job->context, "vp-job", job_main, job, &job->thread, err);
+    vp_status st = vpi_thread_start(job->context, "vp-watch", watch_main, job, &job->watch, &own);
+    if (st >= 0) st = vpi_thread_start(job->context, "vp-job", job_main, job, &job->thread, &own);
     if (st >= 0) return VP_OK;
+    vpi_error_copy(err, &own);
     pthread_mutex_lock(&job->lock);
     job->ended = true;
     job->outcome = st;
-    if (err) job->error = *err;
+    job->error = own;
     pthread_cond_broadcast(&job->changed);
     pthread_mutex_unlock(&job->lock);
     return st;
@@ -384,6 +386,20 @@ vp_status vp_job_presentation(vp_job *job, vp_presentation **out, vp_error *err)
     *out = there ? vp_presentation_ref(job->presentation) : NULL;
     pthread_mutex_unlock(&job->lock);
     return there ? VP_OK : vpi_fail(err, VP_E_STATE, NULL, "nothing was published");
+}
+
+void vpi_job_forget_keys(vp_job *job)
+{
+    if (job->ring) vpi_keys_ops_of(job->settings.keys)->free_ring(job->ring);
+    job->ring = NULL;
+    job->guard = (vpi_guard){ 0 };
+}
+
+void vpi_job_warn_no_mpd(vp_job *job, bool cmaf)
+{
+    if (job->settings.transcode.encrypt == VP_ENCRYPT_AES128 && cmaf)
+        vpi_emit_warning(&job->emitter, "NO_MPD_FOR_AES128", VP_TIME_UNKNOWN,
+                         "segments are encrypted whole, which DASH does not know: there is HLS only");
 }
 
 void vpi_job_object(void *user, const vp_object_info *info)

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include <vodpipe/crypt.h>
 #include <vodpipe/job.h>
 
 #include "base/context.h"
@@ -11,6 +12,7 @@
 #include "event_int.h"
 #include "model/media.h"
 #include "model/presentation.h"
+#include "crypt/crypt.h"
 #include "transcode/transcode.h"
 
 /* Root names of a title: the only objects that are ever replaced. */
@@ -22,16 +24,18 @@
 /* Values of the work store that belong to the whole job. */
 #define VPI_WORK_PLAN "plan.json"
 #define VPI_WORK_LEASE "lease/job"
+#define VPI_WORK_SEED "seed"         /* of IVs, of a package job */
 #define VPI_WORK_PERMILLE "permille" /* how far a run came that ended early, in digits */
 #define VPI_DOCUMENT_MAX ((uint64_t)256 << 20)
 
 /* What was asked for, owned copies. */
 typedef struct vpi_settings {
     vp_transcode_options transcode; /* its strings point below */
-    char *preset, *audio, *prefix;
+    char *preset, *audio, *prefix, *title;
     char *ladder_list;     /* "1080p,720p"; NULL: auto */
     char *ladder_document; /* JSON text; NULL: none */
     bool player, prune, force;
+    vp_keys *keys; /* a reference; NULL: none */
 } vpi_settings;
 
 void vpi_settings_dispose(vpi_settings *s);
@@ -78,6 +82,8 @@ struct vp_job {
     vp_lease *lease; /* of the work store */
     vp_media *media;
     vp_plan *plan;
+    vpi_keyring *ring; /* of the plan, or the package; NULL: clear */
+    vpi_guard guard;
     char **written; /* keys committed by this job, for a cancel that must remove them */
     size_t written_count, written_cap;
     uint32_t floor_permille; /* of an earlier, suspended run */
@@ -89,6 +95,11 @@ vp_status vpi_publish_run(vp_job *job, vp_error *err);
 vp_status vpi_package_run(vp_job *job, vp_error *err);
 /* schedule.c: runs all tasks of job->plan that are not done. */
 vp_status vpi_schedule_run(vp_job *job, vp_error *err);
+
+/* Zeroises the title's keys; no task runs. */
+void vpi_job_forget_keys(vp_job *job);
+/* NO_MPD_FOR_AES128 where it is so. */
+void vpi_job_warn_no_mpd(vp_job *job, bool cmaf);
 
 /* Remembers a committed object and tells the host. Thread-safe. */
 void vpi_job_object(void *job, const vp_object_info *info);

@@ -206,7 +206,9 @@ static vp_status put_playlists(const vpi_output *o, const vp_presentation *p, vp
 {
     for (uint32_t i = 0; i < p->p.track_count; i++) {
         VPI_TRY(put_playlist(o, p, i, 0, err));
-        if (p->p.tracks[i].kind == VP_TRACK_VIDEO) VPI_TRY(put_playlist(o, p, i, 1, err));
+        /* ranges of a ciphered object cannot be deciphered alone */
+        if (p->p.tracks[i].kind == VP_TRACK_VIDEO && p->p.tracks[i].protection.scheme != VPI_SCHEME_AES128)
+            VPI_TRY(put_playlist(o, p, i, 1, err));
     }
     return vpi_output_flush(o, err);
 }
@@ -218,11 +220,19 @@ static bool has_container(const vp_presentation *p, bool cmaf)
     return false;
 }
 
+/* Players of DASH have no cipher of whole segments. */
+static bool for_dash(const vp_presentation *p)
+{
+    for (size_t i = 0; i < p->p.track_count; i++)
+        if (p->p.tracks[i].protection.scheme == VPI_SCHEME_AES128) return false;
+    return has_container(p, true);
+}
+
 /* Has the title a root document of that name? */
 static bool has_root(const vpi_output *o, const vp_presentation *p, const char *name)
 {
     if (vpi_streq(name, VPI_ROOT_MASTER_TS)) return has_container(p, true) && has_container(p, false);
-    if (vpi_streq(name, VPI_ROOT_MPD)) return has_container(p, true);
+    if (vpi_streq(name, VPI_ROOT_MPD)) return for_dash(p);
     return o->player || !vpi_streq(name, VPI_ROOT_PLAYER);
 }
 
@@ -462,7 +472,8 @@ static bool is_work_name(const char *name)
     static const char *const ours[] = { "result/", "part/", "audio/", "stats/", NULL };
     for (size_t i = 0; ours[i]; i++)
         if (begins(name, ours[i])) return true;
-    return vpi_streq(name, VPI_WORK_PLAN) || vpi_streq(name, VPI_WORK_PERMILLE);
+    return vpi_streq(name, VPI_WORK_PLAN) || vpi_streq(name, VPI_WORK_PERMILLE) ||
+           vpi_streq(name, VPI_WORK_SEED);
 }
 
 vp_status vpi_work_sweep(vp_store *work, vp_error *err)

@@ -62,6 +62,10 @@ typedef struct vpi_ready {
     int64_t end_us; /* of the title */
     bool cmaf, ts, mux_audio, single_file;
     char request[65], prefix[140];
+    bool automatic; /* prefix: named by the version */
+    uint8_t seed[16];
+    vpi_protection protections[4]; /* one for each label; none: clear */
+    size_t protection_count;
     pthread_mutex_t lock; /* of what follows */
     vp_status status;
     vp_error err;
@@ -85,6 +89,14 @@ vp_status vpi_ready_look(vpi_ready *pk, vpi_ready_video *v, vp_error *err);
 /* package_write.c: all segments of one track. */
 vp_status vpi_ready_write_video(vpi_ready *pk, vpi_ready_video *v, vp_error *err);
 vp_status vpi_ready_write_audio(vpi_ready *pk, vpi_ready_audio *a, vp_error *err);
+/* package_keys.c: with tracks and cuts known, keys, request and prefix. */
+vp_status vpi_ready_protect(vpi_ready *pk, vp_error *err);
+/* Into the work store, so that work that is broken off goes on with the same IVs. */
+vp_status vpi_ready_keep_seed(const vpi_ready *pk, vp_error *err);
+void vpi_ready_protect_dispose(vpi_ready *pk);
+/* NULL: clear. */
+const vpi_protection *vpi_ready_video_protection(const vpi_ready *pk, const vpi_ready_video *v);
+const vpi_protection *vpi_ready_audio_protection(const vpi_ready *pk);
 /* Counts written bytes. */
 void vpi_ready_progress(vpi_ready *pk, uint64_t bytes);
 /* Is a picture at this time, ticks from the first, one of the keys? */

@@ -45,7 +45,7 @@ static vp_status check_settings(vpi_ready *pk, vp_error *err)
     if (t->segment_ms % t->gop_ms)
         return vpi_fail(err, VP_E_ARG, NULL, "segment: not a whole multiple of gop");
     if (pk->single_file && pk->ts) return vpi_fail(err, VP_E_ARG, NULL, "single_file: with format cmaf only");
-    return VP_OK;
+    return vpi_check_encryption(t, err);
 }
 
 static vp_status settle_names(vpi_ready *pk, vp_error *err)
@@ -63,7 +63,8 @@ static vp_status settle_names(vpi_ready *pk, vp_error *err)
     for (size_t i = 0; i < VPI_COUNT(numbers); i++) vpi_sha256_add_u64(&sha, numbers[i]);
     vpi_sha256_add_str(&sha, prefix && *prefix ? prefix : "auto");
     vpi_sha256_hex(&sha, pk->request);
-    if (!prefix || !*prefix || vpi_streq(prefix, "auto"))
+    pk->automatic = !prefix || !*prefix || vpi_streq(prefix, "auto");
+    if (pk->automatic)
         snprintf(pk->prefix, sizeof(pk->prefix), "%.12s", pk->request);
     else if (!vpi_streq(prefix, "none")) {
         if (!vpi_key_valid(prefix) || strchr(prefix, '/') || prefix[0] == '.' || strlen(prefix) > 128)
@@ -74,6 +75,11 @@ static vp_status settle_names(vpi_ready *pk, vp_error *err)
 }
 
 /* ---- tracks of the presentation ---- */
+
+static vp_status set_protection(vpi_ptrack *t, const vpi_protection *protection, vp_error *err)
+{
+    return protection ? vpi_protection_copy(&t->protection, protection, err) : VP_OK;
+}
 
 static vp_status set_common(vpi_ptrack *t, const char *name, const char *group, const char *codecs,
                             vp_error *err)
@@ -107,6 +113,7 @@ static vp_status video_track(vpi_ready *pk, vpi_ready_video *v, int32_t containe
         t->sample_rate = pk->audio[0].setup.sample_rate;
         t->channels = pk->audio[0].setup.channels;
     }
+    VPI_TRY(set_protection(t, vpi_ready_video_protection(pk, v), err));
     return set_common(t, v->name, "video", codecs, err);
 }
 
@@ -125,12 +132,12 @@ static vp_status audio_track(vpi_ready *pk, vpi_ready_audio *a, int32_t containe
     t->language = vpi_strdup(a->setup.language);
     t->label = vpi_strdup(a->label);
     if (!t->language || !t->label) return vpi_fail_nomem(err);
+    VPI_TRY(set_protection(t, vpi_ready_audio_protection(pk), err));
     return set_common(t, a->name, group, a->codecs, err);
 }
 
 static vp_status make_tracks(vpi_ready *pk, vp_error *err)
 {
-    pk->mux_audio = pk->ts && pk->video_count && pk->audio_count == 1;
     for (size_t i = 0; i < pk->video_count; i++) {
         VPI_TRY(video_track(pk, &pk->video[i], VP_CONTAINER_CMAF, &pk->video[i].cmaf, err));
         VPI_TRY(video_track(pk, &pk->video[i], VP_CONTAINER_TS, &pk->video[i].ts, err));
@@ -219,7 +226,10 @@ static vp_status write_init(vpi_ready *pk, const vpi_track_setup *setup, vpi_ptr
     const char *kind = t->kind == VP_TRACK_VIDEO ? "video" : "audio";
     if (!vpi_ready_key(pk, kind, t->name, t->single_file ? "media.mp4" : "init.mp4", key))
         return vpi_fail(err, VP_E_ARG, NULL, "key too long");
-    vp_status st = vpi_cmaf_init(setup, NULL, &init, err);
+    vpi_protect protect;
+    bool samples = t->protection.key_count && t->protection.scheme != VPI_SCHEME_AES128;
+    if (samples) vpi_protect_from(&t->protection, 0, setup->kind, &protect);
+    vp_status st = vpi_cmaf_init(setup, samples ? &protect : NULL, &init, err);
     t->init.key = vpi_strdup(key);
     t->init.bytes = init.size;
     if (st >= 0 && !t->init.key) st = vpi_fail_nomem(err);
@@ -313,12 +323,24 @@ static void keep_presentation(vp_job *job, vp_presentation *p)
     pthread_mutex_unlock(&job->lock);
 }
 
+static vp_status look_through(vpi_ready *pk, vp_error *err)
+{
+    VPI_TRY(vpi_ready_scan(pk, err));
+    VPI_TRY(vpi_ready_cut(pk, err));
+    pk->mux_audio = pk->ts && pk->video_count && pk->audio_count == 1;
+    VPI_TRY(vpi_ready_protect(pk, err));
+    vpi_job_warn_no_mpd(pk->job, pk->cmaf);
+    return VP_OK;
+}
+
 static vp_status package(vpi_ready *pk, vp_error *err)
 {
     vpi_output o;
     vp_presentation *p = NULL;
     VPI_TRY(check_settings(pk, err));
     VPI_TRY(settle_names(pk, err));
+    bool encrypt = pk->job->settings.transcode.encrypt != VP_ENCRYPT_NONE;
+    if (encrypt) VPI_TRY(look_through(pk, err)); /* which keys there are, depends on the tracks */
     init_output(pk, &o);
     vp_status st = vpi_output_there(&o, &p, err);
     if (st < 0) return st;
@@ -328,12 +350,12 @@ static vp_status package(vpi_ready *pk, vp_error *err)
         return VP_END;
     }
     VPI_TRY(vpi_output_check(&o, err));
-    VPI_TRY(vpi_ready_scan(pk, err));
-    VPI_TRY(vpi_ready_cut(pk, err));
+    if (!encrypt) VPI_TRY(look_through(pk, err));
     VPI_TRY(make_tracks(pk, err));
     VPI_TRY(vpi_output_mark(&o, err));
     /* Pieces of a job that was killed may be of other renditions. */
     VPI_TRY(vpi_work_sweep(pk->job->work, err));
+    VPI_TRY(vpi_ready_keep_seed(pk, err));
     VPI_TRY(write_all(pk, err));
     VPI_TRY(write_inits(pk, err));
     p = vpi_presentation_new();
@@ -373,6 +395,7 @@ static void pk_dispose(vpi_ready *pk)
     for (size_t i = 0; pk->video && i < n; i++) vpi_ready_video_dispose(&pk->video[i]);
     for (size_t i = 0; pk->audio && i < VPI_READY_AUDIO_MAX; i++) vpi_ready_audio_dispose(&pk->audio[i]);
     for (size_t i = 0; pk->inputs && i < n; i++) vpi_ready_input_close(&pk->inputs[i]);
+    vpi_ready_protect_dispose(pk);
     vpi_free(pk->inputs);
     vpi_free(pk->video);
     vpi_free(pk->audio);
@@ -390,6 +413,7 @@ vp_status vpi_package_run(vp_job *job, vp_error *err)
     vp_error_init(&pk.err);
     pthread_mutex_init(&pk.lock, NULL);
     st = package(&pk, err);
+    vpi_job_forget_keys(job);
     pk_dispose(&pk);
     job->lease = vp_lease_release(job->lease);
     vpi_error_op(err, "package");

@@ -40,10 +40,11 @@ static bool packaged(const vpi_track *t)
     }
 }
 
-/* The transport stream writer knows these two alone. */
+/* What the transport stream writer knows. */
 static bool in_ts(const vpi_track *t)
 {
-    return t->codec == VPI_CODEC_H264 || t->codec == VPI_CODEC_AAC;
+    return t->codec == VPI_CODEC_H264 || t->codec == VPI_CODEC_AAC || t->codec == VPI_CODEC_AC3 ||
+           t->codec == VPI_CODEC_EAC3;
 }
 
 static vp_status check_codec(const vpi_ready *pk, size_t input, const vpi_track *t, vp_error *err)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdio.h>
 
+#include "io/object.h"
 #include "io/quick.h"
 #include "package_codec.h"
 #include "package_sound.h"
@@ -10,7 +11,7 @@
  * written: one read, one write, no copy between.
  */
 
-#define SAMPLES_MAX ((size_t)1 << 20) /* of one segment */
+#define SAMPLES_MAX VPI_GUARD_SAMPLES /* of one segment */
 
 static const size_t one_fragment[1] = { 0 };
 
@@ -22,6 +23,7 @@ typedef struct segment_job {
     const vpi_segment_in *in;
     const vpi_ts_in *ts; /* not NULL: as a transport stream */
     vp_object *part;     /* not NULL: into a single file */
+    vpi_track_guard *guard;
 } segment_job;
 
 bool vpi_ready_key(const vpi_ready *pk, const char *kind, const char *name, const char *file, char key[1024])
@@ -30,17 +32,15 @@ bool vpi_ready_key(const vpi_ready *pk, const char *kind, const char *name, cons
     return n > 0 && n < 1024;
 }
 
-static const char *extension(int32_t container)
-{
-    return container == VP_CONTAINER_CMAF ? "m4s" : container == VP_CONTAINER_TS ? "ts" : "aac";
-}
-
 static vp_status write_bytes(const segment_job *s, vp_object *object, vpi_segment *entry, vp_error *err)
 {
-    if (s->ts) return vpi_ts_segment(s->ts, NULL, object, entry, err);
+    vpi_protect room;
+    const vpi_protect *protect;
+    VPI_TRY(vpi_track_guard_segment(s->guard, s->number, &room, &protect, err));
+    if (s->ts) return vpi_ts_segment(s->ts, protect, object, entry, err);
     if (s->track->container == VP_CONTAINER_PACKED)
-        return vpi_packed_audio_segment(s->in, object, entry, err);
-    return vpi_cmaf_segment(s->in, NULL, !s->part, object, entry, err);
+        return vpi_packed_audio_segment(s->in, protect, object, entry, err);
+    return vpi_cmaf_segment(s->in, protect, !s->part, object, entry, err);
 }
 
 /* The segment's entry and, unless it goes into a single file, its object. */
@@ -51,7 +51,7 @@ static vp_status begin_segment(const segment_job *s, vpi_segment **out, vp_objec
     vpi_segment *entry = vpi_ptrack_add_segment(s->track);
     if (!entry) return vpi_fail_nomem(err);
     snprintf(file, sizeof(file), "%05llu.%s", (unsigned long long)s->number + 1,
-             extension(s->track->container));
+             vpi_segment_suffix(s->track));
     if (!vpi_ready_key(s->pk, s->kind, s->name, s->part ? "media.mp4" : file, key))
         return vpi_fail(err, VP_E_ARG, NULL, "key too long");
     entry->key = vpi_strdup(key);
@@ -60,7 +60,7 @@ static vp_status begin_segment(const segment_job *s, vpi_segment **out, vp_objec
     if (s->part) return VP_OK;
     info.kind = VP_OBJECT_SEGMENT;
     info.key = key;
-    info.content_type = vpi_content_type(s->track->container, s->track->kind, VP_OBJECT_SEGMENT);
+    info.content_type = vpi_segment_type(s->track);
     info.cache_control = VPI_CACHE_LONG(s->pk->prefix);
     return vp_sink_begin(s->pk->job->sink, &info, object, err);
 }
@@ -72,7 +72,7 @@ static vp_status commit_segment(const segment_job *s, vpi_segment *entry, vp_obj
     entry->crc32c = info.crc32c;
     info.kind = VP_OBJECT_SEGMENT;
     info.key = entry->key;
-    info.content_type = vpi_content_type(s->track->container, s->track->kind, VP_OBJECT_SEGMENT);
+    info.content_type = vpi_segment_type(s->track);
     info.cache_control = VPI_CACHE_LONG(s->pk->prefix);
     info.has_crc32c = 1;
     vpi_job_object(s->pk->job, &info);
@@ -84,7 +84,11 @@ static vp_status write_segment(const segment_job *s, vp_error *err)
     vp_object *object = NULL;
     vpi_segment *entry = NULL;
     VPI_TRY(begin_segment(s, &entry, &object, err));
-    vp_status st = write_bytes(s, s->part ? s->part : object, entry, err);
+    vp_object *to = s->part ? s->part : object;
+    uint64_t before = vpi_object_size(to);
+    vp_status st = vpi_track_guard_begin(s->guard, s->number, to, entry, err);
+    if (st >= 0) st = write_bytes(s, to, entry, err);
+    if (st >= 0) st = vpi_track_guard_end(s->guard, to, entry, before, err);
     if (st < 0) {
         vp_object_abort(object);
         return st;
@@ -98,7 +102,9 @@ typedef struct audio_segment {
     vpi_ready_packet *packets;
     vpi_sample *samples;
     size_t count, packet_cap, sample_cap;
+    vpi_track_setup setup; /* the track's, with the head of its first frame */
     vpi_segment_in in;
+    vpi_track_guard cmaf_guard, packed_guard;
 } audio_segment;
 
 static void audio_clear(vpi_ready_sound *r, audio_segment *s)
@@ -110,8 +116,21 @@ static void audio_clear(vpi_ready_sound *r, audio_segment *s)
 static void audio_free(vpi_ready_sound *r, audio_segment *s)
 {
     audio_clear(r, s);
+    vpi_track_guard_close(&s->cmaf_guard);
+    vpi_track_guard_close(&s->packed_guard);
     vpi_free(s->packets);
     vpi_free(s->samples);
+}
+
+static vp_status audio_protect(vpi_ready *pk, const vpi_ready_audio *a, audio_segment *s, vp_error *err)
+{
+    const vpi_protection *protection = vpi_ready_audio_protection(pk);
+    const vpi_guard *guard = &pk->job->guard;
+    size_t index = (size_t)(a - pk->audio);
+    VPI_TRY(
+        vpi_track_guard_open(guard, &a->setup, protection, VPI_ORDINAL_AUDIO, index, &s->cmaf_guard, err));
+    return vpi_track_guard_open(guard, &a->setup, protection, VPI_ORDINAL_PACKED, index, &s->packed_guard,
+                                err);
 }
 
 /* One more frame into the segment. */
@@ -122,14 +141,17 @@ static vp_status audio_add(vpi_ready_sound *r, audio_segment *s, int64_t border,
         return vpi_fail_nomem(err);
     s->packets[s->count] = (vpi_ready_packet){ 0 };
     s->samples[s->count] = (vpi_sample){ 0 };
+    vpi_sample *sample = &s->samples[s->count];
     s->count++;
-    return vpi_ready_sound_take(r, &s->packets[s->count - 1], &s->samples[s->count - 1], border, err);
+    VPI_TRY(vpi_ready_sound_take(r, &s->packets[s->count - 1], sample, border, err));
+    vpi_track_setup_head(&s->setup, sample->data, sample->size);
+    return VP_OK;
 }
 
 /* The segment of the frames that were added since it was cleared. */
 static void audio_finish(const vpi_ready_sound *r, audio_segment *s, size_t number)
 {
-    s->in = (vpi_segment_in){ .setup = &r->a->setup,
+    s->in = (vpi_segment_in){ .setup = &s->setup,
                               .samples = s->samples,
                               .count = s->count,
                               .fragments = one_fragment,
@@ -137,7 +159,7 @@ static void audio_finish(const vpi_ready_sound *r, audio_segment *s, size_t numb
                               .start = s->count ? (uint64_t)s->samples[0].pts : (uint64_t)r->at,
                               .end = (uint64_t)r->at,
                               .first_fragment = number,
-                              .first_sample = r->read - s->count };
+                              .first_sample = number * VPI_GUARD_SAMPLES };
 }
 
 /* The frames from here to the border behind segment `number`, as one segment. */
@@ -168,15 +190,19 @@ static vp_status begin_part(vpi_ready *pk, const char *name, vp_object **part, v
 static vp_status audio_put(vpi_ready *pk, vpi_ready_audio *a, audio_segment *s, size_t number,
                            vp_object *part, vp_error *err)
 {
+    if (s->in.count > VPI_GUARD_SAMPLES)
+        return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "%s: too many frames in a segment", a->name);
     segment_job job = { .pk = pk,
                         .track = &a->cmaf,
                         .kind = "audio",
                         .name = a->name,
                         .number = number,
                         .in = &s->in,
-                        .part = part };
+                        .part = part,
+                        .guard = &s->cmaf_guard };
     if (pk->cmaf) VPI_TRY(write_segment(&job, err));
     if (!pk->ts || pk->mux_audio) return VP_OK;
+    job.guard = &s->packed_guard;
     job.track = &a->packed;
     job.kind = "ts";
     job.part = NULL;
@@ -188,7 +214,7 @@ static vp_status alone_put(vpi_ready *pk, vpi_ready_audio *a, vpi_ready_sound *r
                            size_t count, size_t number, vp_object *part, vp_error *err)
 {
     size_t left = s->count - count;
-    s->in = (vpi_segment_in){ .setup = &a->setup,
+    s->in = (vpi_segment_in){ .setup = &s->setup,
                               .samples = s->samples,
                               .count = count,
                               .fragments = one_fragment,
@@ -196,7 +222,7 @@ static vp_status alone_put(vpi_ready *pk, vpi_ready_audio *a, vpi_ready_sound *r
                               .start = (uint64_t)s->samples[0].pts,
                               .end = (uint64_t)(left ? s->samples[count].pts : r->at),
                               .first_fragment = number,
-                              .first_sample = r->read - s->count };
+                              .first_sample = number * VPI_GUARD_SAMPLES };
     VPI_TRY(audio_put(pk, a, s, number, part, err));
     for (size_t i = 0; i < count; i++) vpi_ready_drop(r->reader, &s->packets[i]);
     memmove(s->packets, s->packets + count, left * sizeof(*s->packets));
@@ -250,9 +276,10 @@ static void audio_settle(vpi_ready_audio *a, const vpi_ready_sound *r)
 vp_status vpi_ready_write_audio(vpi_ready *pk, vpi_ready_audio *a, vp_error *err)
 {
     vpi_ready_sound r = { .pk = pk, .a = a };
-    audio_segment s = { 0 };
+    audio_segment s = { .setup = a->setup };
     vp_object *part = NULL;
     vp_status st = vpi_ready_sound_open(&r, err);
+    if (st >= 0) st = audio_protect(pk, a, &s, err);
     if (st >= 0 && pk->single_file) st = begin_part(pk, a->name, &part, err);
     if (st >= 0) st = audio_all(pk, a, &r, &s, part, err);
     if (st >= 0) audio_settle(a, &r);
@@ -279,9 +306,12 @@ typedef struct video_writer {
     size_t *fragments;
     size_t fragment_count, fragment_cap;
     int64_t fragment_us; /* start of the last one */
-    uint64_t all_fragments, all_samples;
+    uint64_t all_fragments;
+    uint64_t segment_samples; /* of the segment, written already */
     size_t segment;
-    uint64_t bytes; /* of the segment's samples */
+    vpi_track_guard cmaf_guard, ts_guard;
+    uint64_t before; /* size of the object when the segment began */
+    uint64_t bytes;  /* of the segment's samples */
     vp_object *part, *object;
     vpi_segment
         *entry; /* CMAF alone: what is written of the segment so far; NULL before its first fragment */
@@ -302,7 +332,7 @@ static void video_done(video_writer *w)
 {
     for (size_t i = 0; i < w->count; i++) w->bytes += w->samples[i].size;
     w->all_fragments += w->fragment_count;
-    w->all_samples += w->count;
+    w->segment_samples += w->count;
     video_clear(w);
 }
 
@@ -316,13 +346,17 @@ static vpi_segment_in video_in(const video_writer *w, uint64_t start, uint64_t e
                              .start = start,
                              .end = end,
                              .first_fragment = w->all_fragments,
-                             .first_sample = w->all_samples };
+                             .first_sample = w->segment * VPI_GUARD_SAMPLES + w->segment_samples };
 }
 
-static segment_job video_job(const video_writer *w, vpi_ptrack *track, const char *kind)
+static segment_job video_job(video_writer *w, vpi_ptrack *track, const char *kind)
 {
-    return (
-        segment_job){ .pk = w->pk, .track = track, .kind = kind, .name = w->v->name, .number = w->segment };
+    return (segment_job){ .pk = w->pk,
+                          .track = track,
+                          .kind = kind,
+                          .name = w->v->name,
+                          .number = w->segment,
+                          .guard = &w->cmaf_guard };
 }
 
 /*
@@ -337,7 +371,17 @@ static vp_status video_put_fragment(video_writer *w, uint64_t end, vp_error *err
         video_in(w, first ? (uint64_t)w->v->cuts[w->segment] : (uint64_t)w->samples[0].pts, end);
     job.part = w->part;
     if (first) VPI_TRY(begin_segment(&job, &w->entry, &w->object, err));
-    vp_status st = vpi_cmaf_segment(&in, NULL, first && !w->part, w->part ? w->part : w->object, &piece, err);
+    vp_object *to = w->part ? w->part : w->object;
+    if (first) {
+        w->before = vpi_object_size(to);
+        VPI_TRY(vpi_track_guard_begin(&w->cmaf_guard, w->segment, to, w->entry, err));
+    }
+    vpi_protect room;
+    const vpi_protect *protect;
+    VPI_TRY(vpi_track_guard_segment(&w->cmaf_guard, w->segment, &room, &protect, err));
+    if (!first) room.pssh_size = 0;            /* once a segment */
+    in.writable = w->packets[0].block != NULL; /* what libavformat gave may be shared */
+    vp_status st = vpi_cmaf_segment(&in, protect, first && !w->part, to, &piece, err);
     for (size_t i = 0; st >= 0 && i < piece.fragment_count; i++) {
         vpi_fragment *f = vpi_segment_add_fragment(w->entry);
         if (!f) {
@@ -360,6 +404,7 @@ static vp_status video_close_fragments(video_writer *w, vp_error *err)
     vpi_segment *entry;
     vp_object *object;
     VPI_TRY(video_put_fragment(w, end, err));
+    VPI_TRY(vpi_track_guard_end(&w->cmaf_guard, w->part ? w->part : w->object, w->entry, w->before, err));
     entry = w->entry;
     object = w->object;
     entry->start = start;
@@ -384,6 +429,7 @@ static vp_status video_close_whole(video_writer *w, vp_error *err)
     }
     job.track = &v->ts;
     job.kind = "ts";
+    job.guard = &w->ts_guard;
     job.ts = &ts;
     VPI_TRY(write_segment(&job, err));
     video_done(w);
@@ -394,6 +440,7 @@ static vp_status video_close_segment(video_writer *w, vp_error *err)
 {
     VPI_TRY(w->pk->ts ? video_close_whole(w, err) : video_close_fragments(w, err));
     w->segment++;
+    w->segment_samples = 0;
     vpi_ready_progress(w->pk, w->bytes);
     w->bytes = 0;
     return VP_OK;
@@ -424,8 +471,9 @@ static vp_status take_picture(video_writer *w, vpi_ready_packet *p, vp_error *er
         w->fragments[w->fragment_count++] = w->count;
         w->fragment_us = us;
     }
-    if (w->count >= SAMPLES_MAX || !VPI_GROW(w->packets, w->count, w->packet_cap) ||
-        !VPI_GROW(w->samples, w->count, w->sample_cap))
+    if (w->segment_samples + w->count >= SAMPLES_MAX)
+        return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "%s: too many pictures in a segment", v->name);
+    if (!VPI_GROW(w->packets, w->count, w->packet_cap) || !VPI_GROW(w->samples, w->count, w->sample_cap))
         return vpi_fail_nomem(err);
     w->packets[w->count] = *p;
     w->samples[w->count++] = (vpi_sample){ .pts = pts, .sync = sync, .data = p->data, .size = p->size };
@@ -456,20 +504,34 @@ static vp_status video_all(video_writer *w, vp_error *err)
     return video_close_segment(w, err);
 }
 
+static vp_status video_protect(video_writer *w, vp_error *err)
+{
+    const vpi_protection *protection = vpi_ready_video_protection(w->pk, w->v);
+    const vpi_guard *guard = &w->pk->job->guard;
+    size_t index = (size_t)(w->v - w->pk->video);
+    VPI_TRY(
+        vpi_track_guard_open(guard, &w->v->setup, protection, VPI_ORDINAL_CMAF, index, &w->cmaf_guard, err));
+    return vpi_track_guard_open(guard, &w->v->setup, protection, VPI_ORDINAL_TS, index, &w->ts_guard, err);
+}
+
 vp_status vpi_ready_write_video(vpi_ready *pk, vpi_ready_video *v, vp_error *err)
 {
     video_writer w = { .pk = pk, .v = v, .muxed = pk->mux_audio, .leading = true };
     vp_status st = vpi_ready_open(&pk->inputs[v->input], v->stream, &w.reader, err);
     if (st >= 0 && w.muxed) {
         w.audio = (vpi_ready_sound){ .pk = pk, .a = &pk->audio[0] };
+        w.sound.setup = pk->audio[0].setup;
         st = vpi_ready_sound_open(&w.audio, err);
     }
+    if (st >= 0) st = video_protect(&w, err);
     if (st >= 0 && pk->single_file) st = begin_part(pk, v->name, &w.part, err);
     if (st >= 0) st = video_all(&w, err);
     /* else its own writer does */
     if (st >= 0 && w.muxed && !pk->cmaf && v == &pk->video[0]) vpi_ready_sound_tell(&w.audio);
     video_clear(&w);
     vp_object_abort(w.object);
+    vpi_track_guard_close(&w.cmaf_guard);
+    vpi_track_guard_close(&w.ts_guard);
     vpi_free(w.packets);
     vpi_free(w.samples);
     vpi_free(w.fragments);

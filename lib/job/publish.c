@@ -106,10 +106,36 @@ static vp_status derive_ladder(vp_job *job, vp_error *err)
     return VP_OK;
 }
 
+/*
+ * Work that was begun goes on under the same IVs: what was encrypted before is the same bytes then. *out NULL: there is
+ * no work of this request.
+ */
+static vp_status plan_again(vp_job *job, vp_plan **out, vp_error *err)
+{
+    vp_bytes *text = NULL;
+    vp_plan *kept = NULL, *plan = NULL;
+    vp_status st = VP_OK;
+    if (!job->settings.transcode.encrypt) return VP_OK;
+    if (vp_store_get(job->work, VPI_WORK_PLAN, VPI_DOCUMENT_MAX, &text, NULL) == VP_OK &&
+        vp_plan_parse(vp_bytes_data(text), vp_bytes_size(text), &kept, NULL) == VP_OK && vpi_plan_seed(kept))
+        st = vpi_plan_new(job->context, job->media, job->ladder, &job->settings.transcode,
+                          vpi_plan_seed(kept), &plan, err);
+    if (plan && vpi_streq(vp_plan_request(plan), vp_plan_request(kept)))
+        *out = plan;
+    else
+        vp_plan_unref(plan);
+    vp_plan_unref(kept);
+    vp_bytes_unref(text);
+    return st;
+}
+
 static vp_status make_plan(vp_job *job, vp_error *err)
 {
     vpi_emit_stage(&job->emitter, VP_STAGE_ANALYSE);
     VPI_TRY(derive_ladder(job, err));
+    vpi_job_warn_no_mpd(job, job->settings.transcode.formats != VP_FORMAT_TS);
+    VPI_TRY(plan_again(job, &job->plan, err));
+    if (job->plan) return VP_OK;
     return vp_plan_new(job->context, job->media, job->ladder, &job->settings.transcode, &job->plan, err);
 }
 
@@ -157,8 +183,10 @@ static void init_output(vp_job *job, vpi_output *o)
 static vp_status source_identity(vp_job *job, char to[256], vp_error *err)
 {
     vp_status st = vp_source_identity(job->source, to, 256, err);
-    if (st == VP_E_UNSUPPORTED) to[0] = 0;
-    return st == VP_E_UNSUPPORTED ? VP_OK : st;
+    if (st != VP_E_UNSUPPORTED) return st;
+    to[0] = 0;
+    vpi_error_reset(err);
+    return VP_OK;
 }
 
 static void keep_presentation(vp_job *job, vp_presentation *p)
@@ -198,6 +226,8 @@ static vp_status publish(vp_job *job, vp_error *err)
         return VP_END;
     }
     VPI_TRY(keep_plan(job, err));
+    VPI_TRY(vpi_plan_keyring(job->plan, job->settings.keys, job->settings.title, &job->ring, err));
+    if (job->ring) vpi_keys_ops_of(job->settings.keys)->guard(job->ring, &job->guard);
     VPI_TRY(run_tasks(job, identity, err));
     VPI_TRY(vpi_finish(job->plan, job->work, &o, &p, NULL, err));
     keep_presentation(job, p);
@@ -211,6 +241,7 @@ vp_status vpi_publish_run(vp_job *job, vp_error *err)
         return vpi_fail(err, VP_E_CONFLICT, "ALREADY_RUNNING", "another process works on this title");
     if (st < 0) return st;
     st = publish(job, err);
+    vpi_job_forget_keys(job);
     if (st < 0 && job->plan) keep_permille(job);
     job->lease = vp_lease_release(job->lease);
     return st;

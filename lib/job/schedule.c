@@ -230,8 +230,8 @@ static vp_status run_task(scheduler *s, uint32_t index, vp_error *err)
     o.progress_user = &user;
     o.object = on_object;
     o.object_user = &user;
-    return vp_task_run(job->context, job->plan, s->tasks[index].info.name, job->source, job->work, job->sink,
-                       &o, job->stop, err);
+    return vpi_task_run(job->context, job->plan, s->tasks[index].info.name, job->source, job->work, job->sink,
+                        &o, &job->guard, job->stop, err);
 }
 
 static void settle(scheduler *s, uint32_t index, vp_status st, const vp_error *err)

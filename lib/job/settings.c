@@ -11,6 +11,8 @@ void vpi_settings_dispose(vpi_settings *s)
     vpi_free(s->prefix);
     vpi_free(s->ladder_list);
     vpi_free(s->ladder_document);
+    vpi_free(s->title);
+    vp_keys_unref(s->keys);
     memset(s, 0, sizeof(*s));
 }
 
@@ -93,12 +95,31 @@ static vp_status get_ladder(vpi_settings *s, const json_t *o, vp_error *err)
     return s->ladder_document ? VP_OK : vpi_fail_nomem(err);
 }
 
+/* A key document (FORMATS); the text made of it here is zeroised, the caller's is his own. */
+static vp_status get_keys(vpi_settings *s, const json_t *o, vp_error *err)
+{
+    const json_t *v = json_object_get(o, "keys");
+    vp_keys *keys = NULL;
+    vpi_buf text = { 0 };
+    if (!v) return VP_OK;
+    if (!json_is_object(v)) return wrong(err, "keys", "not a key document");
+    vp_status st = vpi_json_dump(v, &text, err);
+    if (st >= 0) st = vp_keys_parse(text.data, text.size, &keys, err);
+    if (text.data) explicit_bzero(text.data, text.capacity);
+    vpi_buf_dispose(&text);
+    if (st < 0) return st;
+    vp_keys_unref(s->keys);
+    s->keys = keys;
+    return VP_OK;
+}
+
 static vp_status check_fields(const json_t *o, vp_error *err)
 {
-    static const char *const fields[] = { "format",   "ladder", "segment", "gop",           "single_file",
-                                          "preset",   "rate",   "crf",     "audio_bitrate", "audio",
-                                          "max_fps",  "prefix", "player",  "prune",         "force",
-                                          "timeline", NULL };
+    static const char *const fields[] = { "format",   "ladder",  "segment", "gop",           "single_file",
+                                          "preset",   "rate",    "crf",     "audio_bitrate", "audio",
+                                          "max_fps",  "prefix",  "player",  "prune",         "force",
+                                          "timeline", "encrypt", "keys",    "key_rotation",  "clear_lead",
+                                          "title",    NULL };
     const char *name;
     json_t *value;
     json_object_foreach ((json_t *)(uintptr_t)o, name, value) {
@@ -117,6 +138,9 @@ static vp_status load_json(vpi_settings *s, const json_t *o, vp_error *err)
     static const uint32_t rate_values[] = { VP_RATE_ABR, VP_RATE_CRF, VP_RATE_2PASS };
     static const char *const timelines[] = { "repair", "fail", NULL };
     static const uint32_t timeline_values[] = { VP_TIMELINE_REPAIR, VP_TIMELINE_FAIL };
+    static const char *const schemes[] = { "none", "aes128", "cenc", "cbcs", NULL };
+    static const uint32_t scheme_values[] = { VP_ENCRYPT_NONE, VP_ENCRYPT_AES128, VP_ENCRYPT_CENC,
+                                              VP_ENCRYPT_CBCS };
     vp_transcode_options *t = &s->transcode;
     bool single = t->single_file != 0;
     VPI_TRY(check_fields(o, err));
@@ -133,6 +157,11 @@ static vp_status load_json(vpi_settings *s, const json_t *o, vp_error *err)
     VPI_TRY(get_u32(o, "max_fps", 240, &t->max_fps, err));
     VPI_TRY(get_word(o, "timeline", timelines, timeline_values, &t->timeline, err));
     VPI_TRY(get_text(o, "prefix", &s->prefix, err));
+    VPI_TRY(get_word(o, "encrypt", schemes, scheme_values, &t->encrypt, err));
+    VPI_TRY(get_u32(o, "key_rotation", VPI_KEY_PERIODS_MAX, &t->key_rotation, err));
+    VPI_TRY(get_milli(o, "clear_lead", 86400, &t->clear_lead_ms, err));
+    VPI_TRY(get_text(o, "title", &s->title, err));
+    VPI_TRY(get_keys(s, o, err));
     VPI_TRY(get_bool(o, "player", &s->player, err));
     VPI_TRY(get_bool(o, "prune", &s->prune, err));
     VPI_TRY(get_bool(o, "force", &s->force, err));
@@ -148,6 +177,8 @@ vp_status vpi_settings_load(vpi_settings *s, const vp_job_options *o, vp_error *
     VPI_TRY(set_text(&s->preset, s->transcode.preset, err));
     VPI_TRY(set_text(&s->audio, s->transcode.audio, err));
     VPI_TRY(set_text(&s->prefix, s->transcode.prefix, err));
+    VPI_TRY(set_text(&s->title, s->transcode.title, err));
+    s->keys = vp_keys_ref(s->transcode.keys);
     s->player = o->player;
     s->prune = o->prune;
     s->force = o->force;
@@ -163,5 +194,7 @@ vp_status vpi_settings_load(vpi_settings *s, const vp_job_options *o, vp_error *
     s->transcode.preset = s->preset;
     s->transcode.audio = s->audio;
     s->transcode.prefix = s->prefix;
+    s->transcode.title = s->title;
+    s->transcode.keys = s->keys;
     return VP_OK;
 }

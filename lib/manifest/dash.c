@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "manifest/dash_int.h"
+#include "manifest/drm.h"
 
 #define MICROSECONDS 1000000u
 #define BT709 1
@@ -39,8 +40,8 @@ static bool listed(const vpi_ptrack *t)
            t->segment_count > 0 && t->timescale > 0;
 }
 
-/* One family of codecs in a set ("avc1" and "hvc1" do not switch), one group; audio tracks stand alone. */
-static bool belongs(const set *s, const vpi_ptrack *t)
+/* One family of codecs ("avc1" and "hvc1" do not switch), one group; audio tracks stand alone. */
+static bool switches(const set *s, const vpi_ptrack *t)
 {
     const vpi_ptrack *first = s->tracks[0];
     size_t n = strcspn(first->codecs, ".,");
@@ -48,6 +49,12 @@ static bool belongs(const set *s, const vpi_ptrack *t)
     return t->kind == VP_TRACK_VIDEO && first->kind == VP_TRACK_VIDEO &&
            strcmp(first->group, t->group) == 0 && n == strcspn(t->codecs, ".,") &&
            memcmp(first->codecs, t->codecs, n) == 0;
+}
+
+/* One key in a set (DASH-IF): tracks of others get sets of their own, which players switch between. */
+static bool belongs(const set *s, const vpi_ptrack *t)
+{
+    return switches(s, t) && vpi_dash_same_key(s->tracks[0], t);
 }
 
 static void add_set(mpd *m, size_t from)
@@ -95,7 +102,8 @@ static void choose_main(mpd *m)
             s->main = sound->preferred = true;
         }
     }
-    if (picture) picture->main = true;
+    /* All that is switched between has one role: players leave out what has another than what they chose. */
+    for (i = 0; picture && i < m->set_count; i++) m->sets[i].main |= switches(picture, m->sets[i].tracks[0]);
     if (sound) sound->main = true;
 }
 
@@ -312,6 +320,27 @@ static void add_representation(vpi_xml *x, const mpd *m, const set *s, const vpi
     vpi_xml_close(x);
 }
 
+/* The ids of the other sets that hold the same pictures under other keys (ISO/IEC 23009-1 5.3.3.5). */
+static void add_switching(vpi_xml *x, const mpd *m, size_t index)
+{
+    vpi_buf ids = { 0 };
+    char *text;
+    size_t i;
+
+    for (i = 0; i < m->set_count; i++) {
+        if (i != index && switches(&m->sets[index], m->sets[i].tracks[0]))
+            vpi_buf_printf(&ids, ids.size ? ",%zu" : "%zu", i);
+    }
+    if (ids.size == 0 && !vpi_buf_failed(&ids)) return;
+    text = vpi_buf_steal_string(&ids);
+    if (text) {
+        descriptor(x, "SupplementalProperty", "urn:mpeg:dash:adaptation-set-switching:2016", text);
+    } else {
+        x->out->failed = true;
+    }
+    vpi_free(text);
+}
+
 static void add_set_text(vpi_xml *x, const mpd *m, size_t index)
 {
     const set *s = &m->sets[index];
@@ -330,7 +359,9 @@ static void add_set_text(vpi_xml *x, const mpd *m, size_t index)
     }
     if (s->preferred) vpi_xml_attr(x, "selectionPriority", "2");
     attr_alignment(x, s);
+    vpi_dash_protection(x, first);
     if (video) add_colour(x, s);
+    add_switching(x, m, index);
     if (!video && first->label) {
         vpi_xml_open(x, "Label");
         vpi_xml_text(x, first->label);
@@ -363,12 +394,17 @@ static void add_mpd(vpi_buf *b, const mpd *m)
 {
     /* Down, so that the MPD never promises more than there is. */
     uint64_t duration = (uint64_t)((vpi_u128)m->time.end * MICROSECONDS / m->time.timescale);
+    unsigned namespaces = 0;
     vpi_xml x;
     size_t i;
 
     vpi_xml_begin(&x, b);
     vpi_xml_open(&x, "MPD");
     vpi_xml_attr(&x, "xmlns", "urn:mpeg:dash:schema:mpd:2011");
+    for (i = 0; i < m->track_count; i++) namespaces |= vpi_dash_namespaces(m->tracks[i]);
+    if (namespaces & VPI_DASH_NS_CENC) vpi_xml_attr(&x, "xmlns:cenc", "urn:mpeg:cenc:2013");
+    if (namespaces & VPI_DASH_NS_MSPR) vpi_xml_attr(&x, "xmlns:mspr", "urn:microsoft:playready");
+    if (namespaces & VPI_DASH_NS_DASHIF) vpi_xml_attr(&x, "xmlns:dashif", "https://dashif.org/CPS");
     vpi_xml_attr(&x, "profiles", profiles(m));
     vpi_xml_attr(&x, "type", "static");
     attr_duration(&x, "mediaPresentationDuration", duration);
@@ -389,12 +425,18 @@ vp_status vp_manifest_dash(const vp_presentation *presentation, vp_bytes **out, 
     mpd m = { 0 };
     vpi_buf b = { 0 };
     vp_status st = VP_OK;
+    size_t i;
 
     vp_error_init(err);
     if (out) *out = NULL;
     if (!presentation || !out)
         return vpi_fail(err, VP_E_ARG, NULL, "no presentation or nowhere to put its text");
     m.p = &presentation->p;
+    for (i = 0; i < m.p->track_count; i++) {
+        if (!listed(&m.p->tracks[i]) || !vpi_whole_segments(&m.p->tracks[i])) continue;
+        return vpi_fail(err, VP_E_UNSUPPORTED, NULL, "%s is AES-128: no DASH player decrypts whole segments",
+                        m.p->tracks[i].name);
+    }
     if (!collect(&m)) VPI_GO(vpi_fail_nomem(err));
     if (m.set_count == 0) VPI_GO(vpi_fail(err, VP_E_ARG, NULL, "the presentation has no CMAF track"));
     add_mpd(&b, &m);

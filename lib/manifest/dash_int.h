@@ -38,4 +38,14 @@ bool vpi_dash_shared_template(vpi_xml *x, const vpi_ptrack *const *tracks, size_
  */
 uint32_t vpi_dash_bandwidth(const vpi_ptrack *t, size_t segments, uint64_t buffer_us);
 
+/* ---- protection (dash_protection.c) ---- */
+
+/* May be in one AdaptationSet: both clear, or of one scheme and default KID. */
+bool vpi_dash_same_key(const vpi_ptrack *a, const vpi_ptrack *b);
+enum { VPI_DASH_NS_CENC = 1, VPI_DASH_NS_MSPR = 2, VPI_DASH_NS_DASHIF = 4 };
+/* Namespaces that its descriptors need. */
+unsigned vpi_dash_namespaces(const vpi_ptrack *t);
+/* The descriptors; nothing for a clear track. */
+void vpi_dash_protection(vpi_xml *x, const vpi_ptrack *t);
+
 #endif

@@ -272,15 +272,53 @@ static unsigned version(const master *m)
     unsigned v = 3;
     size_t i;
 
-    /* The most that one of the playlists needs: EXT-X-MAP 6, I-frame playlists and byte ranges 4. */
+    /* The most that one of the playlists needs: EXT-X-MAP 6, KEYFORMAT 5, I-frame playlists and byte ranges 4. */
     for (i = 0; i < m->p->track_count; i++) {
         const vpi_ptrack *t = &m->p->tracks[i];
 
         if (!listed(m, t)) continue;
         if (t->init.key) v = 6;
         if (v < 4 && (t->single_file || vpi_hls_has_iframes(t))) v = 4;
+        v = VPI_MAX(v, vpi_hls_key_version(t));
     }
     return v;
+}
+
+/* No tag twice (4.3.4.5): tracks share their keys, or some of them. */
+static bool has_line(const vpi_buf *b, const uint8_t *line, size_t size)
+{
+    size_t at = 0;
+
+    while (at < b->size) {
+        const uint8_t *end = memchr(b->data + at, '\n', b->size - at);
+        size_t length = end ? (size_t)(end - b->data) + 1 - at : b->size - at;
+
+        if (length == size && memcmp(b->data + at, line, size) == 0) return true;
+        at += length;
+    }
+    return false;
+}
+
+static void add_session_keys(vpi_buf *b, const master *m)
+{
+    vpi_buf all = { 0 }, own = { 0 };
+    size_t i, at, length;
+
+    for (i = 0; i < m->p->track_count; i++) {
+        if (!listed(m, &m->p->tracks[i])) continue;
+        vpi_buf_clear(&own);
+        vpi_hls_session_tags(&own, &m->p->tracks[i]);
+        for (at = 0; at < own.size && !own.failed; at += length) {
+            length =
+                (size_t)((const uint8_t *)memchr(own.data + at, '\n', own.size - at) - own.data) + 1 - at;
+            if (!has_line(&all, own.data + at, length)) vpi_buf_add(&all, own.data + at, length);
+        }
+        if (vpi_buf_failed(&own)) b->failed = true;
+    }
+    if (vpi_buf_failed(&all)) b->failed = true;
+    vpi_buf_add(b, all.data, all.size);
+    vpi_buf_dispose(&own);
+    vpi_buf_dispose(&all);
 }
 
 static void add_media_tags(vpi_buf *b, const master *m)
@@ -417,6 +455,7 @@ vp_status vp_manifest_hls_master(const vp_presentation *presentation, int32_t co
     }
     if (!combine(&m)) VPI_GO(vpi_fail_nomem(err));
     vpi_buf_printf(&b, "#EXTM3U\n#EXT-X-VERSION:%u\n#EXT-X-INDEPENDENT-SEGMENTS\n", version(&m));
+    add_session_keys(&b, &m);
     if (has_groups(&m)) add_media_tags(&b, &m);
     add_variants(&b, &m);
     add_iframe_variants(&b, &m);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <inttypes.h>
 
+#include "manifest/drm.h"
 #include "manifest/hls_int.h"
 #include "manifest/uri.h"
 
@@ -16,12 +17,12 @@ typedef unsigned __int128 u128;
 static unsigned media_version(const vpi_ptrack *t)
 {
     if (t->init.key) return 6;
-    return t->single_file ? 4 : 3;
+    return VPI_MAX(vpi_hls_key_version(t), t->single_file ? 4u : 3u);
 }
 
 static unsigned iframes_version(const vpi_ptrack *t)
 {
-    return t->init.key ? 5 : 4;
+    return VPI_MAX(vpi_hls_key_version(t), t->init.key ? 5u : 4u);
 }
 
 static uint64_t to_us(uint64_t ticks, uint32_t timescale)
@@ -52,6 +53,7 @@ static void add_head(vpi_buf *b, const vpi_presentation *p, const vpi_ptrack *t,
     if (iframes) vpi_buf_str(b, "#EXT-X-I-FRAMES-ONLY\n");
     if (t->kind == VP_TRACK_VIDEO) vpi_buf_str(b, "#EXT-X-INDEPENDENT-SEGMENTS\n");
     if (!t->init.key) return;
+    /* Before any EXT-X-KEY, which would say that the init segment is encrypted too (RFC 8216 4.3.2.5). */
     vpi_buf_str(b, "#EXT-X-MAP:URI=\"");
     vpi_uri_relative(b, folder, t->init.key);
     vpi_buf_u8(b, '"');
@@ -64,6 +66,7 @@ static void add_head(vpi_buf *b, const vpi_presentation *p, const vpi_ptrack *t,
 static void add_media(vpi_buf *b, const vpi_presentation *p, const vpi_ptrack *t)
 {
     char folder[FOLDER_SIZE];
+    vpi_hls_keys keys = { 0 };
     size_t i;
 
     vpi_ptrack_folder(t, folder);
@@ -71,6 +74,7 @@ static void add_media(vpi_buf *b, const vpi_presentation *p, const vpi_ptrack *t
     for (i = 0; i < t->segment_count; i++) {
         const vpi_segment *s = &t->segments[i];
 
+        vpi_hls_key_change(b, &keys, t, i);
         add_extinf(b, t, s->start, s->start + s->ticks);
         if (t->single_file || s->offset) {
             vpi_buf_printf(b, "#EXT-X-BYTERANGE:%" PRIu64 "@%" PRIu64 "\n", s->bytes, s->offset);
@@ -79,11 +83,13 @@ static void add_media(vpi_buf *b, const vpi_presentation *p, const vpi_ptrack *t
         vpi_buf_u8(b, '\n');
     }
     vpi_buf_str(b, "#EXT-X-ENDLIST\n");
+    vpi_hls_keys_dispose(&keys);
 }
 
 static void add_iframes(vpi_buf *b, const vpi_presentation *p, const vpi_ptrack *t)
 {
     char folder[FOLDER_SIZE];
+    vpi_hls_keys keys = { 0 };
     size_t i, k;
 
     vpi_ptrack_folder(t, folder);
@@ -92,6 +98,7 @@ static void add_iframes(vpi_buf *b, const vpi_presentation *p, const vpi_ptrack 
         const vpi_segment *s = &t->segments[i];
         uint64_t at = s->start;
 
+        vpi_hls_key_change(b, &keys, t, i);
         for (k = 0; k < s->fragment_count; k++) {
             const vpi_fragment *f = &s->fragments[k];
 
@@ -104,6 +111,7 @@ static void add_iframes(vpi_buf *b, const vpi_presentation *p, const vpi_ptrack 
         }
     }
     vpi_buf_str(b, "#EXT-X-ENDLIST\n");
+    vpi_hls_keys_dispose(&keys);
 }
 
 /* NULL after a failure was told. */
@@ -148,6 +156,10 @@ vp_status vp_manifest_hls_iframes(const vp_presentation *presentation, uint32_t 
     *out = NULL;
     t = track_at(presentation, track, err);
     if (!t) return VP_E_ARG;
+    if (vpi_whole_segments(t)) {
+        return vpi_fail(err, VP_E_UNSUPPORTED, NULL,
+                        "track %u is AES-128: no part of a segment can be read alone", track);
+    }
     if (!vpi_hls_has_iframes(t))
         return vpi_fail(err, VP_E_ARG, NULL, "track %u has no I-frame playlist", track);
     add_iframes(&b, &presentation->p, t);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "manifest/drm.h"
 #include "manifest/hls_int.h"
 #include "manifest/uri.h"
 #include "model/utf8.h"
@@ -9,7 +10,7 @@ bool vpi_hls_has_iframes(const vpi_ptrack *t)
 {
     size_t i, k;
 
-    if (t->kind != VP_TRACK_VIDEO || t->segment_count == 0) return false;
+    if (t->kind != VP_TRACK_VIDEO || t->segment_count == 0 || vpi_whole_segments(t)) return false;
     for (i = 0; i < t->segment_count; i++) {
         const vpi_segment *s = &t->segments[i];
 

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "media/audio_int.h"
 
-#include <libavutil/channel_layout.h>
-
 #include "media/libav_int.h"
 
 #define ASC_MAX 16
@@ -69,6 +67,7 @@ vp_status vpi_aac_open(vpi_aac *aac, uint32_t sample_rate, uint32_t channels, ui
 
     *aac = (vpi_aac){ 0 };
     VPI_TRY(check_options(sample_rate, channels, kbps, err));
+    VPI_TRY(vpi_media_load(err));
     st = open_encoder(aac, sample_rate, channels, kbps, err);
     if (st < 0) vpi_aac_close(aac);
     return st;

@@ -97,11 +97,13 @@ static vp_status open_decoder(vpi_audio *a, vp_error *err)
 vp_status vpi_audio_open(vp_context *context, vp_source *source, const vpi_audio_options *options,
                          vp_cancel *cancel, vpi_audio **out, vp_error *err)
 {
-    vpi_audio *a = vpi_calloc(1, sizeof(*a));
+    vpi_audio *a;
     const vpi_track *track;
     vp_status st;
 
     *out = NULL;
+    VPI_TRY(vpi_media_load(err));
+    a = vpi_calloc(1, sizeof(*a));
     if (!a) return vpi_fail_nomem(err);
     a->o = *options;
     a->context = vp_context_ref(context);

@@ -2,8 +2,6 @@
 /* AC-3 and E-AC-3 passed through: whole frames on a grid of 1536 samples. */
 #include "media/audio.h"
 
-#include <libavcodec/avcodec.h>
-
 #include "bitstream/bitstream.h"
 #include "media/demux.h"
 #include "media/libav_int.h"
@@ -23,11 +21,13 @@ struct vpi_audio_copy {
 vp_status vpi_audio_copy_open(vp_context *context, vp_source *source, const vpi_audio_copy_options *options,
                               vp_cancel *cancel, vpi_audio_copy **out, vp_error *err)
 {
-    vpi_audio_copy *c = vpi_calloc(1, sizeof(*c));
+    vpi_audio_copy *c;
     const vpi_track *track;
     vp_status st = VP_OK;
 
     *out = NULL;
+    VPI_TRY(vpi_media_load(err));
+    c = vpi_calloc(1, sizeof(*c));
     if (!c) return vpi_fail_nomem(err);
     c->o = *options;
     c->cancel = vp_cancel_ref(cancel);
@@ -203,11 +203,15 @@ static vp_status encode_silence(AVCodecContext *c, AVFrame *frame, AVPacket *pac
 vp_status vpi_ac3_silence(const vpi_ac3 *like, vpi_buf *out, vp_error *err)
 {
     AVCodecContext *c = NULL;
-    AVFrame *frame = av_frame_alloc();
-    AVPacket *packet = av_packet_alloc();
+    AVFrame *frame;
+    AVPacket *packet;
     vpi_ac3 a;
-    vp_status st = frame && packet ? VP_OK : vpi_fail_nomem(err);
+    vp_status st;
 
+    VPI_TRY(vpi_media_load(err));
+    frame = av_frame_alloc();
+    packet = av_packet_alloc();
+    st = frame && packet ? VP_OK : vpi_fail_nomem(err);
     if (st >= 0) st = open_encoder(like, &c, err);
     if (st >= 0) st = encode_silence(c, frame, packet, out, err);
     if (st >= 0 && (vpi_ac3_parse(out->data, out->size, &a, NULL) != VP_OK || a.eac3 != like->eac3 ||

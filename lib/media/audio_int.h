@@ -4,9 +4,8 @@
 
 /* Private to the audio half: AAC encoder, mixer to stereo or 5.1 at the output rate. */
 
-#include <libavcodec/avcodec.h>
-
 #include "media/audio.h"
+#include "media/libav.h"
 
 #define VPI_AAC_SAMPLES 1024 /* of a frame of AAC-LC */
 #define VPI_STEREO 2

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "media/audio_int.h"
 
-#include <libavutil/audio_fifo.h>
-#include <libavutil/mathematics.h>
-#include <libavutil/opt.h>
-#include <libswresample/swresample.h>
-
 #include "media/libav_int.h"
 
 #define IN_RATE_MIN 1000

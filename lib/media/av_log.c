@@ -2,8 +2,6 @@
 #include <pthread.h>
 #include <stdarg.h>
 
-#include <libavutil/log.h>
-
 #include "media/libav_int.h"
 
 /* The one piece of process-wide state, and only where a program asks for it. */
@@ -39,7 +37,14 @@ void vp_libav_log_redirect(vp_context *context)
     pthread_mutex_lock(&lock);
     vp_context *old = target;
     target = vp_context_ref(context);
+    if (vpi_libav_ready()) av_log_set_callback(context ? take_line : av_log_default_callback);
     pthread_mutex_unlock(&lock);
-    av_log_set_callback(context ? take_line : av_log_default_callback);
     vp_context_unref(old);
+}
+
+void vpi_libav_log_apply(void)
+{
+    pthread_mutex_lock(&lock);
+    if (target) av_log_set_callback(take_line);
+    pthread_mutex_unlock(&lock);
 }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "media/reader_int.h"
 
-#include <libavutil/mem.h>
-
 /*
  * A compressed movie header (QuickTime's cmov) says by itself how much memory it wants, also inside of another one,
  * and libavformat gives it: a file of a few bytes takes 2 GB. Nobody has written them for decades. Looked for in all
@@ -26,10 +24,22 @@ static bool has_packed_header(vpi_avio *a, const uint8_t *data, size_t size)
     return found;
 }
 
+vp_status vpi_not_yet(const char *reason, vp_error *err)
+{
+    return vpi_fail(err, VP_E_STATE, reason ? reason : "INPUT_GROWING", "the source is still growing");
+}
+
+bool vpi_is_not_yet(const vp_error *err)
+{
+    return err && err->status == VP_E_STATE &&
+           (vpi_streq(err->reason, "INPUT_GROWING") || vpi_streq(err->reason, VPI_MOOV_AT_END));
+}
+
 static int read_packet(void *opaque, uint8_t *buffer, int size)
 {
     vpi_avio *a = opaque;
     size_t got = 0;
+    vp_status st;
 
     /* libav* turns a failed read into the end of the file and may ask again: stay failed. */
     if (a->error.status < 0) return AVERROR_EXTERNAL;
@@ -39,13 +49,18 @@ static int read_packet(void *opaque, uint8_t *buffer, int size)
         if (a->position > a->size) a->beyond = true;
         return AVERROR_EOF;
     }
-    if (vp_source_read_at(a->source, a->position, buffer, (size_t)size, &got, &a->error) < 0) {
+    st = vp_source_read_at(a->source, a->position, buffer, (size_t)size, &got, &a->error);
+    if (st < 0) {
         if (a->error.status >= 0)
             vpi_fail(&a->error, VP_E_IO, "IO_ERROR", "the source failed without a reason");
         return AVERROR_EXTERNAL;
     }
+    if (st == VP_AGAIN && got == 0) {
+        vpi_not_yet(NULL, &a->error);
+        return AVERROR_EXTERNAL;
+    }
     /* read_at gives less than asked only at the end: fewer than the declared size is a source that shrank. */
-    if (got < (size_t)size && got < a->size - a->position) {
+    if (st == VP_OK && got < (size_t)size && got < a->size - a->position) {
         vpi_fail(&a->error, VP_E_DATA, "INPUT_TRUNCATED", "the source ended at byte %llu of %llu",
                  (unsigned long long)(a->position + got), (unsigned long long)a->size);
         return AVERROR_EXTERNAL;
@@ -94,7 +109,7 @@ vp_status vpi_avio_open(vpi_avio *a, vp_source *source, vp_cancel *cancel, vp_er
     a->cancel = cancel;
     st = vp_source_size(source, &a->size, err);
     if (st < 0) return st;
-    if (st != VP_OK) return vpi_fail(err, VP_E_STATE, NULL, "the source is still growing");
+    if (st != VP_OK) return vpi_not_yet(NULL, err);
     if (a->size > INT64_MAX) return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "a source above 2^63 bytes");
     buffer = av_malloc(VPI_AVIO_BUFFER);
     if (!buffer) return vpi_fail_nomem(err);
@@ -125,6 +140,7 @@ vp_status vpi_avio_failed(const vpi_avio *a, vp_error *err)
 vp_status vpi_window_read(vpi_window *w, uint64_t offset, size_t n, const uint8_t **data, size_t *got,
                           vp_error *err)
 {
+    vp_status st;
     size_t have;
 
     *got = 0;
@@ -134,9 +150,11 @@ vp_status vpi_window_read(vpi_window *w, uint64_t offset, size_t n, const uint8_
     if (offset < w->at || offset + n > w->at + w->filled) {
         VPI_TRY(vpi_cancel_check(w->cancel, err));
         w->filled = 0;
-        VPI_TRY(vp_source_read_at(w->source, offset, w->bytes, sizeof(w->bytes), &have, err));
+        st = vp_source_read_at(w->source, offset, w->bytes, sizeof(w->bytes), &have, err);
+        if (st < 0) return st;
         w->at = offset;
         w->filled = have;
+        if (st == VP_AGAIN && have < n) return vpi_not_yet(NULL, err);
         if (have < n) {
             return vpi_fail(err, VP_E_DATA, "INPUT_TRUNCATED", "the source ended at byte %llu of %llu",
                             (unsigned long long)(offset + have), (unsigned long long)w->size);

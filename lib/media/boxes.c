@@ -430,6 +430,12 @@ vp_status vpi_boxes_check(vpi_window *w, bool all, vpi_structure *out, vp_error 
             st = box_at(w, at, w->size, &b, err);
             if (st == VP_OK && b.type != TYPE('f', 't', 'y', 'p')) break;
         }
+        if (vpi_is_not_yet(err)) {
+            /* Of a file that grows the index is enough to say what it is. */
+            st = k.moov ? VP_END : st;
+            vp_error_init(err);
+            if (st < 0) vpi_not_yet(k.mdat ? VPI_MOOV_AT_END : NULL, err);
+        }
         if (st < 0) return st;
         if (st == VP_END) break; /* not a box: junk behind the last one is common and harmless */
         st = see_box(w, &k, &b, out, err);

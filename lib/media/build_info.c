@@ -5,13 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <libavcodec/avcodec.h>
-#include <libavfilter/avfilter.h>
-#include <libavformat/avformat.h>
-#include <libavutil/avutil.h>
-#include <libswresample/swresample.h>
-#include <libswscale/swscale.h>
-#include <x264.h>
+#include "base/error.h"
+#include "media/libav.h"
 
 #define INFO_ROOM 512
 
@@ -21,6 +16,13 @@ static pthread_once_t info_once = PTHREAD_ONCE_INIT;
 /* The libraries that run, not the headers: bytes depend on them. x264's soname is its build number. */
 static void make_info(void)
 {
+    size_t at = 0;
+    int n;
+
+    if (vpi_media_load(NULL) < 0) {
+        snprintf(info, sizeof(info), "media unavailable\n");
+        return;
+    }
     const struct {
         const char *name;
         unsigned version;
@@ -29,10 +31,7 @@ static void make_info(void)
         { "libavutil", avutil_version() },     { "libavfilter", avfilter_version() },
         { "libswscale", swscale_version() },   { "libswresample", swresample_version() },
     };
-    size_t at = 0;
-    int n;
-
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && at < sizeof(info); i++) {
+    for (size_t i = 0; i < VPI_COUNT(parts) && at < sizeof(info); i++) {
         n = snprintf(info + at, sizeof(info) - at, "%s %u.%u.%u\n", parts[i].name,
                      AV_VERSION_MAJOR(parts[i].version), AV_VERSION_MINOR(parts[i].version),
                      AV_VERSION_MICRO(parts[i].version));
@@ -50,10 +49,12 @@ const char *vpi_media_build_info(void)
 const char *vpi_media_license(void)
 {
     /* libx264 is GPL-2.0-or-later whatever libav* is built as. */
+    if (vpi_media_load(NULL) < 0) return VPI_MEDIA_LICENSE;
     return strstr(avformat_license(), "version 3") ? "GPL-3.0-or-later" : "GPL-2.0-or-later";
 }
 
 int vpi_media_feature(const char *name)
 {
-    return strcmp(name, "media") == 0 || strcmp(name, "h264") == 0;
+    if (strcmp(name, "media") != 0 && strcmp(name, "h264") != 0) return 0;
+    return vpi_media_load(NULL) >= 0;
 }

@@ -127,6 +127,7 @@ vp_status vpi_demux_open_limits(vp_context *context, vp_source *source, const vp
     vp_status st;
 
     *out = NULL;
+    VPI_TRY(vpi_media_load(err));
     d = vpi_calloc(1, sizeof(*d));
     if (!d) return vpi_fail_nomem(err);
     d->context = vp_context_ref(context);

@@ -33,6 +33,13 @@ void vpi_packet_dispose(vpi_packet *packet); /* accepts a zeroed one */
 /* Takes over what from holds; from becomes empty. */
 void vpi_packet_move(vpi_packet *to, vpi_packet *from);
 
+/*
+ * Makes sure that libav* and x264 are there; every function of this folder that needs them asks this first. The first
+ * call loads them, the answer stays the same as long as the process lives. UNSUPPORTED, FEATURE_DISABLED when one of
+ * them is not there or is not the one that the library was built with.
+ */
+vp_status vpi_media_load(vp_error *err);
+
 /* limits NULL: defaults. Refusals as vp_probe. source and cancel get references. */
 vp_status vpi_demux_open(vp_context *context, vp_source *source, const vp_probe_options *limits,
                          vp_cancel *cancel, vpi_demux **out, vp_error *err);

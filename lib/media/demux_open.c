@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "media/demux_int.h"
 
-#include <libavutil/mem.h>
-#include <libavutil/opt.h>
-
 #include "bitstream/bitstream.h"
 
 #define STREAMS_OPEN 5000    /* above it libav* says ENOMEM, below it we say what is wrong */
@@ -49,6 +46,7 @@ static vp_status choose_format(vpi_demux *d, vp_error *err)
     size_t size = 32768, got = 0, limit;
     vp_status st = VP_AGAIN;
     uint8_t *head = NULL, *more;
+    bool growing;
 
     limit = (size_t)VPI_MIN((uint64_t)VPI_HEAD_MAX, d->limits.probe_bytes);
     while (st == VP_AGAIN) {
@@ -65,9 +63,11 @@ static vp_status choose_format(vpi_demux *d, vp_error *err)
         head = more;
         st = vp_source_read_at(d->source, 0, head, size, &got, err);
         if (st < 0) break;
+        growing = st == VP_AGAIN;
         memset(head + got, 0, AVPROBE_PADDING_SIZE);
-        last = got >= d->io.size || size >= limit;
+        last = !growing && (got >= d->io.size || size >= limit);
         st = vpi_formats_choose(head, got, last, &d->format, err);
+        if (st == VP_AGAIN && growing) st = vpi_not_yet(NULL, err);
         if (st == VP_AGAIN && got < size && !last) {
             st = vpi_fail(err, VP_E_DATA, "INPUT_TRUNCATED", "the source ended at byte %zu of %llu", got,
                           (unsigned long long)d->io.size);

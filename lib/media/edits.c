@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "media/reader_int.h"
 
-#include <libavutil/intreadwrite.h>
-
 /*
  * Edit lists (ISO/IEC 14496-12 8.6.6): which part of a track's media is shown when. libavformat moves the first picture
  * behind the begin of an edit to that begin, and all others with it: by up to a picture each time, against sound that

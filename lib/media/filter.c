@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "media/filter_int.h"
 
-#include <libavfilter/avfilter.h>
-#include <libavfilter/buffersink.h>
-#include <libavfilter/buffersrc.h>
-#include <libavutil/mem.h>
-#include <libavutil/pixdesc.h>
-
 #include "base/buf.h"
 #include "media/libav_int.h"
 #include "media/turn_int.h"

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <libavutil/pixfmt.h>
-
 #include "media/filter_int.h"
 
 /* From this size on untagged pictures are taken as BT.709, below as BT.601 (as players do). */

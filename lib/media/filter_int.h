@@ -8,8 +8,7 @@
  * that already.
  */
 
-#include <libavutil/frame.h>
-
+#include "media/libav.h"
 #include "media/video.h"
 
 typedef struct vpi_filter_options {

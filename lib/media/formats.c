@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "media/reader_int.h"
 
-#include <libavutil/avstring.h>
-#include <libavutil/mem.h>
-
 #include "base/buf.h"
 
 /* Demuxers that take part. None of them opens another file when io_open refuses. */

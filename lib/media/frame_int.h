@@ -8,9 +8,7 @@
 
 #include <stdatomic.h>
 
-#include <libavutil/buffer.h>
-#include <libavutil/frame.h>
-
+#include "media/libav.h"
 #include "media/video.h"
 
 struct vpi_frame {

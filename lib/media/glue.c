@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "media/libav_int.h"
 
-#include <libavutil/avutil.h>
-
 vp_status vpi_libav_fail(vp_error *err, vp_status status, const char *reason, int averror, const char *op)
 {
     char text[AV_ERROR_MAX_STRING_SIZE] = "";
@@ -79,7 +77,7 @@ void vpi_packet_dispose(vpi_packet *packet)
 {
     AVPacket *p = (AVPacket *)packet->ref;
 
-    av_packet_free(&p);
+    if (p) av_packet_free(&p); /* empty ones are disposed of where libav* was never loaded */
     memset(packet, 0, sizeof(*packet));
 }
 

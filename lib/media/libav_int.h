@@ -4,11 +4,9 @@
 
 /* Glue to libav* that the files of this folder share. Only files of lib/media may include it. */
 
-#include <libavcodec/avcodec.h>
-#include <libavformat/avformat.h>
-
 #include "base/context.h"
 #include "media/demux.h"
+#include "media/libav.h"
 
 /*
  * Fills err for a failed libav* call: NOMEM for ENOMEM, CANCELED for AVERROR_EXIT, IO for errno values of

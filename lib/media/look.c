@@ -3,8 +3,6 @@
 #include "media/reader_int.h"
 #include "media/video_reader_int.h"
 
-#include <libavutil/pixdesc.h>
-
 /*
  * The scan's look at decoded pictures: a few at places all over the title, more where the first ones are
  * interlaced or say that they are. Bounded: PLACES_MAX * (MORE + SKIPPED_MAX) pictures. The first one also says

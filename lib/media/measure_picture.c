@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "media/measure_int.h"
 
-#include <libavutil/pixdesc.h>
-
 /* Failures one after the other without taking a packet: the decoder goes nowhere. */
 #define FAILURES_MAX 64u
 #define SAMPLES_A_CELL 8u /* a side: rows and columns that are looked at */
@@ -233,6 +231,7 @@ vp_status vpi_measure_pictures(vp_context *context, vp_source *source, int32_t s
     if (options) w.o = *options;
 
     *refused = 0;
+    VPI_TRY(vpi_media_load(err));
     VPI_GO(vpi_demux_open(context, source, NULL, cancel, &w.demux, err));
     stream = vpi_measure_stream(w.demux, VPI_KIND_VIDEO, stream);
     if (stream < 0) {

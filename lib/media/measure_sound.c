@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "media/measure_int.h"
 
-#include <libavutil/channel_layout.h>
-
 #define FAILURES_MAX 64u
 #define SLICE 8192 /* samples given at a time: frames may be large */
 
@@ -21,9 +19,11 @@ struct vpi_ear {
 vp_status vpi_ear_new(vp_context *context, vp_cancel *cancel, vpi_heard_fn fn, void *user, vpi_ear **out,
                       vp_error *err)
 {
-    vpi_ear *ear = vpi_calloc(1, sizeof(*ear));
+    vpi_ear *ear;
 
     *out = NULL;
+    VPI_TRY(vpi_media_load(err));
+    ear = vpi_calloc(1, sizeof(*ear));
     if (!ear) return vpi_fail_nomem(err);
     ear->context = vp_context_ref(context);
     ear->cancel = vp_cancel_ref(cancel);

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "media/reader_int.h"
 
-#include <libavcodec/bsf.h>
-#include <libavutil/buffer.h>
-
 #include "base/buf.h"
 #include "bitstream/bitstream.h"
 

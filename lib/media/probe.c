@@ -644,15 +644,14 @@ done:
     return st < 0 ? st : VP_OK;
 }
 
-vp_status vp_probe(vp_context *context, vp_source *source, const vp_probe_options *options, vp_cancel *cancel,
-                   vp_media **out, vp_error *err)
+static vp_status probe(vp_context *context, vp_source *source, const vp_probe_options *options,
+                       vp_cancel *cancel, vp_media **out, vp_error *err)
 {
     vp_cancel *child = NULL;
     vpi_demux *d = NULL;
     vpi_limits limits;
     vp_status st;
 
-    vpi_error_reset(err);
     if (out) *out = NULL;
     if (!context || !source || !out)
         return vpi_fail(err, VP_E_ARG, NULL, "context, source and out are needed");
@@ -668,4 +667,21 @@ done:
     vpi_demux_close(d);
     vp_cancel_unref(child);
     return st < 0 ? st : VP_OK;
+}
+
+vp_status vp_probe(vp_context *context, vp_source *source, const vp_probe_options *options, vp_cancel *cancel,
+                   vp_media **out, vp_error *err)
+{
+    vp_error own = VP_ERROR_INIT;
+    vp_status st = probe(context, source, options, cancel, out, &own);
+
+    vpi_error_reset(err);
+    if (st < 0 && vpi_is_not_yet(&own)) {
+        /* No failure: whoever feeds the source asks again. What is known is told. */
+        if (err && vpi_streq(own.reason, VPI_MOOV_AT_END))
+            vpi_strlcpy(err->reason, own.reason, sizeof(err->reason));
+        return VP_AGAIN;
+    }
+    if (st < 0) vpi_error_copy(err, &own);
+    return st;
 }

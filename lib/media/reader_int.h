@@ -47,6 +47,14 @@ typedef struct vpi_window {
 vp_status vpi_window_read(vpi_window *w, uint64_t offset, size_t n, const uint8_t **data, size_t *got,
                           vp_error *err);
 
+/*
+ * Bytes of a source that is still growing (vp_ingest_peek) are not there yet: a failure for everybody but vp_probe,
+ * which answers VP_AGAIN. reason: NULL, or VPI_MOOV_AT_END.
+ */
+#define VPI_MOOV_AT_END "MOOV_AT_END"
+vp_status vpi_not_yet(const char *reason, vp_error *err);
+bool vpi_is_not_yet(const vp_error *err);
+
 /* ---- formats.c: which demuxer, or which refusal ---- */
 
 /* head holds size bytes of the start of the file and AVPROBE_PADDING_SIZE zeros; last: there are no more.

@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <libavutil/opt.h>
-#include <libswscale/swscale.h>
-
 #include "media/frame_int.h"
 
 /* Bicubic: the whole cascade costs about 6 % of veryfast encoders; bilinear and area cost half and blur. */
@@ -62,6 +59,7 @@ vp_status vpi_scaler_new(uint32_t from_width, uint32_t from_height, uint32_t to_
         return vpi_fail(err, VP_E_ARG, NULL, "no scaling from %ux%u to %ux%u", from_width, from_height,
                         to_width, to_height);
     }
+    VPI_TRY(vpi_media_load(err));
     scaler = vpi_calloc(1, sizeof(*scaler));
     if (!scaler) return vpi_fail_nomem(err);
     scaler->from_width = from_width;

@@ -18,6 +18,11 @@ static vp_status disabled(vp_error *err)
                     "this library was built without media support");
 }
 
+vp_status vpi_media_load(vp_error *err)
+{
+    return disabled(err);
+}
+
 /* ---- probe ---- */
 
 void vp_libav_log_redirect(vp_context *context)

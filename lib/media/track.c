@@ -4,12 +4,6 @@
 #include "media/reader_int.h"
 #include "media/turn_int.h"
 
-#include <libavutil/channel_layout.h>
-#include <libavutil/dovi_meta.h>
-#include <libavutil/intreadwrite.h>
-#include <libavutil/mastering_display_metadata.h>
-#include <libavutil/pixdesc.h>
-
 #include "bitstream/bitstream.h"
 
 #define SAR_MAX 1000u /* wilder shapes are damage, not pictures */

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "media/turn_int.h"
 
-#include <libavutil/display.h>
-
 #include "media/libav_int.h"
 
 /*

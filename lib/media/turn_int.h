@@ -7,9 +7,8 @@
  * has none, by messages within the bitstream (H.264 and HEVC display orientation), which may change in mid-stream.
  */
 
-#include <libavutil/frame.h>
-
 #include "base/error.h"
+#include "media/libav.h"
 
 /* Degrees clockwise after a left-right mirror, as vpi_track has them. */
 typedef struct vpi_turn {

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "media/video_reader_int.h"
 
-#include <libavutil/version.h>
-
 #include "bitstream/bitstream.h"
 
 /* First step back when a seek came out behind the time wanted; doubled each time. */
@@ -112,6 +110,7 @@ vp_status vpi_video_reader_open(vp_context *context, vp_source *source,
 
     *out = NULL;
     VPI_TRY(check_options(options, err));
+    VPI_TRY(vpi_media_load(err));
     r = vpi_calloc(1, sizeof(*r));
     if (!r) return vpi_fail_nomem(err);
     r->o = *options;

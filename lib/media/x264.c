@@ -4,8 +4,6 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include <x264.h>
-
 #include "media/frame_int.h"
 
 #define MAX_SIDE 16384u
@@ -272,6 +270,7 @@ vp_status vpi_h264enc_new(vp_context *context, const vpi_h264enc_options *option
 
     *out = NULL;
     VPI_TRY(check_options(options, err));
+    VPI_TRY(vpi_media_load(err));
     VPI_TRY(set_params(&param, options, context, err));
     VPI_TRY(try_stats(options, err));
     e = vpi_calloc(1, sizeof(*e));
@@ -418,7 +417,8 @@ uint64_t vpi_h264enc_memory(const vpi_h264enc_options *options)
     uint64_t pictures = MEMORY_FIXED_PICTURES + VPI_MIN(options->lookahead, MAX_LOOKAHEAD);
     uint64_t picture = ((uint64_t)options->width + MEMORY_PAD) * ((uint64_t)options->height + MEMORY_PAD);
 
-    if (check_options(options, NULL) == VP_OK && set_params(&p, options, NULL, NULL) == VP_OK) {
+    if (check_options(options, NULL) == VP_OK && vpi_media_load(NULL) == VP_OK &&
+        set_params(&p, options, NULL, NULL) == VP_OK) {
         pictures += (uint64_t)(p.i_bframe + (p.i_frame_reference + 1) / 2);
     }
     return pictures * picture / 100 * MEMORY_PER_PIXEL_100;

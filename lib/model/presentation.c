@@ -80,6 +80,7 @@ void vpi_ptrack_dispose(vpi_ptrack *t)
     vpi_free(t->label);
     vpi_free(t->init.key);
     vpi_free(t->index.key);
+    vpi_protection_dispose(&t->protection);
     memset(t, 0, sizeof(*t));
 }
 
@@ -202,6 +203,8 @@ vp_status vp_presentation_get_track(const vp_presentation *presentation, uint32_
     own.segment_count = (uint32_t)t->segment_count;
     own.is_default = t->is_default;
     own.init_key = t->init.key;
+    own.scheme = (uint32_t)t->protection.scheme;
+    if (t->protection.key_count) memcpy(own.kid, t->protection.keys[0].kid, sizeof(own.kid));
     return vpi_fill_struct(info, &own, sizeof(own), err);
 }
 

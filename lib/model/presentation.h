@@ -11,6 +11,7 @@
 
 #include "base/common.h"
 #include "base/error.h"
+#include "model/protection.h"
 
 typedef struct vpi_fragment {
     uint64_t offset; /* from the start of the segment */
@@ -24,6 +25,8 @@ typedef struct vpi_segment {
     uint64_t offset; /* in the object: 0 unless single-file */
     uint64_t start, ticks, bytes;
     uint32_t crc32c; /* of the object; 0 in single-file tracks, whose object has one of its own */
+    bool has_iv;     /* aes128: of this segment; else it is clear */
+    uint8_t iv[16];
     vpi_fragment *fragments;
     size_t fragment_count, fragment_cap;
 } vpi_segment;
@@ -50,7 +53,8 @@ typedef struct vpi_ptrack {
     uint64_t object_bytes; /* single-file: size and CRC of the object */
     uint32_t object_crc32c;
     vpi_part init;
-    vpi_part index; /* sidx of a single-file track */
+    vpi_part index;            /* sidx of a single-file track */
+    vpi_protection protection; /* scheme NONE: clear */
     vpi_segment *segments;
     size_t segment_count, segment_cap;
 } vpi_ptrack;

@@ -130,6 +130,50 @@ static vp_status check_segments(const vpi_ptrack *t, const blame *b)
     return VP_OK;
 }
 
+/* ---- protection ---- */
+
+static bool by_kid(vpi_scheme scheme)
+{
+    return scheme == VPI_SCHEME_CENC || scheme == VPI_SCHEME_CBCS;
+}
+
+/* A key for each period that the segments reach into, each with what its scheme cannot do without. */
+static vp_status check_keys(const vpi_ptrack *t, const blame *b)
+{
+    const vpi_protection *p = &t->protection;
+    uint64_t periods = p->rotation ? (t->segment_count - 1) / p->rotation + 1 : 1;
+    size_t i;
+
+    if (p->key_count < periods) return refuse(b, "protection", "fewer keys than periods");
+    for (i = 0; i < p->key_count; i++) {
+        const vpi_key_info *k = &p->keys[i];
+
+        if (by_kid(p->scheme) && !k->has_kid) return refuse(b, "protection", "a key without its KID");
+        if (p->scheme == VPI_SCHEME_CBCS && !k->has_iv)
+            return refuse(b, "protection", "a key without its IV");
+        if (p->scheme == VPI_SCHEME_AES128 && !k->uri) return refuse(b, "protection", "a key without a URI");
+    }
+    return VP_OK;
+}
+
+static vp_status check_protection(const vpi_ptrack *t, const blame *b)
+{
+    const vpi_protection *p = &t->protection;
+    size_t i;
+
+    if (p->scheme != VPI_SCHEME_NONE) VPI_TRY(check_keys(t, b));
+    /* Samples of a transport stream have no counters (ISO/IEC 23001-7 is about ISO base media files). */
+    if (p->scheme == VPI_SCHEME_CENC && t->container != VP_CONTAINER_CMAF)
+        return refuse(b, "protection", "cenc in another container than CMAF");
+    for (i = 0; i < t->segment_count; i++) {
+        bool due = p->scheme == VPI_SCHEME_AES128 && i >= p->clear_segments;
+
+        if (t->segments[i].has_iv == due) continue;
+        return refuse_segment(b, i, due ? "no IV" : "an IV, but it is not encrypted as a whole");
+    }
+    return VP_OK;
+}
+
 vp_status vpi_ptrack_check(const vpi_ptrack *t, const char *where, vp_status status, const char *reason,
                            vp_error *err)
 {
@@ -138,7 +182,8 @@ vp_status vpi_ptrack_check(const vpi_ptrack *t, const char *where, vp_status sta
     VPI_TRY(check_words(t, &b));
     VPI_TRY(check_part(&t->init, "init", &b));
     VPI_TRY(check_part(&t->index, "index", &b));
-    return check_segments(t, &b);
+    VPI_TRY(check_segments(t, &b));
+    return check_protection(t, &b);
 }
 
 vp_status vpi_presentation_check(const vpi_presentation *p, vp_status status, const char *reason,

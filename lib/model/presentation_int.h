@@ -17,8 +17,8 @@ const char *vpi_container_word(int32_t container);
 
 /*
  * What all that read a track rely on: names and keys are usable, segments follow each other without gap or
- * overlap, no sum overflows, fragments fill their segment. status and reason are those of a failure; where
- * names the track.
+ * overlap, no sum overflows, fragments fill their segment, what is encrypted has its keys and IVs. status and
+ * reason are those of a failure; where names the track.
  */
 vp_status vpi_ptrack_check(const vpi_ptrack *t, const char *where, vp_status status, const char *reason,
                            vp_error *err);

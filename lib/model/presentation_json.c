@@ -5,6 +5,7 @@
 #include "model/presentation_int.h"
 
 #define CRC_TEXT 16
+#define IV_SIZE 16
 
 const char *vpi_kind_word(int32_t kind)
 {
@@ -90,6 +91,14 @@ static bool add_fragments(json_t *o, const vpi_segment *s)
     return true;
 }
 
+static bool add_iv(json_t *o, const uint8_t iv[IV_SIZE])
+{
+    char hex[2 * IV_SIZE + 1];
+
+    vpi_hex_text(iv, IV_SIZE, hex);
+    return vpi_json_set_str(o, "iv", hex);
+}
+
 static json_t *segment_json(const vpi_ptrack *t, const vpi_segment *from)
 {
     json_t *s = json_object();
@@ -99,7 +108,7 @@ static json_t *segment_json(const vpi_ptrack *t, const vpi_segment *from)
         vpi_json_set_u64(s, "bytes", from->bytes) &&
         /* The object of a single-file track has a checksum of its own. */
         ((t->single_file && !from->crc32c) || crc(s, from->crc32c)) &&
-        (!from->fragment_count || add_fragments(s, from))) {
+        (!from->has_iv || add_iv(s, from->iv)) && (!from->fragment_count || add_fragments(s, from))) {
         return s;
     }
     json_decref(s);
@@ -141,7 +150,8 @@ static bool add_track(json_t *o, const vpi_ptrack *t)
              crc(object, t->object_crc32c);
     }
     ok = ok && add_part(o, "init", &t->init) && add_part(o, "index", &t->index);
-    ok = ok && json_object_set_new(o, "protection", json_null()) == 0;
+    /* null where it is clear */
+    ok = ok && json_object_set_new(o, "protection", vpi_protection_to_json(&t->protection, false)) == 0;
     return ok;
 }
 

@@ -39,6 +39,18 @@ static vp_status read_crc(const json_t *o, const char *where, uint32_t *out, vp_
     return VP_OK;
 }
 
+static vp_status read_iv(const json_t *o, const char *where, vpi_segment *s, vp_error *err)
+{
+    char *text = NULL;
+
+    VPI_TRY(vpi_json_str(o, where, "iv", false, &text, err));
+    if (!text) return VP_OK;
+    s->has_iv = vpi_hex_parse(text, s->iv, sizeof(s->iv));
+    vpi_free(text);
+    if (s->has_iv) return VP_OK;
+    return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s.iv: not 32 hex digits", where);
+}
+
 static vp_status read_part(const json_t *o, const char *where, const char *name, vpi_part *out, vp_error *err)
 {
     static const char *const fields[] = { "key", "offset", "bytes", "crc32c", NULL };
@@ -81,8 +93,8 @@ static vp_status read_fragments(const json_t *o, const char *where, vpi_segment 
 
 static vp_status read_segments(const json_t *o, const char *where, vpi_ptrack *t, vp_error *err)
 {
-    static const char *const fields[] = { "key",   "offset", "start",     "ticks",
-                                          "bytes", "crc32c", "fragments", NULL };
+    static const char *const fields[] = { "key",    "offset", "start",     "ticks", "bytes",
+                                          "crc32c", "iv",     "fragments", NULL };
     const json_t *a;
     size_t i;
 
@@ -102,6 +114,7 @@ static vp_status read_segments(const json_t *o, const char *where, vpi_ptrack *t
         VPI_TRY(vpi_json_u64(from, path, "ticks", true, VPI_MAX_QUANTITY, &s->ticks, err));
         VPI_TRY(vpi_json_u64(from, path, "bytes", true, VPI_MAX_QUANTITY, &s->bytes, err));
         VPI_TRY(read_crc(from, path, &s->crc32c, err));
+        VPI_TRY(read_iv(from, path, s, err));
         VPI_TRY(read_fragments(from, path, s, err));
     }
     return VP_OK;
@@ -130,17 +143,14 @@ static vp_status read_u8(const json_t *o, const char *where, const char *name, u
     return VP_OK;
 }
 
-/* Protection is written by builds that encrypt; this one would name segments that players cannot read. */
-static vp_status read_protection(const json_t *o, const char *where, vp_error *err)
+static vp_status read_protection(const json_t *o, const char *where, vpi_ptrack *t, vp_error *err)
 {
     const json_t *v = json_object_get(o, "protection");
+    char path[PATH_SIZE];
 
     if (!v || json_is_null(v)) return VP_OK;
-    if (!json_is_object(v)) {
-        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "%s.protection: neither null nor an object", where);
-    }
-    return vpi_fail(err, VP_E_UNSUPPORTED, "FEATURE_DISABLED", "%s.protection: only null is understood",
-                    where);
+    snprintf(path, sizeof(path), "%s.protection", where);
+    return vpi_protection_from_json(v, path, false, &t->protection, err);
 }
 
 static vp_status read_object(const json_t *o, const char *where, vpi_ptrack *t, vp_error *err)
@@ -192,7 +202,7 @@ static vp_status read_track(const json_t *o, const char *where, vpi_ptrack *t, v
     VPI_TRY(read_object(o, where, t, err));
     VPI_TRY(read_part(o, where, "init", &t->init, err));
     VPI_TRY(read_part(o, where, "index", &t->index, err));
-    VPI_TRY(read_protection(o, where, err));
+    VPI_TRY(read_protection(o, where, t, err));
     return read_segments(o, where, t, err);
 }
 

@@ -13,7 +13,8 @@ enum { MDAT_HEADER = 8, PIECES = 64 };
 
 typedef struct fragment_job {
     const vpi_segment_in *in;
-    const vpi_protect *protect;
+    const vpi_protect *protect;     /* NULL: the samples are clear */
+    bool second;                    /* sample entry: that of the clear part */
     const uint64_t *times, *starts; /* of decoding; of fragments */
     vpi_out *out;
     vpi_buf head;      /* moof and the mdat header */
@@ -71,7 +72,7 @@ static vp_status protect_fragment(fragment_job *job, size_t first, size_t end, v
         }
         total += in->samples[i].size;
     }
-    if (in->samples[first].data && total > job->scratch_size) {
+    if (in->samples[first].data && !in->writable && total > job->scratch_size) {
         uint8_t *grown = vpi_realloc(job->scratch, total, 1);
 
         if (!grown) return vpi_fail_nomem(err);
@@ -82,7 +83,9 @@ static vp_status protect_fragment(fragment_job *job, size_t first, size_t end, v
         p.iv_size = 0;
         p.subsample_count = 0;
         memset(p.iv, 0, sizeof(p.iv));
-        to = in->samples[i].data ? job->scratch + at : NULL;
+        to = !in->samples[i].data ? NULL
+             : in->writable       ? (uint8_t *)(uintptr_t)in->samples[i].data
+                                  : job->scratch + at;
         VPI_TRY(job->protect->sample(job->protect->user, in->first_sample + i, in->samples[i].data,
                                      in->samples[i].size, to, &p, err));
         VPI_TRY(add_aux(job, &p, in->samples[i].size, err));
@@ -94,28 +97,13 @@ static vp_status protect_fragment(fragment_job *job, size_t first, size_t end, v
 
 static void add_protection_boxes(fragment_job *job, size_t moof, size_t count)
 {
-    vpi_buf *b = &job->head;
-    size_t at, offset;
-    bool equal = true;
+    vpi_tenc tenc;
 
-    if (job->aux.size == 0) return; /* whole samples under a constant IV: tenc says it all */
-    for (size_t i = 1; i < count; i++) equal = equal && job->aux_sizes.data[i] == job->aux_sizes.data[0];
-    at = vpi_fullbox_begin(b, VPI_FOURCC('s', 'a', 'i', 'z'), 0, 0);
-    vpi_buf_u8(b, equal ? job->aux_sizes.data[0] : 0);
-    vpi_buf_be32(b, (uint32_t)count);
-    if (!equal) vpi_buf_add(b, job->aux_sizes.data, count);
-    vpi_box_end(b, at);
-    at = vpi_fullbox_begin(b, VPI_FOURCC('s', 'a', 'i', 'o'), 0, 0);
-    vpi_buf_be32(b, 1);
-    offset = b->size;
-    vpi_buf_be32(b, 0);
-    vpi_box_end(b, at);
-    at = vpi_fullbox_begin(b, VPI_FOURCC('s', 'e', 'n', 'c'), 0,
-                           job->in->setup->kind == VPI_KIND_VIDEO ? 2 : 0);
-    vpi_buf_be32(b, (uint32_t)count);
-    vpi_buf_patch_be32(b, offset, (uint32_t)(b->size - moof)); /* from moof: default-base-is-moof */
-    vpi_buf_add(b, job->aux.data, job->aux.size);
-    vpi_box_end(b, at);
+    if (job->protect->group) { /* what init does not say of these samples: their key is another one */
+        vpi_protect_tenc(job->protect, &tenc);
+        vpi_seig_write(&job->head, &tenc, (uint32_t)count);
+    }
+    vpi_senc_write(&job->head, moof, &job->aux_sizes, &job->aux, job->in->setup->kind == VPI_KIND_VIDEO);
 }
 
 /* ---- moof ---- */
@@ -170,15 +158,17 @@ static vp_status choose_form(const fragment_job *job, size_t first, size_t end, 
     return VP_OK;
 }
 
-static void add_tfhd(vpi_buf *b, const run_form *form)
+static void add_tfhd(vpi_buf *b, const run_form *form, bool second)
 {
     uint32_t flags = 0x020000; /* default-base-is-moof */
     size_t at;
 
+    if (second) flags |= 0x02;
     if (!form->durations) flags |= 0x08;
     if (!form->flags) flags |= 0x20;
     at = vpi_fullbox_begin(b, VPI_FOURCC('t', 'f', 'h', 'd'), 0, flags);
-    vpi_buf_be32(b, 1); /* track_ID */
+    vpi_buf_be32(b, 1);             /* track_ID */
+    if (second) vpi_buf_be32(b, 2); /* sample_description_index */
     if (!form->durations) vpi_buf_be32(b, form->default_duration);
     if (!form->flags) vpi_buf_be32(b, form->default_flags);
     vpi_box_end(b, at);
@@ -229,8 +219,9 @@ static vp_status build_head(fragment_job *job, size_t f, size_t first, size_t en
     at = vpi_fullbox_begin(b, VPI_FOURCC('m', 'f', 'h', 'd'), 0, 0);
     vpi_buf_be32(b, (uint32_t)sequence);
     vpi_box_end(b, at);
+    if (job->protect && f == 0) vpi_buf_add(b, job->protect->pssh, job->protect->pssh_size);
     traf = vpi_box_begin(b, VPI_FOURCC('t', 'r', 'a', 'f'));
-    add_tfhd(b, &form);
+    add_tfhd(b, &form, job->second);
     at = vpi_fullbox_begin(b, VPI_FOURCC('t', 'f', 'd', 't'), 1, 0);
     vpi_buf_be64(b, job->times[first]);
     vpi_box_end(b, at);
@@ -253,7 +244,7 @@ static vp_status write_samples(fragment_job *job, size_t first, size_t end, vp_e
     pieces[used++] = (struct iovec){ job->head.data, job->head.size };
     for (size_t i = first; i < end; i++) {
         const vpi_sample *s = &job->in->samples[i];
-        const uint8_t *data = job->protect && s->data ? job->scratch + at : s->data;
+        const uint8_t *data = job->protect && s->data && !job->in->writable ? job->scratch + at : s->data;
 
         if (used == PIECES) {
             VPI_TRY(vpi_out_add(job->out, pieces, used, err));
@@ -296,7 +287,10 @@ static vp_status add_styp(vpi_out *out, vp_error *err)
 vp_status vpi_cmaf_segment_out(const vpi_segment_in *in, const vpi_protect *protect, bool styp, vpi_out *out,
                                vpi_segment *entry, vp_error *err)
 {
-    fragment_job job = { .in = in, .protect = protect, .out = out };
+    fragment_job job = { .in = in,
+                         .protect = protect && !protect->clear ? protect : NULL,
+                         .second = protect && protect->clear,
+                         .out = out };
     uint64_t *times = NULL, *starts = NULL;
     vp_status st;
 

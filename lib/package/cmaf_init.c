@@ -213,34 +213,17 @@ static void add_config(vpi_buf *b, const vpi_track_setup *setup, const entry_typ
     vpi_box_end(b, at);
 }
 
-static void add_sinf(vpi_buf *b, const vpi_protect *protect, uint32_t original)
+void vpi_protect_tenc(const vpi_protect *protect, vpi_tenc *out)
 {
-    bool pattern = protect->scheme == VPI_FOURCC('c', 'b', 'c', 's') ||
-                   protect->scheme == VPI_FOURCC('c', 'e', 'n', 's');
-    size_t sinf = vpi_box_begin(b, VPI_FOURCC('s', 'i', 'n', 'f'));
-    size_t at = vpi_box_begin(b, VPI_FOURCC('f', 'r', 'm', 'a'));
-    size_t schi;
-
-    vpi_buf_be32(b, original);
-    vpi_box_end(b, at);
-    at = vpi_fullbox_begin(b, VPI_FOURCC('s', 'c', 'h', 'm'), 0, 0);
-    vpi_buf_be32(b, protect->scheme);
-    vpi_buf_be32(b, 0x00010000);
-    vpi_box_end(b, at);
-    schi = vpi_box_begin(b, VPI_FOURCC('s', 'c', 'h', 'i'));
-    at = vpi_fullbox_begin(b, VPI_FOURCC('t', 'e', 'n', 'c'), pattern ? 1 : 0, 0);
-    vpi_buf_u8(b, 0);
-    vpi_buf_u8(b, pattern ? ((unsigned)protect->crypt_blocks << 4) | (protect->skip_blocks & 15u) : 0);
-    vpi_buf_u8(b, 1); /* default_isProtected */
-    vpi_buf_u8(b, protect->per_sample_iv_size);
-    vpi_buf_add(b, protect->kid, 16);
-    if (protect->per_sample_iv_size == 0) {
-        vpi_buf_u8(b, protect->constant_iv_size);
-        vpi_buf_add(b, protect->constant_iv, protect->constant_iv_size);
-    }
-    vpi_box_end(b, at);
-    vpi_box_end(b, schi);
-    vpi_box_end(b, sinf);
+    *out = (vpi_tenc){ .version = protect->scheme == VPI_FOURCC('c', 'b', 'c', 's') ||
+                                  protect->scheme == VPI_FOURCC('c', 'e', 'n', 's'),
+                       .crypt_blocks = protect->crypt_blocks,
+                       .skip_blocks = protect->skip_blocks,
+                       .is_protected = 1,
+                       .iv_size = protect->per_sample_iv_size,
+                       .constant_iv_size = protect->constant_iv_size };
+    memcpy(out->kid, protect->kid, sizeof(out->kid));
+    memcpy(out->constant_iv, protect->constant_iv, sizeof(out->constant_iv));
 }
 
 static void add_video_entry(vpi_buf *b, const vpi_track_setup *setup, const entry_type *type)
@@ -307,14 +290,12 @@ static void add_audio_entry(vpi_buf *b, const vpi_track_setup *setup, const entr
     add_config(b, setup, type);
 }
 
-static void add_stsd(vpi_buf *b, const vpi_track_setup *setup, const vpi_protect *protect,
-                     const entry_type *type)
+static void add_entry(vpi_buf *b, const vpi_track_setup *setup, const vpi_protect *protect,
+                      const entry_type *type)
 {
     bool video = setup->kind == VPI_KIND_VIDEO;
-    size_t stsd = vpi_fullbox_begin(b, VPI_FOURCC('s', 't', 's', 'd'), 0, 0);
     size_t at;
 
-    vpi_buf_be32(b, 1);
     if (protect) {
         at = vpi_box_begin(b, video ? VPI_FOURCC('e', 'n', 'c', 'v') : VPI_FOURCC('e', 'n', 'c', 'a'));
     } else {
@@ -327,8 +308,28 @@ static void add_stsd(vpi_buf *b, const vpi_track_setup *setup, const vpi_protect
     } else {
         add_audio_entry(b, setup, type);
     }
-    if (protect) add_sinf(b, protect, type->entry);
+    if (protect) {
+        vpi_tenc tenc;
+
+        vpi_protect_tenc(protect, &tenc);
+        vpi_sinf_write(b, type->entry, protect->scheme, &tenc);
+    }
     vpi_box_end(b, at);
+}
+
+/*
+ * A title that begins clear has a second entry for that part: players that know no sample groups understand it too
+ * (ISO/IEC 23001-7 6 would have them say it with 'seig').
+ */
+static void add_stsd(vpi_buf *b, const vpi_track_setup *setup, const vpi_protect *protect,
+                     const entry_type *type)
+{
+    bool both = protect && protect->clear;
+    size_t stsd = vpi_fullbox_begin(b, VPI_FOURCC('s', 't', 's', 'd'), 0, 0);
+
+    vpi_buf_be32(b, both ? 2 : 1);
+    add_entry(b, setup, protect, type);
+    if (both) add_entry(b, setup, NULL, type);
     vpi_box_end(b, stsd);
 }
 

@@ -17,12 +17,13 @@
 #include "io/object.h"
 #include "model/media.h"
 #include "model/presentation.h"
+#include "model/protection.h"
 
 /* ---- track ---- */
 
 typedef struct vpi_track_setup {
     vpi_kind kind;   /* video, audio */
-    vpi_codec codec; /* H264, AAC; CMAF also HEVC, AV1, VP9, AC3, EAC3, OPUS, FLAC */
+    vpi_codec codec; /* H264, AAC, AC3, EAC3; CMAF also HEVC, AV1, VP9, OPUS, FLAC */
     uint32_t timescale;
     /*
      * payload of avcC, ASC, hvcC, av1C, vpcC, dac3, dec3, dOps, dfLa; of vpcC and dfLa without version and
@@ -38,10 +39,18 @@ typedef struct vpi_track_setup {
     /* audio */
     uint32_t sample_rate, channels;
     uint32_t kbps; /* average, for esds; 0 unknown */
+    /*
+     * The first bytes of the track's first frame: AC-3 in transport streams and packed audio tells them to decoders of
+     * SAMPLE-AES, and all segments the same ones.
+     */
+    uint8_t head[10];
+    bool has_head;
     /* video: shape of a pixel; 0/0: square */
     uint32_t sar_num, sar_den;
     vpi_mastering mastering; /* boxes mdcv and clli, where it has them */
 } vpi_track_setup;
+/* Keeps the head of the first frame that it is given. */
+void vpi_track_setup_head(vpi_track_setup *setup, const uint8_t *frame, size_t size);
 
 /* One sample in decode order. data is borrowed until the segment function returns. */
 typedef struct vpi_sample {
@@ -64,34 +73,14 @@ typedef struct vpi_segment_in {
     size_t fragment_count;   /* above 0 */
     uint64_t start, end;     /* ticks */
     uint64_t first_fragment; /* fragments of this track before this segment in the whole title */
-    uint64_t first_sample;   /* samples of this track before this segment; only the protect step sees it */
-} vpi_segment_in;
-
-/* ---- protection, per sample (ISO/IEC 23001-7); a later module provides the function ---- */
-
-typedef struct vpi_subsample {
-    uint16_t clear; /* bytes */
-    uint32_t protected_bytes;
-} vpi_subsample;
-#define VPI_SUBSAMPLES_MAX 512
-typedef struct vpi_protect_out {
-    uint8_t iv[16];
-    uint8_t iv_size;          /* 0 with a constant IV */
-    uint32_t subsample_count; /* 0: whole sample */
-    vpi_subsample subsamples[VPI_SUBSAMPLES_MAX];
-} vpi_protect_out;
-typedef struct vpi_protect {
-    uint32_t scheme; /* 'cenc', 'cbcs' ...; SAMPLE-AES in TS uses 'cbcs' */
-    uint8_t kid[16], constant_iv[16];
-    uint8_t per_sample_iv_size, constant_iv_size, crypt_blocks, skip_blocks;
     /*
-     * Protects sample number `index` of the track (absolute): writes size bytes to `to`, fills *out. A sample
-     * never changes its size in CMAF. data NULL: simulate, fill *out's counts only, from `sizes` of in.
+     * What the protect step calls the first sample: no two samples of a track have the same number
+     * (VPI_GUARD_SAMPLES * segment + samples of the segment before these)
      */
-    vp_status (*sample)(void *user, uint64_t index, const uint8_t *data, size_t size, uint8_t *to,
-                        vpi_protect_out *out, vp_error *err);
-    void *user;
-} vpi_protect;
+    uint64_t first_sample;
+    bool
+        writable; /* the samples' bytes are the caller's own and not needed again: protected where they lie */
+} vpi_segment_in;
 
 /* ---- CMAF (ISO/IEC 23000-19) ---- */
 
@@ -127,7 +116,9 @@ vp_status vpi_ptrack_index(vpi_ptrack *track, vpi_buf *init, vp_error *err);
  * PAT and PMT at every fragment, video PID 0x100 with PCR, audio PID 0x101. Counters begin at 0 in every
  * segment for media PIDs, whose payload packets are padded to a multiple of 16; PSI counters follow from
  * first_fragment. audio NULL: video only; with a count of 0 the tables still name it, so that they never
- * change within a title. video NULL: audio only. protect: UNSUPPORTED FEATURE_DISABLED unless NULL.
+ * change within a title. video NULL: audio only. protect NULL, or clear: a clear segment; else SAMPLE-AES by its
+ * `unit` (UNSUPPORTED FEATURE_DISABLED without one), for video and audio, and the tables say so in a version of their
+ * own.
  * min_frame: lower bound of the distance of two pictures in the title, ticks of the video track: decode times
  * of the first `reorder` pictures of a segment go back by it.
  */
@@ -139,7 +130,10 @@ typedef struct vpi_ts_in {
 } vpi_ts_in;
 vp_status vpi_ts_segment(const vpi_ts_in *in, const vpi_protect *protect, vp_object *object,
                          vpi_segment *entry, vp_error *err);
-/* The same numbers without bytes. Needs the samples' data: start codes and parameter sets depend on it. */
+/*
+ * The same numbers without bytes. Needs the samples' data: start codes, parameter sets and what protection adds depend
+ * on it.
+ */
 vp_status vpi_ts_segment_size(const vpi_ts_in *in, const vpi_protect *protect, vpi_segment *entry,
                               vp_error *err);
 /*
@@ -148,9 +142,39 @@ vp_status vpi_ts_segment_size(const vpi_ts_in *in, const vpi_protect *protect, v
  */
 #define VPI_AAC_SILENCE_MAX 32
 bool vpi_aac_silence(unsigned channel_config, uint8_t frame[VPI_AAC_SILENCE_MAX], size_t *size);
-/* ID3 timestamp + ADTS frames. */
-vp_status vpi_packed_audio_segment(const vpi_segment_in *in, vp_object *object, vpi_segment *entry,
-                                   vp_error *err);
+/*
+ * ID3 timestamp, then ADTS frames, or those of AC-3 and E-AC-3 as they are; protected as in vpi_ts_segment, with the
+ * setup of the decoder in a second ID3 frame.
+ */
+vp_status vpi_packed_audio_segment(const vpi_segment_in *in, const vpi_protect *protect, vp_object *object,
+                                   vpi_segment *entry, vp_error *err);
+
+/* ---- protection ---- */
+
+/* A track and form of it under protection, while it is written; zeroed: clear. */
+typedef struct vpi_track_guard {
+    vpi_guard_session *session;
+    const vpi_guard *guard;
+    bool objects; /* whole objects are ciphered, not samples */
+} vpi_track_guard;
+/* Forms of tracks, for what must differ between them. */
+enum { VPI_ORDINAL_CMAF, VPI_ORDINAL_TS, VPI_ORDINAL_AUDIO, VPI_ORDINAL_PACKED, VPI_ORDINALS };
+/* guard->open NULL, or protection NULL or empty: *out is clear. The rest is borrowed until close. */
+vp_status vpi_track_guard_open(const vpi_guard *guard, const vpi_track_setup *setup,
+                               const vpi_protection *protection, unsigned form, size_t index,
+                               vpi_track_guard *out, vp_error *err);
+void vpi_track_guard_close(vpi_track_guard *g);
+/* For a writer of samples: *out is what to give it, NULL when it is to write them clear. */
+vp_status vpi_track_guard_segment(vpi_track_guard *g, uint64_t number, vpi_protect *room,
+                                  const vpi_protect **out, vp_error *err);
+/*
+ * For a writer of whole objects: what is written to object between begin and end is ciphered where the scheme says so,
+ * and entry gets its IV and size. before: the object's size at begin. g may be NULL.
+ */
+vp_status vpi_track_guard_begin(vpi_track_guard *g, uint64_t number, vp_object *object, vpi_segment *entry,
+                                vp_error *err);
+vp_status vpi_track_guard_end(vpi_track_guard *g, vp_object *object, vpi_segment *entry, uint64_t before,
+                              vp_error *err);
 
 /* ---- grid ---- */
 
@@ -181,5 +205,9 @@ uint64_t vpi_grid_audio(const vpi_grid *grid, uint64_t n, uint32_t sample_rate, 
 
 /* Content types and cache rules per kind of object (DESIGN section 5; Apple HLS authoring 10.4). */
 const char *vpi_content_type(int32_t container, int32_t kind, int32_t object_kind);
+/* Of a segment of the track: packed audio has one for each codec. */
+const char *vpi_segment_type(const vpi_ptrack *track);
+/* "m4s", "ts", "aac", "ac3", "ec3": what the names of segments end with. */
+const char *vpi_segment_suffix(const vpi_ptrack *track);
 
 #endif

@@ -52,6 +52,7 @@ static vp_status fill_video(vpi_pk_track *t, vp_error *err)
 static vp_status fill_audio(vpi_pk_track *t, uint32_t formats, vp_error *err)
 {
     vpi_track_setup *s = &t->setup;
+    vpi_audio_form form;
     vpi_asc asc;
 
     s->kind = VPI_KIND_AUDIO;
@@ -63,7 +64,7 @@ static vp_status fill_audio(vpi_pk_track *t, uint32_t formats, vp_error *err)
     if (s->channels == 0) {
         return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "track %s does not tell its channels", t->name);
     }
-    return (formats & VP_FORMAT_TS) ? vpi_adts_setup(s, &asc, err) : VP_OK;
+    return (formats & VP_FORMAT_TS) ? vpi_audio_form_of(s, &form, err) : VP_OK;
 }
 
 vp_status vpi_pk_track_fill(vpi_pk_track *track, const vp_track_config *config, uint32_t formats,

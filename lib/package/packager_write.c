@@ -173,15 +173,12 @@ static vp_status fill(const job *j, vpi_out *out, vpi_segment *entry, vp_error *
 {
     if (j->container == VP_CONTAINER_CMAF) return vpi_cmaf_segment_out(j->in, NULL, true, out, entry, err);
     if (j->container == VP_CONTAINER_TS) return vpi_ts_segment_out(j->ts, NULL, out, entry, err);
-    return vpi_packed_audio_out(j->in, out, entry, err);
+    return vpi_packed_audio_out(j->in, NULL, out, entry, err);
 }
 
 static vp_status put_segment(vp_packager *pk, size_t index, const job *j, vp_error *err)
 {
     vpi_ptrack *track = &pk->presentation->p.tracks[index];
-    const char *suffix = j->container == VP_CONTAINER_CMAF ? "m4s"
-                         : j->container == VP_CONTAINER_TS ? "ts"
-                                                           : "aac";
     vpi_segment *entry = vpi_ptrack_add_segment(track);
     vpi_out sizes = { 0 }, out = { 0 };
     char file[32];
@@ -191,7 +188,7 @@ static vp_status put_segment(vp_packager *pk, size_t index, const job *j, vp_err
     if (pk->single_file && j->container == VP_CONTAINER_CMAF) {
         return vpi_pk_put_part(pk, track, j->in, entry, err);
     }
-    snprintf(file, sizeof(file), "%05zu.%s", track->segment_count, suffix);
+    snprintf(file, sizeof(file), "%05zu.%s", track->segment_count, vpi_segment_suffix(track));
     entry->key = make_key(pk, track, file);
     if (!entry->key) return vpi_fail_nomem(err);
     VPI_TRY(fill(j, &sizes, entry, err)); /* the exact size lets a sink send it in one request */

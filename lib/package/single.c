@@ -5,7 +5,9 @@ vp_status vpi_ptrack_index(vpi_ptrack *track, vpi_buf *init, vp_error *err)
 {
     vp_error why = VP_ERROR_INIT;
     uint64_t head = init->size, at;
-    vp_status st = vpi_cmaf_sidx(track, init, &why);
+    /* Ciphered segments are of no use to readers of an index, and their bytes are not those of fragments. */
+    bool opaque = track->protection.scheme == VPI_SCHEME_AES128;
+    vp_status st = opaque ? VP_E_LIMIT : vpi_cmaf_sidx(track, init, &why);
     if (st == VP_E_LIMIT) {
         init->size = (size_t)head;
     } else if (st < 0) {

@@ -9,6 +9,7 @@ typedef struct ts_writer {
     vpi_ts_plan *plan;
     vpi_out *out;
     vpi_segment *entry;
+    vpi_ts_program program;
     uint8_t *packets; /* BATCH of them */
     size_t used;
     uint64_t written; /* bytes, those still in packets included */
@@ -163,7 +164,6 @@ static vp_status write_until(ts_writer *w, int64_t time, vp_error *err)
 
 static vp_status begin_fragment(ts_writer *w, vp_error *err)
 {
-    const vpi_ts_in *in = w->plan->in;
     unsigned counter = (unsigned)((w->plan->main->first_fragment + w->fragments) & 15u);
     const uint64_t *starts = w->plan->starts + w->fragments;
     vpi_fragment *fragment = vpi_segment_add_fragment(w->entry);
@@ -176,9 +176,7 @@ static vp_status begin_fragment(ts_writer *w, vp_error *err)
     VPI_TRY(next_packet(w, &packet, err));
     vpi_ts_pat(packet, counter);
     VPI_TRY(next_packet(w, &packet, err));
-    vpi_ts_pmt(packet, counter, in->video != NULL, in->audio != NULL,
-               in->audio ? in->audio->setup->language : NULL);
-    return VP_OK;
+    return vpi_ts_pmt(packet, counter, &w->program, err);
 }
 
 static vp_status write_main(ts_writer *w, vp_error *err)
@@ -214,21 +212,28 @@ static void finish_entry(ts_writer *w)
     e->bytes = w->written;
 }
 
+static vp_status make_program(const vpi_ts_plan *plan, vpi_ts_program *program, vp_error *err)
+{
+    const vpi_segment_in *audio = plan->in->audio;
+
+    program->video = plan->in->video != NULL;
+    program->audio = audio != NULL;
+    program->codec = audio ? audio->setup->codec : VPI_CODEC_UNKNOWN;
+    program->language = audio ? audio->setup->language : NULL;
+    program->protect = plan->protect != NULL;
+    return audio && plan->protect ? vpi_audio_setup(&plan->form, &program->setup, err) : VP_OK;
+}
+
 vp_status vpi_ts_segment_out(const vpi_ts_in *in, const vpi_protect *protect, vpi_out *out,
                              vpi_segment *entry, vp_error *err)
 {
-    vpi_ts_plan plan = { 0 };
+    vpi_ts_plan plan = { .counts = vpi_out_counts(out) };
     ts_writer w = { .plan = &plan, .out = out, .entry = entry };
     vp_status st;
 
-    if (protect) {
-        /*
-         * SAMPLE-AES of a transport stream changes sizes and stream types; the protect step knows only CMAF.
-         */
-        return vpi_fail(err, VP_E_UNSUPPORTED, "FEATURE_DISABLED",
-                        "transport streams are not protected by sample");
-    }
+    VPI_GO(vpi_unit_protect(protect, &plan.protect, err));
     VPI_GO(vpi_ts_plan_make(&plan, in, err));
+    VPI_GO(make_program(&plan, &w.program, err));
     w.packets = vpi_alloc((size_t)BATCH * VPI_TS_PACKET);
     if (!w.packets) {
         st = vpi_fail_nomem(err);
@@ -240,6 +245,7 @@ vp_status vpi_ts_segment_out(const vpi_ts_in *in, const vpi_protect *protect, vp
     finish_entry(&w);
 done:
     vpi_free(w.packets);
+    vpi_buf_dispose(&w.program.setup);
     vpi_ts_plan_dispose(&plan);
     return st;
 }

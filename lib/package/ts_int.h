@@ -11,6 +11,7 @@ typedef struct vpi_ts_unit {
     int64_t pts, dts;    /* 90 kHz, not cut to 33 bits */
     size_t first, count; /* samples */
     uint64_t bytes;      /* PES header and payload */
+    size_t held;         /* where the payload begins in vpi_ts_plan.held */
     uint32_t head;       /* of it the PES header */
     uint32_t extra;      /* transport packets beyond those that the bytes need */
     bool fragment;       /* PAT and PMT come before it */
@@ -27,15 +28,23 @@ typedef struct vpi_ts_plan {
     const vpi_ts_in *in;
     const vpi_segment_in *main; /* video, or audio of an audio-only segment: it carries the clock */
     vpi_avcc avcc;
-    vpi_asc asc;
+    vpi_audio_form form;
     vpi_ts_list video, audio;
     uint64_t *starts; /* of the main track's fragments, and the end */
     int64_t next_dts; /* first decode time of the segment that follows */
+    /*
+     * Protection changes the size of NAL units, and runs once for each: payloads are held for the segment, or only
+     * measured.
+     */
+    const vpi_protect *protect; /* NULL: clear */
+    bool counts;                /* nothing is written */
+    bool holding;               /* pieces go to held */
+    vpi_buf held, frame;
     /* pieces of one unit, made anew for each */
     struct iovec *pieces;
     size_t piece_count, piece_cap;
     uint8_t head[24];
-    uint8_t adts[64][7];
+    uint8_t headers[64][VPI_ADTS_HEADER];
 } vpi_ts_plan;
 
 enum { VPI_TS_AUDIO_FRAMES = 64 };
@@ -43,6 +52,7 @@ enum { VPI_TS_AUDIO_FRAMES = 64 };
 #define VPI_TS_PCR_STEP 7200
 #define VPI_TS_PCR_MAX 9000 /* 100 ms, 13818-1 2.7.2 */
 
+/* protect and counts of the plan are set before. */
 vp_status vpi_ts_plan_make(vpi_ts_plan *plan, const vpi_ts_in *in, vp_error *err);
 void vpi_ts_plan_dispose(vpi_ts_plan *plan);
 /* Fills plan->pieces with the PES packet of a unit. */

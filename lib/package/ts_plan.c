@@ -4,14 +4,19 @@
 #include "package/ts_int.h"
 
 enum { PAYLOAD = VPI_TS_PACKET - 4, COUNTERS = 16, REORDER_MAX = 16 };
+/* stream_id (2.4.3.7); AC-3 and E-AC-3 are private_stream_1 (ATSC A/52 A.3, G.3) */
+enum { STREAM_PRIVATE_1 = 0xBD, STREAM_AUDIO = 0xC0, STREAM_VIDEO = 0xE0 };
 #define AUDIO_SPAN 13500      /* of a PES packet beside video */
 #define AUDIO_ALONE_SPAN 7200 /* of one that carries the clock */
-#define AUDIO_BYTES 60000     /* PES_packet_length has 16 bits */
 
 /* ---- bytes of one unit ---- */
 
 static vp_status add_piece(vpi_ts_plan *plan, const void *data, size_t size, vp_error *err)
 {
+    if (plan->holding) {
+        vpi_buf_add(&plan->held, data, size);
+        return vpi_buf_failed(&plan->held) ? vpi_fail_nomem(err) : VP_OK;
+    }
     if (!VPI_GROW(plan->pieces, plan->piece_count, plan->piece_cap)) return vpi_fail_nomem(err);
     plan->pieces[plan->piece_count++] = (struct iovec){ (void *)(uintptr_t)data, size };
     return VP_OK;
@@ -58,7 +63,9 @@ static vp_status add_nal(vpi_ts_plan *plan, const vpi_nal *nal, vp_error *err)
     bool longer = type == VPI_H264_SPS || type == VPI_H264_PPS;
 
     VPI_TRY(add_piece(plan, start_code + (longer ? 0 : 1), longer ? 4 : 3, err));
-    return add_piece(plan, nal->data, nal->size, err);
+    if (!plan->holding) return add_piece(plan, nal->data, nal->size, err);
+    VPI_TRY(plan->protect->unit(plan->protect->user, VPI_CODEC_H264, nal->data, nal->size, &plan->held, err));
+    return vpi_buf_failed(&plan->held) ? vpi_fail_nomem(err) : VP_OK;
 }
 
 static bool in_config(const vpi_avcc *avcc, const vpi_nal *nal)
@@ -100,30 +107,53 @@ static vp_status add_picture(vpi_ts_plan *plan, const vpi_sample *sample, vp_err
     return VP_OK;
 }
 
-static vp_status add_audio_frame(vpi_ts_plan *plan, const vpi_sample *sample, uint8_t header[7],
+static vp_status add_audio_frame(vpi_ts_plan *plan, const vpi_sample *sample, uint8_t header[VPI_ADTS_HEADER],
                                  vp_error *err)
 {
-    if (!vpi_adts_write(&plan->asc, sample->size, header)) {
-        return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "audio frame of %zu bytes", sample->size);
-    }
-    VPI_TRY(add_piece(plan, header, 7, err));
+    size_t size = vpi_audio_header_size(&plan->form);
+
+    if (plan->holding)
+        return vpi_audio_protect(&plan->form, plan->protect, sample, &plan->frame, &plan->held, err);
+    VPI_TRY(vpi_audio_header(&plan->form, sample, header, err));
+    if (size) VPI_TRY(add_piece(plan, header, size, err));
     return add_piece(plan, sample->data, sample->size, err);
+}
+
+static vp_status add_payload(vpi_ts_plan *plan, const vpi_ts_list *list, const vpi_ts_unit *unit,
+                             vp_error *err)
+{
+    if (list == &plan->video) return add_picture(plan, &plan->in->video->samples[unit->first], err);
+    for (size_t i = 0; i < unit->count; i++) {
+        VPI_TRY(add_audio_frame(plan, &plan->in->audio->samples[unit->first + i], plan->headers[i], err));
+    }
+    return VP_OK;
 }
 
 vp_status vpi_ts_gather(vpi_ts_plan *plan, const vpi_ts_list *list, const vpi_ts_unit *unit, vp_error *err)
 {
     plan->piece_count = 0;
     VPI_TRY(add_pes_header(plan, list, unit, err));
-    if (list == &plan->video) return add_picture(plan, &plan->in->video->samples[unit->first], err);
-    for (size_t i = 0; i < unit->count; i++) {
-        VPI_TRY(add_audio_frame(plan, &plan->in->audio->samples[unit->first + i], plan->adts[i], err));
-    }
-    return VP_OK;
+    if (!plan->protect) return add_payload(plan, list, unit, err);
+    return add_piece(plan, plan->held.data + unit->held, (size_t)unit->bytes - unit->head, err);
+}
+
+static vp_status hold(vpi_ts_plan *plan, const vpi_ts_list *list, vpi_ts_unit *unit, vp_error *err)
+{
+    vp_status st;
+
+    if (plan->counts) vpi_buf_clear(&plan->held);
+    unit->held = plan->held.size;
+    plan->holding = true;
+    st = add_payload(plan, list, unit, err);
+    plan->holding = false;
+    unit->bytes = unit->head + (plan->held.size - unit->held);
+    return st;
 }
 
 static vp_status measure(vpi_ts_plan *plan, const vpi_ts_list *list, vpi_ts_unit *unit, vp_error *err)
 {
     unit->head = unit->pts != unit->dts ? 19 : 14;
+    if (plan->protect) return hold(plan, list, unit, err);
     VPI_TRY(vpi_ts_gather(plan, list, unit, err));
     unit->bytes = 0;
     for (size_t i = 0; i < plan->piece_count; i++) unit->bytes += plan->pieces[i].iov_len;
@@ -235,17 +265,17 @@ done:
     return st;
 }
 
-/* Frames of one PES packet from `first` on. */
-static size_t group_size(const vpi_segment_in *in, size_t first, size_t end, int64_t span)
+/* Frames of one PES packet from `first` on, each with `header` bytes in front of it. */
+static size_t group_size(const vpi_segment_in *in, size_t first, size_t end, int64_t span, size_t header)
 {
     int64_t begin = vpi_ts_time(in->samples[first].pts, in->setup->timescale);
-    size_t count = 1, bytes = in->samples[first].size + 7;
+    size_t count = 1, bytes = in->samples[first].size + header;
 
     while (first + count < end && count < VPI_TS_AUDIO_FRAMES) {
         const vpi_sample *s = &in->samples[first + count];
 
-        bytes += s->size + 7;
-        if (bytes > AUDIO_BYTES || vpi_ts_time(s->pts, in->setup->timescale) - begin >= span) break;
+        bytes += s->size + header;
+        if (bytes > VPI_TS_AUDIO_BYTES || vpi_ts_time(s->pts, in->setup->timescale) - begin >= span) break;
         count++;
     }
     return count;
@@ -270,7 +300,8 @@ static vp_status plan_audio(vpi_ts_plan *plan, vp_error *err)
 
         if (unit.fragment) f++;
         if (alone && f < in->fragment_count) end = in->fragments[f];
-        unit.count = group_size(in, i, end, alone ? AUDIO_ALONE_SPAN : AUDIO_SPAN);
+        unit.count =
+            group_size(in, i, end, alone ? AUDIO_ALONE_SPAN : AUDIO_SPAN, vpi_audio_header_size(&plan->form));
         unit.pts = unit.dts = vpi_ts_time(in->samples[i].pts, in->setup->timescale);
         VPI_TRY(measure(plan, &plan->audio, &unit, err));
         VPI_TRY(add_unit(&plan->audio, &unit, err));
@@ -310,12 +341,13 @@ vp_status vpi_ts_plan_make(vpi_ts_plan *plan, const vpi_ts_in *in, vp_error *err
     plan->in = in;
     plan->main = main;
     plan->video.pid = VPI_TS_PID_VIDEO;
-    plan->video.stream_id = 0xE0;
+    plan->video.stream_id = STREAM_VIDEO;
     plan->audio.pid = VPI_TS_PID_AUDIO;
-    plan->audio.stream_id = 0xC0;
+    plan->audio.stream_id = STREAM_AUDIO;
+    if (in->audio && in->audio->setup->codec != VPI_CODEC_AAC) plan->audio.stream_id = STREAM_PRIVATE_1;
     plan->starts = vpi_calloc(main->fragment_count + 1, sizeof(*plan->starts));
     if (!plan->starts) return vpi_fail_nomem(err);
-    if (in->audio) VPI_TRY(vpi_adts_setup(in->audio->setup, &plan->asc, err));
+    if (in->audio) VPI_TRY(vpi_audio_form_of(in->audio->setup, &plan->form, err));
     if (in->video) {
         VPI_TRY(vpi_avcc_parse(in->video->setup->config, in->video->setup->config_size, &plan->avcc, err));
         VPI_TRY(plan_video(plan, err));
@@ -340,4 +372,6 @@ void vpi_ts_plan_dispose(vpi_ts_plan *plan)
     vpi_free(plan->audio.units);
     vpi_free(plan->starts);
     vpi_free(plan->pieces);
+    vpi_buf_dispose(&plan->held);
+    vpi_buf_dispose(&plan->frame);
 }

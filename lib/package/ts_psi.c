@@ -3,7 +3,28 @@
 
 #include "package/package_int.h"
 
-enum { STREAM_H264 = 0x1B, STREAM_ADTS = 0x0F, DESCRIPTOR_LANGUAGE = 0x0A };
+/* stream_type; that under SAMPLE-AES by Apple, "MPEG-2 Stream Encryption Format for HTTP Live Streaming", 3.0 */
+enum { STREAM_H264 = 0x1B, STREAM_PROTECTED_H264 = 0xDB };
+
+typedef struct audio_stream {
+    uint8_t clear, protected;
+    const char *format; /* format_identifier of a clear stream (ATSC A/52 A.4.1, G.3.2); NULL: needs none */
+    const char *indicator; /* private_data_indicator of a protected one */
+} audio_stream;
+
+/* vpi_audio_form_of knows no other codecs. */
+static const audio_stream *audio_stream_of(vpi_codec codec)
+{
+    static const audio_stream aac = { 0x0F, 0xCF, NULL, "aacd" };
+    static const audio_stream ac3 = { 0x81, 0xC1, "AC-3", "ac3d" };
+    static const audio_stream eac3 = { 0x87, 0xC2, "EAC3", "ec3d" };
+
+    return codec == VPI_CODEC_AC3 ? &ac3 : codec == VPI_CODEC_EAC3 ? &eac3 : &aac;
+}
+/* ISO/IEC 13818-1 2.6.8, 2.6.18, 2.6.28 */
+enum { DESCRIPTOR_REGISTRATION = 0x05, DESCRIPTOR_LANGUAGE = 0x0A, DESCRIPTOR_PRIVATE_DATA = 0x0F };
+/* What a packet has room for with everything but an audio_setup_information. */
+enum { SETUP_MAX = VPI_TS_PACKET - 5 - 12 - (5 + 6) - (5 + 6 + 6 + 6) - 4 };
 
 static uint32_t crc32_mpeg(const uint8_t *data, size_t size)
 {
@@ -59,38 +80,81 @@ void vpi_ts_pat(uint8_t packet[VPI_TS_PACKET], unsigned counter)
     end_section(packet, p);
 }
 
-void vpi_ts_pmt(uint8_t packet[VPI_TS_PACKET], unsigned counter, bool video, bool audio, const char *language)
+/* The start of a stream's entry; returns the place of its first descriptor. */
+static uint8_t *begin_stream(uint8_t *p, unsigned type, unsigned pid)
+{
+    *p++ = (uint8_t)type;
+    p = put16(p, 0xE000u | pid);
+    return p + 2;
+}
+
+/* ES_info_length, which stands before the descriptors. */
+static uint8_t *end_stream(uint8_t *descriptors, uint8_t *end)
+{
+    put16(descriptors - 2, 0xF000u | (unsigned)(end - descriptors));
+    return end;
+}
+
+static uint8_t *put_descriptor(uint8_t *p, unsigned tag, const void *data, size_t size)
+{
+    *p++ = (uint8_t)tag;
+    *p++ = (uint8_t)size;
+    memcpy(p, data, size);
+    return p + size;
+}
+
+static uint8_t *put_video(uint8_t *p, const vpi_ts_program *program)
+{
+    uint8_t *start;
+
+    p = start = begin_stream(p, program->protect ? STREAM_PROTECTED_H264 : STREAM_H264, VPI_TS_PID_VIDEO);
+    if (program->protect) p = put_descriptor(p, DESCRIPTOR_PRIVATE_DATA, "zavc", 4);
+    return end_stream(start, p);
+}
+
+static uint8_t *put_audio(uint8_t *p, const vpi_ts_program *program)
+{
+    const char *language = program->language;
+    const audio_stream *s = audio_stream_of(program->codec);
+    uint8_t *start;
+    char code[4] = ""; /* the byte after the letters is audio_type: undefined */
+
+    p = start = begin_stream(p, program->protect ? s->protected : s->clear, VPI_TS_PID_AUDIO);
+    vpi_language_iso639(language && language[0] ? language : "und", code);
+    if (!vpi_streq(code, "und")) p = put_descriptor(p, DESCRIPTOR_LANGUAGE, code, 4);
+    if (program->protect) {
+        uint8_t registration[4 + SETUP_MAX] = "apad";
+
+        memcpy(registration + 4, program->setup.data, program->setup.size);
+        p = put_descriptor(p, DESCRIPTOR_PRIVATE_DATA, s->indicator, 4);
+        p = put_descriptor(p, DESCRIPTOR_REGISTRATION, registration, 4 + program->setup.size);
+    } else if (s->format) {
+        p = put_descriptor(p, DESCRIPTOR_REGISTRATION, s->format, 4);
+    }
+    return end_stream(start, p);
+}
+
+vp_status vpi_ts_pmt(uint8_t packet[VPI_TS_PACKET], unsigned counter, const vpi_ts_program *program,
+                     vp_error *err)
 {
     uint8_t *p = begin_section(packet, VPI_TS_PID_PMT, counter, 2) + 2;
-    char code[4];
 
+    if (program->setup.size > SETUP_MAX) {
+        return vpi_fail(err, VP_E_UNSUPPORTED, "CODEC_UNSUPPORTED",
+                        "audio setup of %zu bytes does not fit the tables of a transport stream",
+                        program->setup.size);
+    }
     p = put16(p, 1); /* program_number */
-    *p++ = 0xC1;
+    /* Current. Clear and protected segments of a title have different tables, so these have version 0 and 1. */
+    *p++ = program->protect ? 0xC3 : 0xC1;
     *p++ = 0;
     *p++ = 0;
-    p = put16(p, 0xE000u | (video ? VPI_TS_PID_VIDEO : VPI_TS_PID_AUDIO)); /* PCR_PID */
+    p = put16(p, 0xE000u | (program->video ? VPI_TS_PID_VIDEO : VPI_TS_PID_AUDIO)); /* PCR_PID */
     p = put16(p, 0xF000u);
-    if (video) {
-        *p++ = STREAM_H264;
-        p = put16(p, 0xE000u | VPI_TS_PID_VIDEO);
-        p = put16(p, 0xF000u);
-    }
-    if (audio) {
-        vpi_language_iso639(language && language[0] ? language : "und", code);
-        *p++ = STREAM_ADTS;
-        p = put16(p, 0xE000u | VPI_TS_PID_AUDIO);
-        if (vpi_streq(code, "und")) {
-            p = put16(p, 0xF000u);
-        } else {
-            p = put16(p, 0xF000u | 6u);
-            *p++ = DESCRIPTOR_LANGUAGE;
-            *p++ = 4;
-            memcpy(p, code, 3);
-            p[3] = 0; /* audio_type: undefined */
-            p += 4;
-        }
-    }
+    if (program->video) p = put_video(p, program);
+    if (program->audio) p = put_audio(p, program);
     end_section(packet, p);
+    return VP_OK;
 }
 
 int64_t vpi_ts_time(int64_t ticks, uint32_t timescale)

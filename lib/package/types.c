@@ -48,6 +48,25 @@ const char *vpi_content_type(int32_t container, int32_t kind, int32_t object_kin
     }
 }
 
+static bool is_packed(const vpi_ptrack *t, const char *codec)
+{
+    return t->container == VP_CONTAINER_PACKED && t->codecs && vpi_streq(t->codecs, codec);
+}
+
+const char *vpi_segment_type(const vpi_ptrack *t)
+{
+    if (is_packed(t, "ac-3")) return "audio/ac3";
+    if (is_packed(t, "ec-3")) return "audio/eac3";
+    return vpi_content_type(t->container, t->kind, VP_OBJECT_SEGMENT);
+}
+
+const char *vpi_segment_suffix(const vpi_ptrack *t)
+{
+    if (is_packed(t, "ac-3")) return "ac3";
+    if (is_packed(t, "ec-3")) return "ec3";
+    return t->container == VP_CONTAINER_CMAF ? "m4s" : t->container == VP_CONTAINER_TS ? "ts" : "aac";
+}
+
 vp_status vpi_out_add(vpi_out *out, const struct iovec *pieces, size_t count, vp_error *err)
 {
     for (size_t i = 0; i < count; i++) {

@@ -93,6 +93,14 @@ static vp_status set_init(const vp_plan *plan, const char *kind, const vpi_buf *
     return t->init.key ? VP_OK : vpi_fail_nomem(err);
 }
 
+static vp_status set_protection(const vp_plan *plan, const vpi_protection *protection, vpi_ptrack *t,
+                                vp_error *err)
+{
+    return plan->scheme != VPI_SCHEME_NONE && protection
+               ? vpi_protection_copy(&t->protection, protection, err)
+               : VP_OK;
+}
+
 static vp_status add_container(const vp_plan *plan, int32_t container, vpi_presentation *p, vp_error *err)
 {
     bool cmaf = container == VP_CONTAINER_CMAF;
@@ -100,12 +108,14 @@ static vp_status add_container(const vp_plan *plan, int32_t container, vpi_prese
         vpi_ptrack *t = vpi_presentation_add_track(p);
         if (!t) return vpi_fail_nomem(err);
         VPI_TRY(vpi_plan_rung_track(plan, i, container, t, err));
+        VPI_TRY(set_protection(plan, vpi_plan_rung_protection(plan, i), t, err));
         if (cmaf) VPI_TRY(set_init(plan, "video", &plan->rungs[i].init, t, err));
     }
     for (size_t i = 0; i < plan->audio_count && !(plan->mux_audio && !cmaf); i++) {
         vpi_ptrack *t = vpi_presentation_add_track(p);
         if (!t) return vpi_fail_nomem(err);
         VPI_TRY(vpi_plan_audio_track(plan, i, cmaf ? container : VP_CONTAINER_PACKED, t, err));
+        VPI_TRY(set_protection(plan, vpi_plan_audio_protection(plan), t, err));
         if (cmaf) VPI_TRY(set_init(plan, "audio", &plan->audio[i].init, t, err));
     }
     return VP_OK;

@@ -32,6 +32,7 @@ vp_plan *vp_plan_unref(vp_plan *plan)
     vpi_free(plan->audio);
     vpi_free(plan->spans);
     vpi_free(plan->timeline.repairs);
+    vpi_plan_protect_dispose(plan);
     vpi_free(plan->task_names);
     vpi_free(plan->build);
     vpi_free(plan);

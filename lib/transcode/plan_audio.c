@@ -65,12 +65,12 @@ static bool passable(const vpi_track *t, vpi_ac3 *ac3)
 
 /*
  * Frames of the source go through as they are where the whole group can be made of them: a group has one codec (RFC
- * 8216 4.3.4.1.1), and in TS and packed audio there is AAC only.
+ * 8216 4.3.4.1.1).
  */
-static bool pass_all(const vp_plan *plan, const vpi_track *const *tracks, size_t count)
+static bool pass_all(const vpi_track *const *tracks, size_t count)
 {
     vpi_ac3 first = { 0 }, ac3;
-    if (plan->ts || !count || !passable(tracks[0], &first)) return false;
+    if (!count || !passable(tracks[0], &first)) return false;
     for (size_t i = 1; i < count; i++)
         if (!passable(tracks[i], &ac3) || ac3.eac3 != first.eac3) return false;
     return true;
@@ -157,7 +157,7 @@ vp_status vpi_plan_add_audio(vp_plan *plan, const vpi_track *const *tracks, size
                              const vpi_track **of, vp_error *err)
 {
     size_t chosen = 0;
-    bool pass = pass_all(plan, tracks, count);
+    bool pass = pass_all(tracks, count);
     plan->audio = vpi_calloc(VPI_PLAN_AUDIO, sizeof(*plan->audio));
     if (!plan->audio) return vpi_fail_nomem(err);
     for (size_t i = count; i-- > 0;)
@@ -199,7 +199,8 @@ vp_status vpi_plan_finish_audio(vp_plan *plan, const vpi_track *const *of, vp_er
         vpi_track_setup setup;
         if (plan->audio[i].codec != VPI_CODEC_AAC) settle_copy(plan, &plan->audio[i], of[i]);
         vpi_plan_audio_setup(plan, i, &setup);
-        VPI_TRY(vpi_cmaf_init(&setup, NULL, &plan->audio[i].init, err));
+        VPI_TRY(
+            vpi_plan_write_init(plan, &setup, vpi_plan_audio_protection(plan), &plan->audio[i].init, err));
     }
     return VP_OK;
 }

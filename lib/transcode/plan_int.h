@@ -102,6 +102,10 @@ struct vp_plan {
     bool two_pass;                /* with video: a task of analysis for each span */
     vpi_h264enc_options analysis; /* its first pass */
     char (*task_names)[32];       /* of analysis, audio, then video tasks */
+    vpi_scheme scheme;
+    uint8_t seed[16];            /* of IVs; not secret */
+    vpi_protection *protections; /* one for each label in use */
+    size_t protection_count;
 };
 
 /* ---- plan.c ---- */
@@ -140,6 +144,26 @@ vp_status vpi_plan_add_audio(vp_plan *plan, const vpi_track *const *tracks, size
 /* What follows from the timeline: the grid of frames that are passed through; init segments. */
 vp_status vpi_plan_finish_audio(vp_plan *plan, const vpi_track *const *of, vp_error *err);
 
+/* ---- plan_protect.c ---- */
+
+#define VPI_PLAN_LABELS 4u
+/* Asks for the keys of all labels; seed NULL: a random one. The timeline is settled. */
+vp_status vpi_plan_protect(vp_plan *plan, const vp_ladder *ladder, const vp_transcode_options *options,
+                           const uint8_t *seed, vp_error *err);
+void vpi_plan_protect_dispose(vp_plan *plan);
+/* NULL: the plan encrypts nothing. */
+const vpi_protection *vpi_plan_rung_protection(const vp_plan *plan, size_t rung);
+const vpi_protection *vpi_plan_audio_protection(const vp_plan *plan);
+/* The init segment of a track, of pictures or sound, as its protection has it. */
+vp_status vpi_plan_write_init(const vp_plan *plan, const vpi_track_setup *setup,
+                              const vpi_protection *protection, vpi_buf *out, vp_error *err);
+/* "protection" of the plan; nothing where nothing is encrypted. */
+bool vpi_plan_write_protection(json_t *to, const vp_plan *plan);
+vp_status vpi_plan_read_protection(vp_plan *plan, const json_t *o, vp_error *err);
+/* What request and names depend on: all that was asked for, not what follows from the seed. */
+struct vpi_sha256;
+void vpi_plan_hash_protection(const vp_plan *plan, struct vpi_sha256 *sha);
+
 /* ---- plan_json.c writes it, plan_parse.c reads it ---- */
 
 #define VPI_DEINTERLACE_COUNT (VPI_DEINTERLACE_FLAGGED + 1)
@@ -172,6 +196,7 @@ typedef struct vpi_task_env {
     json_t *values;
     uint64_t concealed; /* pictures or frames that were damaged */
     uint64_t pictures;  /* made, on each rung; 0 for sound */
+    vpi_guard guard;    /* open NULL: nothing is encrypted */
 } vpi_task_env;
 
 vp_status vpi_task_analyse(vpi_task_env *env, vp_error *err);
@@ -197,7 +222,8 @@ vp_status vpi_plan_audio_track(const vp_plan *plan, size_t audio, int32_t contai
  */
 typedef vp_status (*vpi_segment_writer)(void *user, vp_object *object, vpi_segment *entry, vp_error *err);
 vp_status vpi_task_segment(vpi_task_env *env, vpi_ptrack *track, const char *kind, const char *name,
-                           uint64_t number, vpi_segment_writer write, void *user, vp_error *err);
+                           uint64_t number, vpi_track_guard *guard, vpi_segment_writer write, void *user,
+                           vp_error *err);
 /* A value of the work store that this task makes: commit, which frees it, notes it in the task's record. */
 vp_status vpi_task_value_begin(vpi_task_env *env, const char *name, vp_object **out, vp_error *err);
 vp_status vpi_task_value_commit(vpi_task_env *env, const char *name, vp_object *value, vp_error *err);

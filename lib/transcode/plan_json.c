@@ -165,6 +165,7 @@ json_t *vpi_plan_to_json(const vp_plan *p)
     for (size_t i = 0; ok && i < p->span_count; i++)
         ok = json_array_append_new(spans, json_integer((json_int_t)p->spans[i].count)) == 0;
     if (ok && p->two_pass) ok = write_analysis(o, &p->analysis);
+    ok = ok && vpi_plan_write_protection(o, p);
     ok = put(o, "rungs", rungs, ok);
     ok = put(o, "audio", audio, ok);
     ok = put(o, "spans", spans, ok);

@@ -5,6 +5,7 @@
 #include "base/context.h"
 #include "base/hash.h"
 #include "bitstream/bitstream.h"
+#include "media/demux.h"
 #include "model/level.h"
 #include "plan_int.h"
 
@@ -32,6 +33,7 @@
 #define ANALYSIS_LOOKAHEAD 40
 #define ANALYSIS_CRF_MILLI 23000
 #define LEVEL_REFS 4 /* as lib/ladder has it */
+#define CLEAR_LEAD_MAX_MS 86400000u
 
 void vp_transcode_options_init(vp_transcode_options *options, size_t size)
 {
@@ -57,6 +59,19 @@ static vp_status bad(vp_error *err, const char *what)
     return vpi_fail(err, VP_E_ARG, NULL, "%s", what);
 }
 
+vp_status vpi_check_encryption(const vp_transcode_options *o, vp_error *err)
+{
+    if (o->encrypt > VPI_SCHEME_CBCS) return bad(err, "encrypt: unknown");
+    if (!o->encrypt)
+        return o->key_rotation || o->clear_lead_ms ? bad(err, "key_rotation, clear_lead: without encrypt")
+                                                   : VP_OK;
+    if (o->encrypt == VPI_SCHEME_CENC && o->formats != VP_FORMAT_CMAF)
+        return bad(err, "encrypt: cenc is for format cmaf only");
+    if (o->clear_lead_ms > CLEAR_LEAD_MAX_MS) return bad(err, "clear_lead: at most 24 hours");
+    if (!o->keys) return vpi_fail(err, VP_E_AUTH, "KEY_MISSING", "encryption needs keys");
+    return VP_OK;
+}
+
 static vp_status check_options(vp_transcode_options *o, vp_error *err)
 {
     if (!o->formats) o->formats = VP_FORMAT_CMAF;
@@ -79,7 +94,7 @@ static vp_status check_options(vp_transcode_options *o, vp_error *err)
     if (o->timeline > VP_TIMELINE_FAIL) return bad(err, "timeline: unknown");
     if (o->max_fps > 240) return bad(err, "max_fps: at most 240");
     if (o->span_ms > 600000) return bad(err, "span: at most 600 seconds");
-    return VP_OK;
+    return vpi_check_encryption(o, err);
 }
 
 /*
@@ -161,7 +176,7 @@ static vp_status rung_headers(vp_context *context, vp_plan *plan, size_t index, 
     VPI_GO(vpi_avcc_write(&sps, 1, &pps, 1, &r->avcc, err));
     VPI_GO(vpi_codecs_avc(r->avcc.data, r->avcc.size, r->codecs, err));
     vpi_plan_rung_setup(plan, index, &setup);
-    VPI_GO(vpi_cmaf_init(&setup, NULL, &r->init, err));
+    VPI_GO(vpi_plan_write_init(plan, &setup, vpi_plan_rung_protection(plan, index), &r->init, err));
 done:
     vpi_h264enc_free(enc);
     return st;
@@ -282,6 +297,7 @@ static vp_status request_hash(vp_plan *plan, const vp_ladder *ladder, const vp_t
         vpi_sha256_add_u64(&sha, plan->audio[i].audio.kbps);
     }
     vpi_sha256_add_str(&sha, o->prefix ? o->prefix : "auto");
+    vpi_plan_hash_protection(plan, &sha);
     vpi_sha256_hex(&sha, plan->request);
     vp_bytes_unref(rungs);
     return VP_OK;
@@ -325,7 +341,7 @@ static vp_status copy_timeline(vp_plan *plan, const vpi_media *m, const vpi_trac
 }
 
 static vp_status fill(vp_context *context, vp_plan *plan, const vpi_media *m, const vp_ladder *ladder,
-                      const vp_transcode_options *o, vp_error *err)
+                      const vp_transcode_options *o, const uint8_t *seed, vp_error *err)
 {
     const vpi_track *kept[VPI_PLAN_TRACKS], *audio[VPI_PLAN_AUDIO];
     const vpi_track *video = vpi_media_nth(m, VPI_KIND_VIDEO, 0);
@@ -347,6 +363,7 @@ static vp_status fill(vp_context *context, vp_plan *plan, const vpi_media *m, co
     plan->mux_audio = plan->ts && video && plan->audio_count == 1;
     VPI_TRY(copy_timeline(plan, m, video, err));
     VPI_TRY(vpi_plan_timeline(plan, video, audio, plan->audio_count, o, err));
+    VPI_TRY(vpi_plan_protect(plan, ladder, o, seed, err));
     VPI_TRY(vpi_plan_finish_audio(plan, audio, err));
     if (video) {
         plan->video.stream = video->id;
@@ -377,8 +394,8 @@ static vp_status check_timeline(const vpi_media *m, const vp_transcode_options *
     return VP_OK;
 }
 
-vp_status vp_plan_new(vp_context *context, const vp_media *media, const vp_ladder *ladder,
-                      const vp_transcode_options *options, vp_plan **out, vp_error *err)
+vp_status vpi_plan_new(vp_context *context, const vp_media *media, const vp_ladder *ladder,
+                       const vp_transcode_options *options, const uint8_t *seed, vp_plan **out, vp_error *err)
 {
     vp_transcode_options o = VP_TRANSCODE_OPTIONS_INIT;
     vp_ladder *derived = NULL;
@@ -392,8 +409,7 @@ vp_status vp_plan_new(vp_context *context, const vp_media *media, const vp_ladde
     VPI_TRY(check_options(&o, err));
     if (!media->m.full) return bad(err, "media: a full probe is needed");
     VPI_TRY(check_timeline(&media->m, &o, err));
-    if (!vpi_media_feature("h264") || !vpi_media_feature("media"))
-        return vpi_fail(err, VP_E_UNSUPPORTED, "FEATURE_DISABLED", "built without media");
+    VPI_TRY(vpi_media_load(err));
     if (!ladder) {
         vp_ladder_options lo = VP_LADDER_OPTIONS_INIT;
         lo.max_fps = o.max_fps;
@@ -401,7 +417,7 @@ vp_status vp_plan_new(vp_context *context, const vp_media *media, const vp_ladde
         ladder = derived;
     }
     plan = vpi_plan_alloc();
-    st = plan ? fill(context, plan, &media->m, ladder, &o, err) : vpi_fail_nomem(err);
+    st = plan ? fill(context, plan, &media->m, ladder, &o, seed, err) : vpi_fail_nomem(err);
     vp_ladder_unref(derived);
     vpi_error_op(err, "plan");
     if (st < 0) {
@@ -410,4 +426,10 @@ vp_status vp_plan_new(vp_context *context, const vp_media *media, const vp_ladde
     }
     *out = plan;
     return VP_OK;
+}
+
+vp_status vp_plan_new(vp_context *context, const vp_media *media, const vp_ladder *ladder,
+                      const vp_transcode_options *options, vp_plan **out, vp_error *err)
+{
+    return vpi_plan_new(context, media, ladder, options, NULL, out, err);
 }

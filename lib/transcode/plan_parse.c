@@ -389,6 +389,7 @@ static vp_status read_lists(vp_plan *p, const json_t *o, vp_error *err)
     p->audio_count = m;
     for (size_t i = 0; i < n; i++) VPI_TRY(read_rung(p, json_array_get(rungs, i), &p->rungs[i], err));
     for (size_t i = 0; i < m; i++) VPI_TRY(read_audio(json_array_get(audio, i), &p->audio[i], err));
+    if (p->mux_audio && p->audio[0].codec != VPI_CODEC_AAC) return refuse(err, "plan.mux_audio", "needs AAC");
     return read_spans(p, spans, err);
 }
 
@@ -415,10 +416,10 @@ static vp_status check_hash(const vp_plan *p, vp_error *err)
 
 static vp_status read_plan(vp_plan *p, const json_t *o, vp_error *err)
 {
-    static const char *const fields[] = { "vodpipe",     "plan",      "version",  "request", "prefix",
-                                          "build",       "source",    "grid",     "cmaf",    "ts",
-                                          "single_file", "mux_audio", "video",    "rungs",   "audio",
-                                          "spans",       "timeline",  "analysis", NULL };
+    static const char *const fields[] = { "vodpipe",     "plan",      "version",  "request",    "prefix",
+                                          "build",       "source",    "grid",     "cmaf",       "ts",
+                                          "single_file", "mux_audio", "video",    "rungs",      "audio",
+                                          "spans",       "timeline",  "analysis", "protection", NULL };
     VPI_TRY(vpi_json_version(o, "plan", true, err));
     VPI_TRY(vpi_json_fields(o, "plan", fields, err));
     VPI_TRY(read_head(p, o, err));
@@ -431,6 +432,7 @@ static vp_status read_plan(vp_plan *p, const json_t *o, vp_error *err)
     VPI_TRY(vpi_json_object(o, "plan", "analysis", false, &analysis, err));
     if (analysis) VPI_TRY(read_analysis(p, analysis, err));
     VPI_TRY(read_lists(p, o, err));
+    VPI_TRY(vpi_plan_read_protection(p, o, err));
     VPI_TRY(check_hash(p, err));
     return vpi_plan_name_tasks(p, err);
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "bitstream/bitstream.h"
+#include "io/object.h"
 
 /* Pictures between the decoder and an encoder: enough to bridge their different pace, no more. */
 #define PIPE_PICTURES 2
@@ -17,6 +18,7 @@ struct vpi_rung_run {
     vpi_pipe *pipe;
     vpi_thread *thread;
     vpi_ptrack cmaf, ts;
+    vpi_track_guard cmaf_guard, ts_guard;
     vp_object *part;
     /* the segment being filled */
     uint64_t segment;  /* of the title, 0-based */
@@ -63,7 +65,10 @@ void vpi_span_fail(vpi_span_run *span, vp_status status, const vp_error *err)
 static vp_status write_cmaf(void *user, vp_object *object, vpi_segment *entry, vp_error *err)
 {
     vpi_rung_run *run = user;
-    return vpi_cmaf_segment(&run->video_in, NULL, true, object, entry, err);
+    vpi_protect room;
+    const vpi_protect *protect;
+    VPI_TRY(vpi_track_guard_segment(&run->cmaf_guard, run->segment, &room, &protect, err));
+    return vpi_cmaf_segment(&run->video_in, protect, !run->part, object, entry, err);
 }
 
 static vp_status write_ts(void *user, vp_object *object, vpi_segment *entry, vp_error *err)
@@ -73,7 +78,10 @@ static vp_status write_ts(void *user, vp_object *object, vpi_segment *entry, vp_
                      .audio = run->span->audio ? &run->audio_in : NULL,
                      .reorder = vpi_h264enc_reorder(run->enc),
                      .min_frame = run->span->env->plan->video.min_gap };
-    return vpi_ts_segment(&in, NULL, object, entry, err);
+    vpi_protect room;
+    const vpi_protect *protect;
+    VPI_TRY(vpi_track_guard_segment(&run->ts_guard, run->segment, &room, &protect, err));
+    return vpi_ts_segment(&in, protect, object, entry, err);
 }
 
 static vp_status write_part(vpi_rung_run *run, vp_error *err)
@@ -85,7 +93,10 @@ static vp_status write_part(vpi_rung_run *run, vp_error *err)
         return vpi_fail(err, VP_E_ARG, NULL, "key too long");
     entry->key = vpi_strdup(key);
     if (!entry->key) return vpi_fail_nomem(err);
-    return vpi_cmaf_segment(&run->video_in, NULL, false, run->part, entry, err);
+    uint64_t before = vpi_object_size(run->part);
+    VPI_TRY(vpi_track_guard_begin(&run->cmaf_guard, run->segment, run->part, entry, err));
+    VPI_TRY(write_cmaf(run, run->part, entry, err));
+    return vpi_track_guard_end(&run->cmaf_guard, run->part, entry, before, err);
 }
 
 /* The sound of the segment that is being closed. */
@@ -143,15 +154,18 @@ static vp_status close_segment(vpi_rung_run *run, vp_error *err)
                                       .fragment_count = run->fragment_count,
                                       .start = vpi_grid_start(grid, run->segment),
                                       .end = vpi_grid_start(grid, run->segment + 1),
-                                      .first_fragment = vpi_grid_fragments(grid, run->segment) };
+                                      .first_fragment = vpi_grid_fragments(grid, run->segment),
+                                      .first_sample = run->segment * VPI_GUARD_SAMPLES,
+                                      .writable = !env->plan->ts };
     if (run->part)
         VPI_TRY(write_part(run, err));
     else if (env->plan->cmaf)
-        VPI_TRY(
-            vpi_task_segment(env, &run->cmaf, "video", run->rung->name, run->segment, write_cmaf, run, err));
+        VPI_TRY(vpi_task_segment(env, &run->cmaf, "video", run->rung->name, run->segment, &run->cmaf_guard,
+                                 write_cmaf, run, err));
     if (env->plan->ts) {
         if (run->span->audio) VPI_TRY(load_audio(run, err));
-        VPI_TRY(vpi_task_segment(env, &run->ts, "ts", run->rung->name, run->segment, write_ts, run, err));
+        VPI_TRY(vpi_task_segment(env, &run->ts, "ts", run->rung->name, run->segment, &run->ts_guard, write_ts,
+                                 run, err));
     }
     run->segment++;
     run->count = run->fragment_count = 0;
@@ -225,6 +239,7 @@ static void rung_main(void *arg)
 {
     vpi_rung_run *run = arg;
     vp_error err = VP_ERROR_INIT;
+    vp_cancel_scope(run->span->env->cancel);
     vp_status st = encode_all(run, &err);
     if (st >= 0) st = finish_tracks(run, &err);
     if (run->index == 0) run->span->pictures = run->pictures;
@@ -255,6 +270,11 @@ static vp_status rung_open(vpi_rung_run *run, vp_error *err)
     run->cmaf.single_file = env->plan->single_file;
     vpi_plan_rung_setup(env->plan, run->index, &run->setup);
     if (run->span->audio) vpi_plan_audio_setup(env->plan, 0, &run->audio_setup);
+    const vpi_protection *protection = vpi_plan_rung_protection(env->plan, run->index);
+    VPI_TRY(vpi_track_guard_open(&env->guard, &run->setup, protection, VPI_ORDINAL_CMAF, run->index,
+                                 &run->cmaf_guard, err));
+    VPI_TRY(vpi_track_guard_open(&env->guard, &run->setup, protection, VPI_ORDINAL_TS, run->index,
+                                 &run->ts_guard, err));
     run->segment = run->span->span->first;
     run->fragment = vpi_grid_fragments(&env->plan->grid, run->segment);
     vpi_h264enc_options enc = run->rung->enc;
@@ -268,6 +288,8 @@ static vp_status rung_open(vpi_rung_run *run, vp_error *err)
 static void rung_free(vpi_rung_run *run)
 {
     vp_object_abort(run->part);
+    vpi_track_guard_close(&run->cmaf_guard);
+    vpi_track_guard_close(&run->ts_guard);
     vpi_pipe_free(run->pipe);
     vpi_h264enc_free(run->enc);
     vpi_ptrack_dispose(&run->cmaf);

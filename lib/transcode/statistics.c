@@ -164,7 +164,9 @@ vp_status vpi_costs_parse(const char *text, size_t size, vpi_costs *out, vp_erro
     end_gop(&s);
     if (st >= 0) return VP_OK;
     vpi_costs_dispose(out);
-    return s.failed ? vpi_fail_nomem(err) : st;
+    if (!s.failed) return st;
+    vpi_error_reset(err); /* walk takes it for a line that cannot be */
+    return vpi_fail_nomem(err);
 }
 
 void vpi_costs_dispose(vpi_costs *costs)

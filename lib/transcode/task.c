@@ -5,6 +5,7 @@
 #include "io/quick.h"
 #include "model/fill.h"
 #include "io/io.h"
+#include "media/demux.h"
 #include "record_int.h"
 
 void vpi_task_part_name(const char *track, const char *task, char to[160])
@@ -34,13 +35,9 @@ static vp_status check_lease(vpi_task_env *env, vp_error *err)
     return st;
 }
 
-static const char *extension(int32_t container)
-{
-    return container == VP_CONTAINER_CMAF ? "m4s" : container == VP_CONTAINER_TS ? "ts" : "aac";
-}
-
 vp_status vpi_task_segment(vpi_task_env *env, vpi_ptrack *track, const char *kind, const char *name,
-                           uint64_t number, vpi_segment_writer write, void *user, vp_error *err)
+                           uint64_t number, vpi_track_guard *guard, vpi_segment_writer write, void *user,
+                           vp_error *err)
 {
     char file[32], key[1024];
     vp_object *object = NULL;
@@ -49,16 +46,18 @@ vp_status vpi_task_segment(vpi_task_env *env, vpi_ptrack *track, const char *kin
     uint32_t crc = 0;
     vpi_segment *entry = vpi_ptrack_add_segment(track);
     if (!entry) return vpi_fail_nomem(err);
-    snprintf(file, sizeof(file), "%05llu.%s", (unsigned long long)number + 1, extension(track->container));
+    snprintf(file, sizeof(file), "%05llu.%s", (unsigned long long)number + 1, vpi_segment_suffix(track));
     if (!vpi_plan_key(env->plan, kind, name, file, key)) return vpi_fail(err, VP_E_ARG, NULL, "key too long");
     entry->key = vpi_strdup(key);
     if (!entry->key) return vpi_fail_nomem(err);
     info.kind = VP_OBJECT_SEGMENT;
     info.key = key;
-    info.content_type = vpi_content_type(track->container, track->kind, VP_OBJECT_SEGMENT);
+    info.content_type = vpi_segment_type(track);
     info.cache_control = VPI_CACHE_LONG(env->plan->prefix);
     VPI_TRY(vp_sink_begin(env->sink, &info, &object, err));
-    vp_status st = write(user, object, entry, err);
+    vp_status st = vpi_track_guard_begin(guard, number, object, entry, err);
+    if (st >= 0) st = write(user, object, entry, err);
+    if (st >= 0) st = vpi_track_guard_end(guard, object, entry, 0, err);
     if (st >= 0) st = check_lease(env, err);
     if (st < 0) {
         vp_object_abort(object);
@@ -245,12 +244,44 @@ static vp_status is_done(vpi_task_env *env, vp_error *err)
     return st;
 }
 
+vp_status vpi_plan_keyring(const vp_plan *plan, struct vp_keys *keys, const char *title, vpi_keyring **out,
+                           vp_error *err)
+{
+    *out = NULL;
+    if (plan->scheme == VPI_SCHEME_NONE) return VP_OK;
+    if (!keys) return vpi_fail(err, VP_E_AUTH, "KEY_MISSING", "the plan encrypts: its keys are needed again");
+    const vpi_keys_ops *ops = vpi_keys_ops_of(keys);
+    vp_status st = ops->new_ring(keys, plan->scheme, title, plan->seed, out, err);
+    for (size_t i = 0; st >= 0 && i < plan->protection_count; i++)
+        st = ops->match(*out, &plan->protections[i], err);
+    if (st >= 0) return VP_OK;
+    ops->free_ring(*out);
+    *out = NULL;
+    return st;
+}
+
+/* Analysis needs no keys. */
+static vp_status run_kind(vpi_task_env *env, uint32_t index, vp_error *err)
+{
+    int32_t kind = vpi_plan_task_kind(env->plan, index, &env->index);
+    struct vp_keys *keys = env->options->keys;
+    vpi_keyring *ring = NULL;
+    vp_status st = VP_OK;
+    if (kind == VP_TASK_ANALYSE) return vpi_task_analyse(env, err);
+    if (!env->guard.open) st = vpi_plan_keyring(env->plan, keys, env->options->title, &ring, err);
+    if (ring) vpi_keys_ops_of(keys)->guard(ring, &env->guard);
+    if (st >= 0) st = kind == VP_TASK_AUDIO ? vpi_task_audio(env, err) : vpi_task_video(env, err);
+    if (ring) vpi_keys_ops_of(keys)->free_ring(ring);
+    return st;
+}
+
 static vp_status run_leased(vpi_task_env *env, uint32_t index, vp_error *err)
 {
     const vp_plan *plan = env->plan;
     vp_status st = is_done(env, err);
     if (st != VP_END) return st < 0 ? st : VP_END;
     VPI_TRY(check_needs(plan, index, env->work, err));
+    VPI_TRY(vpi_media_load(err)); /* else the build would be blamed */
     if (!vpi_streq(plan->build, vp_build_info()))
         return vpi_fail(err, VP_E_CONFLICT, "BUILD_MISMATCH",
                         "planned by another build of the library or its encoders");
@@ -261,21 +292,16 @@ static vp_status run_leased(vpi_task_env *env, uint32_t index, vp_error *err)
     vpi_log(env->context, VP_LOG_INFO, "transcode", "%s begins", env->name);
     uint64_t failures = vpi_sink_failures(env->sink);
     st = begin_record(env, err);
-    if (st >= 0) {
-        int32_t kind = vpi_plan_task_kind(plan, index, &env->index);
-        st = kind == VP_TASK_ANALYSE ? vpi_task_analyse(env, err)
-             : kind == VP_TASK_AUDIO ? vpi_task_audio(env, err)
-                                     : vpi_task_video(env, err);
-    }
+    if (st >= 0) st = run_kind(env, index, err);
     if (st >= 0) st = put_record(env, failures, err);
     if (st >= 0) vpi_log(env->context, VP_LOG_INFO, "transcode", "%s is done", env->name);
     drop_record(env);
     return st;
 }
 
-vp_status vp_task_run(vp_context *context, const vp_plan *plan, const char *task, vp_source *source,
-                      vp_store *work, vp_sink *sink, const vp_task_options *options, vp_cancel *cancel,
-                      vp_error *err)
+vp_status vpi_task_run(vp_context *context, const vp_plan *plan, const char *task, vp_source *source,
+                       vp_store *work, vp_sink *sink, const vp_task_options *options, const vpi_guard *guard,
+                       vp_cancel *cancel, vp_error *err)
 {
     vp_task_options o = VP_TASK_OPTIONS_INIT;
     vpi_task_env env = { 0 };
@@ -288,8 +314,12 @@ vp_status vp_task_run(vp_context *context, const vp_plan *plan, const char *task
     VPI_TRY(vpi_copy_struct(&o, sizeof(o), options, err));
     VPI_TRY(find_task(plan, task, &index, err));
     vpi_record_lease_name(task, name);
+    vp_cancel *before = vpi_cancel_enter(cancel);
     vp_status st = vp_store_lease(work, name, &env.lease, NULL, err);
-    if (st != VP_OK) return st;
+    if (st != VP_OK) {
+        vp_cancel_scope(before);
+        return st;
+    }
     env.context = context;
     env.plan = plan;
     env.name = plan->task_names[index];
@@ -298,12 +328,21 @@ vp_status vp_task_run(vp_context *context, const vp_plan *plan, const char *task
     env.sink = sink;
     env.options = &o;
     env.cancel = cancel;
+    if (guard) env.guard = *guard;
     pthread_mutex_init(&env.lock, NULL);
     st = run_leased(&env, index, err);
     pthread_mutex_destroy(&env.lock);
     vp_lease_release(env.lease);
+    vp_cancel_scope(before);
     vpi_error_op(err, task);
     return st;
+}
+
+vp_status vp_task_run(vp_context *context, const vp_plan *plan, const char *task, vp_source *source,
+                      vp_store *work, vp_sink *sink, const vp_task_options *options, vp_cancel *cancel,
+                      vp_error *err)
+{
+    return vpi_task_run(context, plan, task, source, work, sink, options, NULL, cancel, err);
 }
 
 void vp_progress_init(vp_progress *progress, size_t size)
@@ -343,13 +382,17 @@ vp_status vp_plan_next(const vp_plan *plan, vp_store *work, char *name, uint32_t
     for (uint32_t i = 0; i < vp_plan_task_count(plan); i++) {
         char lease_key[64];
         vp_lease *lease = NULL;
+        vp_error why = VP_ERROR_INIT;
         vp_status st = vpi_record_check(plan, work, plan->task_names[i], err);
         if (st < 0) return st;
         if (st == VP_OK) continue;
         open = true;
-        st = check_needs(plan, i, work, NULL);
+        st = check_needs(plan, i, work, &why);
         if (st == VP_E_CONFLICT) continue;
-        if (st < 0) return check_needs(plan, i, work, err);
+        if (st < 0) {
+            vpi_error_copy(err, &why);
+            return st;
+        }
         vpi_record_lease_name(plan->task_names[i], lease_key);
         st = vp_store_lease(work, lease_key, &lease, NULL, err);
         if (st < 0) return st;

@@ -3,6 +3,7 @@
 
 #include "base/context.h"
 #include "frames_int.h"
+#include "io/object.h"
 #include "plan_int.h"
 
 /* Lost share of a track's frames from which on the input is refused, in percent, and the least number. */
@@ -22,6 +23,7 @@ typedef struct audio_run {
     vpi_audio *audio; /* one of the two */
     vpi_audio_copy *copy;
     vpi_ptrack cmaf, packed;
+    vpi_track_guard cmaf_guard, packed_guard;
     vp_object *part;
     vpi_frames_writer *kept;
     /* the segment being filled */
@@ -36,13 +38,19 @@ static const size_t one_fragment[1] = { 0 };
 static vp_status write_cmaf(void *user, vp_object *object, vpi_segment *entry, vp_error *err)
 {
     audio_run *run = user;
-    return vpi_cmaf_segment(&run->in, NULL, true, object, entry, err);
+    vpi_protect room;
+    const vpi_protect *protect;
+    VPI_TRY(vpi_track_guard_segment(&run->cmaf_guard, run->in.first_fragment, &room, &protect, err));
+    return vpi_cmaf_segment(&run->in, protect, !run->part, object, entry, err);
 }
 
 static vp_status write_packed(void *user, vp_object *object, vpi_segment *entry, vp_error *err)
 {
     audio_run *run = user;
-    return vpi_packed_audio_segment(&run->in, object, entry, err);
+    vpi_protect room;
+    const vpi_protect *protect;
+    VPI_TRY(vpi_track_guard_segment(&run->packed_guard, run->in.first_fragment, &room, &protect, err));
+    return vpi_packed_audio_segment(&run->in, protect, object, entry, err);
 }
 
 static vp_status write_part(audio_run *run, vp_error *err)
@@ -54,7 +62,10 @@ static vp_status write_part(audio_run *run, vp_error *err)
         return vpi_fail(err, VP_E_ARG, NULL, "key too long");
     entry->key = vpi_strdup(key);
     if (!entry->key) return vpi_fail_nomem(err);
-    return vpi_cmaf_segment(&run->in, NULL, false, run->part, entry, err);
+    uint64_t before = vpi_object_size(run->part);
+    VPI_TRY(vpi_track_guard_begin(&run->cmaf_guard, run->in.first_fragment, run->part, entry, err));
+    VPI_TRY(write_cmaf(run, run->part, entry, err));
+    return vpi_track_guard_end(&run->cmaf_guard, run->part, entry, before, err);
 }
 
 static uint64_t frame_start(const vpi_plan_audio *a, uint64_t frame)
@@ -82,6 +93,7 @@ static vp_status fill_segment(audio_run *run, uint64_t first, uint64_t last, vp_
         if (!VPI_GROW(run->samples, n, run->sample_cap)) return vpi_fail_nomem(err);
         run->samples[n] =
             (vpi_sample){ .pts = (int64_t)frame_start(run->a, frame), .sync = true, .size = size };
+        if (frame == 0) vpi_track_setup_head(&run->setup, data, size);
         vpi_buf_add(&run->data, data, size);
         if (vpi_buf_failed(&run->data)) return vpi_fail_nomem(err);
         if (run->kept) VPI_TRY(vpi_frames_add(run->kept, data, size, err));
@@ -95,7 +107,6 @@ static vp_status fill_segment(audio_run *run, uint64_t first, uint64_t last, vp_
     run->in.count = n;
     run->in.start = frame_start(run->a, first);
     run->in.end = frame_start(run->a, last);
-    run->in.first_sample = first;
     return VP_OK;
 }
 
@@ -106,12 +117,15 @@ static vp_status segment(audio_run *run, uint64_t number, vp_error *err)
     uint64_t last = vpi_plan_audio_border(env->plan, env->index, number + 1);
     VPI_TRY(fill_segment(run, first, last, err));
     run->in.first_fragment = number;
+    run->in.first_sample = number * VPI_GUARD_SAMPLES;
     if (run->part)
         VPI_TRY(write_part(run, err));
     else if (env->plan->cmaf)
-        VPI_TRY(vpi_task_segment(env, &run->cmaf, "audio", run->a->name, number, write_cmaf, run, err));
+        VPI_TRY(vpi_task_segment(env, &run->cmaf, "audio", run->a->name, number, &run->cmaf_guard, write_cmaf,
+                                 run, err));
     if (env->plan->ts && !env->plan->mux_audio)
-        VPI_TRY(vpi_task_segment(env, &run->packed, "ts", run->a->name, number, write_packed, run, err));
+        VPI_TRY(vpi_task_segment(env, &run->packed, "ts", run->a->name, number, &run->packed_guard,
+                                 write_packed, run, err));
     if (env->options->progress)
         env->options->progress(env->options->progress_user, last, run->a->audio.frames);
     return VP_OK;
@@ -156,6 +170,11 @@ static vp_status run_open(audio_run *run, vp_error *err)
     run->cmaf.single_file = plan->single_file;
     vpi_plan_audio_setup(plan, env->index, &run->setup);
     run->in.setup = &run->setup;
+    const vpi_protection *protection = vpi_plan_audio_protection(plan);
+    VPI_TRY(vpi_track_guard_open(&env->guard, &run->setup, protection, VPI_ORDINAL_AUDIO, env->index,
+                                 &run->cmaf_guard, err));
+    VPI_TRY(vpi_track_guard_open(&env->guard, &run->setup, protection, VPI_ORDINAL_PACKED, env->index,
+                                 &run->packed_guard, err));
     run->in.fragments = one_fragment;
     run->in.fragment_count = 1;
     VPI_TRY(run->a->codec == VPI_CODEC_AAC ? open_audio(run, err) : open_copy(run, err));
@@ -209,6 +228,8 @@ vp_status vpi_task_audio(vpi_task_env *env, vp_error *err)
     if (st >= 0) st = check_damage(&run, err);
     if (st >= 0) st = run_end(&run, err);
     vp_object_abort(run.part);
+    vpi_track_guard_close(&run.cmaf_guard);
+    vpi_track_guard_close(&run.packed_guard);
     vpi_frames_discard(run.kept);
     vpi_audio_close(run.audio);
     vpi_audio_copy_close(run.copy);

@@ -11,6 +11,26 @@
 
 #define VPI_CODECS_TEXT 64
 
+/* What options say of encryption, formats settled: ARG, AUTH KEY_MISSING. */
+vp_status vpi_check_encryption(const vp_transcode_options *options, vp_error *err);
+/*
+ * vp_plan_new with the seed of IVs of another plan (16 bytes): the same title again. NULL: a random one. vpi_plan_seed:
+ * of a plan that encrypts; else NULL.
+ */
+vp_status vpi_plan_new(vp_context *context, const vp_media *media, const vp_ladder *ladder,
+                       const vp_transcode_options *options, const uint8_t *seed, vp_plan **out,
+                       vp_error *err);
+const uint8_t *vpi_plan_seed(const vp_plan *plan);
+vpi_scheme vpi_plan_scheme(const vp_plan *plan);
+
+/* The plan's keys, asked for again, KEY_INVALID unless they are the same; NULL in *out: it encrypts nothing. */
+vp_status vpi_plan_keyring(const vp_plan *plan, struct vp_keys *keys, const char *title, vpi_keyring **out,
+                           vp_error *err);
+/* vp_task_run with the hooks of such keys (NULL: they are asked for). */
+vp_status vpi_task_run(vp_context *context, const vp_plan *plan, const char *task, vp_source *source,
+                       vp_store *work, vp_sink *sink, const vp_task_options *options, const vpi_guard *guard,
+                       vp_cancel *cancel, vp_error *err);
+
 #define VPI_MARKER ".vodpipe-version"
 /*
  * The marker of a version folder ("": the root). check: VP_OK this request's; VP_END none, or the sink cannot tell;

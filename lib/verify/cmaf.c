@@ -95,7 +95,8 @@ static vp_status check_samples(vpi_verifier *v, vpi_media_state *s, const piece 
                        "sample %zu of fragment %zu reaches past mdat", i + 1, p->number + 1)) {
             return VP_OK;
         }
-        if (s->t->kind == VP_TRACK_VIDEO && s->nal_length && !s->protected_samples) {
+        /* Lengths and headers of NAL units are clear also where the pictures are not (ISO/IEC 23001-7 9.5.2.2). */
+        if (s->t->kind == VP_TRACK_VIDEO && s->nal_length) {
             check_picture(v, s, p->mdat.data + at, size, i, !(sample->flags & NON_SYNC));
         } else if (i == 0) {
             vpi_check(v, !(sample->flags & NON_SYNC), "P04", s->where,
@@ -119,6 +120,7 @@ static void check_shape(vpi_verifier *v, vpi_media_state *s, const piece *p)
 {
     const vpi_fragment_info *i = &p->info;
     uint64_t head = p->mdat.size - p->mdat.data_size;
+    bool closed = vpi_by_sample(s->t);
     size_t n = p->number + 1;
 
     vpi_check(v, i->sequence > s->sequence, "CMAF", s->where, "fragment %zu: sequence %u after %u", n,
@@ -127,8 +129,10 @@ static void check_shape(vpi_verifier *v, vpi_media_state *s, const piece *p)
     vpi_check(v, i->track_id == s->init.track_id, "CMAF", s->where, "fragment %zu: track %u, init has %u", n,
               i->track_id, s->init.track_id);
     vpi_check(v, i->default_base_is_moof, "CMAF", s->where, "fragment %zu: no default-base-is-moof", n);
-    vpi_check(v, !i->empty && i->description_index <= 1, "CMAF", s->where,
-              "fragment %zu: duration-is-empty, or another sample entry", n);
+    vpi_check(v, !i->empty, "CMAF", s->where, "fragment %zu: duration-is-empty", n);
+    /* What is clear in an encrypted track has an entry of its own. */
+    vpi_check(v, VPI_MAX(i->description_index, 1u) == (closed && !s->key ? 2u : 1u), closed ? "E07" : "CMAF",
+              s->where, "fragment %zu: sample entry %u", n, i->description_index);
     vpi_check(v, i->has_tfdt && i->tfdt_version == 1, "P24", s->where,
               "fragment %zu: tfdt is missing or version %u", n, i->tfdt_version);
     vpi_check(v, i->trun_version == 1, "P09", s->where, "fragment %zu: trun version %u", n, i->trun_version);
@@ -181,6 +185,7 @@ static vp_status check_fragment(vpi_verifier *v, vpi_media_state *s, piece *p, v
     s->next_dts = p->info.tfdt;
     st = check_samples(v, s, p, err);
     if (st == VP_OK) check_entry(v, s, p);
+    if (st == VP_OK) st = vpi_verify_fragment_keys(v, s, &p->moof, &p->mdat, &p->info, err);
     vpi_fragment_info_dispose(&p->info);
     return st;
 }

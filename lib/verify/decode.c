@@ -271,7 +271,7 @@ vp_status vpi_verify_decode(vpi_verifier *v, vpi_media_state *s, const uint8_t *
     vpi_buf whole = { 0 };
     vp_status st;
 
-    if (s->protected_samples || s->frames == 0) return VP_OK;
+    if (s->frames == 0) return VP_OK;
     if (v->source && s->t->kind == VP_TRACK_VIDEO && !s->media->looks) {
         s->media->looks = vpi_picture_traces_new(v->looked_at_us);
         if (!s->media->looks) return vpi_fail_nomem(err);

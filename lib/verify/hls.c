@@ -135,15 +135,18 @@ bool vpi_attribute(vpi_view list, const char *name, vpi_view *value, bool *quote
     return false;
 }
 
-/* Attributes of EXT-X-MEDIA, -STREAM-INF, -I-FRAME-STREAM-INF and -MAP; others, and CLOSED-CAPTIONS, may be either. */
+/*
+ * Attributes of EXT-X-MEDIA, -STREAM-INF, -I-FRAME-STREAM-INF, -MAP, -KEY and -SESSION-KEY; others, and
+ * CLOSED-CAPTIONS, may be either.
+ */
 static bool right_form(vpi_view name, bool quoted)
 {
     static const char strings[] =
         " URI CODECS AUDIO VIDEO SUBTITLES NAME GROUP-ID LANGUAGE ASSOC-LANGUAGE INSTREAM-ID"
-        " CHANNELS BYTERANGE SUPPLEMENTAL-CODECS CHARACTERISTICS ";
+        " CHANNELS BYTERANGE SUPPLEMENTAL-CODECS CHARACTERISTICS KEYFORMAT KEYFORMATVERSIONS ";
     static const char words[] =
         " TYPE DEFAULT AUTOSELECT FORCED BANDWIDTH AVERAGE-BANDWIDTH RESOLUTION FRAME-RATE"
-        " HDCP-LEVEL VIDEO-RANGE SCORE METHOD ";
+        " HDCP-LEVEL VIDEO-RANGE SCORE METHOD IV KEYID ";
     char spaced[64];
 
     if (name.size + 3 > sizeof(spaced)) return true;

@@ -39,6 +39,23 @@ bool vpi_attributes_valid(vpi_view list);
 /* Key of the object that a URI names, relative to the playlist's own key. False when it leaves the title. */
 bool vpi_resolve(const char *playlist, vpi_view uri, char out[1100]);
 
+/* ---- keys (key_tags.c) ---- */
+
+/* EXT-X-KEY tags while a playlist is read; zeros at the begin. */
+typedef struct vpi_key_tags {
+    const vpi_key_info *force; /* whose tags are in force; NULL: none */
+    const vpi_segment *of;     /* AES-128: the segment whose IV they have */
+    bool any;                  /* there was a tag */
+    unsigned version;          /* that the tags need */
+} vpi_key_tags;
+/* A tag before segment number `next` of the track. */
+void vpi_read_key(vpi_verifier *v, const char *where, const vpi_ptrack *t, size_t next, vpi_view list,
+                  vpi_key_tags *k);
+/* What is in force for segment number n is what it is encrypted with. */
+void vpi_check_key(vpi_verifier *v, const char *where, const vpi_ptrack *t, size_t n, const vpi_key_tags *k);
+/* EXT-X-SESSION-KEY of a master over the tracks of one kind of container (VP_HLS_*). */
+void vpi_check_session_key(vpi_verifier *v, const char *where, int32_t container, vpi_view list);
+
 /* Begins with #EXTM3U, ends with a newline, holds no CR and no NUL, and tags of the whole once. */
 bool vpi_m3u8_frame(vpi_verifier *v, const char *key, const char *text, size_t size);
 

@@ -60,9 +60,11 @@ static void fourcc_text(uint32_t type, char out[5])
     out[4] = 0;
 }
 
-static vp_status codec_string(const vpi_init_info *i, char out[VPI_CODECS_SIZE], vp_error *err)
+static vp_status codec_string(const vpi_media_state *s, char out[VPI_CODECS_SIZE], vp_error *err)
 {
-    switch (i->sample_entry) {
+    const vpi_init_info *i = &s->init;
+
+    switch (s->format) {
     case VPI_FOURCC('a', 'v', 'c', '1'):
         return vpi_codecs_avc(i->codec_config, i->codec_config_size, out, err);
     case VPI_FOURCC('h', 'v', 'c', '1'):
@@ -74,7 +76,7 @@ static vp_status codec_string(const vpi_init_info *i, char out[VPI_CODECS_SIZE],
     case VPI_FOURCC('m', 'p', '4', 'a'):
         return vpi_codecs_aac(i->codec_config, i->codec_config_size, out, err);
     default:
-        fourcc_text(i->sample_entry, out);
+        fourcc_text(s->format, out);
         return VP_OK;
     }
 }
@@ -120,20 +122,15 @@ static void check_entry(vpi_verifier *v, vpi_media_state *s)
     vpi_hevc_ptl ptl;
     uint8_t length;
 
-    fourcc_text(i->sample_entry, name);
-    if (i->sample_entry == VPI_FOURCC('e', 'n', 'c', 'v') ||
-        i->sample_entry == VPI_FOURCC('e', 'n', 'c', 'a')) {
-        s->protected_samples = true;
-        return;
-    }
-    if (codec_string(i, text, &cause) < 0) {
+    fourcc_text(s->format, name);
+    if (codec_string(s, text, &cause) < 0) {
         vpi_check(v, false, "P13", s->where, "%s", cause.message);
         return;
     }
     vpi_check(v, strcmp(s->t->codecs, text) == 0, "P13", s->where,
               "sample entry %s is %s, the presentation says %s", name, text, s->t->codecs);
-    if (i->sample_entry == VPI_FOURCC('a', 'v', 'c', '1')) check_avcc(v, s);
-    if (i->sample_entry == VPI_FOURCC('h', 'v', 'c', '1') &&
+    if (s->format == VPI_FOURCC('a', 'v', 'c', '1')) check_avcc(v, s);
+    if (s->format == VPI_FOURCC('h', 'v', 'c', '1') &&
         vpi_hvcc_parse(i->codec_config, i->codec_config_size, &ptl, &length, &cause) == VP_OK) {
         s->nal_length = length;
         s->hevc = true;
@@ -180,8 +177,7 @@ static void check_shape(vpi_verifier *v, const vpi_media_state *s)
     vpi_check(v, !i->samples_in_stbl, "CMAF", where, "sample tables are not empty");
     vpi_check(v, i->has_mvex && i->moov_before_mvex_end, "CMAF", where, "no mvex behind the last trak");
     vpi_check(v, i->has_trex && i->trex_description_index == 1, "CMAF", where,
-              "no trex of the track and its only sample entry");
-    vpi_check(v, i->descriptions == 1, "CMAF", where, "%u sample entries", i->descriptions);
+              "no trex of the track and its first sample entry");
     vpi_check(v, i->data_reference == 1 && !i->elsewhere, "CMAF", where, "the data are in another file");
     vpi_check(v, i->enabled && !i->turned, "CMAF", where, "tkhd hides or turns the track");
     vpi_check(v, !i->has_edit_list, "P07", where, "edit list");
@@ -234,7 +230,7 @@ static void check_sound(vpi_verifier *v, const vpi_media_state *s)
     vpi_check(
         v, i->handler == VPI_FOURCC('s', 'o', 'u', 'n') && i->media_header == VPI_FOURCC('s', 'm', 'h', 'd'),
         "CMAF", s->where, "handler and media header are not those of sound");
-    if (i->sample_entry != VPI_FOURCC('m', 'p', '4', 'a')) return;
+    if (s->format != VPI_FOURCC('m', 'p', '4', 'a')) return;
     vpi_check(v, i->object_type == OBJECT_AAC, "P13", s->where, "esds is of object type 0x%02x, not of AAC",
               i->object_type);
     if (vpi_asc_parse(i->codec_config, i->codec_config_size, &asc, &cause) < 0) {
@@ -263,6 +259,8 @@ vp_status vpi_verify_init(vpi_verifier *v, vpi_media_state *s, const uint8_t *da
     VPI_TRY(top_boxes(v, s, data, size, err));
     st = vpi_init_parse(s->init_bytes.data, s->init_bytes.size, &s->init, &cause);
     if (st < 0) return vpi_caught(v, st, &cause, "STRUCTURE", s->where, err);
+    st = vpi_verify_entries(v, s, err);
+    if (st != VP_OK) return st < 0 ? st : VP_OK;
     s->has_init = true;
     check_shape(v, s);
     check_entry(v, s);

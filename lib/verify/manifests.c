@@ -111,7 +111,8 @@ static vp_status check_playlists(vpi_verifier *v, names *n, vp_error *err)
     for (size_t i = 0; i < v->p->track_count; i++) {
         if (!v->sane[i] || v->p->tracks[i].kind == VP_TRACK_IMAGE) continue;
         VPI_TRY(check_playlist(v, i, false, n, err));
-        if (v->p->tracks[i].kind == VP_TRACK_VIDEO) VPI_TRY(check_playlist(v, i, true, n, err));
+        if (v->p->tracks[i].kind == VP_TRACK_VIDEO && !vpi_whole_object(&v->p->tracks[i]))
+            VPI_TRY(check_playlist(v, i, true, n, err));
     }
     return VP_OK;
 }
@@ -158,7 +159,7 @@ done:
 
 static vp_status check_roots(vpi_verifier *v, vp_error *err)
 {
-    bool cmaf = false, ts = false;
+    bool cmaf = false, ts = false, whole = false;
     vp_object_info info = VP_OBJECT_INFO_INIT;
     vp_status st;
 
@@ -168,18 +169,17 @@ static vp_status check_roots(vpi_verifier *v, vp_error *err)
         if (t->kind != VP_TRACK_VIDEO && t->kind != VP_TRACK_AUDIO) continue;
         cmaf |= t->container == VP_CONTAINER_CMAF;
         ts |= t->container != VP_CONTAINER_CMAF;
+        whole |= vpi_whole_object(t);
     }
-    if (cmaf) {
-        VPI_TRY(check_master(v, VP_HLS_CMAF, MASTER, err));
-        VPI_TRY(check_mpd(v, err));
-    }
+    if (cmaf) VPI_TRY(check_master(v, VP_HLS_CMAF, MASTER, err));
+    if (cmaf && !whole) VPI_TRY(check_mpd(v, err)); /* DASH has no encryption of whole segments */
     if (ts) VPI_TRY(check_master(v, VP_HLS_TS, cmaf ? MASTER_TS : MASTER, err));
     if (!(cmaf && ts)) {
         st = vp_sink_stat(v->sink, MASTER_TS, &info, err);
         if (st < 0) return st;
         vpi_check(v, st == VP_END, "S22", MASTER_TS, "is left from an earlier title");
     }
-    if (!cmaf) {
+    if (!cmaf || whole) {
         st = vp_sink_stat(v->sink, MPD, &info, err);
         if (st < 0) return st;
         vpi_check(v, st == VP_END, "S22", MPD, "is left from an earlier title");

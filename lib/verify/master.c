@@ -23,6 +23,8 @@ typedef struct master {
     bool *seen;   /* tracks that are named */
     bool *tricks; /* tracks whose I-frame playlist is named */
     size_t variants, iframes;
+    vpi_view *session_keys;
+    size_t session_count, session_cap;
     rendition *renditions;
     size_t rendition_count, rendition_cap;
     bool no_memory;
@@ -327,6 +329,21 @@ static void check_groups(vpi_verifier *v, const master *m)
     }
 }
 
+/* Each is there once (4.3.4.5). */
+static void check_session(vpi_verifier *v, master *m, vpi_view list)
+{
+    for (size_t i = 0; i < m->session_count; i++) {
+        vpi_check(v, !view_equal(m->session_keys[i], list), "HLS", m->key,
+                  "an EXT-X-SESSION-KEY is there twice");
+    }
+    vpi_check_session_key(v, m->key, m->container, list);
+    if (m->session_count >= GROUPS_MAX) return;
+    if (!VPI_GROW(m->session_keys, m->session_count, m->session_cap))
+        m->no_memory = true;
+    else
+        m->session_keys[m->session_count++] = list;
+}
+
 static void read_lines(vpi_verifier *v, master *m, const char *text, size_t size, bool media_pass)
 {
     vpi_line_walk w = { text, text + size };
@@ -351,6 +368,8 @@ static void read_lines(vpi_verifier *v, master *m, const char *text, size_t size
             pending = value;
         } else if (vpi_view_is(name, "EXT-X-I-FRAME-STREAM-INF")) {
             check_iframes(v, m, value);
+        } else if (vpi_view_is(name, "EXT-X-SESSION-KEY")) {
+            check_session(v, m, value);
         } else if (vpi_view_is(name, "EXT-X-INDEPENDENT-SEGMENTS")) {
             m->independent = true;
         }
@@ -386,13 +405,14 @@ vp_status vpi_verify_master(vpi_verifier *v, int32_t container, const char *key,
     for (size_t i = 0; i < v->p->track_count; i++) {
         if (!v->sane[i] || !belongs(&v->p->tracks[i], container)) continue;
         vpi_check(v, m.seen[i], "X04", key, "does not name %s", v->p->tracks[i].name);
-        if (v->p->tracks[i].kind == VP_TRACK_VIDEO) {
+        /* AES-128 leaves no part of a segment readable alone. */
+        if (v->p->tracks[i].kind == VP_TRACK_VIDEO && !vpi_whole_object(&v->p->tracks[i]))
             vpi_check(v, m.tricks[i], "P29", key, "no I-frame variant of %s", v->p->tracks[i].name);
-        }
     }
     if (m.no_memory) st = vpi_fail_nomem(err);
 done:
     vpi_free(m.renditions);
+    vpi_free(m.session_keys);
     vpi_free(m.tricks);
     vpi_free(m.seen);
     return st;

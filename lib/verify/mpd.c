@@ -83,6 +83,8 @@ static void read_set(vpi_mpd *m, const vpi_tag *tag)
     m->sets++;
     memset(&m->of_set, 0, sizeof(m->of_set));
     memset(m->colour, 0, sizeof(m->colour));
+    m->scheme = m->kid = (vpi_view){ "", 0 };
+    m->closed = m->switching = false;
     for (size_t i = 0; i < VPI_COUNT(aligned); i++) {
         good |= vpi_tag_attribute(tag, aligned[i], &value) && vpi_view_is(value, "true") &&
                 vpi_tag_attribute(tag, sap[i], &value) &&
@@ -134,8 +136,25 @@ static void read_property(vpi_mpd *m, const vpi_tag *tag)
         if (!vpi_view_is(scheme, schemes[i])) continue;
         known = vpi_tag_attribute(tag, "value", &m->colour[i]);
     }
+    m->switching |= vpi_view_is(scheme, "urn:mpeg:dash:adaptation-set-switching:2016");
     vpi_check(m->v, known || vpi_view_is(tag->name, "SupplementalProperty"), "DASH", m->key,
               "an essential property %.*s", (int)scheme.size, scheme.data);
+}
+
+/* The scheme and the key; what systems are told is the text that the writers make (MANIFEST). */
+static void read_protection(vpi_mpd *m, const vpi_tag *tag)
+{
+    vpi_view scheme = { "", 0 };
+
+    vpi_check(m->v, !m->in_representation, "DASH", m->key, "ContentProtection of a Representation alone");
+    m->closed = true;
+    if (!vpi_tag_attribute(tag, "schemeIdUri", &scheme) ||
+        !vpi_view_is(scheme, "urn:mpeg:dash:mp4protection:2011")) {
+        return;
+    }
+    vpi_check(m->v, m->scheme.size == 0, "DASH", m->key, "two schemes of protection in a set");
+    vpi_tag_attribute(tag, "value", &m->scheme);
+    vpi_tag_attribute(tag, "cenc:default_KID", &m->kid);
 }
 
 static void read_inner(vpi_mpd *m, const vpi_tag_walk *w, const vpi_tag *tag)
@@ -147,6 +166,8 @@ static void read_inner(vpi_mpd *m, const vpi_tag_walk *w, const vpi_tag *tag)
         read_address(m, tag, true);
     } else if (vpi_view_is(tag->name, "SegmentBase")) {
         read_address(m, tag, false);
+    } else if (vpi_view_is(tag->name, "ContentProtection")) {
+        read_protection(m, tag);
     } else if (vpi_view_is(tag->name, "SegmentTimeline")) {
         a->has_timeline = true;
         a->timeline = tag->after;
@@ -198,6 +219,26 @@ static void close_tag(vpi_mpd *m, const vpi_tag *tag)
     }
 }
 
+/* Pictures of one group that are in two sets, each with its key: both say that a player may switch. */
+static void check_switching(vpi_mpd *m, size_t n)
+{
+    const vpi_ptrack *t = &m->v->p->tracks[n];
+
+    for (size_t i = 0; i < m->v->p->track_count; i++) {
+        const vpi_ptrack *o = &m->v->p->tracks[i];
+        size_t family = strcspn(t->codecs, ".,");
+
+        if (i == n || !m->seen[i] || o->kind != VP_TRACK_VIDEO || strcmp(o->group, t->group) != 0 ||
+            strncmp(o->codecs, t->codecs, family) != 0 || !vpi_by_sample(o) ||
+            memcmp(o->protection.keys[0].kid, t->protection.keys[0].kid, sizeof(o->protection.keys[0].kid)) ==
+                0) {
+            continue;
+        }
+        vpi_check(m->v, m->switches[n], "DASH", m->key, "%s and %s have two keys, but its set names no other",
+                  t->name, o->name);
+    }
+}
+
 static void check_whole(vpi_mpd *m)
 {
     const vpi_presentation *p = m->v->p;
@@ -208,7 +249,9 @@ static void check_whole(vpi_mpd *m)
 
         if (!m->v->sane[i] || t->container != VP_CONTAINER_CMAF) continue;
         if (t->kind != VP_TRACK_VIDEO && t->kind != VP_TRACK_AUDIO) continue;
-        vpi_check(m->v, m->seen[i], "X04", m->key, "does not name %s", t->name);
+        if (!vpi_check(m->v, m->seen[i], "X04", m->key, "does not name %s", t->name)) continue;
+        if (t->kind == VP_TRACK_VIDEO && vpi_by_sample(t) && t->protection.key_count > 0)
+            check_switching(m, i);
     }
 }
 
@@ -216,15 +259,16 @@ vp_status vpi_verify_mpd(vpi_verifier *v, const char *key, const char *text, siz
 {
     vpi_mpd m = { .v = v, .key = key, .end = text + size };
     vpi_tag_walk w = { text, text + size, false };
+    vp_status st = VP_OK;
     size_t depth = 0;
     vpi_tag tag;
 
     m.seen = vpi_calloc(v->p->track_count ? v->p->track_count : 1, sizeof(*m.seen));
     m.mains = vpi_calloc(v->p->track_count ? v->p->track_count : 1, sizeof(*m.mains));
-    if (!m.seen || !m.mains) {
-        vpi_free(m.seen);
-        vpi_free(m.mains);
-        return vpi_fail_nomem(err);
+    m.switches = vpi_calloc(v->p->track_count ? v->p->track_count : 1, sizeof(*m.switches));
+    if (!m.seen || !m.mains || !m.switches) {
+        st = vpi_fail_nomem(err);
+        goto done;
     }
     while (vpi_tag_next(&w, &tag)) {
         if (tag.kind == VPI_TAG_CLOSE) {
@@ -238,7 +282,9 @@ vp_status vpi_verify_mpd(vpi_verifier *v, const char *key, const char *text, siz
         if (w.broken) break;
     }
     if (vpi_check(v, !w.broken && depth == 0, "DASH", key, "is no whole XML document")) check_whole(&m);
+done:
     vpi_free(m.seen);
     vpi_free(m.mains);
-    return VP_OK;
+    vpi_free(m.switches);
+    return st;
 }

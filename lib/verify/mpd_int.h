@@ -49,14 +49,17 @@ typedef struct vpi_mpd {
     vpi_view base_url; /* of the Representation */
     vpi_view channels; /* of its AudioChannelConfiguration */
     vpi_view profiles;
-    vpi_view colour[3]; /* of the set's properties: primaries, transfer, matrix */
+    vpi_view colour[3];     /* of the set's properties: primaries, transfer, matrix */
+    vpi_view scheme, kid;   /* of the set's ContentProtection; no data: there is none */
+    bool closed, switching; /* the set has one; it names others to switch to */
     size_t periods, sets;
     bool main_role;
     const vpi_ptrack *of_track; /* what the set's last Representation stands for */
     uint64_t buffer_ns;         /* minBufferTime */
     uint64_t longest_ns;
-    bool *seen;  /* tracks that are named */
-    bool *mains; /* tracks of sets with the role main */
+    bool *seen;     /* tracks that are named */
+    bool *mains;    /* tracks of sets with the role main */
+    bool *switches; /* tracks of sets that name others */
 } vpi_mpd;
 /* A Representation that is read to its end, against the track that it stands for. */
 void vpi_mpd_representation(vpi_mpd *m);

@@ -360,6 +360,24 @@ static bool never_dry(const vpi_ptrack *t, uint64_t bandwidth, uint64_t buffer_n
     return true;
 }
 
+/* One scheme and one key for all of a set (DASH-IF IOP part 6); the KID as text in lower case. */
+static void check_protection(vpi_mpd *m, const vpi_ptrack *t)
+{
+    char kid[VPI_UUID_TEXT];
+
+    if (!vpi_check(m->v, m->closed == vpi_by_sample(t), "DASH", m->key, "%s: ContentProtection is %s",
+                   t->name, m->closed ? "there, but it is clear" : "missing") ||
+        !m->closed || t->protection.key_count == 0) {
+        return;
+    }
+    vpi_uuid_text(t->protection.keys[0].kid, kid);
+    vpi_check(m->v, vpi_view_is(m->kid, kid), "E13", m->key, "%s: default_KID %.*s, not %s", t->name,
+              (int)m->kid.size, m->kid.data, kid);
+    vpi_check(m->v, vpi_view_is(m->scheme, vpi_scheme_word(t->protection.scheme)), "DASH", m->key,
+              "%s: scheme %.*s, not %s", t->name, (int)m->scheme.size, m->scheme.data,
+              vpi_scheme_word(t->protection.scheme));
+}
+
 void vpi_mpd_representation(vpi_mpd *m)
 {
     const vpi_address *a = address_of(m);
@@ -386,7 +404,9 @@ void vpi_mpd_representation(vpi_mpd *m)
     vpi_check(m->v, !m->seen[n], "DASH", m->key, "%s is there twice", t->name);
     m->seen[n] = true;
     m->of_track = t;
+    m->switches[n] = m->switching;
     check_words(m, t);
+    check_protection(m, t);
     check_profile(m, a);
     check_address(m, a, t, id);
     good = vpi_tag_attribute(&m->representation, "bandwidth", &value) && vpi_view_u64(value, &bandwidth);

@@ -176,13 +176,16 @@ static vp_status structure(vpi_verifier *v, vpi_media_state *s, const vpi_buf *d
     }
 }
 
-static vp_status check_segment(reader *r, vpi_media_state *s, const vpi_segment *segment, vp_error *err)
+static vp_status check_segment(reader *r, vpi_media_state *s, size_t number, vp_error *err)
 {
+    const vpi_segment *segment = &s->t->segments[number];
     vpi_verifier *v = r->v;
     int32_t is;
     vp_status st;
 
     s->segment = segment;
+    s->number = number;
+    s->key = vpi_protection_key(&s->t->protection, number);
     s->where = segment->key;
     s->frames = 0;
     if (!s->t->single_file) {
@@ -194,6 +197,10 @@ static vp_status check_segment(reader *r, vpi_media_state *s, const vpi_segment 
     if (st != VP_OK) return st < 0 ? st : VP_OK;
     if (!s->t->single_file)
         check_crc(v, segment->key, vpi_crc32c(0, r->buf.data, r->buf.size), segment->crc32c);
+    if (s->key && vpi_whole_object(s->t)) {
+        vpi_verify_whole(v, s);
+        return VP_OK;
+    }
     if (s->t->kind == VP_TRACK_TEXT) vpi_verify_text(v, s->t, segment->key, r->buf.data, r->buf.size);
     if (s->t->kind != VP_TRACK_VIDEO && s->t->kind != VP_TRACK_AUDIO) return VP_OK;
     is = container_of(&r->buf);
@@ -201,7 +208,7 @@ static vp_status check_segment(reader *r, vpi_media_state *s, const vpi_segment 
                    "the bytes are of another container"))
         return VP_OK;
     VPI_TRY(structure(v, s, &r->buf, err));
-    return v->decode ? vpi_verify_decode(v, s, r->buf.data, r->buf.size, err) : VP_OK;
+    return s->media ? vpi_verify_decode(v, s, r->buf.data, r->buf.size, err) : VP_OK;
 }
 
 static vp_status read_track(vpi_verifier *v, const vpi_ptrack *t, struct vpi_track_media *media,
@@ -220,9 +227,10 @@ static vp_status read_track(vpi_verifier *v, const vpi_ptrack *t, struct vpi_tra
     st = check_init(&r, &s, err);
     if (st < 0) goto done;
     st = VP_OK;
-    for (size_t i = 0; i < t->segment_count; i++) VPI_GO(check_segment(&r, &s, &t->segments[i], err));
-    vpi_verify_rate(v, &s, vpi_track_where(t, where));
-    if (v->decode) st = vpi_verify_decoded(v, &s, where, err);
+    for (size_t i = 0; i < t->segment_count; i++) VPI_GO(check_segment(&r, &s, i, err));
+    /* Pictures of whole objects that are encrypted were not counted. */
+    if (!vpi_whole_object(t)) vpi_verify_rate(v, &s, vpi_track_where(t, where));
+    if (media) st = vpi_verify_decoded(v, &s, where, err);
 done:
     vpi_media_state_dispose(&s);
     vp_source_unref(r.source);
@@ -234,12 +242,18 @@ vp_status vpi_verify_objects(vpi_verifier *v, vp_error *err)
 {
     for (size_t i = 0; i < v->p->track_count; i++) {
         const vpi_ptrack *t = &v->p->tracks[i];
-        bool all;
+        bool all, closed = t->protection.scheme != VPI_SCHEME_NONE;
+        char where[1024];
 
         if (!v->sane[i]) continue;
         VPI_TRY(exist_all(v, t, &all, err));
+        if (!v->read) continue;
+        /* Without its keys there is nothing to decode. */
+        if (v->media && closed)
+            vpi_warn(v, "P04", vpi_track_where(t, where), "is encrypted, and was not decoded");
         /* What is missing is named already; the structure of the rest is read all the same. */
-        if (v->read) VPI_TRY(read_track(v, t, v->media ? &v->media[i] : NULL, err));
+        VPI_TRY(read_track(v, t, v->media && !closed ? &v->media[i] : NULL, err));
     }
+    vpi_verify_ivs(v);
     return VP_OK;
 }

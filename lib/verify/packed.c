@@ -1,61 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* ADTS frames, and packed audio: an ID3 timestamp in front of them (RFC 8216 3.4). */
+/* Packed audio: an ID3 timestamp in front of frames (RFC 8216 3.4). */
 #include "verify/ts_int.h"
 
-enum { ID3_HEADER = 10, ID3_FRAME = 10, AAC_SAMPLES = 1024, STAMP = 8 };
+enum { ID3_HEADER = 10, ID3_FRAME = 10, STAMP = 8 };
 
-static const char owner[] = "com.apple.streaming.transportStreamTimestamp";
+static const char time_owner[] = "com.apple.streaming.transportStreamTimestamp";
+/* of SAMPLE-AES (Apple, "MPEG-2 Stream Encryption Format for HTTP Live Streaming", 2.4) */
+static const char setup_owner[] = "com.apple.streaming.audioDescription";
 
-/* ADTS tells the core only: with SBR the track has twice the rate, and with PS twice the channels. */
-static void check_config(vpi_verifier *v, const vpi_media_state *s, const vpi_asc *asc)
-{
-    const vpi_ptrack *t = s->t;
-    bool plain = vpi_codecs_hold(t->codecs, "mp4a.40.2");
-    bool extended = vpi_codecs_hold(t->codecs, "mp4a.40.5") || vpi_codecs_hold(t->codecs, "mp4a.40.29");
-
-    vpi_check(v, asc->object_type == 2 && (plain || extended), "P13", s->where,
-              "audio is mp4a.40.%u, the presentation says %s", (unsigned)asc->object_type, t->codecs);
-    if (!plain || t->sample_rate == 0) return;
-    vpi_check(v, asc->sample_rate == t->sample_rate, "P13", s->where,
-              "audio of %u Hz, the presentation says %u", asc->sample_rate, t->sample_rate);
-    vpi_check(v, asc->channels == t->channels, "P13", s->where, "%u channels, the presentation says %u",
-              asc->channels, t->channels);
-}
-
-void vpi_verify_adts(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size, int64_t time)
-{
-    size_t at = 0, header, frame;
-    vp_error cause = VP_ERROR_INIT;
-    vpi_asc asc;
-    int64_t due;
-
-    while (at < size) {
-        if (vpi_adts_parse(data + at, size - at, &asc, &header, &frame, &cause) < 0 || frame > size - at) {
-            vpi_check(v, false, "STRUCTURE", s->where, "no whole ADTS frame at byte %zu of an audio packet",
-                      at);
-            return;
-        }
-        if (s->audio_frames == 0) {
-            check_config(v, s, &asc);
-            s->audio_first = time;
-            s->audio_rate = asc.sample_rate;
-            s->audio_channels = asc.channels;
-        } else if (!vpi_check(v, asc.sample_rate == s->audio_rate && asc.channels == s->audio_channels, "P13",
-                              s->where, "the sample rate or the channels change")) {
-            return;
-        }
-        if (at == 0) {
-            /* All times follow from the first one: rounding never adds up. */
-            due = s->audio_first + vpi_rescale((int64_t)(s->audio_frames * AAC_SAMPLES), VPI_MPEG_TS_CLOCK,
-                                               s->audio_rate, VPI_NEAREST);
-            vpi_check(v, time - due <= 2 && due - time <= 2, "P05", s->where,
-                      "audio at PTS %lld, the frames before end at %lld", (long long)time, (long long)due);
-        }
-        s->audio_frames++;
-        s->frames++;
-        at += frame;
-    }
-}
+typedef struct tag {
+    size_t size; /* 0: there is none that is whole */
+    bool timed;
+    uint64_t stamp;
+    const uint8_t *setup; /* NULL: there is none */
+    size_t setup_size;
+} tag;
 
 static size_t syncsafe(const uint8_t *p)
 {
@@ -63,44 +22,67 @@ static size_t syncsafe(const uint8_t *p)
            (p[3] & 127u);
 }
 
-/* Size of the tag, 0 when there is no timestamp. */
-static size_t read_tag(const uint8_t *d, size_t size, uint64_t *stamp)
+/* Is it a PRIV frame of this owner? owner_size with its NUL. */
+static bool is_private(const uint8_t *frame, size_t size, const char *owner, size_t owner_size)
 {
+    return memcmp(frame, "PRIV", 4) == 0 && size >= owner_size &&
+           memcmp(frame + ID3_FRAME, owner, owner_size) == 0;
+}
+
+static tag read_tag(const uint8_t *d, size_t size)
+{
+    tag t = { 0 };
     size_t end, at = ID3_HEADER;
 
-    if (size < ID3_HEADER || memcmp(d, "ID3", 3) != 0) return 0;
+    if (size < ID3_HEADER || memcmp(d, "ID3", 3) != 0) return t;
     end = ID3_HEADER + syncsafe(d + 6);
-    if (end > size) return 0;
+    if (end > size) return t;
     while (at + ID3_FRAME <= end) {
         size_t n = syncsafe(d + at + 4);
         const uint8_t *body = d + at + ID3_FRAME;
 
-        if (n > end - at - ID3_FRAME) return 0;
-        if (memcmp(d + at, "PRIV", 4) == 0 && n == sizeof(owner) + STAMP &&
-            memcmp(body, owner, sizeof(owner)) == 0) {
-            *stamp = vpi_rd64(body + sizeof(owner));
-            return end;
+        if (n > end - at - ID3_FRAME) return t;
+        if (n == sizeof(time_owner) + STAMP && is_private(d + at, n, time_owner, sizeof(time_owner))) {
+            t.timed = true;
+            t.stamp = vpi_rd64(body + sizeof(time_owner));
+        } else if (is_private(d + at, n, setup_owner, sizeof(setup_owner))) {
+            t.setup = body + sizeof(setup_owner);
+            t.setup_size = n - sizeof(setup_owner);
         }
         at += ID3_FRAME + n;
     }
-    return 0;
+    t.size = end;
+    return t;
+}
+
+/* What tells a decoder of frames that it cannot read itself. */
+static void check_setup(vpi_verifier *v, const vpi_media_state *s, const tag *t)
+{
+    if (!s->key) {
+        vpi_check(v, !t->setup, "E07", s->where, "an audio description in a clear segment");
+        return;
+    }
+    vpi_check(v, t->setup && vpi_audio_setup_fits(s->t, t->setup, t->setup_size), "TS", s->where,
+              "no audio description of %s in the ID3 tag", s->t->codecs);
 }
 
 vp_status vpi_verify_packed(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size,
                             vp_error *err)
 {
-    uint64_t stamp = 0, before = s->audio_frames, samples, ticks;
+    uint64_t before = s->audio_samples, samples, ticks;
     int64_t start = vpi_ts_due(s, s->segment->start), time;
-    size_t tag = read_tag(data, size, &stamp);
+    tag t = read_tag(data, size);
 
     (void)err;
-    if (!vpi_check(v, tag > 0, "STRUCTURE", s->where, "no ID3 timestamp in front")) return VP_OK;
-    vpi_check(v, stamp >> 33 == 0, "P06", s->where, "timestamp of more than 33 bits");
-    time = vpi_ts_unwrap(stamp & (((uint64_t)1 << 33) - 1), true, start);
+    if (!vpi_check(v, t.size > 0 && t.timed, "STRUCTURE", s->where, "no ID3 timestamp in front"))
+        return VP_OK;
+    vpi_check(v, t.stamp >> 33 == 0, "P06", s->where, "timestamp of more than 33 bits");
+    time = vpi_ts_unwrap(t.stamp & (((uint64_t)1 << 33) - 1), true, start);
     vpi_check(v, time - start <= 1 && start - time <= 1, "P06", s->where, "timestamp %lld, %lld is due",
               (long long)time, (long long)start);
-    vpi_verify_adts(v, s, data + tag, size - tag, time);
-    samples = (s->audio_frames - before) * AAC_SAMPLES;
+    check_setup(v, s, &t);
+    vpi_verify_frames(v, s, data + t.size, size - t.size, time);
+    samples = s->audio_samples - before;
     ticks = s->segment->ticks;
     /* One sample of slack for a timescale other than the sample rate. */
     vpi_check(v,

@@ -20,6 +20,7 @@ typedef struct list_state {
     size_t entries;
     uint64_t sum, largest;
     bool floats, ranges;
+    vpi_key_tags keys;
     size_t segment, fragment; /* that the next entry stands for */
     uint64_t at;              /* ticks at which it starts */
 } list_state;
@@ -98,6 +99,15 @@ static void read_extinf(vpi_verifier *v, list_state *l, vpi_view value)
     }
 }
 
+/* The segment that the next entry is of; as many as there are when no more is due. */
+static size_t next_segment(const list_state *l)
+{
+    size_t n = l->segment;
+
+    if (l->iframes && n < l->t->segment_count && l->fragment >= l->t->segments[n].fragment_count) n++;
+    return n;
+}
+
 static void read_tag(vpi_verifier *v, list_state *l, vpi_view line)
 {
     vpi_view name, value;
@@ -111,6 +121,8 @@ static void read_tag(vpi_verifier *v, list_state *l, vpi_view line)
                                  "EXT-X-BYTERANGE %.*s", (int)value.size, value.data);
     } else if (vpi_view_is(name, "EXT-X-MAP")) {
         vpi_check(v, !l->map, "HLS", l->key, "a second EXT-X-MAP");
+        vpi_check(v, !l->keys.any, "E02", l->key,
+                  "EXT-X-MAP behind EXT-X-KEY, but the init segment is clear");
         read_map(v, l, value);
     } else if (vpi_view_is(name, "EXT-X-TARGETDURATION")) {
         l->has_target = vpi_view_u64(value, &l->target);
@@ -122,9 +134,10 @@ static void read_tag(vpi_verifier *v, list_state *l, vpi_view line)
         l->endlist = true;
     } else if (vpi_view_is(name, "EXT-X-I-FRAMES-ONLY")) {
         l->iframes_only = true;
-    } else if (vpi_view_is(name, "EXT-X-KEY") || vpi_view_is(name, "EXT-X-GAP")) {
-        vpi_check(v, false, "HLS", l->key, "%.*s in a title that is clear and whole", (int)name.size,
-                  name.data);
+    } else if (vpi_view_is(name, "EXT-X-KEY")) {
+        vpi_read_key(v, l->key, l->t, next_segment(l), value, &l->keys);
+    } else if (vpi_view_is(name, "EXT-X-GAP")) {
+        vpi_check(v, false, "HLS", l->key, "EXT-X-GAP in a title that is whole");
     } else if (vpi_view_is(name, "EXT-X-DISCONTINUITY")) {
         vpi_check(v, false, "P26", l->key, "a discontinuity in a title of one piece");
     }
@@ -169,6 +182,7 @@ static void check_entry(vpi_verifier *v, list_state *l, const char *key)
 {
     const char *time_rule = l->iframes ? "P29" : "P01", *range_rule = l->iframes ? "P29" : "P19";
     uint64_t first = l->t->segments[0].start;
+    size_t n = next_segment(l);
     expected e = { 0 };
 
     if (!vpi_check(v, next_expected(l, &e), l->iframes ? "P29" : "X04", l->key, "entry %zu is one too many",
@@ -177,6 +191,7 @@ static void check_entry(vpi_verifier *v, list_state *l, const char *key)
     }
     vpi_check(v, strcmp(key, e.key) == 0, "X04", l->key, "entry %zu names %s, the presentation %s",
               l->entries, key, e.key);
+    vpi_check_key(v, l->key, l->t, n, &l->keys);
     vpi_check(v, near(l->duration, ns_of(e.ticks, l->t->timescale)), time_rule, l->key,
               "entry %zu: EXTINF %.6f, true length %.6f", l->entries, (double)l->duration / 1e9,
               vpi_time_seconds(vpi_time_of(e.ticks, l->t->timescale)));
@@ -219,6 +234,7 @@ static void check_whole(vpi_verifier *v, const list_state *l)
 
     if (l->ranges || l->iframes_only) need = 4;
     if (l->map) need = l->iframes_only ? 5 : 6;
+    need = VPI_MAX(need, l->keys.version);
     vpi_check(v, l->version >= need, "HLS", l->key, "EXT-X-VERSION %llu, needed is %llu",
               (unsigned long long)l->version, (unsigned long long)need);
     vpi_check(v, l->vod && l->endlist, "HLS", l->key, "no PLAYLIST-TYPE VOD, or no ENDLIST");

@@ -75,7 +75,7 @@ static void fragments(vpi_verifier *v, const vpi_ptrack *t)
         const vpi_segment *s = &t->segments[i];
         uint64_t at = s->fragment_count ? s->fragments[0].offset : 0;
 
-        if (t->kind == VP_TRACK_VIDEO) {
+        if (t->kind == VP_TRACK_VIDEO && !s->has_iv) { /* no part of a whole that is encrypted can be read */
             vpi_check(v, s->fragment_count > 0, "P29", s->key, "no fragments: where are its IDR pictures?");
         }
         for (size_t k = 0; k < s->fragment_count; k++) {
@@ -107,7 +107,9 @@ static bool extension_fits(const vpi_ptrack *t, const char *key)
     case VP_CONTAINER_TS:
         return vpi_ends_with(key, ".ts");
     case VP_CONTAINER_PACKED:
-        return vpi_ends_with(key, ".aac");
+        return vpi_ends_with(key, vpi_codecs_hold(t->codecs, "ac-3")   ? ".ac3"
+                                  : vpi_codecs_hold(t->codecs, "ec-3") ? ".ec3"
+                                                                       : ".aac");
     default:
         return true;
     }
@@ -159,6 +161,12 @@ static void single_file(vpi_verifier *v, const vpi_ptrack *t, const char *where)
     vpi_check(v, last->offset + last->bytes == t->object_bytes, "P19", last->key,
               "segments end at %llu, the object at %llu", (unsigned long long)(last->offset + last->bytes),
               (unsigned long long)t->object_bytes);
+    /* An index of fragments that nobody can see would be of no use. */
+    if (vpi_whole_object(t) && !t->index.key) {
+        vpi_check(v, t->init.offset == 0 && t->init.bytes == t->segments[0].offset, "P19", where,
+                  "init is not in front");
+        return;
+    }
     vpi_check(v, vpi_key_valid(t->index.key) && t->index.bytes > 0, "P19", where, "no index");
     vpi_check(v, t->init.offset == 0 && t->init.bytes == t->index.offset, "P19", where,
               "init is not in front");
@@ -350,7 +358,9 @@ vp_status vpi_verify_presentation(vpi_verifier *v, vp_error *err)
         if (t->single_file) single_file(v, t, where);
         picture(v, t, where);
         rates(v, t, target, where);
+        VPI_TRY(vpi_verify_keys(v, t, where, err));
     }
     vpi_verify_timelines(v);
+    vpi_verify_key_times(v);
     return doubled_keys(v, err);
 }

@@ -4,7 +4,7 @@
 #include "verify/ts_int.h"
 
 enum { PACKET = 188, SYNC = 0x47, NULL_PID = 0x1FFF, LAST_TABLE_PID = 0x1F };
-enum { STREAM_H264 = 0x1B, STREAM_HEVC = 0x24, STREAM_ADTS = 0x0F };
+enum { PRIVATE_DATA = 15, REGISTRATION = 5 }; /* tags of descriptors (2.6) */
 #define CLOCK_RATIO 300u
 #define CLOCK_GAP_MAX 2700000u /* 100 ms */
 
@@ -13,6 +13,9 @@ void vpi_media_state_dispose(vpi_media_state *s)
     vpi_ear_free(s->ear);
     vpi_buf_dispose(&s->init_bytes);
     vpi_free(s->times);
+    vpi_slicer_free(s->slicer);
+    vpi_free(s->ranges);
+    vpi_free(s->sample_ivs);
     if (s->ts) {
         for (int i = 0; i < VPI_TS_STREAMS; i++) vpi_buf_dispose(&s->ts->streams[i].data);
         vpi_free(s->ts);
@@ -60,6 +63,76 @@ static uint32_t crc_mpeg(const uint8_t *data, size_t size)
     return crc;
 }
 
+/* The descriptor of this tag that begins with these four letters: what follows them; NULL: there is none. */
+static const uint8_t *find_descriptor(const uint8_t *d, size_t size, uint8_t tag, const char *text,
+                                      size_t *left)
+{
+    for (size_t at = 0; at + 2 <= size && d[at + 1] <= size - at - 2; at += 2u + d[at + 1]) {
+        if (d[at] != tag || d[at + 1] < 4 || memcmp(d + at + 2, text, 4) != 0) continue;
+        *left = d[at + 1] - 4u;
+        return d + at + 6;
+    }
+    return NULL;
+}
+
+/* SAMPLE-AES has types of its own (Apple: MPEG-2 Stream Encryption Format for HTTP Live Streaming, 3.0). */
+typedef struct stream_kind {
+    uint8_t clear, closed;
+    const char *format; /* of the registration of a clear stream (ATSC A/52 A.4.1, G.3.2); NULL: needs none */
+    const char *indicator; /* private data indicator of an encrypted one */
+} stream_kind;
+
+static const stream_kind stream_kinds[] = {
+    { VPI_STREAM_H264, 0xDB, NULL, "zavc" },
+    { VPI_STREAM_ADTS, 0xCF, NULL, "aacd" },
+    { VPI_STREAM_AC3, 0xC1, "AC-3", "ac3d" },
+    { VPI_STREAM_EAC3, 0xC2, "EAC3", "ec3d" },
+};
+
+static void check_closed(vpi_verifier *v, const vpi_media_state *s, const stream_kind *kind, const uint8_t *d,
+                         size_t size)
+{
+    const uint8_t *setup;
+    size_t left = 0;
+
+    vpi_check(v, find_descriptor(d, size, PRIVATE_DATA, kind->indicator, &left) != NULL, "TS", s->where,
+              "an encrypted stream of type 0x%02x without %s", kind->closed, kind->indicator);
+    if (kind->clear == VPI_STREAM_H264) return;
+    setup = find_descriptor(d, size, REGISTRATION, "apad", &left);
+    vpi_check(v, setup && vpi_audio_setup_fits(s->t, setup, left), "TS", s->where,
+              "encrypted sound without the setup of a decoder for %s", s->t->codecs);
+}
+
+/* Type of the stream as if it were clear. */
+static uint8_t read_type(vpi_verifier *v, const vpi_media_state *s, uint8_t type, const uint8_t *d,
+                         size_t size)
+{
+    const stream_kind *kind = NULL;
+    size_t left;
+
+    for (size_t i = 0; i < VPI_COUNT(stream_kinds); i++) {
+        if (type == stream_kinds[i].clear || type == stream_kinds[i].closed) kind = &stream_kinds[i];
+    }
+    bool closed = kind && type == kind->closed;
+    vpi_check(v, closed == (s->key != NULL), closed ? "E07" : "E14", s->where,
+              "stream type 0x%02x in a segment that is %s", type, s->key ? "encrypted" : "clear");
+    if (closed) {
+        check_closed(v, s, kind, d, size);
+    } else if (kind && kind->format) {
+        vpi_check(v, find_descriptor(d, size, REGISTRATION, kind->format, &left) != NULL, "TS", s->where,
+                  "a stream of type 0x%02x without the registration of %s", type, kind->format);
+    }
+    return kind ? kind->clear : type;
+}
+
+/* What the codec of the sound asks for. */
+static uint8_t audio_type(const vpi_ptrack *t)
+{
+    return vpi_codecs_hold(t->codecs, "ac-3")   ? VPI_STREAM_AC3
+           : vpi_codecs_hold(t->codecs, "ec-3") ? VPI_STREAM_EAC3
+                                                : VPI_STREAM_ADTS;
+}
+
 static bool read_pmt(vpi_verifier *v, vpi_media_state *s, const uint8_t *d, size_t size, uint64_t n)
 {
     vpi_ts_state *ts = s->ts;
@@ -69,11 +142,13 @@ static bool read_pmt(vpi_verifier *v, vpi_media_state *s, const uint8_t *d, size
 
     ts->clock_pid = vpi_rd16(d + 8) & 0x1FFFu;
     for (; at + 5 <= size - 4; at += 5 + (vpi_rd16(d + at + 3) & 0xFFFu)) {
-        int kind = d[at] == STREAM_H264 || d[at] == STREAM_HEVC ? VPI_TS_VIDEO : VPI_TS_AUDIO;
+        size_t length = vpi_rd16(d + at + 3) & 0xFFFu;
+        uint8_t type = length <= size - 4 - at - 5 ? read_type(v, s, d[at], d + at + 5, length) : d[at];
+        int kind = type == VPI_STREAM_H264 || type == VPI_STREAM_HEVC ? VPI_TS_VIDEO : VPI_TS_AUDIO;
 
         if (found[kind]) return broken(v, s, n, "two streams of a kind in the PMT");
         found[kind] = vpi_rd16(d + at + 1) & 0x1FFFu;
-        types[kind] = d[at];
+        types[kind] = type;
     }
     for (int i = 0; i < VPI_TS_STREAMS; i++) {
         if (ts->has_pmt && ts->streams[i].pid != found[i])
@@ -82,8 +157,8 @@ static bool read_pmt(vpi_verifier *v, vpi_media_state *s, const uint8_t *d, size
         ts->streams[i].type = types[i];
     }
     if (found[VPI_TS_AUDIO]) {
-        vpi_check(v, types[VPI_TS_AUDIO] == STREAM_ADTS, "P13", s->where, "audio of stream type 0x%02x",
-                  types[VPI_TS_AUDIO]);
+        vpi_check(v, types[VPI_TS_AUDIO] == audio_type(s->t), "P13", s->where,
+                  "audio of stream type 0x%02x, the presentation says %s", types[VPI_TS_AUDIO], s->t->codecs);
     }
     ts->has_pmt = true;
     ts->pmt_at = n;

@@ -8,10 +8,18 @@
 
 #define VPI_PID_COUNT 8192
 enum { VPI_TS_VIDEO, VPI_TS_AUDIO, VPI_TS_STREAMS };
+/* Stream types of what is clear. */
+enum {
+    VPI_STREAM_H264 = 0x1B,
+    VPI_STREAM_HEVC = 0x24,
+    VPI_STREAM_ADTS = 0x0F,
+    VPI_STREAM_AC3 = 0x81,
+    VPI_STREAM_EAC3 = 0x87
+};
 
 typedef struct vpi_ts_stream {
     unsigned pid; /* 0: not in the PMT of this segment */
-    uint8_t type;
+    uint8_t type; /* VPI_STREAM_*, as if it were clear */
     bool has_dts;
     int64_t last_dts; /* of the track, unwrapped 90 kHz */
     /* the PES packet that is being put together */

@@ -2,7 +2,7 @@
 /* PES packets of a transport stream: times, pictures, audio frames (ISO/IEC 13818-1 2.4.3.6, 2.14). */
 #include "verify/ts_int.h"
 
-enum { PES_HEADER = 9, TIME_SIZE = 5, STREAM_H264 = 0x1B, HEVC_AUD = 35 };
+enum { PES_HEADER = 9, TIME_SIZE = 5, HEVC_AUD = 35, PRIVATE_STREAM_1 = 0xBD };
 
 typedef struct unit {
     int64_t pts, dts;
@@ -23,6 +23,14 @@ static uint64_t read_time(const uint8_t *p)
            (uint64_t)p[3] << 7 | p[4] >> 1;
 }
 
+/* AC-3 is none of MPEG's own formats: its stream is private (ATSC A/52 A.3, G.3). */
+static bool stream_id_fits(const vpi_ts_state *ts, const vpi_ts_stream *stream, unsigned id)
+{
+    if (stream == &ts->streams[VPI_TS_VIDEO]) return id >> 4 == 0xE;
+    if (stream->type == VPI_STREAM_AC3 || stream->type == VPI_STREAM_EAC3) return id == PRIVATE_STREAM_1;
+    return id >> 5 == 6;
+}
+
 static bool read_header(vpi_verifier *v, vpi_media_state *s, const vpi_ts_stream *stream, unit *u)
 {
     const uint8_t *d = stream->data.data;
@@ -33,8 +41,7 @@ static bool read_header(vpi_verifier *v, vpi_media_state *s, const vpi_ts_stream
     if (size < PES_HEADER || d[0] != 0 || d[1] != 0 || d[2] != 1)
         return broken(v, s, stream, "no start code");
     if (d[6] & 0x30) return broken(v, s, stream, "scrambled");
-    if (stream == &ts->streams[VPI_TS_VIDEO] ? d[3] >> 4 != 0xE : d[3] >> 5 != 6)
-        return broken(v, s, stream, "stream_id of another kind");
+    if (!stream_id_fits(ts, stream, d[3])) return broken(v, s, stream, "stream_id of another kind");
     head = (size_t)PES_HEADER + d[8];
     flags = d[7] >> 6;
     if (head > size || !(flags & 2) || d[8] < (flags == 3 ? 2 * TIME_SIZE : TIME_SIZE)) {
@@ -76,7 +83,7 @@ typedef struct picture {
 
 static picture look(vpi_verifier *v, const vpi_media_state *s, const vpi_ts_stream *stream, const unit *u)
 {
-    bool h264 = stream->type == STREAM_H264;
+    bool h264 = stream->type == VPI_STREAM_H264;
     picture p = { 0 };
     size_t at = 0, n = 0;
     vpi_nal nal;
@@ -144,7 +151,7 @@ static void check_audio(vpi_verifier *v, vpi_media_state *s, const vpi_ts_stream
     int64_t start = vpi_ts_due(s, s->segment->start);
     vpi_time frame = vpi_track_frame(s->t);
     bool sbr = vpi_codecs_hold(s->t->codecs, "mp4a.40.5") || vpi_codecs_hold(s->t->codecs, "mp4a.40.29");
-    int64_t length, samples = sbr ? 2048 : 1024;
+    int64_t length, samples = vpi_track_is_ac3(s->t) ? 1536 : sbr ? 2048 : 1024;
 
     if (stream->units == 0 && s->t->sample_rate > 0) {
         /* Muxed: the frame of the audio, not of the video, is what its border may differ by. */
@@ -153,7 +160,7 @@ static void check_audio(vpi_verifier *v, vpi_media_state *s, const vpi_ts_stream
         vpi_check(v, u->pts >= start - length - 1 && u->pts <= start + length + 1, "P05", s->where,
                   "audio begins at PTS %lld, the segment at %lld", (long long)u->pts, (long long)start);
     }
-    vpi_verify_adts(v, s, u->data, u->size, u->pts);
+    vpi_verify_frames(v, s, u->data, u->size, u->pts);
 }
 
 bool vpi_ts_unit_finish(vpi_verifier *v, vpi_media_state *s, vpi_ts_stream *stream)

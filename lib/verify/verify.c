@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "media/demux.h"
 #include "verify/sound_int.h"
 
 #define PRESENTATION_KEY "presentation.json"
@@ -19,6 +20,7 @@ static vp_status check_arguments(vpi_verifier *v, const vp_verify_options *o, vp
     v->decode = o->decode != 0;
     v->source = o->source;
     if (v->source && !v->decode) return vpi_fail(err, VP_E_ARG, NULL, "source without decode");
+    if (v->decode) VPI_TRY(vpi_media_load(err));
     if (o->presentation) {
         v->presentation = o->presentation;
         v->read = v->can_open && (o->read_objects || o->decode);
@@ -133,6 +135,7 @@ vp_status vp_verify(vp_context *context, vp_sink *sink, const vp_verify_options 
     for (size_t i = 0; v.media && i < v.p->track_count; i++) vpi_track_media_dispose(&v.media[i]);
     vpi_free(v.media);
     vpi_free(v.sane);
+    vpi_free(v.ivs);
     vp_bytes_unref(v.json);
     vp_presentation_unref(own);
     vp_report_unref(v.report);

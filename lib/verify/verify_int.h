@@ -22,6 +22,14 @@ typedef __int128 vpi_i128;
 
 enum { VPI_TRACES = 3 }; /* see sound_int.h */
 
+/* Initialisation vectors under one key that are a step apart (see ivs.c). */
+typedef struct vpi_iv_range {
+    uint8_t kid[16];
+    uint64_t first, last;
+    uint64_t rest; /* of both, modulo the step */
+    uint32_t track, segment;
+} vpi_iv_range;
+
 typedef struct vpi_verifier {
     vp_context *context;
     vp_sink *sink;
@@ -36,6 +44,10 @@ typedef struct vpi_verifier {
     int64_t looked_at_us[VPI_TRACES]; /* title times where traces begin, with a source */
     struct vpi_track_media *media;    /* of each track, with decode */
     vp_bytes *json;                   /* presentation.json of a published title */
+    vpi_iv_range *ivs;                /* of all samples under cenc */
+    size_t iv_count, iv_cap;
+    uint64_t iv_step; /* 0: not known yet */
+    bool ivs_full;    /* there were more than are kept */
 } vpi_verifier;
 
 /* ---- report ---- */
@@ -98,9 +110,19 @@ typedef struct vpi_media_state {
     uint64_t pictures; /* of all segments; with the shortest and the longest one but the last, in ticks */
     uint64_t shortest, longest, last;
 
+    size_t number;           /* of the segment, from 0 */
+    const vpi_key_info *key; /* that the segment is encrypted with; NULL: it is clear */
+
     /* CMAF */
-    bool has_init, protected_samples;
+    bool has_init;
     vpi_init_info init; /* views into init_bytes */
+    vpi_entries entries;
+    uint32_t format;    /* of the first sample entry, also where that is a protected one: 'avc1', 'mp4a' */
+    vpi_slicer *slicer; /* of encrypted pictures; NULL: nothing is known of their headers */
+    vpi_range *ranges;
+    size_t range_cap;
+    uint64_t *sample_ivs;
+    size_t sample_iv_cap;
     vpi_buf init_bytes;
     unsigned nal_length; /* 0: no NAL units */
     bool hevc;
@@ -116,8 +138,8 @@ typedef struct vpi_media_state {
     /* TS and packed audio; times in 90 kHz, unwrapped */
     struct vpi_ts_state *ts;
     bool has_audio_time;
-    uint64_t audio_frames; /* of the track so far */
-    int64_t audio_first;   /* time of the first one */
+    uint64_t audio_samples; /* of the track so far */
+    int64_t audio_first;    /* time of the first frame */
     uint32_t audio_rate, audio_channels;
 } vpi_media_state;
 
@@ -131,8 +153,12 @@ vp_status vpi_verify_cmaf(vpi_verifier *v, vpi_media_state *s, const uint8_t *da
 vp_status vpi_verify_ts(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size, vp_error *err);
 vp_status vpi_verify_packed(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size,
                             vp_error *err);
-/* ADTS frames that fill data; their times follow each other. */
-void vpi_verify_adts(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size, int64_t time);
+/* Frames of sound that fill data, the first one at this time; their times follow each other. */
+void vpi_verify_frames(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size, int64_t time);
+/* Is the sound of the track, or in it, AC-3 or E-AC-3? */
+bool vpi_track_is_ac3(const vpi_ptrack *t);
+/* Is this an audio_setup_information of SAMPLE-AES for the track's codec? */
+bool vpi_audio_setup_fits(const vpi_ptrack *t, const uint8_t *data, size_t size);
 /* Decodes the segment just checked: s->frames pictures, none damaged. */
 vp_status vpi_verify_decode(vpi_verifier *v, vpi_media_state *s, const uint8_t *data, size_t size,
                             vp_error *err);
@@ -152,10 +178,36 @@ void vpi_verify_text(vpi_verifier *v, const vpi_ptrack *t, const char *where, co
 /* SPS against the track: codec string, picture size, level. */
 void vpi_verify_sps(vpi_verifier *v, const vpi_ptrack *t, const char *where, const vpi_nal *nal);
 
+/* ---- encryption ---- */
+
+/* Keys, IVs and addresses that the presentation tells of a sane track. */
+vp_status vpi_verify_keys(vpi_verifier *v, const vpi_ptrack *t, const char *where, vp_error *err);
+/* That the tracks of the title agree in when their keys change. */
+void vpi_verify_key_times(vpi_verifier *v);
+/* Whether a ready-made pssh is of this key, as far as it tells KIDs at all. */
+vp_status vpi_verify_pssh(vpi_verifier *v, const vpi_drm *d, const uint8_t kid[16], const char *where,
+                          vp_error *err);
+/* Is an object of the track that is not clear encrypted as a whole? */
+bool vpi_whole_object(const vpi_ptrack *t);
+/* Its samples are: the segments that are not clear hold Common Encryption. */
+bool vpi_by_sample(const vpi_ptrack *t);
+/* Sample entries of an init segment; sets s->entries and s->format. VP_END: they cannot be read, the report says so. */
+vp_status vpi_verify_entries(vpi_verifier *v, vpi_media_state *s, vp_error *err);
+/* What a fragment says of the encryption of its samples, which lie in mdat; a clear one says nothing. */
+vp_status vpi_verify_fragment_keys(vpi_verifier *v, vpi_media_state *s, const vpi_box *moof,
+                                   const vpi_box *mdat, const vpi_fragment_info *info, vp_error *err);
+/* An object that is encrypted as a whole: all that can be told is its size. */
+void vpi_verify_whole(vpi_verifier *v, const vpi_media_state *s);
+/* Keeps the IVs of a fragment (sorted here). */
+vp_status vpi_ivs_add(vpi_verifier *v, const vpi_media_state *s, uint64_t *ivs, size_t count, vp_error *err);
+/* No two samples of the title have one key and one IV. */
+void vpi_verify_ivs(vpi_verifier *v);
+
 enum { VPI_MPEG_TS_BASE = 900000, VPI_MPEG_TS_CLOCK = 90000 };
 #define VPI_VERIFY_MAX_SEGMENT ((uint64_t)1 << 30)
 #define VPI_VERIFY_MAX_MANIFEST ((uint64_t)256 << 20)
 #define VPI_VERIFY_MAX_SAMPLES 1000000u
+#define VPI_VERIFY_MAX_IVS ((size_t)1 << 20)
 /* Segments over this make players without much memory stumble: a warning. */
 #define VPI_VERIFY_BIG_SEGMENT ((uint64_t)20 << 20)
 

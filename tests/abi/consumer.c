@@ -36,9 +36,10 @@ int main(int argc, char **argv)
         return 1;
     }
     if ((strstr(argv[2], "media") != NULL) != (vp_feature("media") == 1) ||
-        (strstr(argv[2], "h264") != NULL) != (vp_feature("h264") == 1)) {
-        fprintf(stderr, "features: pkg-config says '%s', the library %d %d\n", argv[2],
-                (int)vp_feature("media"), (int)vp_feature("h264"));
+        (strstr(argv[2], "h264") != NULL) != (vp_feature("h264") == 1) ||
+        (strstr(argv[2], "crypt") != NULL) != (vp_feature("crypt") == 1)) {
+        fprintf(stderr, "features: pkg-config says '%s', the library %d %d %d\n", argv[2],
+                (int)vp_feature("media"), (int)vp_feature("h264"), (int)vp_feature("crypt"));
         return 1;
     }
     if (strcmp(argv[3], vp_build_license()) != 0) {

@@ -36,6 +36,26 @@ for f in libvodpipe.so "libvodpipe.so.$abi" libvodpipe.a; do
 done
 readelf -d "$libdir/libvodpipe.so" | grep -q "SONAME.*\[libvodpipe.so.$abi\]" || { echo "wrong soname"; exit 1; }
 
+# FFmpeg and x264: named in a note where they are loaded ($VODPIPE_AVUTIL says so), else linked, if there is media at all.
+needs_media() { readelf -d "$1" | grep -Eq 'NEEDED.*(libav|libsw|x264)'; }
+names_media() { # the note is sound, and each library is there under the name that is loaded
+    readelf -nW "$1" 2>&1 | grep -q 'Corrupt' && return 1
+    for name in avutil avcodec avformat avfilter swscale swresample x264; do
+        readelf -p .note.dlopen "$1" | grep -Eq "\"lib$name\\.so\\.[0-9]+\"" || return 1
+    done
+    readelf -p .note.dlopen "$1" | grep -q "\"$VODPIPE_AVUTIL\""
+}
+if [ -n "${VODPIPE_AVUTIL:-}" ]; then
+    if needs_media "$libdir/libvodpipe.so"; then echo "FFmpeg is linked though it is loaded"; exit 1; fi
+    names_media "$libdir/libvodpipe.so" || { echo ".note.dlopen does not name what is loaded"; exit 1; }
+    if pkg-config --static --libs vodpipe | grep -Eq 'avcodec|x264'; then
+        echo "pkg-config --static links FFmpeg though it is loaded"
+        exit 1
+    fi
+elif echo "$features" | grep -q media; then
+    needs_media "$libdir/libvodpipe.so" || { echo "FFmpeg is not linked"; exit 1; }
+fi
+
 mkdir "$tmp/host" "$tmp/static"
 cp "$here/consumer.c" "$tmp/host/"
 python3 "$here/exports.py" references "$tmp/dest$prefix/include" >"$tmp/host/every.c"
@@ -60,6 +80,9 @@ cp "$libdir/libvodpipe.a" "$tmp/static/"
 $cc -std=c99 -pedantic -Wall -Wextra -Werror consumer.c every.c -o static $(pkg-config --cflags vodpipe) \
     $(pkg-config --static --libs vodpipe | sed "s|-L$libdir|-L$tmp/static|")
 run static ./static
+if [ -n "${VODPIPE_AVUTIL:-}" ]; then
+    names_media static || { echo "the static host does not name what it loads"; exit 1; }
+fi
 if readelf -d static | grep -q 'NEEDED.*vodpipe'; then
     echo "the static host needs libvodpipe.so"
     exit 1

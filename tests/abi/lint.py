@@ -6,6 +6,8 @@
                        only in their rooms, every .c file named in its meson.build, a README.md
     ROOT/include       only the C library and headers of a lower tier
     lib, examples      no banned function, functions of at most 150 lines
+    lib/media          headers of libav* and x264 in libav.h only; each function that needs no handle is called by
+                       tests/unit/media/test_unloaded.c, where the libraries cannot be loaded
     every C file       no "../" include, at most 1200 lines, LF, no tabs or trailing blanks, licence line
 """
 import pathlib
@@ -21,12 +23,15 @@ MAX_FILE, MAX_FUNCTION, MAX_COLUMNS = 1200, 150, 120
 BANNED = re.compile(r"\b(strcpy|strcat|v?sprintf|gets|setlocale|system|popen)\s*\(")
 # name of a third party -> how its headers begin
 THIRD = {"av": re.compile(r"<(libav|libsw|x264)"), "jansson": re.compile(r"<jansson"),
-         "none": re.compile(r"<(curl|openssl|zlib|zconf|expat|cmocka)")}
-TIERS = [["version"], ["base"], ["io", "media", "presentation"], ["probe", "ladder", "package", "manifest"],
-         ["verify", "transcode"], ["job"], ["vodpipe"]]
+         "openssl": re.compile(r"<openssl/"), "expat": re.compile(r"<expat"), "curl": re.compile(r"<curl/"),
+         "zlib": re.compile(r"<(zlib|zconf)"),
+         "none": re.compile(r"<cmocka")}
+TIERS = [["version"], ["base"], ["io", "media", "presentation", "event"], ["probe", "ladder", "package", "manifest", "http"],
+         ["verify", "crypt", "transcode", "ingest", "tus", "s3"], ["job"], ["vodpipe"]]
 TIER = {name: tier for tier, names in enumerate(TIERS) for name in names}
-# presentation.h speaks of tracks in the words of media.h; both are plain data of lib/model.
-SAME_TIER = {("presentation", "media")}
+# presentation.h speaks of tracks in the words of media.h; both are plain data of lib/model. tus.h stands on ingest.h,
+# for which s3.h has a back end.
+SAME_TIER = {("presentation", "media"), ("tus", "ingest"), ("s3", "ingest")}
 SPDX = "SPDX-License-Identifier: LGPL-2.1-or-later"
 
 breaches = []
@@ -104,6 +109,8 @@ def check_room_includes(path, text, room):
             for party, pattern in THIRD.items():
                 if pattern.match(inc) and party not in third:
                     breach(path, n, "%s may not include %s" % (room, inc))
+                elif pattern.match(inc) and party == "av" and path.name != "libav.h":
+                    breach(path, n, "only libav.h includes %s: its functions are called through a table" % inc)
 
 
 def check_public_includes(path, text):
@@ -128,6 +135,19 @@ def check_named(folder, pattern):
     for path in files:
         if "'%s'" % path.name not in text:
             breach(path, 1, "not named in %s" % build.relative_to(ROOT))
+
+
+def check_unloaded(stubs, test):
+    """What answers FEATURE_DISABLED without media, and is not called with a handle, answers it without libav* too."""
+    if not stubs.exists():
+        return
+    called = test.read_text(encoding="utf-8") if test.exists() else ""
+    code = strip(stubs.read_text(encoding="utf-8"))
+    for found in re.finditer(r"^vp_status (\w+)\(.*?^\}", code, re.M | re.S):
+        name, first = found.group(1), found.group(0).split("(", 1)[1]
+        handle = re.match(r"vpi_(demux|video_reader|scaler|h264enc|audio|audio_copy|ear) \*\w", first)
+        if not handle and not re.search(r"\b%s\(" % name, called):
+            breach(stubs, code[:found.start()].count("\n") + 1, "%s is not called by %s" % (name, test.name))
 
 
 def c_files(*tops):
@@ -163,6 +183,7 @@ def main():
                 breach(folder, 1, "no README.md")
         if (ROOT / "tests" / "unit" / room).is_dir():
             check_named(ROOT / "tests" / "unit" / room, "test_*.c")
+    check_unloaded(ROOT / "lib/media/stubs.c", ROOT / "tests/unit/media/test_unloaded.c")
     for line in breaches:
         print(line)
     return 1 if breaches else 0

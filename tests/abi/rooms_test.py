@@ -22,7 +22,8 @@ CC = shlex.split(os.environ.get("CC", "cc"))
 THIRD = [("av", "<libavcodec/avcodec.h>", "libavcodec"), ("av", "<libavformat/avformat.h>", "libavformat"),
          ("av", "<libavutil/frame.h>", "libavutil"), ("av", "<libswscale/swscale.h>", "libswscale"),
          ("av", "<libavfilter/avfilter.h>", "libavfilter"), ("av", "<x264.h>", "x264"),
-         ("jansson", "<jansson.h>", "jansson")]
+         ("jansson", "<jansson.h>", "jansson"), ("openssl", "<openssl/evp.h>", "libcrypto"),
+         ("expat", "<expat.h>", "expat"), ("curl", "<curl/curl.h>", "libcurl")]
 
 
 def pkg_config(name):
@@ -68,8 +69,9 @@ def cases():
 def run(case):
     room, include, flags, expected, why = case
     if flags == "own":
-        flags = [f for third in rooms.ROOMS[room][1].split() for p in
-                 {"av": ["libavcodec", "x264"], "jansson": ["jansson"]}[third] for f in pkg_config(p) or []]
+        names = {"av": ["libavcodec", "x264"], "openssl": ["libcrypto"], "curl": ["libcurl"]}
+        flags = [f for third in rooms.ROOMS[room][1].split() for p in names.get(third, [third])
+                 for f in pkg_config(p) or []]
     if isinstance(include, list):
         if not any(compiles(room, one, flags)[0] for one in include):
             return "%s: none of %s compiles" % (room, " ".join(include))

@@ -397,7 +397,6 @@ static void threads_block_signals(void **state)
     record_free(&rec);
 }
 
-extern void *dlsym(void *, const char *);
 static int av_lines;
 
 static void host_av_log(void *object, int level, const char *format, va_list args)
@@ -415,15 +414,14 @@ static void process_is_untouched(void **state)
     struct sigaction before[32], after;
     sigset_t mask_before, mask_after;
     char cwd_before[512], cwd_after[512], locale_before[256];
-    void *(*get)(void *, const char *) = dlsym;
     void (*set_callback)(void (*)(void *, int, const char *, va_list)) = NULL;
     void (*av_log)(void *, int, const char *, ...) = NULL;
     int (*get_level)(void) = NULL;
     mode_t mask = umask(027);
     umask(027);
-    *(void **)&set_callback = get(NULL, "av_log_set_callback");
-    *(void **)&get_level = get(NULL, "av_log_get_level");
-    *(void **)&av_log = get(NULL, "av_log");
+    *(void **)&set_callback = av_symbol("av_log_set_callback");
+    *(void **)&get_level = av_symbol("av_log_get_level");
+    *(void **)&av_log = av_symbol("av_log");
     assert_true(set_callback && get_level && av_log);
     set_callback(host_av_log);
     assert_non_null(setlocale(LC_ALL, "C"));

@@ -48,6 +48,7 @@ static void version_and_base(void **state)
     vp_cancel_fire(NULL);
     vp_cancel_deadline(NULL, 1);
     assert_int_equal(vp_cancel_fired(NULL), 0);
+    assert_null(vp_cancel_scope(NULL));
     assert_null(vp_cancel_ref(NULL));
     assert_null(vp_cancel_unref(NULL));
 }
@@ -470,6 +471,364 @@ static void jobs(void **state)
     assert_null(bytes);
 }
 
+static vp_status no_key(void *user, const vp_key_request *request, vp_key_reply *reply, vp_error *err)
+{
+    (void)user;
+    (void)request;
+    (void)reply;
+    return vp_error_set(err, VP_E_HOST, "HOST", 1, "no key");
+}
+
+static void keys(void **state)
+{
+    static const uint8_t id[16] = { 1 };
+    room *r = *state;
+    vp_key_request request = VP_KEY_REQUEST_INIT;
+    vp_key_vault vault = VP_KEY_VAULT_INIT;
+    vp_speke_options speke = VP_SPEKE_OPTIONS_INIT;
+    vp_keys *made = NULL;
+    vp_bytes *bytes = NULL;
+    uint8_t to[16];
+    if (!vp_feature("crypt")) skip();
+    vp_key_request_init(NULL, 0);
+    vp_key_vault_init(NULL, 0);
+    vp_http_options_init(NULL, 0);
+    vp_speke_options_init(NULL, 0);
+    assert_null(vp_keys_ref(NULL));
+    assert_null(vp_keys_unref(NULL));
+    NO(vp_key_reply_set(NULL, id, id, NULL, e));
+    NO(vp_key_reply_uri(NULL, "https://k/", e));
+    NO(vp_key_reply_drm(NULL, id, NULL, 0, NULL, NULL, e));
+    NO(vp_keys_new(NULL, NULL, NULL, &made, e));
+    NO(vp_keys_new(no_key, NULL, NULL, NULL, e));
+    NO(vp_keys_parse(NULL, 0, &made, e));
+    NO(vp_keys_parse("{}", 2, NULL, e));
+    NO(vp_keys_cpix(NULL, 0, NULL, 0, NULL, &made, e));
+    NO(vp_keys_cpix("<a/>", 4, NULL, 0, NULL, NULL, e));
+    NO(vp_keys_random(NULL, &made, e));
+    NO(vp_keys_random(&vault, &made, e));
+    NO(vp_keys_speke(r->context, NULL, &made, e));
+    NO(vp_keys_speke(r->context, &speke, &made, e)); /* no url */
+    NO(vp_keys_speke(NULL, &speke, &made, e));
+    NO(vp_keys_ask(NULL, &request, NULL, to, to, e));
+    assert_null(made);
+    assert_status(VP_OK, vp_keys_new(no_key, NULL, NULL, &made, NULL));
+    NO(vp_keys_ask(made, NULL, NULL, to, to, e));
+    NO(vp_keys_ask(made, &request, NULL, to, to, e)); /* no label */
+    made = vp_keys_unref(made);
+    NO(vp_drm_system(NULL, to, e));
+    NO(vp_drm_system("nobody", to, e));
+    NO(vp_drm_system("widevine", NULL, e));
+    NO(vp_pssh_build(NULL, VP_ENCRYPT_CBCS, id, 1, NULL, &bytes, e));
+    NO(vp_pssh_build(id, VP_ENCRYPT_CBCS, id, 1, NULL, NULL, e));
+    NO(vp_pssh_parse(NULL, 0, to, &bytes, e));
+    assert_null(bytes);
+}
+
+static void protection(void **state)
+{
+    room *r = *state;
+    vp_cenc *made = NULL;
+    vp_bytes *bytes = NULL;
+    vp_keys *made_keys = NULL;
+    uint8_t seed[16];
+    if (!vp_feature("crypt")) skip();
+    vp_cenc_options_init(NULL, 0);
+    assert_null(vp_cenc_ref(NULL));
+    assert_null(vp_cenc_unref(NULL));
+    NO(vp_cenc_new(NULL, "", 0, NULL, &made, e));
+    NO(vp_cenc_init(NULL, &bytes, e));
+    NO(vp_cenc_segment(NULL, 0, "", 0, &bytes, e));
+    NO(vp_cenc_protection_json(NULL, &bytes, e));
+    NO(vp_cenc_seed(NULL, seed, e));
+    assert_status(VP_OK, vp_keys_new(no_key, NULL, NULL, &made_keys, NULL));
+    NO(vp_cenc_new(made_keys, NULL, 0, NULL, &made, e));
+    NO(vp_cenc_new(made_keys, "", 0, NULL, NULL, e));
+    assert_null(vp_keys_unref(made_keys));
+    assert_null(made);
+    assert_null(bytes);
+}
+
+static vp_status on_entry(void *user, const vp_object_info *info)
+{
+    (void)user, (void)info;
+    return VP_OK;
+}
+
+static void signatures(void **state)
+{
+    room *r = *state;
+    vp_s3_request request = VP_S3_REQUEST_INIT;
+    vp_s3_credentials credentials = VP_S3_CREDENTIALS_INIT;
+    vp_s3_post post = VP_S3_POST_INIT;
+    vp_cloudfront cloudfront = VP_CLOUDFRONT_INIT;
+    vp_s3_chunks *chunks = NULL;
+    vp_bytes *bytes = NULL;
+    if (!vp_feature("s3")) skip();
+    vp_s3_credentials_init(NULL, 0);
+    vp_s3_request_init(NULL, 0);
+    vp_s3_post_init(NULL, 0);
+    vp_cloudfront_init(NULL, 0);
+    NO(vp_s3_reply_set(NULL, &credentials, e));
+    NO(vp_s3_sign(NULL, &credentials, &bytes, e));
+    NO(vp_s3_sign(&request, NULL, &bytes, e));
+    NO(vp_s3_sign(&request, &credentials, NULL, e));
+    NO(vp_s3_sign(&request, &credentials, &bytes, e)); /* nothing is filled */
+    NO(vp_s3_presign(NULL, &credentials, &bytes, e));
+    NO(vp_s3_presign(&request, NULL, &bytes, e));
+    NO(vp_s3_presign(&request, &credentials, NULL, e));
+    NO(vp_s3_chunks_begin(NULL, &credentials, &bytes, &chunks, e));
+    NO(vp_s3_chunks_begin(&request, NULL, &bytes, &chunks, e));
+    NO(vp_s3_chunks_begin(&request, &credentials, NULL, &chunks, e));
+    NO(vp_s3_chunks_begin(&request, &credentials, &bytes, NULL, e));
+    assert_null(vp_s3_chunks_ref(NULL));
+    assert_null(vp_s3_chunks_unref(NULL));
+    NO(vp_s3_chunks_next(NULL, "", 1, &bytes, e));
+    NO(vp_s3_chunks_end(NULL, NULL, &bytes, e));
+    NO(vp_s3_chunks_size(NULL, 1, 65536, NULL, NULL, e));
+    NO(vp_s3_post_policy(NULL, &credentials, &bytes, e));
+    NO(vp_s3_post_policy(&post, NULL, &bytes, e));
+    NO(vp_s3_post_policy(&post, &credentials, NULL, e));
+    NO(vp_cloudfront_sign_url(NULL, NULL, &bytes, e));
+    NO(vp_cloudfront_sign_url(&cloudfront, NULL, NULL, e));
+    NO(vp_cloudfront_sign_cookies(NULL, &bytes, e));
+    NO(vp_cloudfront_sign_cookies(&cloudfront, NULL, e));
+    assert_null(bytes);
+}
+
+/* Nothing here is sent: an argument is missing each time. */
+static void object_storage(void **state)
+{
+    room *r = *state;
+    vp_s3_credentials credentials = VP_S3_CREDENTIALS_INIT;
+    vp_s3_options options = VP_S3_OPTIONS_INIT;
+    vp_sink_s3_options where = VP_SINK_S3_OPTIONS_INIT;
+    vp_ingest *ingest = NULL;
+    vp_s3_info info = VP_S3_INFO_INIT;
+    vp_s3 *s3 = NULL;
+    vp_s3_upload *upload = NULL;
+    vp_sink *sink = NULL;
+    vp_store *store = NULL;
+    vp_source *source = NULL;
+    vp_bytes *bytes = NULL;
+    if (!vp_feature("s3")) skip();
+    NO(vp_source_http(r->context, NULL, NULL, &source, e));
+    NO(vp_source_http(r->context, "https://h/", NULL, NULL, e));
+    NO(vp_source_http(NULL, "https://h/", NULL, &source, e));
+    vp_s3_options_init(NULL, 0);
+    vp_s3_counts_init(NULL, 0);
+    vp_s3_object_init(NULL, 0);
+    vp_s3_info_init(NULL, 0);
+    vp_sink_s3_options_init(NULL, 0);
+    vp_s3_progress_init(NULL, 0);
+    NO(vp_s3_new(NULL, &options, &s3, e));
+    NO(vp_s3_new(r->context, &options, NULL, e));
+    assert_null(vp_s3_ref(NULL));
+    assert_null(vp_s3_unref(NULL));
+    credentials.access_key = credentials.secret_key = "key";
+    options.credentials = &credentials;
+    assert_status(VP_OK, vp_s3_new(r->context, &options, &s3, NULL));
+    NO(vp_s3_get_counts(NULL, NULL, e));
+    NO(vp_s3_get_counts(s3, NULL, e));
+    NO(vp_s3_presign_object(NULL, "GET", "b", "k", NULL, NULL, 0, NULL, &bytes, e));
+    NO(vp_s3_presign_object(s3, NULL, "b", "k", NULL, NULL, 0, NULL, &bytes, e));
+    NO(vp_s3_presign_object(s3, "GET", NULL, "k", NULL, NULL, 0, NULL, &bytes, e));
+    NO(vp_s3_presign_object(s3, "GET", "b", NULL, NULL, NULL, 0, NULL, &bytes, e));
+    NO(vp_s3_presign_object(s3, "GET", "b", "k", NULL, NULL, 0, NULL, NULL, e));
+    NO(vp_s3_put(NULL, "b", "k", r->source, NULL, NULL, NULL, e));
+    NO(vp_s3_put(s3, NULL, "k", r->source, NULL, NULL, NULL, e));
+    NO(vp_s3_put(s3, "b", NULL, r->source, NULL, NULL, NULL, e));
+    NO(vp_s3_put(s3, "b", "k", NULL, NULL, NULL, NULL, e));
+    NO(vp_s3_get(NULL, "b", "k", 0, NULL, &bytes, e));
+    NO(vp_s3_get(s3, "b", "k", 0, NULL, NULL, e));
+    NO(vp_s3_head(NULL, "b", "k", NULL, &info, e));
+    NO(vp_s3_head(s3, "b", NULL, NULL, &info, e));
+    NO(vp_s3_delete(NULL, "b", "k", NULL, e));
+    NO(vp_s3_delete(s3, NULL, "k", NULL, e));
+    NO(vp_s3_delete_prefix(NULL, "b", "p", NULL, NULL, e));
+    NO(vp_s3_delete_prefix(s3, "b", NULL, NULL, NULL, e));
+    NO(vp_s3_delete_prefix(s3, "b", "", NULL, NULL, e));
+    NO(vp_s3_list(NULL, "b", "", on_entry, NULL, NULL, e));
+    NO(vp_s3_list(s3, "b", NULL, on_entry, NULL, NULL, e));
+    NO(vp_s3_list(s3, "b", "", NULL, NULL, NULL, e));
+    NO(vp_s3_copy(NULL, "b", "k", "b", "l", NULL, NULL, e));
+    NO(vp_s3_copy(s3, "b", "k", NULL, "l", NULL, NULL, e));
+    NO(vp_s3_sweep(NULL, "b", "", 0, NULL, NULL, e));
+    NO(vp_s3_sweep(s3, "b", NULL, 0, NULL, NULL, e));
+    NO(vp_s3_abandon(NULL, NULL, NULL, NULL, e));
+    NO(vp_s3_abandon(s3, NULL, NULL, NULL, e));
+    NO(vp_s3_upload_begin(NULL, "b", "k", 0, NULL, NULL, &upload, e));
+    NO(vp_s3_upload_begin(s3, "b", "k", 0, NULL, NULL, NULL, e));
+    NO(vp_s3_upload_resume(NULL, "{}", 2, NULL, &upload, e));
+    NO(vp_s3_upload_resume(s3, NULL, 0, NULL, &upload, e));
+    assert_null(vp_s3_upload_ref(NULL));
+    assert_null(vp_s3_upload_unref(NULL));
+    assert_int_equal(vp_s3_upload_part_size(NULL), 0);
+    NO(vp_s3_upload_token(NULL, &bytes, e));
+    assert_status(VP_E_ARG, vp_s3_upload_has(NULL, 1, NULL, NULL));
+    NO(vp_s3_upload_part(NULL, 1, "", 0, NULL, e));
+    NO(vp_s3_upload_complete(NULL, NULL, NULL, e));
+    NO(vp_s3_upload_abort(NULL, NULL, e));
+    NO(vp_s3_upload_presign(NULL, 1, 60, NULL, &bytes, e));
+    NO(vp_s3_upload_adopt(NULL, NULL, e));
+    NO(vp_sink_s3(NULL, &where, &sink, e));
+    NO(vp_sink_s3(s3, NULL, &sink, e));
+    NO(vp_sink_s3(s3, &where, &sink, e)); /* no bucket */
+    NO(vp_source_s3(NULL, "b", "k", &source, e));
+    NO(vp_source_s3(s3, "b", NULL, &source, e));
+    NO(vp_store_s3(NULL, "b", "p", &store, e));
+    NO(vp_store_s3(s3, NULL, "p", &store, e));
+    NO(vp_ingest_s3(NULL, "b", "p", NULL, &ingest, e));
+    NO(vp_ingest_s3(s3, NULL, "p", NULL, &ingest, e));
+    NO(vp_ingest_s3(s3, "b", "p", NULL, NULL, e));
+    NO(vp_ingest_s3(s3, "b", "../p", NULL, &ingest, e));
+    assert_ok(vp_ingest_s3(s3, "b", NULL, NULL, &ingest, NULL)); /* no I/O yet */
+    ingest = vp_ingest_unref(ingest);
+    NO(vp_s3_put_tree(NULL, ".", &where, NULL, NULL, NULL, NULL, e));
+    NO(vp_s3_put_tree(s3, NULL, &where, NULL, NULL, NULL, NULL, e));
+    NO(vp_s3_put_tree(s3, ".", NULL, NULL, NULL, NULL, NULL, e));
+    assert_null(vp_s3_unref(s3));
+    assert_true(!upload && !sink && !store && !source && !bytes);
+}
+
+static void upload_requests(void **state)
+{
+    room *r = *state;
+    vp_ingest *ingest = NULL;
+    vp_tus *tus = NULL;
+    vp_tus_request *q = NULL;
+    vp_tus_info info = VP_TUS_INFO_INIT;
+    const char *name, *value;
+    const void *data;
+    vp_source *source = NULL;
+    uint64_t from, size;
+    if (!vp_feature("ingest")) skip();
+    vp_tus_options_init(NULL, 0);
+    vp_tus_info_init(NULL, 0);
+    vp_tus_accept_options_init(NULL, 0);
+    assert_ok(vp_ingest_directory(r->context, "/dev/null/none", NULL, &ingest, NULL));
+    NO(vp_tus_new(NULL, NULL, &tus, e));
+    NO(vp_tus_new(ingest, NULL, NULL, e));
+    assert_null(vp_tus_ref(NULL));
+    assert_null(vp_tus_unref(NULL));
+    assert_ok(vp_tus_new(ingest, NULL, &tus, NULL));
+    NO(vp_tus_begin(NULL, "GET", "/files/a", NULL, 0, &q, e));
+    NO(vp_tus_begin(tus, NULL, "/files/a", NULL, 0, &q, e));
+    NO(vp_tus_begin(tus, "GET", NULL, NULL, 0, &q, e));
+    NO(vp_tus_begin(tus, "GET", "/files/a", NULL, 0, NULL, e));
+    NO(vp_tus_begin_draft(NULL, "GET", "/files/a", NULL, 0, &q, e));
+    NO(vp_tus_begin_draft(tus, "GET", "/files/a", NULL, 0, NULL, e));
+    assert_null(q);
+    assert_null(vp_tus_close(NULL));
+    assert_int_equal(vp_tus_state(NULL), 0);
+    assert_int_equal(vp_tus_status(NULL), 0);
+    assert_int_equal(vp_tus_due(NULL), -1);
+    assert_int_equal(vp_tus_interim(NULL, &name), 0);
+    assert_null(name);
+    assert_ok(vp_tus_begin(tus, "GET", "/files/a", NULL, 0, &q, NULL)); /* no headers at all */
+    assert_int_equal(vp_tus_interim(q, NULL), 0);
+    assert_null(vp_tus_request_header(NULL, "Range"));
+    assert_null(vp_tus_request_header(q, NULL));
+    NO(vp_tus_get_info(NULL, &info, e));
+    NO(vp_tus_get_info(q, NULL, e));
+    NO(vp_tus_metadata(NULL, 0, &name, &data, &size, e));
+    NO(vp_tus_metadata(q, 0, NULL, &data, &size, e));
+    NO(vp_tus_metadata(q, 0, &name, NULL, &size, e));
+    NO(vp_tus_metadata(q, 0, &name, &data, NULL, e));
+    NO(vp_tus_accept(NULL, NULL, e));
+    NO(vp_tus_reject(NULL, 403, NULL, NULL, 0, e));
+    NO(vp_tus_reject(q, 403, NULL, NULL, 1, e));
+    NO(vp_tus_body(NULL, "a", 1, e));
+    NO(vp_tus_body(q, NULL, 1, e));
+    NO(vp_tus_end(NULL, NULL, e));
+    NO(vp_tus_step(NULL, e));
+    assert_ok(vp_tus_reject(q, 403, NULL, NULL, 0, NULL));
+    NO(vp_tus_answer_header(NULL, 0, &name, &value, e));
+    NO(vp_tus_answer_header(q, 0, NULL, &value, e));
+    NO(vp_tus_answer_header(q, 0, &name, NULL, e));
+    NO(vp_tus_answer_body(NULL, &data, &size, e));
+    NO(vp_tus_answer_body(q, NULL, &size, e));
+    NO(vp_tus_answer_body(q, &data, NULL, e));
+    NO(vp_tus_answer_source(NULL, &source, &from, &size, e));
+    NO(vp_tus_answer_source(q, NULL, &from, &size, e));
+    NO(vp_tus_answer_source(q, &source, NULL, &size, e));
+    NO(vp_tus_answer_source(q, &source, &from, NULL, e));
+    assert_null(vp_tus_close(q));
+    assert_null(vp_tus_unref(tus));
+    assert_null(vp_ingest_unref(ingest));
+}
+
+static vp_status on_upload(void *user, const vp_upload_info *info)
+{
+    (void)user;
+    (void)info;
+    return VP_OK;
+}
+
+/* Nothing here is stored: an argument is missing each time. */
+static void uploads(void **state)
+{
+    room *r = *state;
+    vp_ingest_ops ops = VP_INGEST_OPS_INIT;
+    vp_ingest *ingest = NULL;
+    vp_upload *upload = NULL;
+    vp_upload_info info = VP_UPLOAD_INFO_INIT;
+    vp_source *source = NULL;
+    vp_queue *queue = NULL;
+    uint64_t from, to;
+    if (!vp_feature("ingest")) skip();
+    vp_ingest_options_init(NULL, 0);
+    vp_upload_options_init(NULL, 0);
+    vp_upload_info_init(NULL, 0);
+    vp_ingest_ops_init(NULL, 0);
+    NO(vp_ingest_directory(NULL, "x", NULL, &ingest, e));
+    NO(vp_ingest_directory(r->context, NULL, NULL, &ingest, e));
+    NO(vp_ingest_directory(r->context, "", NULL, &ingest, e));
+    NO(vp_ingest_directory(r->context, "x", NULL, NULL, e));
+    NO(vp_ingest_new(NULL, &ops, NULL, NULL, &ingest, e));
+    NO(vp_ingest_new(r->context, NULL, NULL, NULL, &ingest, e));
+    NO(vp_ingest_new(r->context, &ops, NULL, NULL, &ingest, e)); /* no callbacks */
+    NO(vp_ingest_new(r->context, &ops, NULL, NULL, NULL, e));
+    NO(vp_ingest_reply_set(NULL, "x", 1, 1, e));
+    assert_null(vp_ingest_ref(NULL));
+    assert_null(vp_ingest_unref(NULL));
+    assert_ok(vp_ingest_directory(r->context, "/dev/null/none", NULL, &ingest, NULL));
+    NO(vp_ingest_create(NULL, NULL, &upload, e));
+    NO(vp_ingest_create(ingest, NULL, NULL, e));
+    NO(vp_ingest_open(NULL, "a", &upload, e));
+    NO(vp_ingest_open(ingest, NULL, &upload, e));
+    NO(vp_ingest_open(ingest, "a", NULL, e));
+    NO(vp_ingest_stat(NULL, "a", &info, NULL, e));
+    NO(vp_ingest_stat(ingest, NULL, &info, NULL, e));
+    NO(vp_ingest_peek(NULL, "a", &source, e));
+    NO(vp_ingest_peek(ingest, NULL, &source, e));
+    NO(vp_ingest_peek(ingest, "a", NULL, e));
+    NO(vp_ingest_source(NULL, "a", &source, e));
+    NO(vp_ingest_source(ingest, NULL, &source, e));
+    NO(vp_ingest_source(ingest, "a", NULL, e));
+    NO(vp_ingest_remove(NULL, "a", e));
+    NO(vp_ingest_remove(ingest, NULL, e));
+    NO(vp_ingest_list(NULL, on_upload, NULL, e));
+    NO(vp_ingest_list(ingest, NULL, NULL, e));
+    NO(vp_ingest_expire(NULL, NULL, NULL, e));
+    assert_null(vp_upload_close(NULL));
+    NO(vp_upload_get_info(NULL, &info, e));
+    assert_int_equal(vp_upload_offset(NULL), 0);
+    NO(vp_upload_set_length(NULL, 1, e));
+    NO(vp_upload_append(NULL, 0, "x", 1, e));
+    NO(vp_upload_write_at(NULL, 0, "x", 1, e));
+    NO(vp_upload_missing(NULL, 0, &from, &to, e));
+    NO(vp_upload_check_begin(NULL, "md5", e));
+    NO(vp_upload_check_end(NULL, "x", 1, e));
+    vp_upload_check_drop(NULL);
+    NO(vp_upload_sync(NULL, e));
+    NO(vp_upload_sync_start(NULL, queue, 0, e));
+    NO(vp_upload_finish(NULL, &source, NULL, e));
+    NO(vp_upload_finish_start(NULL, queue, 0, e));
+    assert_true(!upload && !source);
+    assert_null(vp_ingest_unref(ingest));
+}
+
 /* Every function of the headers is named above. */
 static void all_functions(void **state)
 {
@@ -516,8 +875,22 @@ static int open_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(version_and_base), TEST(sources),  TEST(sinks),  TEST(stores), TEST(media_and_ladder),
-        TEST(presentations),    TEST(packager), TEST(verify), TEST(plans),  TEST(jobs),
+        TEST(version_and_base),
+        TEST(sources),
+        TEST(sinks),
+        TEST(stores),
+        TEST(media_and_ladder),
+        TEST(presentations),
+        TEST(packager),
+        TEST(verify),
+        TEST(plans),
+        TEST(jobs),
+        TEST(keys),
+        TEST(protection),
+        TEST(signatures),
+        TEST(object_storage),
+        TEST(upload_requests),
+        TEST(uploads),
         TEST(all_functions),
     };
     return cmocka_run_group_tests_name("nulls", tests, NULL, NULL);

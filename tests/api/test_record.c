@@ -336,6 +336,7 @@ typedef struct shared_store {
     char names[16][64];
     uint64_t holders[16];
     size_t count;
+    unsigned fail_open; /* the n-th time that a value is opened from now on has no success; 0: none */
 } shared_store;
 
 typedef struct shared_lease {
@@ -368,7 +369,9 @@ static void shared_abort(void *user, void *value)
 
 static vp_status shared_open(void *user, const char *name, vp_source **out, vp_error *err)
 {
-    return vp_store_open(((shared_store *)user)->values, name, out, err);
+    shared_store *s = user;
+    if (s->fail_open && --s->fail_open == 0) return vp_error_set(err, VP_E_IO, "AWAY", 0, "not reached");
+    return vp_store_open(s->values, name, out, err);
 }
 
 static vp_status shared_list(void *user, const char *prefix, vp_list_fn fn, void *fn_user, vp_error *err)
@@ -648,6 +651,38 @@ static void late_task(void **state)
     drop_plan(&p);
 }
 
+/* Which task comes next is not known while the store cannot be read, even if it can a moment later. */
+static void next_without_store(void **state)
+{
+    room *r = *state;
+    vp_store *own = r->work;
+    planned p = { 0 };
+    shared_store s;
+    vp_status st = VP_OK;
+    vp_transcode_options t = VP_TRANSCODE_OPTIONS_INIT;
+    t.rate = VP_RATE_2PASS; /* tasks of which some need others */
+    plan_with(r, &p, &t);
+    r->work = shared_open_store(r, &s);
+    while (st == VP_OK) {
+        char name[64];
+        for (unsigned n = 1;; n++) {
+            strcpy(name, "untouched");
+            s.fail_open = n;
+            st = vp_plan_next(p.plan, r->work, name, sizeof(name), &r->err);
+            if (s.fail_open) break;
+            assert_end(VP_E_IO, st, &r->err);
+            assert_string_equal(name, "untouched");
+        }
+        s.fail_open = 0;
+        if (st == VP_OK) assert_end(VP_OK, run_named(r, &p, name), &r->err);
+    }
+    assert_end(VP_END, st, &r->err);
+    vp_store_unref(r->work);
+    r->work = own;
+    pthread_mutex_destroy(&s.lock);
+    drop_plan(&p);
+}
+
 /* Two tasks of one sink: who is told that an object is lost need not be who wrote it. Neither may have a record. */
 static void lost_between_two(void **state)
 {
@@ -719,9 +754,11 @@ static void late_finish(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { TEST(torn),       TEST(of_another),       TEST(lost_objects),
-                                        TEST(lost_parts), TEST(lost_needs),       TEST(left_values),
-                                        TEST(late_task),  TEST(lost_between_two), TEST(late_finish) };
+    const struct CMUnitTest tests[] = { TEST(torn),         TEST(of_another),
+                                        TEST(lost_objects), TEST(lost_parts),
+                                        TEST(lost_needs),   TEST(left_values),
+                                        TEST(late_task),    TEST(lost_between_two),
+                                        TEST(late_finish),  TEST(next_without_store) };
     int rc = clips_open();
     return rc ? clips_close(rc) : clips_close(cmocka_run_group_tests_name("records", tests, NULL, NULL));
 }

@@ -64,25 +64,43 @@ class Watch(threading.Thread):
             self.peak = max(self.peak, tree_memory(self.pid))
 
 
+# Starts the command and tells what it used. Our own process is large by then, and the peak of a child begins with what
+# its parent had when it was made.
+LAUNCHER = """import os, sys
+to = os.fdopen(int(sys.argv[1]), "w")
+os.set_inheritable(to.fileno(), False)
+pid = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ)
+print(pid, file=to, flush=True)
+_, status, use = os.wait4(pid, 0)
+print(os.waitstatus_to_exitcode(status), use.ru_utime, use.ru_stime, use.ru_maxrss, file=to)
+"""
+
+
 def run(argv, cwd=None, env=None):
     """Sequential, with the caller's niceness. SystemExit with the command's words when it fails."""
-    with tempfile.TemporaryFile() as log:
+    told, to = os.pipe()
+    with tempfile.TemporaryFile() as log, os.fdopen(told) as told:
         started = time.monotonic()
-        child = subprocess.Popen(argv, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        watch = Watch(child.pid)
-        watch.start()
-        _, status, usage = os.wait4(child.pid, 0)
-        wall = time.monotonic() - started
-        watch.over.set()
-        watch.join()
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode != 0:
+        launcher = subprocess.Popen([sys.executable, "-I", "-S", "-c", LAUNCHER, str(to), *map(str, argv)], cwd=cwd,
+                                    env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[to])
+        os.close(to)
+        pid = told.readline()
+        if pid:
+            started = time.monotonic()
+            watch = Watch(int(pid))
+            watch.start()
+            used = told.readline().split()
+            wall = time.monotonic() - started
+            watch.over.set()
+            watch.join()
+        launcher.wait()
+        if not pid or used[0] != "0":
             log.seek(0)
             tail = log.read()[-2000:].decode("utf-8", "replace")
-            sys.exit(f"failed with {child.returncode}: {' '.join(map(str, argv))}\n{tail}")
-    return {"cpu_s": usage.ru_utime + usage.ru_stime, "user_s": usage.ru_utime, "system_s": usage.ru_stime,
-            "wall_s": wall, "peak_mb": max(watch.peak, usage.ru_maxrss * 1024) / 1e6,
-            "largest_process_mb": usage.ru_maxrss * 1024 / 1e6}
+            sys.exit(f"failed with {used[0] if pid else 'no start'}: {' '.join(map(str, argv))}\n{tail}")
+    user, system, largest = float(used[1]), float(used[2]), int(used[3]) * 1024
+    return {"cpu_s": user + system, "user_s": user, "system_s": system, "wall_s": wall,
+            "peak_mb": max(watch.peak, largest) / 1e6, "largest_process_mb": largest / 1e6}
 
 
 def tool(argv):

@@ -104,6 +104,32 @@ def once(name, commands, work, number):
     return result
 
 
+KEYS = {"keys": [{"label": "*", "kid": "0123456789abcdef0123456789abcdef", "key": "00112233445566778899aabbccddeeff"}],
+        "uri": "https://keys.example.com/1", "drm": [{"system": "widevine"}, {"system": "playready"}]}
+
+
+def openssl_speed():
+    """Bytes a second of AES-128-CBC, one core, blocks of 16 KiB: what encryption cannot go below."""
+    text = measure.tool(["openssl", "speed", "-elapsed", "-seconds", "2", "-bytes", "16384", "-evp", "aes-128-cbc"])
+    line = [x for x in text.splitlines() if x.lower().startswith("aes-128-cbc")][-1]
+    return float(line.split()[-1].rstrip("k")) * 1000
+
+
+def report_encryption(results, total, speed):
+    """CPU of each scheme against clear; of AES-128 what it adds, in units of what openssl needs for the bytes."""
+    clear = results["vodpipe"]["median"]
+    rows = [["scheme", "CPU / clear", "wall / clear", "added CPU-s", "of openssl's"]]
+    for scheme in ("cbcs", "cenc", "aes128"):
+        if scheme not in results:
+            continue
+        m = results[scheme]["median"]
+        added = m["cpu_s"] - clear["cpu_s"]
+        rows.append([scheme, f"{m['cpu_s'] / clear['cpu_s']:.2f}", f"{m['wall_s'] / clear['wall_s']:.2f}",
+                     f"{added:.2f}", f"{added / (total / speed):.2f}" if scheme == "aes128" else "-"])
+    measure.print_table(rows)
+    print(f"openssl speed, AES-128-CBC: {speed / 1e9:.2f} GB/s; {total / speed:.2f} CPU-s for these bytes")
+
+
 def medians(runs):
     return {k: statistics.median(r[k] for r in runs) for k in runs[0]}
 
@@ -131,6 +157,7 @@ def main():
     a.add_argument("--skip-ffmpeg", action="store_true")
     a.add_argument("--json", action="store_true", help="JSON on standard output instead of the table")
     a.add_argument("--option", action="append", default=[], help="a further option of vodpipe package, as --option=X")
+    a.add_argument("--encrypt", action="store_true", help="also with cbcs, cenc and aes128 (mp4 renditions)")
     o = a.parse_args()
     binary, cache = measure.vodpipe(o.bin), measure.cache_folder(o.cache)
     paths = [os.path.abspath(p) for p in o.renditions] or renditions(cache, o.megabytes, o.container)
@@ -139,6 +166,12 @@ def main():
                 "ffmpeg": lambda out: peer(paths, out)}
     if o.skip_ffmpeg:
         del commands["ffmpeg"]
+    keys = os.path.join(cache, "keys.json")
+    for scheme in ("cbcs", "cenc", "aes128") if o.encrypt else ():
+        with open(keys, "w", encoding="utf-8") as f:
+            json.dump(KEYS, f)
+        options = o.option + ["--encrypt", scheme, "--keys", keys]
+        commands[scheme] = lambda out, options=options: ours(binary, paths, out, options)
     results = {name: {"runs": []} for name in commands}
     with tempfile.TemporaryDirectory(prefix="vodpipe-package-", dir=cache) as work:
         into_cache(paths)
@@ -154,6 +187,8 @@ def main():
     print(f"packaging {total / 1e9:.2f} GB in page cache, {len(paths)} renditions; "
           + measure.conditions_line(conditions))
     report(results, o.runs)
+    if o.encrypt:
+        report_encryption(results, total, openssl_speed())
 
 
 if __name__ == "__main__":

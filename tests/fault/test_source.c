@@ -150,12 +150,45 @@ static void nonsense(void **state)
     }
 }
 
+/* One that has no identity and says so; at the second question, after the tasks, the job is cancelled. */
+typedef struct nameless {
+    liar liar;
+    room *room;
+    unsigned asked;
+} nameless;
+
+static vp_status nameless_identity(void *user, char *text, size_t capacity, vp_error *err)
+{
+    nameless *n = user;
+    (void)text;
+    (void)capacity;
+    if (++n->asked == 2) assert_ok(vp_job_cancel(n->room->job, NULL));
+    return vp_error_set(err, VP_E_UNSUPPORTED, NULL, 0, "no identity");
+}
+
+static void no_identity(void **state)
+{
+    room *r = *state;
+    vp_source_ops ops = VP_SOURCE_OPS_INIT;
+    nameless n = { { LIES, &the_clip }, r, 0 };
+    ops.read_at = liar_read;
+    ops.size = liar_size;
+    ops.identity = nameless_identity;
+    vp_source_unref(r->source);
+    assert_ok(vp_source_new(r->context, &ops, &n, &r->source, NULL));
+    room_publish(r, QUICK, VP_E_CANCELED);
+    assert_int_equal(n.asked, 2);
+    room_publish(r, QUICK, VP_OK);
+    r->job = vp_job_unref(r->job);
+    r->source = vp_source_unref(r->source);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, room_open, room_close)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = { TEST(reads_fail), TEST(reads_fail_silently), TEST(short_reads),
-                                        TEST(nonsense) };
+                                        TEST(nonsense), TEST(no_identity) };
     int rc = clips_open();
     return rc ? clips_close(rc)
               : clips_close(cmocka_run_group_tests_name("source faults", tests, NULL, NULL));

@@ -6,6 +6,29 @@
 
 #define SAMPLES 5000u
 
+/* What says how samples are encrypted: views into the box, sample for sample. */
+static void read_protection(const vpi_box *moof)
+{
+    vp_error err = VP_ERROR_INIT;
+    vpi_moof_protection p;
+    vp_status st = vpi_moof_protection_parse(moof, &p, &err);
+
+    FUZZ_REFUSAL(st, err);
+    if (st != VP_OK) return;
+    if (p.saiz) FUZZ_CHECK(p.saiz >= moof->data && p.saiz + p.saiz_count <= moof->data + moof->data_size);
+    for (unsigned iv_size = 0; p.has_senc && iv_size <= 16; iv_size += 8) {
+        vpi_senc_sample s;
+        size_t at = 0;
+
+        for (uint32_t i = 0; i < p.senc_count && i < SAMPLES && vpi_senc_next(&p, iv_size, &at, &s); i++) {
+            uint32_t clear, closed;
+
+            FUZZ_CHECK(at <= p.senc_size && s.iv + iv_size <= p.senc + p.senc_size);
+            for (size_t k = 0; k < s.count; k++) vpi_senc_subsample(&s, k, &clear, &closed);
+        }
+    }
+}
+
 static void read_box(const vpi_box *box)
 {
     vp_error err = VP_ERROR_INIT;
@@ -14,6 +37,7 @@ static void read_box(const vpi_box *box)
     vp_status st;
 
     if (box->type == VPI_FOURCC('m', 'o', 'o', 'f')) {
+        read_protection(box);
         st = vpi_moof_parse(box, SAMPLES, &fragment, &err);
         FUZZ_REFUSAL(st, err);
         FUZZ_ACCEPTED(st == VP_OK);
@@ -28,6 +52,11 @@ static void read_box(const vpi_box *box)
             FUZZ_CHECK(sidx.count <= box->data_size / 12);
             vpi_sidx_dispose(&sidx);
         }
+    } else if (box->type == VPI_FOURCC('t', 'e', 'n', 'c')) {
+        vpi_tenc tenc;
+
+        st = vpi_tenc_parse(box, &tenc, &err);
+        FUZZ_REFUSAL(st, err);
     }
 }
 

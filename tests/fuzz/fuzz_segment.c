@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Segments as verify reads them back. The first byte says how (CMAF video, CMAF audio, TS with picture and sound,
- * TS audio, packed audio, single file); with CMAF two bytes of the size of the init segment follow, of a single file
- * two of its index as well. The rest is the object: the init, the index, then the same bytes as both segments.
+ * TS audio, packed audio, single file), and in what is over whether they are encrypted (cenc, cbcs, cbcs behind a
+ * clear segment); with CMAF two bytes of the size of the init segment follow, of a single file two of its index as
+ * well. The rest is the object: the init, the index, then the same bytes as both segments.
  */
 #include "title.h"
 
@@ -53,7 +54,25 @@ static void set_single(vp_sink *sink, vpi_ptrack *t, const uint8_t *data, size_t
     }
 }
 
-static void fill(vp_sink *sink, vpi_presentation *p, unsigned kind, const uint8_t *data, size_t size)
+/* One key for all, KID and IV of one byte each. */
+static void protect(vpi_ptrack *t, unsigned how)
+{
+    vpi_key_info *k;
+
+    if (how == 0) return;
+    if (how == 1 && t->container != VP_CONTAINER_CMAF) how = 2;
+    t->protection.scheme = how == 1 ? VPI_SCHEME_CENC : VPI_SCHEME_CBCS;
+    t->protection.clear_segments = how == 3;
+    k = vpi_protection_add_key(&t->protection);
+    if (!k) abort();
+    k->has_kid = true;
+    k->has_iv = how > 1;
+    memset(k->kid, 0x11, sizeof(k->kid));
+    if (k->has_iv) memset(k->iv, 0x22, sizeof(k->iv));
+}
+
+static void fill(vp_sink *sink, vpi_presentation *p, unsigned kind, unsigned how, const uint8_t *data,
+                 size_t size)
 {
     static const struct {
         int32_t kind, container;
@@ -70,6 +89,7 @@ static void fill(vp_sink *sink, vpi_presentation *p, unsigned kind, const uint8_
     vpi_ptrack *t = fuzz_track(p, "a", tracks[kind].kind, tracks[kind].container, tracks[kind].codecs);
     size_t init;
 
+    protect(t, how);
     if (kind == TS_MUXED) {
         t->sample_rate = 48000;
         t->channels = 2;
@@ -100,7 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (!context && vp_context_new(NULL, &context, NULL) < 0) abort();
     if (!p || vp_sink_memory(context, &sink, NULL) < 0) abort();
-    if (size > 0) fill(sink, &p->p, data[0] % KINDS, data + 1, size - 1);
+    if (size > 0) fill(sink, &p->p, data[0] % KINDS, data[0] / KINDS % 4, data + 1, size - 1);
     o.presentation = p;
     o.read_objects = 1;
     st = vp_verify(context, sink, &o, NULL, &report, &err);

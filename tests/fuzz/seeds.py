@@ -162,6 +162,57 @@ def renamed(text, out):
     return text
 
 
+KEYS = {"keys": [{"label": "*", "kid": "%02x" % n * 16, "key": "%02x" % (n + 1) * 16} for n in (0x11, 0x33)],
+        "uri": "https://k.example/{n}",
+        "drm": [{"system": "widevine"}, {"system": "playready"}, {"system": "fairplay", "uri": "skd://{kid}"}]}
+
+
+def fragments(work):
+    """fuzz_cenc.c: how, an init segment, a segment."""
+    x264 = X264 + ["-frames:v", "3"]
+    for how, name, inputs, arguments, flags in (
+            (0, "h264", VIDEO, x264, ""), (3, "h264-keys", VIDEO, x264, ""), (13, "h264-lead", VIDEO, x264, ""),
+            (1, "h264-sidx", VIDEO, x264, "+dash+default_base_moof"),
+            (1, "hevc", VIDEO, ["-c:v", "libx265", "-preset", "ultrafast", "-crf", "45", "-x265-params",
+                                "info=0:pools=1", "-tag:v", "hvc1", "-frames:v", "2"], ""),
+            (0, "av1", VIDEO, ["-c:v", "libaom-av1", "-cpu-used", "8", "-frames:v", "2", "-crf", "60"], "+delay_moov"),
+            (0, "aac", AUDIO, AAC, ""), (1, "aac-cenc", AUDIO, AAC, ""),
+            (9, "opus", AUDIO, ["-c:a", "libopus", "-b:a", "16k"], "+delay_moov"),
+            (2, "flac", AUDIO, ["-c:a", "flac", "-ar", "8000", "-t", "0.2"], "+delay_moov")):
+        data = clip(inputs, [*arguments, "-strict", "-2", "-movflags", "cmaf" + flags], work / (name + "-cenc.mp4"))
+        at = end = 0
+        while at < len(data):  # no mfra behind
+            size, kind = struct.unpack(">I4s", data[at:at + 8])
+            at += size
+            if kind == b"moov":
+                init = at
+            if kind == b"mdat":
+                end = at
+        put("cenc", name, bytes([how]) + be16(init) + data[:end])
+
+
+def closed(work, source):
+    """The same under keys; what fuzz_segment.c takes for encrypted, 7 kinds in each way."""
+    keys = work / "keys.json"
+    keys.write_text(json.dumps(KEYS))
+    for way, name, scheme, *extra in ((1, "cenc", "cenc"), (2, "cbcs", "cbcs"), (0, "aes128", "aes128"),
+                                      (3, "cbcs-lead", "cbcs", "--clear-lead", "1"), (2, "cbcs-ts", "cbcs", "--format", "ts")):
+        out = work / ("closed-" + name)
+        run(TOOL, "publish", str(source), str(out), "--segment", "1", "--gop", "1", "--audio-bitrate", "16", "--encrypt", scheme,
+            "--keys", str(keys), "--key-rotation", "2", *extra)
+        put("presentation", out.name + ".json", (out / "presentation.json").read_bytes())
+        if scheme == "aes128":
+            continue
+        if name == "cbcs-ts":
+            put("segment", "closed-ts", bytes([3 + 7 * way]) + next(out.glob("*/ts/*/00001.ts")).read_bytes()[:188 * 40])
+            continue
+        for kind, folder in ((0, next(out.glob("*/video/*"))), (1, next(out.glob("*/audio/*")))):
+            init, segment = (folder / "init.mp4").read_bytes(), (folder / "00003.m4s").read_bytes()
+            put("segment", "closed-%d-%d" % (way, kind), bytes([kind + 7 * way]) + be16(len(init)) + init + segment)
+            put("init", "closed-%d-%d.mp4" % (way, kind), init)
+            put("boxes", "closed-%d-%d.m4s" % (way, kind), segment)
+
+
 def title(work):
     """A published title: its documents, its segments with what fuzz_segment.c wants in front."""
     source = work / "title.mp4"
@@ -191,6 +242,7 @@ def title(work):
     index = struct.unpack(">I", single[init:init + 4])[0]
     put("segment", "single", b"\x06" + be16(init) + be16(index) + single)
     put("boxes", "sidx", single[init:init + index])
+    closed(work, source)
     run(TOOL, "plan", str(source), str(work / "planned"), "--work", str(work / "plan"))
     put("plan", "plan.json", next((work / "plan").rglob("plan.json")).read_bytes())
 
@@ -213,6 +265,26 @@ def words():
         "force": False}))
     put("settings", "ladder.json", json.dumps({"ladder": {"rungs": [{"name": "a", "height": 400, "kbps": 900}]}}))
     samples()
+    places()
+
+
+def places():
+    """fuzz_s3_profile.c: a byte for the kind, then the text."""
+    for kind, name, text in (
+            (0, "config", "[default]\nregion = eu-x-1 # here\n[profile \"a b\"]\nrole_arn = arn\nsource_profile=default\n"
+                          "services = s\n[services s]\ns3 =\n  endpoint_url = http://h\n  x = y\n[sso-session z]\nc = d\n"),
+            (0, "continued", "; x\n[profile default]\n  a = 1\n  B = two\n    three ; four\n[default]\nc\t=#d\r\n"),
+            (0, "refused", "[default]\nno setting\n"),
+            (1, "credentials", "[default]\naws_access_key_id = AKID\naws_secret_access_key = a/b+c\n[x]\ny=z"),
+            (2, "command", "\"/opt/a b\" --c 'd \\ e' f\\ g \"h \\\" i\""),
+            (3, "process.json", '{"Version":1,"AccessKeyId":"AKID","SecretAccessKey":"a\\/b\\u002b","SessionToken":"t",'
+                                '"Expiration":"2099-01-01T00:00:00.5+01:00"}'),
+            (4, "metadata.json", '{"Code":"Success","AccessKeyId":"AKID","SecretAccessKey":"s","Token":"t","x":[1,{}]}'),
+            (4, "refusal.json", '{"code":"Nothing","message":"none"}'),
+            (5, "answer.xml", "<?xml version='1.0'?><R xmlns='x'><Credentials><AccessKeyId>A</AccessKeyId><SecretAccessKey>"
+                              "b&amp;c</SecretAccessKey><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></R>"),
+            (5, "error.xml", "<E><Error><Code>AccessDenied</Code></Error></E>")):
+        put("s3_profile", name, bytes([kind]) + text.encode())
 
 
 def samples():
@@ -241,6 +313,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         media(pathlib.Path(name))
         title(pathlib.Path(name))
+        fragments(pathlib.Path(name))
     words()
 
 

@@ -303,6 +303,54 @@ def ac3_samples(data):
     return samples
 
 
+def ac3_channel_map(f):
+    """Channels that a dependent substream has beyond those of substream 0 (table E.1.4): its chanmap, if it has one."""
+    b = Bits(f[2:18])
+    b.u(2 + 3 + 11)
+    rate = b.u(2)
+    b.u(2)
+    acmod = b.u(3)
+    b.u(1 + 5)
+    for _ in range(2 if acmod == 0 else 1):
+        b.u(5)
+        if b.u(1):
+            b.u(8)
+    places = b.u(16) if b.u(1) else 0
+    return sum(n for bit, n in ((5, 2), (6, 2), (7, 1), (8, 1), (9, 2), (10, 2), (11, 2), (12, 1), (14, 1))
+               if places >> (15 - bit) & 1) if rate < 3 else 0
+
+
+def ac3_units(data):
+    """Frames as they follow each other in packed audio and transport streams: of substream 0 with what depends on it.
+    [codec string, rate, channels, samples] of each."""
+    out, at = [], 0
+    while at < len(data):
+        f = data[at:at + 18]
+        if f[:2] != b"\x0b\x77" or len(f) < 8:
+            raise Broken("no AC-3 frame at %d" % at)
+        if f[5] >> 3 <= 8:
+            rate, code, acmod = f[4] >> 6, f[4] & 63, f[6] >> 5
+            kbps = AC3_KBPS[code >> 1]
+            at += (kbps * 4, (kbps * 320 // 147 + (code & 1)) * 2, kbps * 6)[rate]
+            skip = 3 + 2 * (acmod in (3, 5, 7)) + 2 * (acmod >= 4) + 2 * (acmod == 2)
+            lfe = (f[6] << 8 | f[7]) >> (15 - skip) & 1
+            out.append(["ac-3", AC3_RATES[rate], AC3_CHANNELS[acmod] + lfe, 1536])
+            continue
+        b = Bits(f[2:6])
+        kind, substream, size, rate, blocks, acmod, lfe = b.u(2), b.u(3), b.u(11), b.u(2), b.u(2), b.u(3), b.u(1)
+        at += 2 * (size + 1)
+        if kind == 1:
+            if not out:
+                raise Broken("begins with a dependent substream")
+            out[-1][2] += ac3_channel_map(f)
+        elif substream == 0:
+            true = AC3_RATES[rate] if rate < 3 else AC3_RATES[blocks] // 2
+            out.append(["ec-3", true, AC3_CHANNELS[acmod] + lfe, 256 * (6 if rate == 3 else (1, 2, 3, 6)[blocks])])
+    if at != len(data):
+        raise Broken("AC-3 frames of %d bytes in %d" % (at, len(data)))
+    return out
+
+
 def opus_samples(data):
     toc = data[0] >> 3
     size = (480, 960, 1920, 2880)[toc & 3] if toc < 12 else (480, 960)[toc & 1] if toc < 16 else 120 << (toc & 3)

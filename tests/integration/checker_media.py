@@ -694,6 +694,7 @@ class Ts:
         self.pcr_pid = None
         self.pmt_pid = None
         self.streams = {}       # pid -> stream type
+        self.descriptors = {}   # pid -> its descriptors
         self.pes = []
         self.order = []         # pids of packets
         self.psi_at = []        # packet numbers of PAT
@@ -788,6 +789,7 @@ class Ts:
         while at + 5 <= size - 4:
             kind, es, info = struct.unpack_from(">BHH", d, at)
             streams[es & 0x1FFF] = kind
+            self.descriptors[es & 0x1FFF] = d[at + 5:at + 5 + (info & 0xFFF)]
             at += 5 + (info & 0xFFF)
         if self.streams and streams != self.streams:
             raise Broken("PMT changes inside the segment")

@@ -9,7 +9,11 @@ import checker_media as m
 from checker_media import Broken
 
 BASE = 900000   # PTS of title time 0 in TS and packed audio
-EXTENSIONS = {"ts": (".ts",), "cmaf": (".m4s", ".mp4", ".cmfv", ".cmfa"), "packed": (".aac",), "vtt": (".vtt",)}
+# Stream types of sound: codec string, stream_id of its PES, registration (ATSC A/52 A.4.1, G.3.2)
+SOUND = {0x0F: ("mp4a", range(0xC0, 0xE0), b""), 0x81: ("ac-3", (0xBD,), b"\x05\x04AC-3"),
+         0x87: ("ec-3", (0xBD,), b"\x05\x04EAC3")}
+PACKED = {"mp4a": ".aac", "ac-3": ".ac3", "ec-3": ".ec3"}
+EXTENSIONS = {"ts": (".ts",), "cmaf": (".m4s", ".mp4", ".cmfv", ".cmfa"), "packed": (".aac", ".ac3", ".ec3"), "vtt": (".vtt",)}
 
 
 class Segment:
@@ -409,7 +413,7 @@ class Loader:
                 if p.pid in video:
                     self._ts_picture(t, s, p, ts, e.key)
                 else:
-                    self._ts_audio(sound, sa, p, state, e.key)
+                    self._ts_audio(sound, sa, p, ts, state, e.key)
             for name, pids, seg in (("video", video, s), ("audio", audio, sa)):
                 ck.check(not pids or seg.frames, "P12", e.key, "no %s in a muxed segment" % name)
             if video and s.frames:
@@ -537,21 +541,23 @@ class Loader:
                 f[1] = n[0] - f[0]
             s.fragments = [(f[0], f[1], Fraction(f[2] - BASE, 90000), f[3], f[4]) for f in s.fragments]
 
-    def _aac_frames(self, t, s, payload, pts, key, state):
+    def _sound_frames(self, t, s, payload, pts, key, state):
         ck, at = self.ck, pts
-        for f in m.adts_frames(payload):
-            text = "mp4a.40.%d" % f["aot"]
+        units = codecs.ac3_units(payload) if payload[:1] == b"\x0b" else \
+            [("mp4a.40.%d" % f["aot"], f["rate"], f["channels"], 1024) for f in m.adts_frames(payload)]
+        for text, rate, channels, samples in units:
             if not t.codecs:
-                t.codecs, t.sample_rate, t.channels = [text], f["rate"], f["channels"]
-                t.frame = t.last_frame = Fraction(1024, f["rate"])
-            ck.check([text] == t.codecs and f["rate"] == t.sample_rate, "P13", key, "AAC config changes")
+                t.codecs, t.sample_rate, t.channels = [text], rate, channels
+                t.frame = t.last_frame = Fraction(1024 if text.startswith("mp4a") else 1536, rate)
+            ck.check([text] == t.codecs and rate == t.sample_rate and channels == t.channels, "P13", key,
+                     "the sound's format changes")
             expect = state["audio_next"]
             ck.check(expect is None or abs(at - expect) <= 2, "P05", key,
                      "audio frame at PTS %.1f, the one before ends at %.1f" % (at, expect or 0))
             if s.frames == 0:
                 s.start = Fraction(at - BASE) / 90000
             # The grid of the samples, not of the rounded times, carries on.
-            state["audio_samples"] = state.get("audio_samples", 0) + 1024
+            state["audio_samples"] = state.get("audio_samples", 0) + samples
             state.setdefault("audio_first", at)
             at = state["audio_first"] + Fraction(state["audio_samples"] * 90000, t.sample_rate)
             state["audio_next"] = at
@@ -559,13 +565,18 @@ class Loader:
             s.end = (Fraction(at) - BASE) / 90000
         return at
 
-    def _ts_audio(self, t, s, p, state, key):
-        if p.payload[:1] != b"\xff":
-            raise Broken("audio PES at %d holds no ADTS" % p.at)
+    def _ts_audio(self, t, s, p, ts, state, key):
+        ck, where = self.ck, "%s@%d" % (key, p.at)
+        codec, ids, registration = SOUND.get(ts.streams[p.pid], ("?", (), b""))
+        ck.check(p.stream_id in ids, "STRUCTURE", where, "stream_id %#x of stream type %#x" % (p.stream_id,
+                                                                                            ts.streams[p.pid]))
+        ck.check(registration in ts.descriptors[p.pid], "TS", key, "no registration of " + codec)
         expect = state["audio_next"]
-        self.ck.check(expect is None or abs(p.pts - expect) <= 2, "P05", "%s@%d" % (key, p.at),
-                      "audio PTS %d, the frames before end at %.1f" % (p.pts, expect or 0))
-        self._aac_frames(t, s, p.payload, expect if expect is not None else p.pts, key, state)
+        ck.check(expect is None or abs(p.pts - expect) <= 2, "P05", where,
+                 "audio PTS %d, the frames before end at %.1f" % (p.pts, expect or 0))
+        self._sound_frames(t, s, p.payload, expect if expect is not None else p.pts, key, state)
+        ck.check(t.codecs[0].startswith(codec), "P13", key, "%s in a stream of type %#x" % (t.codecs[0],
+                                                                                           ts.streams[p.pid]))
 
     # ---- packed audio ----
 
@@ -580,7 +591,8 @@ class Loader:
             expect = state["audio_next"]
             ck.check(expect is None or abs(stamp - expect) <= 2, "P05", e.key,
                      "ID3 timestamp %d, the frames before end at %.1f" % (stamp, expect or 0))
-            self._aac_frames(t, s, data[size:], expect if expect is not None else stamp, e.key, state)
+            self._sound_frames(t, s, data[size:], expect if expect is not None else stamp, e.key, state)
+            ck.check(e.key.endswith(PACKED[t.codecs[0][:4]]), "P20", e.key, "extension of packed " + t.codecs[0])
             t.segments.append(s)
         ck.check(0 <= t.start <= t.frame, "P06", t.key, "starts at timestamp %s, not %d"
                  % (t.start * 90000 + BASE, BASE))

@@ -1,13 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Every C block of README.md and docs/ is a program: "```c file=NAME". Compiles each against the public headers as
-# strict C99 and runs it as NAME CLIP OUT.
+# strict C99 and runs it as NAME CLIP OUT. Every block of JSON is read.
 set -eu
 command -v ffmpeg >/dev/null || {
     echo "no ffmpeg here"
     exit 77
 }
 src=$VODPIPE_SRC
+python3 -B "$src/tests/support/documents.py"
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM

@@ -329,7 +329,9 @@ def lost(folder, broker):
     group.all_committed()
     nothing_dead(group)
     assert "not planned, or published" in group.progress(folder)
-    left = [p for p in tree(work) if not p.endswith(".lease")]
+    # A task that was sent twice may be run by a second worker until after the end: its result is late, and harmless.
+    late = {"result/" + task for task in sent if sent.count(task) > 1}
+    left = [p for p in tree(work) if not p.endswith(".lease") and p not in late]
     assert not left, "in the work store: %s" % left
 
 

@@ -15,7 +15,9 @@ sys.dont_write_bytecode = True
 from clips import colours  # noqa: E402
 from titles import Cases, FF, Skip, ladder, publish, tool  # noqa: E402
 from verify_cases import CASES, Title  # noqa: E402
-import verify_more  # noqa: E402,F401 (it adds to CASES)
+import verify_ac3  # noqa: E402 (it adds to CASES, as the next)
+import verify_closed  # noqa: E402
+import verify_more  # noqa: E402,F401
 
 PREFIX = "v1"
 BEEPS = "aevalsrc=0.3*sin(2*PI*440*t)*lt(mod(t\\,1.1)\\,0.5)|0.3*sin(2*PI*660*t)*lt(mod(t\\,1.3)\\,0.7):s=48000:d=5"
@@ -51,6 +53,14 @@ def make_titles(folder):
                                   ("surround", surround, [])):
         titles[name] = (os.path.join(folder, name), source)
         publish(source, titles[name][0], *common, *options)
+    closed = True
+    try:
+        titles.update(verify_closed.make(folder, one, *common))
+    except AssertionError as error:
+        if "FEATURE_DISABLED" not in str(error): # built without encryption
+            raise
+        closed = False
+    titles.update(verify_ac3.make(folder, one, closed))
     return titles
 
 

@@ -115,13 +115,16 @@ def audios(c, container=None):
 
 
 def tree(folder):
-    """{path: digest} of all files below a folder."""
+    """{path: digest} of all files below a folder, but those that a running process takes away meanwhile."""
     out = {}
     for at, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(at, name)
-            with open(path, "rb") as f:
-                out[os.path.relpath(path, folder)] = hashlib.sha256(f.read()).hexdigest()
+            try:
+                with open(path, "rb") as f:
+                    out[os.path.relpath(path, folder)] = hashlib.sha256(f.read()).hexdigest()
+            except FileNotFoundError:
+                pass
     return out
 
 
@@ -135,15 +138,25 @@ def ffmpeg(args, text=True):
     return run.stdout.decode("latin-1") if text else run.stdout
 
 
+@functools.cache
+def picky():
+    """Options without which some versions of ffmpeg, which know them, do not take .ec3 for E-AC-3."""
+    run = subprocess.run(["ffmpeg", "-hide_banner", "-h", "demuxer=hls"], capture_output=True, encoding="utf-8", check=True)
+    return ("-extension_picky", "0") if "-extension_picky" in run.stdout else ()
+
+
 def joined(c, t, folder):
     """One file with init and all segments of a track: what a player has in its buffer."""
-    path = os.path.join(folder, "%s%s" % (re.sub(r"\W", "-", t.key), {"ts": ".ts", "packed": ".aac"}.get(t.container,
-                                                                                                       ".mp4")))
+    ext = {"ts": ".ts", "packed": os.path.splitext(t.segments[0].key)[1]}.get(t.container, ".mp4")
+    path = os.path.join(folder, re.sub(r"\W", "-", t.key) + ext)
     if not os.path.exists(path):
         with open(path, "wb") as f:
             f.write(t.init_bytes if t.init else b"")
-            for s in t.segments:
-                f.write(c.loader.read(s.key, s.offset, s.size))
+            for n, s in enumerate(t.segments):
+                data = c.loader.read(s.key, s.offset, s.size)
+                # of AC-3 ffmpeg knows the first tag only
+                tag = 10 + (data[6] << 21 | data[7] << 14 | data[8] << 7 | data[9]) if data[:3] == b"ID3" else 0
+                f.write(data[tag:] if n and ext != ".aac" else data)
     return path
 
 
@@ -224,7 +237,7 @@ class Cases:
     """Runs named cases, one title folder each; the folder of one that failed is kept among the artefacts."""
 
     def __init__(self, title):
-        self.title, self.failed, self.skipped, self.ran = title, [], [], 0
+        self.title, self.failed, self.why, self.skipped, self.ran = title, [], {}, [], 0
 
     def run(self, name, fn, *args, **named):
         started = time.monotonic()
@@ -237,6 +250,7 @@ class Cases:
             word = "skipped (%s)" % why
         except (AssertionError, subprocess.SubprocessError, OSError, ValueError, KeyError, IndexError) as error:
             self.failed.append(name)
+            self.why[name] = " ".join(str(error).split())[:200]
             word = "FAILED: %s%s" % ("" if isinstance(error, AssertionError) else type(error).__name__ + ": ", error)
             word += " [%s]" % self.keep(folder, name)
         finally:
@@ -261,7 +275,7 @@ class Cases:
         """Exit status: 77 when all were skipped."""
         print("%s: %d cases, %d failed, %d skipped" % (self.title, self.ran, len(self.failed), len(self.skipped)))
         for name in self.failed:
-            print("  failed:", name)
+            print("  failed: %s: %s" % (name, self.why[name]))
         if self.failed or not self.ran:
             return 1
         return 77 if len(self.skipped) == self.ran else 0

@@ -6,8 +6,8 @@
 #   want_packages GROUP...   says what is left out, returns 1
 #   want_venv DIR            a Python environment with tests/support/requirements.txt, in the same way
 #
-# Groups: build test demo player bindings browser kafka bench ci. Only what is not there is installed, from Debian's or Ubuntu's
-# packages and without recommended extras; a tool that was installed in another way is taken as it is.
+# Groups: build test demo player bindings browser uploads kafka edge bench ci. Only what is not there is installed, from Debian's or
+# Ubuntu's packages and without recommended extras; a tool that was installed in another way is taken as it is.
 
 deps_die() {
     echo "${0##*/}: $*" >&2
@@ -34,6 +34,10 @@ p:libswresample:4.7 libswresample-dev 7:5.1
 p:libavutil:57.28 libavutil-dev 7:5.1
 p:x264:0.157 libx264-dev
 p:jansson:2.14 libjansson-dev 2.14
+p:libcrypto:3.0 libssl-dev 3.0
+p:expat:2.4 libexpat1-dev
+p:libcurl:7.84 libcurl4-openssl-dev 7.84
+p:zlib:1.2.11 zlib1g-dev
 LIST
         ;;
     test)
@@ -55,6 +59,7 @@ f:/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf fonts-dejavu-core
 LIST
         ;;
     player) echo "c:npm npm" ;;
+    uploads) echo "p:libmicrohttpd:0.9.75 libmicrohttpd-dev 0.9.75" ;;
     bindings) echo "c:go golang-go" ;;
     browser)
         cat <<'LIST'
@@ -70,6 +75,7 @@ c:java default-jre-headless
 c:mvn maven
 LIST
         ;;
+    edge) echo "c:nginx|/usr/sbin/nginx nginx" ;;
     bench)
         cat <<'LIST'
 c:ffmpeg ffmpeg

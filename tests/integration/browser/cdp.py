@@ -18,6 +18,10 @@ FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-r
 --remote-debugging-pipe""".split() + ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 
 
+# Seconds. These end what hangs: on a busy machine a browser may need many for what takes it none elsewhere.
+LIMIT = 120
+
+
 class BrowserError(Exception):
     pass
 
@@ -93,7 +97,7 @@ class Browser:
         one, _, self.data = self.data.partition(b"\0")
         return json.loads(one)
 
-    def call(self, method, params=None, session=None, limit=60):
+    def call(self, method, params=None, session=None, limit=LIMIT):
         self.last += 1
         message = {"id": self.last, "method": method, "params": params or {}}
         if session:
@@ -124,16 +128,16 @@ class Page:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(domain + ".enable")
 
-    def call(self, method, params=None, limit=60):
+    def call(self, method, params=None, limit=LIMIT):
         return self.browser.call(method, params, self.session, limit)
 
     def open(self, url):
         answer = self.call("Page.navigate", {"url": url})
         if answer.get("errorText"):
             raise BrowserError("%s: %s" % (url, answer["errorText"]))
-        self.until("document.readyState === 'complete'", 30)
+        self.until("document.readyState === 'complete'")
 
-    def js(self, code, limit=60):
+    def js(self, code, limit=LIMIT):
         """Value of an expression; a promise is awaited."""
         answer = self.call("Runtime.evaluate", {"expression": code, "awaitPromise": True, "returnByValue": True}, limit)
         if "exceptionDetails" in answer:
@@ -141,14 +145,17 @@ class Page:
             raise BrowserError(details.get("exception", {}).get("description") or details.get("text"))
         return answer["result"].get("value")
 
-    def until(self, code, limit=60):
-        end = time.monotonic() + limit
+    def until(self, code, limit=LIMIT, moves="0"):
+        """Value of an expression once it is true. The limit starts anew when the value of `moves` is another."""
+        last, end = None, 0
         while True:
-            value = self.js(code)
+            value, now = self.js("[%s, %s]" % (code, moves))
             if value:
                 return value
+            if now != last:
+                last, end = now, time.monotonic() + limit
             if time.monotonic() > end:
-                raise BrowserError("not within %d s: %s" % (limit, code))
+                raise BrowserError("nothing new within %d s, waiting for: %s" % (limit, code))
             time.sleep(0.05)
 
     def screenshot(self, path):

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-// One face for three players: T.load(), T.levels(), T.force(), T.state(). Whatever a player calls an error is kept.
+// One face for three players: T.load(), T.levels(), T.force(), T.reach(), T.state(). Whatever a player calls an error is
+// kept, but for hls.js' word that the picture stands still for a moment: see stall().
 const video = document.getElementById('video');
 const T = {
-    errors: [], heights: [], waits: 0, ended: 0, last: 0, back: 0, seeking: false, player: null, kind: '',
+    errors: [], heights: [], waits: 0, stalls: 0, ended: 0, last: 0, back: 0, goal: null, player: null, kind: '',
+    told: [],       // what happened, for people
+    options: {},    // beside what is set here: of Hls, shaka.Player.configure, dash.js setProtectionData
+    prepare: null,  // called with the player of Shaka before it loads
 
     async load(kind, script, url) {
         T.kind = kind;
@@ -19,12 +23,24 @@ const T = {
     },
 
     async hls(url) {
-        const hls = T.player = new Hls({ startLevel: 0, capLevelToPlayerSize: false });
+        const hls = T.player = new Hls({ startLevel: 0, capLevelToPlayerSize: false, ...T.options });
         // A request that hls.js gives up because another rung was forced is told as a non-fatal "aborted".
-        hls.on(Hls.Events.ERROR, (_, d) => (d.details !== 'aborted' || d.fatal) && T.errors.push('hls.js: ' + d.type + ' ' + d.details + ' ' + (d.reason || '') +
-            (d.error ? ' ' + d.error.message : '') + (d.fatal ? ' (fatal)' : '')));
+        hls.on(Hls.Events.ERROR, (_, d) => {
+            const text = 'hls.js: ' + d.type + ' ' + d.details + ' ' + (d.reason || '') +
+                (d.error ? ' ' + d.error.message : '') + (d.fatal ? ' (fatal)' : '');
+            T.tell(text);
+            if (T.stall(d)) T.stalls++;
+            else if (d.details !== 'aborted' || d.fatal) T.errors.push(text);
+        });
         hls.loadSource(url);
         hls.attachMedia(video);
+    },
+
+    // On a busy machine the picture stands still now and then, and what was forced may come late: while it is waited for
+    // with an empty buffer hls.js pushes the clock. A gap in a title is told as bufferSeekOverHole.
+    stall(d) {
+        return !d.fatal && (d.details === 'bufferStalledError' ||
+            d.details === 'bufferNudgeOnStall' && T.goal !== null && d.buffer === 0);
     },
 
     async shaka(url) {
@@ -32,43 +48,89 @@ const T = {
         const player = T.player = new shaka.Player();
         player.addEventListener('error', e => T.errors.push('shaka: ' + e.detail.code + ' ' + e.detail.message));
         await player.attach(video);
-        player.configure({ abr: { enabled: false } });
+        player.configure({ abr: { enabled: false }, ...T.options });
+        if (T.prepare) T.prepare(player);
         await player.load(url);
     },
 
     async dash(url) {
         const player = T.player = dashjs.MediaPlayer().create();
+        // A title has no gaps to jump over, and a jump would hide one; a busy machine's late pictures look like one.
         player.updateSettings({ streaming: { abr: { autoSwitchBitrate: { video: false, audio: false } },
-            buffer: { fastSwitchEnabled: true } } });
+            buffer: { fastSwitchEnabled: true }, gaps: { jumpGaps: false, enableSeekFix: false } } });
         player.on(dashjs.MediaPlayer.events.ERROR, e => T.errors.push('dash.js: ' + (e.error && (e.error.code + ' ' +
             e.error.message) || e.error)));
         player.on(dashjs.MediaPlayer.events.PLAYBACK_ERROR, e => T.errors.push('dash.js: playback ' + e.error));
-        player.initialize(video, url, false);
+        player.initialize(video, null, false);
+        if (Object.keys(T.options).length) player.setProtectionData(T.options);
+        player.attachSource(url);
     },
 
     // Rungs by height, lowest first.
     levels() {
         const by = { hls: () => T.player.levels.map((l, i) => [l.height, i]),
             shaka: () => T.player.getVariantTracks().map(t => [t.height, t]),
-            dash: () => T.player.getRepresentationsByType('video').map((r, i) => [r.height, r.index ?? i]) }[T.kind]();
+            dash: () => T.player.getRepresentationsByType('video').map(r => [r.height, r.id]) }[T.kind]();
         return by.sort((a, b) => a[0] - b[0]);
+    },
+
+    // Height of the rung that is loaded.
+    rung() {
+        return { hls: () => (T.player.levels[T.player.loadLevel] || {}).height,
+            shaka: () => (T.player.getVariantTracks().find(t => t.active) || {}).height,
+            dash: () => (T.player.getCurrentRepresentationForType('video') || {}).height }[T.kind]();
+    },
+
+    // There is something to play. hls.js leaves gaps where it has to throw away what it still loads: it loads all.
+    filled() {
+        const until = T.kind === 'hls' ? video.duration - 0.5 : Math.min(video.currentTime + 1, video.duration - 0.2);
+        return !video.seeking && T.buffered().some(b => b[0] <= video.currentTime + 0.1 && b[1] >= until);
     },
 
     // From now on this rung, what is buffered of another thrown away.
     force(height) {
         const found = T.levels().find(l => l[0] === height);
         if (!found) throw new Error('no rung of ' + height);
+        T.tell('force ' + height);
         if (T.kind === 'hls') T.player.currentLevel = found[1];
         if (T.kind === 'shaka') T.player.selectVariantTrack(found[1], true, 0);
-        if (T.kind === 'dash') T.player.setRepresentationForTypeByIndex('video', found[1], true);
+        if (T.kind === 'dash') T.player.setRepresentationForTypeById('video', found[1], true);
+    },
+
+    // Plays on until a picture of this height is shown after this time, and pauses there: what asks for it may be late.
+    reach(height, time) {
+        T.goal = [height, time];
+        T.tell('reach ' + height + ' after ' + time);
+        return video.play();
+    },
+
+    arrived() {
+        if (!T.goal || video.videoHeight !== T.goal[0] || video.currentTime <= T.goal[1]) return;
+        T.goal = null;
+        video.pause();
+    },
+
+    buffered() {
+        return [...Array(video.buffered.length).keys()].map(i => [video.buffered.start(i), video.buffered.end(i)]);
+    },
+
+    // Another value whenever something has moved.
+    moves() {
+        return [video.currentTime, video.videoHeight, video.readyState, video.seeking, video.ended, T.ended, T.buffered()].join();
+    },
+
+    tell(what) {
+        T.told.push((performance.now() / 1000).toFixed(2) + ' ' + what + ' @' + video.currentTime.toFixed(2) + ' ' +
+            video.videoHeight + 'p ready ' + video.readyState + ' [' +
+            T.buffered().map(b => b.map(t => t.toFixed(2)).join('-')).join(' ') + ']');
+        if (T.told.length > 60) T.told.shift();
     },
 
     state() {
         const q = video.getVideoPlaybackQuality();
         return { time: video.currentTime, duration: video.duration, ended: T.ended, over: video.ended, paused: video.paused,
             height: video.videoHeight, width: video.videoWidth, heights: T.heights, waits: T.waits, back: T.back,
-            errors: T.errors,
-            buffered: [...Array(video.buffered.length).keys()].map(i => [video.buffered.start(i), video.buffered.end(i)]),
+            errors: T.errors, stalls: T.stalls, buffered: T.buffered(),
             frames: q.totalVideoFrames, dropped: q.droppedVideoFrames,
             audio: video.webkitAudioDecodedByteCount, ready: video.readyState };
     },
@@ -100,14 +162,20 @@ const T = {
     },
 };
 
-video.addEventListener('resize', () => T.heights.push(video.videoHeight));
+for (const name of ['waiting', 'playing', 'pause', 'seeking', 'seeked', 'stalled', 'ended', 'resize', 'error'])
+    video.addEventListener(name, () => T.tell(name));
+video.addEventListener('resize', () => { T.heights.push(video.videoHeight); T.arrived(); });
 video.addEventListener('waiting', () => { if (!video.seeking) T.waits++; });
 video.addEventListener('ended', () => T.ended++);
 video.addEventListener('error', () => T.errors.push('video: ' + (video.error && video.error.message)));
 video.addEventListener('seeking', () => { T.last = 0; });
 video.addEventListener('timeupdate', () => {
-    if (video.currentTime < T.last) T.back++;
+    if (video.currentTime < T.last && !video.seeking) {
+        T.back++;
+        T.tell('back from ' + T.last);
+    }
     T.last = video.currentTime;
+    T.arrived();
     document.getElementById('state').textContent = T.kind + ' ' + video.currentTime.toFixed(2) + ' of ' +
         video.duration.toFixed(2) + ' ' + video.videoWidth + 'x' + video.videoHeight;
 });

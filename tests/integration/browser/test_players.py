@@ -4,9 +4,11 @@
 
     test_players.py [CASE...]       default: all
 
-Screenshots are kept in VODPIPE_ARTEFACTS (default BUILD/artefacts) as players/*.png. Exit 77 where there is no browser
-or no player to be had.
+Nothing here is measured by the clock, as tests beside this one take the machine's time: what is waited for must come
+while something still moves, and the video stands still while it is looked at. Screenshots are kept in VODPIPE_ARTEFACTS
+(default BUILD/artefacts) as players/*.png. Exit 77 where there is no browser or no player to be had.
 """
+import functools
 import os
 import shutil
 import sys
@@ -75,6 +77,52 @@ class Title:
         return self.made[form]
 
 
+def wait(page, code, limit=60):
+    """Until it is so. Ends when a player tells an error, or when nothing has moved for long."""
+    page.until("(%s) || T.errors.length" % code, limit, "T.moves()")
+    assert not page.js("T.errors.length"), "errors: %s, waiting for: %s" % (page.js("T.errors")[:4], code)
+
+
+def asked_for(server, height, since):
+    """A player wants media of a rung."""
+    end = time.monotonic() + 60
+    while not any("/%dp/" % height in path and ".m3u8" not in path for path, _ in server.asked[since:]):
+        assert time.monotonic() < end, "%dp is wanted, and nothing of it asked for" % height
+        time.sleep(0.05)
+
+
+def force(page, server, height):
+    """A rung from here on, of a paused video: until there is something of it to play. Players go on with what they have
+    decoded of the other one else, on a busy machine to the end."""
+    wait(page, "T.filled()")
+    before, asked = page.js("T.rung()"), len(server.asked)
+    page.js("T.force(%d)" % height)
+    if before != height:
+        asked_for(server, height, asked)
+    wait(page, "T.filled()")
+
+
+def reach(page, height, time_):
+    """Plays until a rung is shown after this time; the video is paused then."""
+    page.js("T.reach(%d, %s)" % (height, time_))
+    wait(page, "!T.goal || video.ended")
+    assert not page.js("T.goal"), "it ended, and %dp was not shown after %s s" % (height, time_)
+
+
+def went_wrong(page, server, what, shot):
+    """Tells all there is to tell about a player that failed."""
+    print("   FAILED: %s; load of the machine %s" % (what, os.getloadavg()))
+    try:
+        print("   state:", page.js("typeof T === 'object' ? T.state() : [video.currentTime, video.videoHeight, video.readyState]"))
+        for line in page.js("typeof T === 'object' ? T.told.slice(-40) : []"):
+            print("     ", line)
+        print("   the browser:", page.complaints()[:5])
+        page.screenshot(shot)
+    except cdp.BrowserError as error:
+        print("   nothing more:", error)
+    print("   asked for last:", server.asked[-8:], "in vain:", server.missing[:4], flush=True)
+
+
 def quiet(page, server, state=None):
     """No error of the player, the page or the browser, and nothing that was asked for in vain."""
     state = state or page.js("T.state()")
@@ -84,25 +132,59 @@ def quiet(page, server, state=None):
     assert not server.missing, "asked for what does not exist: %s" % server.missing[:4]
 
 
-def shown(page, at, source, slack=14):
-    """The picture that is shown is that of the source at this time, with its colours."""
-    page.until("!video.seeking && video.readyState >= 2", 20)
-    time.sleep(0.3)     # the compositor
-    got = page.js("T.colours(16, 9)")
-    away = min(difference(got, picture(source, 16, 9, at=at + late)) for late in (0, -0.04))
-    assert away < slack, "colours at %.2f s differ by %.1f from the source's" % (at, away)
+@functools.cache
+def source_picture(source, at):
+    return picture(source, 16, 9, at=at)
 
 
-def at_end(page, player, before, timeout):
-    """State when it ended once more. On a busy machine dash.js at times sets the clock back by half a second behind the
-    end, and pauses: it plays on then."""
-    page.until("T.ended > %d" % before, timeout)
-    state = page.js("T.state()")
-    if player == "dash.js" and not state["over"] and state["paused"] and state["duration"] - state["time"] <= 0.6:
-        page.js("video.play()")
-        page.until("T.ended > %d" % state["ended"], 20)
+def looks_right(look, wanted, at, slack=14):
+    """A video that stands still comes to show one of these pictures: the screen may have it later than the element."""
+    end = time.monotonic() + 20
+    while True:
+        got = look()
+        away = min(difference(got, one) for one in wanted)
+        if away < slack:
+            return
+        assert time.monotonic() < end, "colours at %.2f s differ by %.1f from the source's" % (at, away)
+        time.sleep(0.1)
+
+
+def seek(page, at, height):
+    """To a time of a paused video. What was forced before may still be on its way: the picture of another rung is then
+    not drawn anew by itself, so that the place is sought again; this is told."""
+    end, again = time.monotonic() + 60, 0
+    while True:
+        page.js("T.seek(%s)" % at)
+        wait(page, "!video.seeking && video.readyState >= 2")
+        try:
+            page.until("video.videoHeight === %d" % height, 2)
+        except cdp.BrowserError:
+            assert time.monotonic() < end, "%sp at %s s and not %dp" % (page.js("video.videoHeight"), at, height)
+            again += 1
+            continue
+        if again:
+            print("   %s s sought %d times until %dp was shown" % (at, again + 1, height))
+        return
+
+
+def at_end(page, player, before):
+    """State when it ended once more. On a busy machine dash.js at times sets the clock back by half a second at the end or
+    behind it, and pauses: it plays on then."""
+    for _ in range(6):
+        wait(page, "T.ended > %d && video.ended || video.paused && !video.ended" % before)
         state = page.js("T.state()")
+        if state["over"] or player != "dash.js" or state["duration"] - state["time"] > 0.6:
+            break
+        print("   dash.js went back to %.2f" % state["time"])
+        page.js("video.play()")
     return state
+
+
+def all_there(before, end):
+    """Of what was played between two states no picture is missing that the decoder was given. A forced rung begins to be
+    shown at its next keyframe only, so that no whole title can be counted."""
+    pictures, wanted = end["frames"] - before["frames"], (end["time"] - before["time"]) * 25
+    assert pictures > 0.8 * wanted - 5, "%d pictures of %d from %.2f s on" % (pictures, wanted, before["time"])
 
 
 def play(folder, browser, server, name, source):
@@ -111,57 +193,64 @@ def play(folder, browser, server, name, source):
     try:
         page.open("%s/page/page.html" % server.url)
         script = os.path.basename(scripts.fetch(player, os.path.join(BUILD, "players")))
-        page.js("T.load('%s', '%s/players/%s', '%s/%s/%s')" % (kind, server.url, script, server.url, form, manifest), 40)
+        page.js("T.load('%s', '%s/players/%s', '%s/%s/%s')" % (kind, server.url, script, server.url, form, manifest))
         assert page.js("T.levels().map(l => l[0])") == [90, 180, 360], "rungs %s" % page.js("T.levels().map(l => l[0])")
         start = page.js("T.state()")
         assert abs(start["duration"] - SECONDS) <= 0.1, "duration %.3f" % start["duration"]
         # From the lowest rung to the highest and down again, each seen at its size.
-        page.js("T.force(90)")
-        page.js("video.playbackRate = %s; video.play()" % RATE)
-        page.until("video.videoHeight === 90 && video.currentTime > 0.5", 20)
-        page.js("T.force(360)")
-        page.until("video.videoHeight === 360", 20)
-        page.until("video.currentTime > 6", 20)
+        page.js("video.playbackRate = %s" % RATE)
+        force(page, server, 90)
+        reach(page, 90, 0.5)
+        force(page, server, 360)
+        reach(page, 360, 6)
         page.screenshot(os.path.join(SHOTS, name + "-high.png"))
-        page.js("T.force(180)")
-        page.until("video.videoHeight === 180", 20)
+        force(page, server, 180)
+        reach(page, 180, 6)
         page.screenshot(os.path.join(SHOTS, name + "-middle.png"))
-        end = at_end(page, player, 0, 40)
+        middle = page.js("T.state()")
+        page.js("video.play()")
+        end = at_end(page, player, 0)
         assert end["over"] and abs(end["time"] - end["duration"]) <= 0.2, "ended at %.3f of %.3f" % (end["time"],
                                                                                                    end["duration"])
         assert end["back"] == 0, "time went back %d times" % end["back"]
         assert end["audio"] > 20000, "%s bytes of audio decoded" % end["audio"]
-        assert end["frames"] > 0.6 * SECONDS * 25, "%d pictures" % end["frames"]
+        all_there(middle, end)
         quiet(page, server, end)
         # Seeking: exact pictures on both sides of a segment's edge, at the highest rung, and on to the end again.
         page.js("video.pause()")
-        page.js("T.seek(3)", 20)
-        page.js("T.force(360)")
-        # What is forced is loaded first; a picture that stands still need not be drawn anew before the next seek.
-        time.sleep(0.3)
-        page.until("!video.seeking && video.readyState >= 3", 20)
+        page.js("T.seek(3)")
+        force(page, server, 360)
+        reach(page, 360, 3)
         for at in (7.52, 1.04, 11.96, 12.04):
-            page.js("T.seek(%s)" % at, 20)
-            page.until("video.videoHeight === 360 && video.readyState >= 2", 20)
-            shown(page, at, source)
+            seek(page, at, 360)
+            looks_right(lambda: page.js("T.colours(16, 9)"), [source_picture(source, t) for t in (at, at - 0.04)], at)
             assert abs(page.js("video.currentTime") - at) < 0.1, "seek to %s" % at
         page.screenshot(os.path.join(SHOTS, name + "-seek.png"))
         page.js("video.play()")
-        state = at_end(page, player, end["ended"], 20)
+        state = at_end(page, player, end["ended"])
         assert abs(state["time"] - state["duration"]) <= 0.2, "ended again at %.3f" % state["time"]
         quiet(page, server, state)
-        print("   %d pictures, %d dropped, %d waits, sizes %s" % (end["frames"], end["dropped"], end["waits"],
-                                                                 state["heights"]))
+        print("   %d pictures, %d dropped, %d waits, %d stalls, sizes %s" % (end["frames"], end["dropped"], end["waits"],
+                                                                            state["stalls"], state["heights"]))
     except (cdp.BrowserError, AssertionError) as error:
-        try:
-            page.screenshot(os.path.join(SHOTS, name + "-failed.png"))
-            print("   state:", page.js("T.state()"), page.complaints()[:5], server.asked[-5:])
-        except cdp.BrowserError:
-            pass
+        went_wrong(page, server, "%s (%s, %s of title %s): %s" % (name, player, manifest, form, error),
+                   os.path.join(SHOTS, name + "-failed.png"))
         raise AssertionError(str(error)) from None
     finally:
         page.close()
         server.missing.clear()
+
+
+def choose(page, server, height):
+    """A rung by its button, of a paused video: plays until the rung is shown, and pauses there. hls.js has it from the
+    next segment on, of a video that plays from where it thinks it can have it."""
+    asked = len(server.asked)
+    page.js("[...document.querySelectorAll('#rungs button')].find(b => b.textContent === '%dp').click()" % height)
+    asked_for(server, height, asked)
+    page.until("video.buffered.length && video.buffered.end(video.buffered.length - 1) > video.duration - 0.5")
+    page.js("video.onresize = () => video.videoHeight === %d && (video.onresize = null, video.pause()); video.play()" % height)
+    page.until("video.paused", 60, "video.currentTime")
+    assert page.js("video.videoHeight") == height and not page.js("video.ended"), "%dp was not shown" % height
 
 
 def player_page(folder, browser, server):
@@ -169,28 +258,27 @@ def player_page(folder, browser, server):
     page = browser.page()
     try:
         page.open("%s/both/player.html" % server.url)
-        page.until("window.hls && hls.levels && hls.levels.length === 3", 20)
-        page.js("window.bad = []; hls.on(Hls.Events.ERROR, (_, d) => bad.push(d.details)); video.playbackRate = %s; "
-                "video.play()" % RATE)
-        page.until("video.currentTime > 0.5", 20)
+        page.until("window.hls && hls.levels && hls.levels.length === 3")
+        # Standing still for a moment is no error, see harness.js.
+        page.js("window.bad = []; hls.on(Hls.Events.ERROR, (_, d) => (d.fatal || d.details !== 'bufferStalledError') && "
+                "bad.push(d.details)); video.playbackRate = %s; video.ontimeupdate = () => video.currentTime > 0.5 && "
+                "(video.ontimeupdate = null, video.pause()); video.play()" % RATE)
+        page.until("video.currentTime > 0.5 && video.paused", moves="video.currentTime")
         names = page.js("[...document.querySelectorAll('#rungs button')].map(b => b.textContent)")
         assert sorted(names) == ["180p", "360p", "90p", "automatic"], names
-        page.js("[...document.querySelectorAll('#rungs button')].find(b => b.textContent === '90p').click()")
-        page.until("video.videoHeight === 90", 30)
+        choose(page, server, 90)
         assert page.js("document.querySelector('#rungs .on').textContent") == "90p", "the button of the chosen rung"
-        page.js("[...document.querySelectorAll('#rungs button')].find(b => b.textContent === '360p').click()")
-        page.until("video.videoHeight === 360 && document.getElementById('state').textContent.includes('640x360')", 30)
+        choose(page, server, 360)
+        page.until("document.getElementById('state').textContent.includes('640x360')")
         assert page.js("document.querySelector('#rungs .on').textContent") == "360p", "the button of the chosen rung"
         page.screenshot(os.path.join(SHOTS, "player-page.png"))
-        page.until("video.ended", 30)
+        page.js("video.play()")
+        page.until("video.ended", 60, "video.currentTime")
         assert page.js("Math.abs(video.currentTime - video.duration)") <= 0.2, "end"
         told = page.complaints()
         assert not page.js("bad") and not told and not server.missing, (page.js("bad"), told, server.missing)
-    except cdp.BrowserError as error:
-        try:
-            page.screenshot(os.path.join(SHOTS, "player-page-failed.png"))
-        except cdp.BrowserError:
-            pass
+    except (cdp.BrowserError, AssertionError) as error:
+        went_wrong(page, server, "player-page: %s" % error, os.path.join(SHOTS, "player-page-failed.png"))
         raise AssertionError(str(error)) from None
     finally:
         page.close()
@@ -203,13 +291,14 @@ def audio_only(folder, browser, server, player, kind, manifest):
     try:
         page.open("%s/page/page.html" % server.url)
         script = os.path.basename(scripts.fetch(player, os.path.join(BUILD, "players")))
-        page.js("T.load('%s', '%s/players/%s', '%s/audio/%s')" % (kind, server.url, script, server.url, manifest), 40)
+        page.js("T.load('%s', '%s/players/%s', '%s/audio/%s')" % (kind, server.url, script, server.url, manifest))
         page.js("video.playbackRate = %s; video.play()" % RATE)
-        page.until("T.ended", 30)
+        wait(page, "T.ended")
         state = page.js("T.state()")
         assert abs(state["time"] - state["duration"]) <= 0.2 and abs(state["duration"] - 8) < 0.1, state
         quiet(page, server, state)
-    except cdp.BrowserError as error:
+    except (cdp.BrowserError, AssertionError) as error:
+        went_wrong(page, server, "audio-%s: %s" % (player, error), os.path.join(SHOTS, "audio-%s-failed.png" % player))
         raise AssertionError(str(error)) from None
     finally:
         page.close()

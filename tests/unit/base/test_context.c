@@ -21,6 +21,82 @@ static vp_context *context_with(uint32_t threads, uint64_t memory)
     return c;
 }
 
+/* The same bytes for the same key, in the same context, as long as somebody has them. */
+static void sharing(void **state)
+{
+    vp_context *c = context_with(1, 0), *d = context_with(1, 0);
+    int *a = vpi_context_share(c, "a", sizeof(*a)), *b = vpi_context_share(c, "b", sizeof(*b)), *again;
+    int *other = vpi_context_share(d, "a", sizeof(*a));
+
+    (void)state;
+    assert_non_null(a);
+    assert_int_equal(*a, 0);
+    *a = 7;
+    *b = 8;
+    again = vpi_context_share(c, "a", sizeof(*a));
+    assert_ptr_equal(again, a);
+    assert_non_null(other);
+    assert_ptr_not_equal(other, a);
+    assert_null(vpi_context_unshare(c, a));
+    assert_int_equal(*again, 7);
+    vpi_context_unshare(c, again);
+    a = vpi_context_share(c, "a", sizeof(*a));
+    assert_int_equal(*a, 0);
+    assert_int_equal(*b, 8);
+    for (int n = 1; n <= 2; n++) { /* block and key */
+        atomic_store(&vpi_alloc_fail_at, n);
+        assert_null(vpi_context_share(c, "c", 1));
+        atomic_store(&vpi_alloc_fail_at, 0);
+    }
+    vpi_context_unshare(c, b);
+    vpi_context_unshare(c, a);
+    vpi_context_unshare(d, vpi_context_share(d, "a", 1));
+    vpi_context_unshare(d, other);
+    assert_null(vpi_context_unshare(c, NULL));
+    vp_context_unref(c);
+    vp_context_unref(d);
+}
+
+static void *other_thread(void *arg)
+{
+    *(vp_status *)arg = vpi_cancel_check_scope(NULL, NULL);
+    return NULL;
+}
+
+/* Of one thread; a call's own cancel is another one's child or not. */
+static void scopes(void **state)
+{
+    vp_cancel *c = NULL, *own = NULL;
+    vp_error err = VP_ERROR_INIT;
+    vp_status there = VP_E_STATE;
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(vp_cancel_new(&c, NULL), VP_OK);
+    assert_int_equal(vp_cancel_new(&own, NULL), VP_OK);
+    assert_false(vpi_cancel_scoped());
+    assert_null(vp_cancel_scope(c));
+    assert_true(vpi_cancel_scoped());
+    assert_int_equal(vpi_cancel_check_scope(own, &err), VP_OK);
+    assert_ptr_equal(vpi_cancel_enter(NULL), c); /* a call without one leaves it */
+    assert_ptr_equal(vpi_cancel_enter(own), c);
+    vp_cancel_fire(c);
+    assert_int_equal(vpi_cancel_check_scope(NULL, &err), VP_OK);
+    assert_ptr_equal(vp_cancel_scope(c), own);
+    assert_int_equal(vpi_cancel_check_scope(own, &err), VP_E_CANCELED);
+    assert_int_equal(vpi_cancel_check(own, &err), VP_OK); /* who tidies up looks at its own alone */
+    pthread_create(&thread, NULL, other_thread, &there);
+    pthread_join(thread, NULL);
+    assert_int_equal(there, VP_OK);
+    vp_cancel_deadline(own, 1);
+    assert_ptr_equal(vp_cancel_scope(own), c);
+    while (!vp_cancel_fired(own)) {}
+    assert_int_equal(vpi_cancel_check_scope(NULL, &err), VP_E_LIMIT);
+    assert_ptr_equal(vp_cancel_scope(NULL), own);
+    vp_cancel_unref(own);
+    vp_cancel_unref(c);
+}
+
 static void creation(void **state)
 {
     vp_context_options o, m = VP_CONTEXT_OPTIONS_INIT;
@@ -304,7 +380,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(creation),      cmocka_unit_test(no_memory), cmocka_unit_test(cancels),
         cmocka_unit_test(memory_budget), cmocka_unit_test(cpu_slots), cmocka_unit_test(logging),
-        cmocka_unit_test(closing),       cmocka_unit_test(forking),
+        cmocka_unit_test(closing),       cmocka_unit_test(forking),   cmocka_unit_test(sharing),
+        cmocka_unit_test(scopes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

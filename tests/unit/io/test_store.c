@@ -387,6 +387,22 @@ static vp_status host_list(void *user, const char *prefix, vp_list_fn fn, void *
     return fn(fn_user, &info);
 }
 
+static vp_status host_list_explains(void *user, const char *prefix, vp_list_fn fn, void *fn_user,
+                                    vp_error *err)
+{
+    vp_object_info info = VP_OBJECT_INFO_INIT;
+
+    (void)user, (void)prefix;
+    info.key = "a";
+    return fn(fn_user, &info) == VP_OK ? VP_OK : vp_error_set(err, VP_E_IO, "CUT", 5, "cut short");
+}
+
+static vp_status no_room(void *user, const vp_object_info *info)
+{
+    (void)user, (void)info;
+    return VP_E_NOMEM;
+}
+
 static vp_status host_remove(void *user, const char *name, vp_error *err)
 {
     (void)user, (void)name, (void)err;
@@ -441,6 +457,12 @@ static void host_store(void **state)
     assert_int_equal(vp_store_lease(s, "a", &l, NULL, &r->err), VP_AGAIN);
     vp_store_unref(s);
     assert_int_equal(released, 1);
+    /* Who ended a listing said why: what the host makes of that is not the error. */
+    ops.list = host_list_explains;
+    assert_int_equal(vp_store_new(r->context, &ops, &released, &s, &r->err), VP_OK);
+    assert_int_equal(vp_store_list(s, "", no_room, NULL, &r->err), VP_E_NOMEM);
+    assert_int_equal(r->err.status, VP_E_NOMEM);
+    vp_store_unref(s);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, room_open, room_close)

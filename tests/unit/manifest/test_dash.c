@@ -453,6 +453,108 @@ static void bandwidth(void **state)
     }
 }
 
+/* DASH-IF IOP part 6: descriptors of each set, one key in a set, sets that players switch between. */
+static void protection(void **state)
+{
+    vp_presentation *p = title(false);
+    vpi_ptrack *t;
+    char *text;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < 3; i++) {
+        vpi_key_info *k;
+
+        t = &p->p.tracks[i];
+        protect(t, VPI_SCHEME_CBCS, 0, 0);
+        k = add_key(t, i < 2 ? 0xA0 : 0x10, "key.bin");
+        add_drm(k, vpi_system_widevine, "abc", false, NULL, "https://wv.example/?a=1&b=2");
+        add_drm(k, vpi_system_playready, "PRO object", false, NULL, NULL);
+        add_drm(k, vpi_system_clearkey, "", true, NULL, "https://ck.example");
+        add_drm(k, vpi_system_fairplay, NULL, false, "skd://a", NULL);
+    }
+    text = mpd_of(p);
+    assert_int_equal(count_of(text, "<AdaptationSet "), 2);
+    assert_non_null(
+        strstr(text, "<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" xmlns:cenc=\"urn:mpeg:cenc:2013\" "
+                     "xmlns:mspr=\"urn:microsoft:playready\" xmlns:dashif=\"https://dashif.org/CPS\" "));
+    assert_non_null(strstr(
+        text, "      <ContentProtection schemeIdUri=\"urn:mpeg:dash:mp4protection:2011\" value=\"cbcs\" "
+              "cenc:default_KID=\"a0a1a2a3-a4a5-a6a7-a8a9-aaabacadaeaf\"/>\n"
+              "      <ContentProtection schemeIdUri=\"urn:uuid:edef8ba9-79d6-4ace-a3c8-27dcd51d21ed\" "
+              "value=\"Widevine\">\n"
+              "        <cenc:pssh>AAAAI3Bzc2gAAAAA7e+LqXnWSs6jyCfc1R0h7QAAAANhYmM=</cenc:pssh>\n"
+              "        <dashif:Laurl>https://wv.example/?a=1&amp;b=2</dashif:Laurl>\n"
+              "      </ContentProtection>\n"
+              "      <ContentProtection schemeIdUri=\"urn:uuid:9a04f079-9840-4286-ab92-e65be0885f95\" "
+              "value=\"MSPR 2.0\">\n"
+              "        <cenc:pssh>AAAAKnBzc2gAAAAAmgTweZhAQoarkuZb4IhflQAAAApQUk8gb2JqZWN0</cenc:pssh>\n"
+              "        <mspr:pro>UFJPIG9iamVjdA==</mspr:pro>\n"
+              "      </ContentProtection>\n"
+              "      <ContentProtection schemeIdUri=\"urn:uuid:e2719d58-a985-b3c9-781a-b030af78d30e\" "
+              "value=\"ClearKey1.0\">\n"
+              "        <dashif:Laurl licenseType=\"EME-1.0\">https://ck.example</dashif:Laurl>\n"
+              "      </ContentProtection>\n"
+              "      <ContentProtection schemeIdUri=\"urn:uuid:94ce86fb-07ff-4f43-adb8-93d2fa968ca2\" "
+              "value=\"FairPlay\"/>\n"));
+    assert_int_equal(count_of(text, "default_KID=\"10111213-"), 1);
+    assert_null(strstr(text, "adaptation-set-switching"));
+    vpi_free(text);
+
+    /* Another key for the larger pictures: a set of its own, with the same role. */
+    p->p.tracks[0].protection.keys[0].kid[15] ^= 1;
+    p->p.tracks[0].transfer = 6;
+    text = mpd_of(p);
+    assert_int_equal(count_of(text, "<AdaptationSet "), 3);
+    assert_int_equal(count_of(text,
+                              "<SupplementalProperty "
+                              "schemeIdUri=\"urn:mpeg:dash:adaptation-set-switching:2016\" value=\"1\"/>"),
+                     1);
+    assert_int_equal(count_of(text, "adaptation-set-switching:2016\" value=\"0\"/>"), 1);
+    assert_int_equal(count_of(text, "value=\"main\""), 3);
+    assert_int_equal(count_of(text, "default_KID=\"a0a1a2a3-"), 2);
+    vpi_free(text);
+
+    /* Counter mode: no FairPlay. Nothing that needs a namespace: none is declared. */
+    for (i = 0; i < 3; i++) {
+        vpi_key_info *k = &p->p.tracks[i].protection.keys[0], old = *k;
+
+        p->p.tracks[i].protection.scheme = VPI_SCHEME_CENC;
+        vpi_key_info_dispose(k);
+        k->has_kid = true;
+        memcpy(k->kid, old.kid, sizeof(k->kid));
+    }
+    add_drm(&p->p.tracks[0].protection.keys[0], vpi_system_fairplay, NULL, false, "skd://a",
+            "https://fp.example");
+    text = mpd_of(p);
+    assert_int_equal(count_of(text, "<ContentProtection "), 3);
+    assert_int_equal(count_of(text, " value=\"cenc\" "), 3);
+    assert_true(!strstr(text, "xmlns:mspr") && !strstr(text, "xmlns:dashif"));
+    vpi_free(text);
+
+    /* A clear track beside: its own set. */
+    vpi_protection_dispose(&p->p.tracks[1].protection);
+    text = mpd_of(p);
+    assert_int_equal(count_of(text, "<AdaptationSet "), 3);
+    assert_int_equal(count_of(text, "<ContentProtection "), 2);
+    vpi_free(text);
+    vp_presentation_unref(p);
+}
+
+static void whole_segments(void **state)
+{
+    vp_presentation *p = title(false);
+    vp_error err = VP_ERROR_INIT;
+    vp_bytes *b = NULL;
+
+    (void)state;
+    protect(&p->p.tracks[2], VPI_SCHEME_AES128, 0, 0);
+    assert_int_equal(vp_manifest_dash(p, &b, &err), VP_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "en-stereo is AES-128"));
+    assert_null(b);
+    vp_presentation_unref(p);
+}
+
 static void no_memory(void **state)
 {
     vp_presentation *p = title(false);
@@ -461,6 +563,11 @@ static void no_memory(void **state)
     long n;
 
     (void)state;
+    for (uint32_t i = 0; i < p->p.track_count; i++) {
+        protect(&p->p.tracks[i], VPI_SCHEME_CBCS, 0, 0);
+        add_drm(add_key(&p->p.tracks[i], i == 2 ? 1 : 0, NULL), vpi_system_playready, "PRO", false, NULL,
+                "https://l");
+    }
     for (n = 1; n < 500; n++) {
         vpi_alloc_fail_at = n;
         st = vp_manifest_dash(p, &b, NULL);
@@ -469,6 +576,7 @@ static void no_memory(void **state)
         assert_true((st == VP_OK) == (b != NULL));
         /* Whatever could not be had: no text that differs. */
         if (b) assert_non_null(strstr(vp_bytes_data(b), "$RepresentationID$"));
+        if (b) assert_int_equal(count_of(vp_bytes_data(b), "<mspr:pro>UFJP</mspr:pro>"), 2);
         b = vp_bytes_unref(b);
     }
     vpi_alloc_fail_at = 0;
@@ -484,7 +592,8 @@ int main(void)
         cmocka_unit_test(templates), cmocka_unit_test(single_file), cmocka_unit_test(lists),
         cmocka_unit_test(patterns),  cmocka_unit_test(sharing),     cmocka_unit_test(unequal_ends),
         cmocka_unit_test(sets),      cmocka_unit_test(surround),    cmocka_unit_test(refusals),
-        cmocka_unit_test(bandwidth), cmocka_unit_test(no_memory),
+        cmocka_unit_test(bandwidth), cmocka_unit_test(protection),  cmocka_unit_test(whole_segments),
+        cmocka_unit_test(no_memory),
     };
 
     return cmocka_run_group_tests(tests, prepare, clean);

@@ -145,6 +145,67 @@ static inline vpi_ptrack *add_audio(vp_presentation *p, const char *name, const 
     return t;
 }
 
+/* ---- protection ---- */
+
+/* Puts a track under a scheme; keys follow. */
+static inline void protect(vpi_ptrack *t, vpi_scheme scheme, uint64_t clear_segments, uint64_t rotation)
+{
+    size_t i;
+
+    t->protection.scheme = scheme;
+    vpi_strlcpy(t->protection.label, t->kind == VP_TRACK_VIDEO ? "hd" : "audio", VPI_LABEL_SIZE);
+    t->protection.clear_segments = clear_segments;
+    t->protection.rotation = rotation;
+    for (i = clear_segments; scheme == VPI_SCHEME_AES128 && i < t->segment_count; i++) {
+        t->segments[i].has_iv = true;
+        memset(t->segments[i].iv, 0x10 + (int)i, sizeof(t->segments[i].iv));
+    }
+}
+
+/* KID first, first + 1, ...; the IV of cbcs is 0xC0, 0xC0, ...; uri NULL: none. */
+static inline vpi_key_info *add_key(vpi_ptrack *t, uint8_t first, const char *uri)
+{
+    vpi_key_info *k = vpi_protection_add_key(&t->protection);
+    size_t i;
+
+    assert_non_null(k);
+    k->has_kid = t->protection.scheme != VPI_SCHEME_AES128;
+    for (i = 0; k->has_kid && i < sizeof(k->kid); i++) k->kid[i] = (uint8_t)(first + i);
+    k->has_iv = t->protection.scheme == VPI_SCHEME_CBCS;
+    if (k->has_iv) memset(k->iv, 0xC0, sizeof(k->iv));
+    if (uri) set_text(&k->uri, uri);
+    return k;
+}
+
+/* data NULL: no box; kid: in a box of version 1. */
+static inline vpi_drm *add_drm(vpi_key_info *k, const uint8_t system[16], const char *data, bool kid,
+                               const char *uri, const char *laurl)
+{
+    vpi_drm *d = vpi_key_info_add_drm(k);
+    vpi_buf b = { 0 };
+
+    assert_non_null(d);
+    memcpy(d->system, system, sizeof(d->system));
+    if (uri) set_text(&d->uri, uri);
+    if (laurl) set_text(&d->laurl, laurl);
+    if (!data) return d;
+    vpi_buf_be32(&b, 0);
+    vpi_buf_str(&b, "pssh");
+    vpi_buf_be32(&b, kid ? 1u << 24 : 0);
+    vpi_buf_add(&b, system, sizeof(d->system));
+    if (kid) {
+        vpi_buf_be32(&b, 1);
+        vpi_buf_add(&b, k->kid, sizeof(k->kid));
+    }
+    vpi_buf_be32(&b, (uint32_t)strlen(data));
+    vpi_buf_str(&b, data);
+    vpi_buf_patch_be32(&b, 0, (uint32_t)b.size);
+    assert_false(vpi_buf_failed(&b));
+    d->pssh = b.data;
+    d->pssh_size = b.size;
+    return d;
+}
+
 /* Text of a manifest, to free with vpi_free. */
 static inline char *text_of(vp_status st, vp_bytes *b)
 {

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -32,6 +33,24 @@ static const char full[] =
     "\"index\":{\"key\":\"a1/a.mp4\",\"offset\":812,\"bytes\":100},\"protection\":null,"
     "\"segments\":[{\"key\":\"a1/"
     "a.mp4\",\"offset\":912,\"start\":\"0\",\"ticks\":576000,\"bytes\":100000}]}]}\n";
+
+/* Under AES-128 from the second segment on, and under cbcs with two keys. */
+static const char closed[] =
+    "{\"vodpipe\":1,\"version\":\"a1\",\"request\":\"00ff\",\"duration\":{\"ticks\":\"4\",\"timescale\":1},"
+    "\"tracks\":[{\"name\":\"ts\",\"kind\":\"audio\",\"group\":\"stereo\",\"codecs\":\"mp4a.40.2\","
+    "\"timescale\":1,"
+    "\"bandwidth\":8,\"average_bandwidth\":8,\"container\":\"ts\",\"protection\":{\"scheme\":\"aes128\","
+    "\"label\":\"audio\",\"clear_segments\":1,\"keys\":[{\"uri\":\"https://k/1\"}]},"
+    "\"segments\":[{\"key\":\"a1/1.ts\",\"start\":\"0\",\"ticks\":2,\"bytes\":16,\"crc32c\":\"00000000\"},"
+    "{\"key\":\"a1/2.ts\",\"start\":\"2\",\"ticks\":2,\"bytes\":16,\"crc32c\":\"00000000\","
+    "\"iv\":\"000102030405060708090a0b0c0d0e0f\"}]},"
+    "{\"name\":\"cmaf\",\"kind\":\"audio\",\"group\":\"stereo\",\"codecs\":\"mp4a.40.2\",\"timescale\":1,"
+    "\"bandwidth\":8,\"average_bandwidth\":8,\"container\":\"cmaf\",\"protection\":{\"scheme\":\"cbcs\","
+    "\"label\":\"audio\",\"rotation\":1,\"keys\":[{\"kid\":\"a0a1a2a3a4a5a6a7a8a9aaabacadaeaf\","
+    "\"iv\":\"c0c1c2c3c4c5c6c7c8c9cacbcccdcecf\",\"drm\":[{\"system\":\"fairplay\",\"uri\":\"skd://1\"}]},"
+    "{\"kid\":\"b0b1b2b3b4b5b6b7b8b9babbbcbdbebf\",\"iv\":\"d0d1d2d3d4d5d6d7d8d9dadbdcdddedf\"}]},"
+    "\"segments\":[{\"key\":\"a1/1.m4s\",\"start\":\"0\",\"ticks\":2,\"bytes\":1,\"crc32c\":\"00000000\"},"
+    "{\"key\":\"a1/2.m4s\",\"start\":\"2\",\"ticks\":2,\"bytes\":1,\"crc32c\":\"00000000\"}]}]}\n";
 
 static vp_status parse_text(const char *text, size_t size, vp_error *err)
 {
@@ -228,20 +247,26 @@ static void wrong_types(void **state)
 }
 
 /* One change, one message. */
-static void refused(const char *from, const char *to, vp_status status, const char *message)
+static void refused_in(const char *document, const char *from, const char *to, vp_status status,
+                       const char *message)
 {
-    char text[sizeof(full) + 256];
-    const char *at = strstr(full, from);
+    char text[VPI_MAX(sizeof(full), sizeof(closed)) + 256];
+    const char *at = strstr(document, from);
     vp_error err = VP_ERROR_INIT;
     size_t head;
 
     assert_non_null(at);
-    head = (size_t)(at - full);
-    memcpy(text, full, head);
+    head = (size_t)(at - document);
+    memcpy(text, document, head);
     memcpy(text + head, to, strlen(to));
     memcpy(text + head + strlen(to), at + strlen(from), strlen(at + strlen(from)) + 1);
     assert_int_equal(parse_text(text, strlen(text), &err), status);
     assert_string_equal(err.message, message);
+}
+
+static void refused(const char *from, const char *to, vp_status status, const char *message)
+{
+    refused_in(full, from, to, status, message);
 }
 
 static void refusals(void **state)
@@ -276,11 +301,82 @@ static void refusals(void **state)
             "presentation.tracks[1].bandwidth: missing or below the average");
     refused("\"container\":\"cmaf\"", "\"container\":\"ogg\"", VP_E_DATA,
             "presentation.tracks[0].container: not known");
-    refused("\"protection\":null", "\"protection\":{}", VP_E_UNSUPPORTED,
-            "presentation.tracks[0].protection: only null is understood");
+    refused("\"protection\":null", "\"protection\":{}", VP_E_DATA,
+            "presentation.tracks[0].protection.scheme: missing");
+    refused("\"crc32c\":\"1f2e3d4c\",",
+            "\"crc32c\":\"1f2e3d4c\",\"iv\":\"000102030405060708090a0b0c0d0e0f\",", VP_E_DATA,
+            "presentation.tracks[0].segments[0]: an IV, but it is not encrypted as a whole");
     refused("\"timescale\":48000", "\"timescale\":0", VP_E_DATA, "presentation.tracks[1].timescale: zero");
     refused("\"bytes\":100000", "\"bytes\":\"9223372036854775807\"", VP_E_DATA,
             "presentation.tracks[1].segments[0].bytes: too large");
+}
+
+static void refusals_closed(void **state)
+{
+    static const char where[] = "presentation.tracks[1].protection";
+    char message[128];
+
+    (void)state;
+    refused_in(closed, ",\"iv\":\"000102030405060708090a0b0c0d0e0f\"", "", VP_E_DATA,
+               "presentation.tracks[0].segments[1]: no IV");
+    refused_in(closed, "000102030405060708090a0b0c0d0e0f", "000102030405060708090a0b0c0d0e0", VP_E_DATA,
+               "presentation.tracks[0].segments[1].iv: not 32 hex digits");
+    refused_in(closed, "000102030405060708090a0b0c0d0e0f", "000102030405060708090a0b0c0d0e0g", VP_E_DATA,
+               "presentation.tracks[0].segments[1].iv: not 32 hex digits");
+    refused_in(closed, "\"clear_segments\":1", "\"clear_segments\":2", VP_E_DATA,
+               "presentation.tracks[0].segments[1]: an IV, but it is not encrypted as a whole");
+    refused_in(closed, "{\"uri\":\"https://k/1\"}", "{}", VP_E_DATA,
+               "presentation.tracks[0].protection: a key without a URI");
+    snprintf(message, sizeof(message), "%s: fewer keys than periods", where);
+    refused_in(closed,
+               ",{\"kid\":\"b0b1b2b3b4b5b6b7b8b9babbbcbdbebf\",\"iv\":\"d0d1d2d3d4d5d6d7d8d9dadbdcdddedf\"}",
+               "", VP_E_DATA, message);
+    snprintf(message, sizeof(message), "%s: a key without its IV", where);
+    refused_in(closed, ",\"iv\":\"d0d1d2d3d4d5d6d7d8d9dadbdcdddedf\"", "", VP_E_DATA, message);
+    refused_in(closed, "\"scheme\":\"aes128\"", "\"scheme\":\"none\"", VP_E_DATA,
+               "presentation.tracks[0].protection.scheme: not aes128, cenc or cbcs");
+    refused_in(closed, "\"container\":\"cmaf\",\"protection\":{\"scheme\":\"cbcs\"",
+               "\"container\":\"ts\",\"protection\":{\"scheme\":\"cenc\"", VP_E_DATA,
+               "presentation.tracks[1].protection: cenc in another container than CMAF");
+}
+
+/* What is told of keys goes through unchanged; a host sees the scheme and the first KID. */
+static void protection(void **state)
+{
+    static const uint8_t none[16] = { 0 };
+    vp_presentation *p = NULL;
+    vp_error err = VP_ERROR_INIT;
+    vp_bytes *b = NULL;
+    vp_track_info t;
+    vpi_ptrack copy = { 0 };
+    struct json_t *one, *two;
+    vp_status st = vp_presentation_parse(closed, sizeof(closed) - 1, &p, &err);
+
+    (void)state;
+    assert_string_equal(err.message, "");
+    assert_int_equal(st, VP_OK);
+    assert_int_equal(vp_presentation_json(p, &b, NULL), VP_OK);
+    assert_string_equal(vp_bytes_data(b), closed);
+    vp_bytes_unref(b);
+    vp_track_info_init(&t, sizeof(t));
+    assert_int_equal(vp_presentation_get_track(p, 0, &t, NULL), VP_OK);
+    assert_int_equal(t.scheme, 1);
+    assert_memory_equal(t.kid, none, sizeof(none));
+    assert_int_equal(vp_presentation_get_track(p, 1, &t, NULL), VP_OK);
+    assert_int_equal(t.scheme, 3);
+    assert_int_equal(t.kid[0], 0xA0);
+    assert_int_equal(t.kid[15], 0xAF);
+
+    one = vpi_ptrack_to_json(&p->p.tracks[0]);
+    assert_int_equal(vpi_ptrack_from_json(one, &copy, NULL), VP_OK);
+    two = vpi_ptrack_to_json(&copy);
+    assert_true(json_equal(one, two));
+    assert_true(copy.segments[1].has_iv && copy.segments[1].iv[15] == 0x0F);
+    json_decref(one);
+    json_decref(two);
+    vpi_ptrack_dispose(&copy);
+    assert_null(copy.protection.keys);
+    vp_presentation_unref(p);
 }
 
 /* Every allocation that fails is told as NOMEM and leaks nothing. */
@@ -292,6 +388,16 @@ static void no_memory(void **state)
     long n;
 
     (void)state;
+    for (n = 1; n < 1000; n++) {
+        vpi_alloc_fail_at = n;
+        st = vp_presentation_parse(closed, sizeof(closed) - 1, &p, NULL);
+        if (vpi_alloc_fail_at > 0) break;
+        assert_int_equal(st, VP_E_NOMEM);
+        assert_null(p);
+    }
+    vpi_alloc_fail_at = 0;
+    assert_int_equal(st, VP_OK);
+    p = vp_presentation_unref(p);
     for (n = 1; n < 1000; n++) {
         vpi_alloc_fail_at = n;
         st = vp_presentation_parse(full, sizeof(full) - 1, &p, NULL);
@@ -320,9 +426,10 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trip), cmocka_unit_test(single_track),   cmocka_unit_test(infos),
-        cmocka_unit_test(truncation), cmocka_unit_test(unknown_fields), cmocka_unit_test(wrong_types),
-        cmocka_unit_test(refusals),   cmocka_unit_test(no_memory),
+        cmocka_unit_test(round_trip), cmocka_unit_test(single_track),    cmocka_unit_test(infos),
+        cmocka_unit_test(truncation), cmocka_unit_test(unknown_fields),  cmocka_unit_test(wrong_types),
+        cmocka_unit_test(refusals),   cmocka_unit_test(refusals_closed), cmocka_unit_test(protection),
+        cmocka_unit_test(no_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

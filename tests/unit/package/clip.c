@@ -331,6 +331,46 @@ void clip_real_audio(clip *c, const char *input, const char *options)
     c->end = c->count * 1024;
 }
 
+void clip_real_ac3(clip *c, const char *input, const char *options, bool eac3)
+{
+    const char *name = eac3 ? "eac3" : "ac3";
+    vpi_buf config = { 0 };
+    size_t size, begin = 0;
+    uint32_t samples = 0;
+    vpi_ac3 frame;
+
+    memset(c, 0, sizeof(*c));
+    assert_int_equal(run(NULL, "cd %s && ffmpeg -v error -y %s -vn -c:a %s %s -f %s clip.%s", tmp_dir(),
+                         input, name, options, name, name),
+                     0);
+    uint8_t *data = get_file(eac3 ? "clip.eac3" : "clip.ac3", &size);
+    for (size_t at = 0; at < size; at += frame.frame_bytes) {
+        assert_int_equal(vpi_ac3_parse(data + at, size - at, &frame, NULL), VP_OK);
+        samples += frame.samples;
+        if (samples < 1536) continue;
+        add(c, data + begin, at + frame.frame_bytes - begin, (int64_t)c->count * 1536, true);
+        begin = at + frame.frame_bytes;
+        samples = 0;
+    }
+    free(data);
+    assert_true(c->count > 1);
+    assert_int_equal(
+        (eac3 ? vpi_dec3_write : vpi_dac3_write)(c->samples[0].data, c->samples[0].size, &config, NULL),
+        VP_OK);
+    memcpy(c->config, config.data, config.size);
+    c->setup = (vpi_track_setup){ .kind = VPI_KIND_AUDIO,
+                                  .codec = eac3 ? VPI_CODEC_EAC3 : VPI_CODEC_AC3,
+                                  .timescale = frame.sample_rate,
+                                  .config = c->config,
+                                  .config_size = config.size,
+                                  .sample_rate = frame.sample_rate,
+                                  .channels = frame.channels,
+                                  .language = "de" };
+    vpi_track_setup_head(&c->setup, c->samples[0].data, c->samples[0].size);
+    c->end = c->count * 1536;
+    vpi_buf_dispose(&config);
+}
+
 /* ---- segments ---- */
 
 size_t sync_fragments(const clip *c, size_t first, size_t end, size_t *fragments, size_t cap)

@@ -47,6 +47,8 @@ int run(char **text, const char *format, ...) VPI_PRINTF(2, 3);
 /* Encodes with ffmpeg's options and reads the pictures back with their presentation times. */
 void clip_real_video(clip *c, const char *input, const char *options, uint32_t timescale);
 void clip_real_audio(clip *c, const char *input, const char *options);
+/* AC-3, or E-AC-3 in samples of six blocks. */
+void clip_real_ac3(clip *c, const char *input, const char *options, bool eac3);
 
 /* ---- segments ---- */
 

@@ -226,7 +226,7 @@ static void check_audio(const clip *v, const clip *a)
         segment_dispose(&e);
         memset(&e, 0, sizeof(e));
         written_begin(&w);
-        assert_int_equal(vpi_packed_audio_segment(&k.in, w.object, &e, NULL), VP_OK);
+        assert_int_equal(vpi_packed_audio_segment(&k.in, NULL, w.object, &e, NULL), VP_OK);
         data = written_end(&w, &size);
         put_file("one.aac", data, size);
         hashes = decode("one.aac", "a", "error");

@@ -8,6 +8,8 @@
 typedef struct title {
     clip video, audio;
     bool has_video, has_audio;
+    bool protect;
+    size_t clear; /* segments at the start */
     uint32_t reorder;
     uint64_t min_frame;
     vpi_buf bytes; /* all segments */
@@ -34,12 +36,32 @@ static int64_t ts_ticks(int64_t ticks, uint32_t scale)
     return VPI_TS_BASE + vpi_rescale(ticks, 90000, scale, VPI_NEAREST);
 }
 
+/* NAL units, but for delimiters, and frames of audio. */
+static size_t count_units(const vpi_ts_in *in)
+{
+    size_t count = in->audio ? in->audio->count : 0;
+
+    for (size_t i = 0; in->video && i < in->video->count; i++) {
+        const vpi_sample *s = &in->video->samples[i];
+        size_t at = 0;
+        bool bad = false;
+        vpi_nal nal;
+
+        if (s->sync) count += 2;
+        while (vpi_avcc_next(s->data, s->size, 4, &at, &nal, &bad))
+            count += vpi_h264_type(&nal) != VPI_H264_AUD;
+    }
+    return count;
+}
+
 /* Writes samples [first, end) and checks that simulation and entry agree with the bytes. */
 static void add_segment(title *t, size_t first, size_t end)
 {
     const clip *main = t->has_video ? &t->video : &t->audio;
     vp_error err = VP_ERROR_INIT;
     vpi_segment e = { 0 }, simulated = { 0 };
+    vpi_protect step = step_protect();
+    const vpi_protect *protect = t->protect ? &step : NULL;
     vpi_ts_in in = { .reorder = t->reorder, .min_frame = t->min_frame };
     cut video, audio;
     uint64_t total = 0;
@@ -68,10 +90,13 @@ static void add_segment(title *t, size_t first, size_t end)
         audio.in.first_fragment = t->count;
         in.audio = &audio.in;
     }
+    step.clear = t->count < t->clear;
+    step_units = 0;
     written_begin(&w);
-    if (vpi_ts_segment(&in, NULL, w.object, &e, &err) != VP_OK) fail_msg("%s", err.message);
+    if (vpi_ts_segment(&in, protect, w.object, &e, &err) != VP_OK) fail_msg("%s", err.message);
     data = written_end(&w, &size);
-    assert_int_equal(vpi_ts_segment_size(&in, NULL, &simulated, NULL), VP_OK);
+    assert_int_equal(step_units, protect && !step.clear ? count_units(&in) : 0);
+    assert_int_equal(vpi_ts_segment_size(&in, protect, &simulated, NULL), VP_OK);
     assert_int_equal(e.bytes, size);
     assert_int_equal(e.bytes, simulated.bytes);
     assert_int_equal(e.fragment_count, simulated.fragment_count);
@@ -92,6 +117,7 @@ static void add_segment(title *t, size_t first, size_t end)
         assert_int_equal(alone.video_count, 1);
         assert_int_equal(alone.audio_count, 0);
         assert_true(alone.video[0].random_access);
+        assert_int_equal(ts_protected(&alone), protect && !step.clear);
         ts_dispose(&alone);
     }
     assert_int_equal(total, e.ticks);
@@ -103,7 +129,7 @@ static void add_segment(title *t, size_t first, size_t end)
 }
 
 /* NAL units of a picture as they have to come out. */
-static void check_picture(const vpi_sample *s, const ts_pes *pes)
+static void check_picture(const vpi_sample *s, const ts_pes *pes, bool protected)
 {
     static const uint8_t aud[] = { 0, 0, 0, 1, 9, 0xF0 };
     size_t at = 0, from = 0;
@@ -122,13 +148,12 @@ static void check_picture(const vpi_sample *s, const ts_pes *pes)
     while (vpi_avcc_next(s->data, s->size, 4, &from, &want, &bad)) {
         if (vpi_h264_type(&want) == VPI_H264_AUD) continue;
         assert_true(vpi_annexb_next(pes->data, pes->size, &at, &nal));
-        assert_int_equal(nal.size, want.size);
-        assert_memory_equal(nal.data, want.data, nal.size);
+        step_assert_nal(&nal, &want, protected);
     }
     assert_false(vpi_annexb_next(pes->data, pes->size, &at, &nal));
 }
 
-static void check_audio(const clip *audio, const ts_stream *s)
+static void check_audio(const clip *audio, const ts_stream *s, bool protected)
 {
     size_t n = 0;
 
@@ -142,7 +167,7 @@ static void check_audio(const clip *audio, const ts_stream *s)
             assert_int_equal(vpi_adts_parse(pes->data + at, pes->size - at, &asc, &header, &frame, NULL),
                              VP_OK);
             assert_int_equal(frame - header, audio->samples[n].size);
-            assert_memory_equal(pes->data + at + header, audio->samples[n].data, frame - header);
+            step_assert_frame(pes->data + at + header, &audio->samples[n], protected);
         }
     }
     assert_int_equal(n, audio->count);
@@ -163,26 +188,32 @@ static void check_title(const title *t)
         assert_int_equal(s.video[i].pts, ts_ticks(t->video.samples[i].pts, t->video.setup.timescale));
         assert_int_equal(s.video[i].random_access, t->video.samples[i].sync);
         if (i > 0) assert_true(s.video[i].dts > s.video[i - 1].dts);
-        check_picture(&t->video.samples[i], &s.video[i]);
+        if (t->clear == 0) check_picture(&t->video.samples[i], &s.video[i], t->protect);
     }
     if (t->has_audio) {
-        check_audio(&t->audio, &s);
+        if (t->clear == 0) check_audio(&t->audio, &s, t->protect);
         assert_string_equal(s.language, "eng");
     }
     ts_dispose(&s);
     for (size_t i = 0; i < t->count; i++) { /* media counters begin anew and come out even in each */
         ts_read(t->bytes.data + at, t->segments[i], ts_ticks(main->samples[0].pts, main->setup.timescale),
                 &s);
+        assert_int_equal(ts_protected(&s), t->protect && i >= t->clear);
         ts_dispose(&s);
         at += t->segments[i];
     }
 }
+
+static bool protect_titles;
+static size_t clear_segments;
 
 static void make_title(title *t, size_t pictures, size_t gop, size_t segment, unsigned b, uint32_t scale,
                        uint64_t frame, bool audio, unsigned seed, uint64_t shift_seconds)
 {
     memset(t, 0, sizeof(*t));
     t->has_video = true;
+    t->protect = protect_titles;
+    t->clear = clear_segments;
     clip_fake_video(&t->video, pictures, gop, b, scale, frame, seed);
     t->reorder = b ? 1 : 0;
     t->min_frame = frame;
@@ -226,6 +257,26 @@ static void test_titles(void **state)
     }
 }
 
+static void test_protected(void **state)
+{
+    title plain, t;
+    size_t size = 0;
+
+    protect_titles = true;
+    test_titles(state);
+    clear_segments = 2; /* these are what they would be without */
+    make_title(&t, 500, 50, 150, 2, 90000, 3600, true, 9, 0);
+    check_title(&t);
+    protect_titles = false;
+    clear_segments = 0;
+    make_title(&plain, 500, 50, 150, 2, 90000, 3600, true, 9, 0);
+    for (size_t i = 0; i < 2; i++) size += plain.segments[i];
+    assert_true(t.bytes.size > plain.bytes.size + 100000);
+    assert_memory_equal(t.bytes.data, plain.bytes.data, size);
+    title_dispose(&plain);
+    title_dispose(&t);
+}
+
 /* 33 bits are over after 26.5 hours, less the base of 10 seconds. */
 static void test_wrap(void **state)
 {
@@ -246,7 +297,7 @@ static void test_audio_only(void **state)
 
     (void)state;
     for (size_t i = 0; i < VPI_COUNT(rates); i++) {
-        title t = { .has_audio = true };
+        title t = { .has_audio = true, .protect = i == 1 };
 
         clip_fake_audio(&t.audio, 300, rates[i], (unsigned)i);
         for (size_t n = 0; n < 300; n += 130) add_segment(&t, n, VPI_MIN(n + 130, 300));
@@ -291,7 +342,7 @@ static void test_tiny(void **state)
 static void test_refused(void **state)
 {
     vpi_ts_in in = { .reorder = 1, .min_frame = 1 };
-    vpi_protect protect = { 0 };
+    vpi_protect protect = { .unit = step_unit, .user = &step_units };
     vpi_segment e = { 0 };
     clip c;
     cut k;
@@ -302,6 +353,12 @@ static void test_refused(void **state)
     in.video = &k.in;
     assert_int_equal(vpi_ts_segment_size(&in, NULL, &e, NULL), VP_OK);
     assert_int_equal(vpi_ts_segment_size(&in, &protect, &e, NULL), VP_E_UNSUPPORTED);
+    protect = step_protect();
+    assert_int_equal(vpi_ts_segment_size(&in, &protect, &e, NULL), VP_OK);
+    protect.unit = NULL;
+    assert_int_equal(vpi_ts_segment_size(&in, &protect, &e, NULL), VP_E_UNSUPPORTED);
+    protect.unit = step_failing;
+    assert_int_equal(vpi_ts_segment_size(&in, &protect, &e, NULL), VP_E_AUTH);
     in.reorder = 0; /* decode time after presentation time */
     assert_int_equal(vpi_ts_segment_size(&in, NULL, &e, NULL), VP_E_INTERNAL);
     in.reorder = 1;
@@ -332,12 +389,13 @@ static void test_no_memory(void **state)
     clip_cut(&v, 0, 50, &video);
     clip_cut(&a, 0, 94, &audio);
     for (long n = 1; !done; n++) {
+        vpi_protect protect = step_protect();
         vpi_segment e = { 0 };
         vp_status st;
 
         assert_true(n < 1000);
         vpi_alloc_fail_at = n;
-        st = vpi_ts_segment_size(&in, NULL, &e, NULL);
+        st = vpi_ts_segment_size(&in, &protect, &e, NULL);
         done = vpi_alloc_fail_at > 0;
         vpi_alloc_fail_at = 0;
         assert_int_equal(st, done ? VP_OK : VP_E_NOMEM);
@@ -361,7 +419,7 @@ static void test_packed(void **state)
     clip_shift(&c, UINT64_C(44100) * 95434); /* past the wrap */
     clip_cut(&c, 50, 150, &k);
     written_begin(&w);
-    assert_int_equal(vpi_packed_audio_segment(&k.in, w.object, &e, NULL), VP_OK);
+    assert_int_equal(vpi_packed_audio_segment(&k.in, NULL, w.object, &e, NULL), VP_OK);
     data = written_end(&w, &size);
     assert_memory_equal(
         data, "ID3\4\0\0\0\0\0\77PRIV\0\0\0\65\0\0com.apple.streaming.transportStreamTimestamp", 65);
@@ -389,9 +447,9 @@ static void test_packed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_titles), cmocka_unit_test(test_wrap),    cmocka_unit_test(test_audio_only),
-        cmocka_unit_test(test_tiny),   cmocka_unit_test(test_refused), cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_packed),
+        cmocka_unit_test(test_titles),     cmocka_unit_test(test_protected), cmocka_unit_test(test_wrap),
+        cmocka_unit_test(test_audio_only), cmocka_unit_test(test_tiny),      cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_no_memory),  cmocka_unit_test(test_packed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,31 @@ static void read_pcr(reader *r, int pid, const uint8_t *p)
     r->out->clocks++;
 }
 
+/* A table changes with its version only. */
+static void read_version(ts_stream *out, const uint8_t *table, size_t size)
+{
+    if (out->program_size && out->program[5] == table[5]) {
+        assert_int_equal(out->program_size, size);
+        assert_memory_equal(out->program, table, size);
+    }
+    memcpy(out->program, table, size);
+    out->program_size = size;
+}
+
+static void read_stream(ts_stream *out, const uint8_t *s, size_t descriptors)
+{
+    unsigned type = s[0], es = vpi_rd16(s + 1) & 0x1FFF;
+    bool video = type == 0x1B || type == 0xDB;
+    static const uint8_t sound[] = { 0x0F, 0xCF, 0x81, 0xC1, 0x87, 0xC2 };
+
+    assert_true(video ? es == 0x100 : memchr(sound, (int)type, sizeof(sound)) && es == 0x101);
+    if (!video) out->audio_type = type;
+    for (const uint8_t *d = s + 5; d < s + 5 + descriptors; d += 2 + d[1]) {
+        assert_true(d + 2 + d[1] <= s + 5 + descriptors);
+        if (d[0] == 0x0A && !video) memcpy(out->language, d + 2, 3);
+    }
+}
+
 static void read_tables(reader *r, int pid, const uint8_t *p)
 {
     size_t length = vpi_rd16(p + 2) & 0xFFF;
@@ -60,11 +85,9 @@ static void read_tables(reader *r, int pid, const uint8_t *p)
     assert_int_equal(p[1], 2);
     r->pcr_pid = vpi_rd16(p + 9) & 0x1FFF;
     for (const uint8_t *s = p + 13; s < p + 1 + 3 + length - 4; s += 5 + (vpi_rd16(s + 3) & 0xFFF)) {
-        unsigned type = s[0], es = vpi_rd16(s + 1) & 0x1FFF;
-
-        assert_true((type == 0x1B && es == 0x100) || (type == 0x0F && es == 0x101));
-        if (type == 0x0F && (vpi_rd16(s + 3) & 0xFFF) == 6) memcpy(r->out->language, s + 7, 3);
+        read_stream(r->out, s, vpi_rd16(s + 3) & 0xFFF);
     }
+    read_version(r->out, p + 1, 3 + length - 4);
 }
 
 static int64_t read_time(const uint8_t *p)
@@ -81,7 +104,7 @@ static size_t begin_pes(reader *r, bool video, const uint8_t *p, size_t size, bo
 
     assert_true(size >= head); /* whole in the first packet */
     assert_int_equal(p[0] << 16 | p[1] << 8 | p[2], 1);
-    assert_int_equal(p[3], video ? 0xE0 : 0xC0);
+    assert_int_equal(p[3], video ? 0xE0 : o->audio_type == 0x0F || o->audio_type == 0xCF ? 0xC0 : 0xBD);
     if (video) {
         assert_true(VPI_GROW(o->video, o->video_count, o->video_cap));
         pes = &o->video[o->video_count++];
@@ -157,6 +180,11 @@ static void read_packet(reader *r, const uint8_t *p)
     }
 }
 
+bool ts_protected(const ts_stream *s)
+{
+    return s->program[12] >= 0xC1;
+}
+
 void ts_read(const uint8_t *data, size_t size, int64_t near, ts_stream *out)
 {
     reader *r = calloc(1, sizeof(*r));
@@ -180,4 +208,73 @@ void ts_dispose(ts_stream *s)
     vpi_free(s->video);
     vpi_free(s->audio);
     memset(s, 0, sizeof(*s));
+}
+
+/* ---- a protect step ---- */
+
+size_t step_units;
+
+vp_status step_unit(void *user, vpi_codec codec, const uint8_t *data, size_t size, vpi_buf *out,
+                    vp_error *err)
+{
+    unsigned type = data[0] & 31u;
+
+    (void)err;
+    assert_ptr_equal(user, &step_units);
+    step_units++;
+    if (codec == VPI_CODEC_AAC) {
+        assert_int_equal(data[0], 0xFF);
+        for (size_t i = 0; i < size; i++) vpi_buf_u8(out, data[i] ^ (i < 23 ? 0u : 0x5Au));
+        return VP_OK;
+    }
+    if (codec == VPI_CODEC_AC3 || codec == VPI_CODEC_EAC3) {
+        assert_int_equal(vpi_rd16(data), 0x0B77);
+        for (size_t i = 0; i < size; i++) vpi_buf_u8(out, data[i] ^ (i < 16 ? 0u : 0x5Au));
+        return VP_OK;
+    }
+    assert_int_equal(codec, VPI_CODEC_H264);
+    if ((type != VPI_H264_SLICE && type != VPI_H264_IDR) || size <= 48) {
+        vpi_buf_add(out, data, size);
+        return VP_OK;
+    }
+    vpi_buf_u8(out, data[0]);
+    for (size_t i = 1; i < size; i++) vpi_buf_be16(out, 0xA050u | (data[i] & 0xF0u) << 4 | (data[i] & 15u));
+    return VP_OK;
+}
+
+vpi_protect step_protect(void)
+{
+    return (vpi_protect){ .scheme = VPI_FOURCC('c', 'b', 'c', 's'), .unit = step_unit, .user = &step_units };
+}
+
+void step_assert_nal(const vpi_nal *nal, const vpi_nal *want, bool protected)
+{
+    unsigned type = vpi_h264_type(want);
+
+    if (!protected || (type != VPI_H264_SLICE && type != VPI_H264_IDR) || want->size <= 48) {
+        assert_int_equal(nal->size, want->size);
+        assert_memory_equal(nal->data, want->data, nal->size);
+        return;
+    }
+    assert_int_equal(nal->size, 2 * want->size - 1);
+    for (size_t i = 1; i < want->size; i++) {
+        assert_int_equal((nal->data[2 * i - 1] & 15) << 4 | (nal->data[2 * i] & 15), want->data[i]);
+    }
+}
+
+void step_assert_frame(const uint8_t *frame, const vpi_sample *want, bool protected)
+{
+    for (size_t i = 0; i < want->size; i++) {
+        assert_int_equal(frame[i], want->data[i] ^ (protected && i >= 16 ? 0x5A : 0));
+    }
+}
+
+vp_status step_failing(void *user, vpi_codec codec, const uint8_t *data, size_t size, vpi_buf *out,
+                       vp_error *err)
+{
+    (void)user;
+    (void)data;
+    vpi_buf_add(out, "longer", 6);
+    return codec == VPI_CODEC_AAC ? step_unit(&step_units, codec, data, size, out, err)
+                                  : vpi_fail(err, VP_E_AUTH, NULL, "no key");
 }

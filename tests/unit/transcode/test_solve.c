@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/common.h"
+#include "base/fault.h"
 #include "transcode/solve_int.h"
 
 #define OPTIONS "#options: 640x360 fps=25/1 timebase=1/25 bitdepth=8 cabac=1 bframes=3\n"
@@ -448,6 +449,36 @@ static void test_statistics(void **state)
     vpi_buf_dispose(&out);
 }
 
+/* Each allocation fails once: NOMEM, and the error says the same; what is no memory is not taken for damage. */
+static void test_no_memory(void **state)
+{
+    const vpi_solve_rung rung = { 640, 360, 640, 360, 800, 1200, 1200 };
+    const char *text = pictures(500000, 50, 0);
+    vp_status st = VP_E_NOMEM;
+
+    (void)state;
+    for (long n = 1; st < 0; n++) {
+        vpi_solve_gop gop = { .duration_us = 2 * SECOND };
+        vpi_buf out = { 0 };
+        vpi_costs c;
+        bool answer;
+
+        vp_error_init(&err);
+        vpi_alloc_fail_at = n;
+        st = vpi_costs_parse(text, strlen(text), &c, &err);
+        if (st >= 0) gop.cost = c.gops[0];
+        if (st >= 0) st = vpi_solve(&rung, &gop, 1, &err);
+        if (st >= 0) st = vpi_solve_buffer(text, strlen(text), &rung, &gop, 1, &answer, &err);
+        if (st >= 0) st = vpi_solve_statistics(text, strlen(text), &gop, 1, &out, &err);
+        assert_int_equal(st, vpi_alloc_fail_at > 0 ? VP_OK : VP_E_NOMEM);
+        assert_int_equal(err.status, st);
+        vpi_alloc_fail_at = 0;
+        vpi_costs_dispose(&c);
+        vpi_buf_dispose(&out);
+        assert_in_range(n, st < 0 ? 1 : 6, 100);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -459,6 +490,7 @@ int main(void)
         cmocka_unit_test(test_least),       cmocka_unit_test(test_gauge),
         cmocka_unit_test(test_gauge_area),  cmocka_unit_test(test_gauge_odd),
         cmocka_unit_test(test_gauge_noise), cmocka_unit_test(test_statistics),
+        cmocka_unit_test(test_no_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,16 +54,22 @@ static size_t make_sps(unsigned width, unsigned height, uint8_t *to)
 
 /* ---- tracks ---- */
 
-static uint32_t add_video(title *t, vp_packager *pk, const char *name, unsigned width, unsigned height)
+void title_avcc(unsigned width, unsigned height, vpi_buf *to)
 {
     static const uint8_t pps_bytes[] = { 0x68, 0xCE, 0x38, 0x80 };
     uint8_t sps_bytes[64];
     vpi_nal sps = { sps_bytes, make_sps(width, height, sps_bytes) }, pps = { pps_bytes, sizeof(pps_bytes) };
+
+    assert_int_equal(vpi_avcc_write(&sps, 1, &pps, 1, to, NULL), VP_OK);
+}
+
+static uint32_t add_video(title *t, vp_packager *pk, const char *name, unsigned width, unsigned height)
+{
     vp_track_config c;
     vpi_buf config = { 0 };
     uint32_t track = 0;
 
-    assert_int_equal(vpi_avcc_write(&sps, 1, &pps, 1, &config, &t->err), VP_OK);
+    title_avcc(width, height, &config);
     vp_track_config_init(&c, sizeof(c));
     c.codec = VP_CODEC_H264;
     c.config = config.data;
@@ -215,7 +221,7 @@ static void publish_track(title *t, uint32_t i, bool iframes)
 void title_publish(title *t)
 {
     vpi_presentation *p = &t->presentation->p;
-    bool cmaf = false, ts = false;
+    bool cmaf = false, ts = false, whole = false;
     vp_bytes *text = NULL;
 
     if (!p->version[0]) {
@@ -223,8 +229,10 @@ void title_publish(title *t)
         p->version = vpi_strdup(VERSION_FOLDER);
     }
     for (uint32_t i = 0; i < p->track_count; i++) {
+        /* AES-128 leaves nothing for I-frame playlists and MPDs. */
+        if (p->tracks[i].protection.scheme == VPI_SCHEME_AES128) whole = true;
         publish_track(t, i, false);
-        if (p->tracks[i].kind == VP_TRACK_VIDEO) publish_track(t, i, true);
+        if (p->tracks[i].kind == VP_TRACK_VIDEO && !whole) publish_track(t, i, true);
         if (p->tracks[i].container == VP_CONTAINER_CMAF)
             cmaf = true;
         else
@@ -233,6 +241,8 @@ void title_publish(title *t)
     if (cmaf) {
         assert_int_equal(vp_manifest_hls_master(t->presentation, VP_HLS_CMAF, &text, &t->err), VP_OK);
         put_bytes(t, "master.m3u8", text);
+    }
+    if (cmaf && !whole) {
         assert_int_equal(vp_manifest_dash(t->presentation, &text, &t->err), VP_OK);
         put_bytes(t, "manifest.mpd", text);
     }

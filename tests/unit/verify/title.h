@@ -42,6 +42,8 @@ typedef struct title_options {
 void title_make(title *t, const title_options *options);
 /* An empty title with a context, a sink and a store: for tests that fill it by themselves. */
 void title_open(title *t);
+/* avcC of a rung: Main profile, level 3.0. */
+void title_avcc(unsigned width, unsigned height, vpi_buf *to);
 /* Manifests, presentation.json and marker of t->presentation. */
 void title_publish(title *t);
 void title_close(title *t);

@@ -5,15 +5,12 @@
 #include <unistd.h>
 
 #include "base/context.h"
-#include "event_int.h"
+#include "base/error.h"
+#include "base/queue.h"
 
 /* A list of events with a descriptor that is readable while there are any. */
 
-typedef struct entry {
-    struct entry *next;
-    const void *owner;
-    vp_event event;
-} entry;
+typedef struct vpi_queued entry;
 
 struct vp_queue {
     _Atomic uint32_t refs;
@@ -24,6 +21,13 @@ struct vp_queue {
     bool lost; /* an event had no memory */
     uint32_t fork_mark;
 };
+
+void vp_event_init(vp_event *event, size_t size)
+{
+    static const vp_event init = { .time_us = INT64_MIN, .eta_us = -1 }; /* VP_TIME_UNKNOWN of media.h */
+
+    vpi_struct_init(event, size, &init, sizeof(init));
+}
 
 vp_status vp_queue_new(vp_queue **out, vp_error *err)
 {
@@ -85,12 +89,19 @@ static void set_readable(vp_queue *q, bool readable)
     (void)n; /* a full or empty counter is as it should be */
 }
 
-static entry *newest_synced(const vp_queue *q, const void *owner)
+/* A store of uploads owns the events of all of them. */
+static bool same_work(const entry *e, const void *owner, const vp_event *event)
+{
+    return e->owner == owner &&
+           (event->kind != VP_EVENT_UPLOAD_PROGRESS || strcmp(e->event.key, event->key) == 0);
+}
+
+static entry *newest_synced(const vp_queue *q, const void *owner, const vp_event *event)
 {
     entry *newest = NULL;
-    if (q->last && q->last->owner == owner) return q->last;
+    if (q->last && same_work(q->last, owner, event)) return q->last;
     for (entry *e = q->first; e; e = e->next)
-        if (e->owner == owner) newest = e;
+        if (same_work(e, owner, event)) newest = e;
     return newest;
 }
 
@@ -111,8 +122,9 @@ void vpi_queue_put(vp_queue *q, const void *owner, const vp_event *event, void *
     pthread_mutex_lock(&q->lock);
     entry *last = q->last;
     /* Unread progress that is the newest event of its job is replaced: an unread queue stays short. */
-    entry *same = event->kind == VP_EVENT_PROGRESS ? newest_synced(q, owner) : NULL;
-    if (same && same->event.kind == VP_EVENT_PROGRESS) {
+    bool progress = event->kind == VP_EVENT_PROGRESS || event->kind == VP_EVENT_UPLOAD_PROGRESS;
+    entry *same = progress ? newest_synced(q, owner, event) : NULL;
+    if (same && same->event.kind == event->kind) {
         same->event = *event;
     } else {
         entry *e = take_room(room);
@@ -155,8 +167,7 @@ static void wait_for_event(vp_queue *q, int64_t timeout_ms)
     }
 }
 
-/* The oldest entry, now the caller's. */
-static vp_status take(vp_queue *queue, int64_t timeout_ms, entry **out, vp_error *err)
+vp_status vpi_queue_take(vp_queue *queue, int64_t timeout_ms, entry **out, vp_error *err)
 {
     if (vpi_forked(queue->fork_mark))
         return vpi_fail(err, VP_E_STATE, NULL, "the queue belongs to the parent process");
@@ -176,8 +187,7 @@ static vp_status take(vp_queue *queue, int64_t timeout_ms, entry **out, vp_error
     return e ? VP_OK : VP_AGAIN;
 }
 
-/* Gives back what was taken and could not be delivered. */
-static void put_back(vp_queue *queue, entry *e)
+void vpi_queue_put_back(vp_queue *queue, entry *e)
 {
     pthread_mutex_lock(&queue->lock);
     e->next = queue->first;
@@ -194,7 +204,7 @@ vp_status vp_queue_next(vp_queue *queue, int64_t timeout_ms, vp_event *event, vp
     vpi_error_reset(err);
     if (!queue || !event || event->struct_size < 4)
         return vpi_fail(err, VP_E_ARG, NULL, "queue and event are needed");
-    vp_status st = take(queue, timeout_ms, &e, err);
+    vp_status st = vpi_queue_take(queue, timeout_ms, &e, err);
     if (st != VP_OK) return st;
     uint32_t size = VPI_MIN(event->struct_size, (uint32_t)sizeof(e->event));
     uint32_t theirs = event->struct_size;
@@ -202,23 +212,4 @@ vp_status vp_queue_next(vp_queue *queue, int64_t timeout_ms, vp_event *event, vp
     event->struct_size = theirs;
     vpi_free(e);
     return VP_OK;
-}
-
-vp_status vp_queue_next_json(vp_queue *queue, int64_t timeout_ms, uint64_t *tag, vp_bytes **out,
-                             vp_error *err)
-{
-    entry *e = NULL;
-    vpi_error_reset(err);
-    if (!out) return vpi_fail(err, VP_E_ARG, NULL, "out is needed");
-    *out = NULL;
-    if (!queue) return vpi_fail(err, VP_E_ARG, NULL, "queue and event are needed");
-    vp_status st = take(queue, timeout_ms, &e, err);
-    if (st != VP_OK) return st;
-    if (tag) *tag = e->event.tag;
-    st = vp_event_json(&e->event, NULL, out, err);
-    if (st < 0)
-        put_back(queue, e); /* the caller may ask again */
-    else
-        vpi_free(e);
-    return st;
 }

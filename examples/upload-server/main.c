@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * upload-server --listen 127.0.0.1:PORT --data DIR [--max-size N] [--expire SECONDS] [--no-publish] [--refuse-early]
+ *               [--url URL] [--volatile]
+ *
+ * Takes uploads at /files/ (tus 1.0, and the IETF's draft), publishes each, and shows it: the page is at /.
+ */
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "server.h"
+
+#define LOOK_FROM (1u << 20)    /* so many bytes of an upload are looked at while the rest comes */
+#define IDLE_S 75               /* of a connection; a little more than vp_tus has for a body */
+#define BEAT_S 15               /* between two signs of life to who reads events */
+#define THREADS 32              /* of libmicrohttpd */
+#define CONNECTION_MEMORY 65536 /* for headers and one read; touched as far as it is used */
+
+static int usage(void)
+{
+    fprintf(stderr,
+            "usage: upload-server --listen HOST:PORT --data DIR [--max-size BYTES] [--expire SECONDS]\n"
+            "                     [--no-publish] [--refuse-early] [--url URL] [--volatile]\n");
+    return 2;
+}
+
+static bool read_number(const char *text, uint64_t *to)
+{
+    char *end;
+
+    errno = 0;
+    *to = strtoull(text, &end, 10);
+    return text[0] >= '0' && text[0] <= '9' && !*end && !errno;
+}
+
+static bool read_listen(const char *text, settings *set)
+{
+    const char *colon = strrchr(text, ':');
+    size_t n = colon ? (size_t)(colon - text) : 0;
+    uint64_t port;
+
+    if (!colon || n >= sizeof(set->host) || !read_number(colon + 1, &port) || port > 65535) return false;
+    if (n > 2 && text[0] == '[' && text[n - 1] == ']') {
+        text++;
+        n -= 2;
+    }
+    memcpy(set->host, text, n);
+    set->host[n] = 0;
+    set->port = (uint16_t)port;
+    return n > 0;
+}
+
+static bool read_arguments(int argc, char **argv, settings *set)
+{
+    *set = (settings){ .publish = true };
+    for (int i = 1; i < argc; i++) {
+        const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
+
+        if (strcmp(name, "--no-publish") == 0) {
+            set->publish = false;
+        } else if (strcmp(name, "--refuse-early") == 0) {
+            set->refuse = true;
+        } else if (strcmp(name, "--volatile") == 0) {
+            set->quick = true;
+        } else if (!value) {
+            return false;
+        } else {
+            i++;
+            if (strcmp(name, "--listen") == 0 && read_listen(value, set)) continue;
+            if (strcmp(name, "--max-size") == 0 && read_number(value, &set->max_size)) continue;
+            if (strcmp(name, "--expire") == 0 && read_number(value, &set->expire_s) &&
+                set->expire_s <= UINT64_MAX / 1000)
+                continue;
+            if (strcmp(name, "--data") == 0)
+                set->data = value;
+            else if (strcmp(name, "--url") == 0)
+                set->url = value;
+            else
+                return false;
+        }
+    }
+    return set->data && set->host[0];
+}
+
+/* ---- the store and what goes with it ---- */
+
+static vp_status open_store(server *s, vp_error *err)
+{
+    vp_ingest_options o = VP_INGEST_OPTIONS_INIT;
+    vp_tus_options t = VP_TUS_OPTIONS_INIT;
+    char uploads[4096], outcomes[4096];
+    vp_status st = vp_context_new(NULL, &s->context, err);
+
+    if (!path_of(s, "uploads", NULL, uploads, sizeof(uploads)) ||
+        !path_of(s, "outcomes", NULL, outcomes, sizeof(outcomes)))
+        return vp_error_set(err, VP_E_ARG, "ARG", 0, "--data is too long");
+    if (st >= 0) st = vp_queue_new(&s->queue, err);
+    if (st >= 0) st = vp_cancel_new(&s->stop, err);
+    if (st >= 0) st = vp_store_directory(s->context, outcomes, &s->outcomes, err);
+    o.flags = s->set.quick ? VP_INGESTF_VOLATILE : 0;
+    o.max_size = s->set.max_size;
+    o.expire_ms = s->set.expire_s * 1000;
+    o.queue = s->set.publish ? s->queue : NULL; /* what grows is looked at */
+    if (st >= 0) st = vp_ingest_directory(s->context, uploads, &o, &s->ingest, err);
+    t.base_url = s->set.url;
+    t.flags = VP_TUSF_CONCAT_EARLY;
+    t.origins = "*"; /* whose page may upload: a host with users names its own */
+    if (st >= 0) st = vp_tus_new(s->ingest, &t, &s->tus, err);
+    return st;
+}
+
+static void close_store(server *s)
+{
+    vp_tus_unref(s->tus);
+    vp_ingest_unref(s->ingest);
+    vp_store_unref(s->outcomes);
+    vp_cancel_unref(s->stop);
+    vp_queue_unref(s->queue);
+    vp_context_unref(s->context);
+    titles_free(s);
+    free(s->tus_script);
+    free(s->player_script);
+}
+
+/* ---- events ---- */
+
+static bool is_stopping(server *s)
+{
+    bool stopping;
+
+    pthread_mutex_lock(&s->lock);
+    stopping = s->stopping;
+    pthread_mutex_unlock(&s->lock);
+    return stopping;
+}
+
+/* Uploads that grow are looked at. Once a minute old ones are removed. */
+static void *event_thread(void *user)
+{
+    const time_t pause = 60;
+    server *s = user;
+    time_t swept = 0, beat = time(NULL);
+    vp_event e;
+
+    while (!is_stopping(s)) {
+        vp_event_init(&e, sizeof(e));
+        if (vp_queue_next(s->queue, 200, &e, NULL) == VP_OK) {
+            if (e.kind == VP_EVENT_UPLOAD_PROGRESS && e.done >= LOOK_FROM && s->set.publish)
+                titles_look(s, e.key);
+        }
+        if (time(NULL) - beat >= BEAT_S) {
+            beat = time(NULL);
+            beat_listeners(s);
+        }
+        if (s->set.expire_s && time(NULL) - swept >= (s->set.expire_s < 60 ? 1 : pause)) {
+            swept = time(NULL);
+            vp_ingest_expire(s->ingest, s->stop, NULL, NULL);
+        }
+    }
+    return NULL;
+}
+
+/* ---- HTTP ---- */
+
+static bool is_upload(const char *target)
+{
+    return strncmp(target, "/files", 6) == 0 && (target[6] == '/' || !target[6]);
+}
+
+/* *state of a request for a page, whose first call is over. */
+static char page_begun;
+
+static enum MHD_Result on_request(void *user, struct MHD_Connection *c, const char *target,
+                                  const char *method, const char *version, const char *data, size_t *size,
+                                  void **state)
+{
+    (void)version;
+    if (!*state && !request_clear(c)) return answer_text(c, 400, "text/plain", "where does it end?\n");
+    if (is_upload(target)) return upload_request(user, c, target, method, data, size, (request **)state);
+    /* An answer in the first call closes the connection: right where there is a body, which nobody wants. */
+    if (!*state && request_size(c) == 0) {
+        *state = &page_begun;
+        return MHD_YES;
+    }
+    *size = 0;
+    return page_request(user, c, target, method);
+}
+
+static void on_end(void *user, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode why)
+{
+    (void)user, (void)c, (void)why;
+    if (*state != &page_begun) upload_request_end(*state);
+    *state = NULL;
+}
+
+/* vp_tus reads percent signs itself, and no page here has any. */
+static size_t keep_escapes(void *user, struct MHD_Connection *c, char *text)
+{
+    (void)user, (void)c;
+    return strlen(text);
+}
+
+typedef union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+} address;
+
+static bool read_address(const settings *set, address *to)
+{
+    memset(to, 0, sizeof(*to));
+    if (inet_pton(AF_INET6, set->host, &to->v6.sin6_addr) == 1) {
+        to->v6.sin6_family = AF_INET6;
+        to->v6.sin6_port = htons(set->port);
+        return true;
+    }
+    to->v4.sin_family = AF_INET;
+    to->v4.sin_port = htons(set->port);
+    return inet_pton(AF_INET, strcmp(set->host, "localhost") ? set->host : "127.0.0.1", &to->v4.sin_addr) ==
+           1;
+}
+
+static bool start_http(server *s)
+{
+    const union MHD_DaemonInfo *info;
+    address at;
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+
+    if (!read_address(&s->set, &at)) {
+        fprintf(stderr, "upload-server: %s is no address\n", s->set.host);
+        return false;
+    }
+    if (at.any.sa_family == AF_INET6) flags |= MHD_USE_IPv6;
+    s->http = MHD_start_daemon(flags, s->set.port, NULL, NULL, on_request, s, MHD_OPTION_SOCK_ADDR, &at.any,
+                               MHD_OPTION_NOTIFY_COMPLETED, on_end, s, MHD_OPTION_UNESCAPE_CALLBACK,
+                               keep_escapes, NULL, MHD_OPTION_CONNECTION_LIMIT, 16384u,
+                               MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                               (size_t)CONNECTION_MEMORY, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
+                               MHD_OPTION_LISTEN_BACKLOG_SIZE, 1024u, MHD_OPTION_END);
+    if (!s->http) {
+        fprintf(stderr, "upload-server: cannot listen at %s:%u\n", s->set.host, s->set.port);
+        return false;
+    }
+    info = MHD_get_daemon_info(s->http, MHD_DAEMON_INFO_BIND_PORT);
+    printf(strchr(s->set.host, ':') ? "listening http://[%s]:%u\n" : "listening http://%s:%u\n", s->set.host,
+           info ? info->port : s->set.port);
+    fflush(stdout);
+    return true;
+}
+
+/* ---- from start to end ---- */
+
+/* Blocked before any thread begins, so that sigwait here is the only one who gets them. */
+static void block_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* Each connection and each upload under way has descriptors of its own. */
+static void allow_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void stop(server *s)
+{
+    vp_cancel_fire(s->stop);
+    pthread_mutex_lock(&s->lock);
+    s->stopping = true;
+    pthread_cond_broadcast(&s->more);
+    drop_listeners(s); /* libmicrohttpd does not stop with connections asleep */
+    pthread_mutex_unlock(&s->lock);
+}
+
+static int serve(server *s, const sigset_t *signals)
+{
+    vp_error err = VP_ERROR_INIT;
+    pthread_t events, titles[2];
+    bool have_events = false, have_titles = false;
+    int sig, status = 1;
+
+    if (open_store(s, &err) < 0) goto done;
+    if (s->set.publish) {
+        have_titles = titles_start(s, titles, &err);
+        if (!have_titles) goto done;
+    }
+    have_events = pthread_create(&events, NULL, event_thread, s) == 0;
+    if (have_events && start_http(s)) {
+        sigwait(signals, &sig);
+        status = 0;
+    }
+    stop(s);
+    if (s->http) MHD_stop_daemon(s->http);
+done:
+    if (err.status < 0) fprintf(stderr, "upload-server: %s: %s\n", err.reason, err.message);
+    if (have_events) pthread_join(events, NULL);
+    for (int i = 0; have_titles && i < 2; i++) pthread_join(titles[i], NULL);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    server s = { 0 };
+    sigset_t signals;
+    int status;
+
+    if (!read_arguments(argc, argv, &s.set)) return usage();
+    block_signals(&signals);
+    allow_descriptors();
+    pthread_mutex_init(&s.lock, NULL);
+    pthread_cond_init(&s.more, NULL);
+    s.tus_script = read_beside("tus.js");
+    s.player_script = read_beside("../player/hls.min.js");
+    status = s.tus_script && s.player_script ? serve(&s, &signals) : 1;
+    close_store(&s);
+    pthread_cond_destroy(&s.more);
+    pthread_mutex_destroy(&s.lock);
+    return status;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef UPLOAD_SERVER_H
+#define UPLOAD_SERVER_H
+
+/*
+ * upload-server: tus uploads into a directory, each published when it is whole, in one process. A few threads of
+ * libmicrohttpd move bytes; one that waits for the disk leaves the others' connections alone, and what many of them
+ * wait for costs one sync. Another thread publishes, one title at a time. A server with one event loop gives vp_tus a
+ * queue instead (docs/uploads.md).
+ */
+
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+#include <vodpipe/vodpipe.h>
+
+typedef struct settings {
+    const char *data; /* folder of all that is kept */
+    char host[256];
+    uint16_t port; /* 0: any */
+    uint64_t max_size, expire_s;
+    bool publish, refuse, quick; /* quick: nothing is synced, for measuring */
+    const char *url;             /* what Location begins with; NULL: a path */
+} settings;
+
+/* What is known of an upload that is, or will be, a title. */
+typedef struct title {
+    struct title *next;
+    char id[68];
+    char line[1024];           /* the newest event, as JSON */
+    uint64_t number;           /* rises with each line */
+    char refused[32];          /* why its first bytes cannot become a title; "" */
+    bool look, looked;         /* the first bytes are to be looked at, were */
+    bool queued, begun, ended; /* begun: is, or was, published by this process */
+} title;
+
+typedef struct request request;   /* of an upload; requests.c */
+typedef struct listener listener; /* a connection that reads events; pages.c */
+
+typedef struct server {
+    settings set;
+    vp_context *context;
+    vp_ingest *ingest;
+    vp_tus *tus;
+    vp_queue *queue;    /* of the store and of requests */
+    vp_cancel *stop;    /* suspends the publish that runs */
+    vp_store *outcomes; /* ID.done and ID.failed: which titles need no more work */
+    struct MHD_Daemon *http;
+    char *tus_script, *player_script; /* "" where they could not be had when this was built */
+
+    pthread_mutex_t lock; /* of all below */
+    pthread_cond_t more;  /* a title is to be looked at or queued, or stopping */
+    title *titles;
+    listener *listeners;
+    bool stopping;
+} server;
+
+/* ---- requests.c: /files/ ---- */
+
+/* Where the body ends, if there is one, is beyond doubt. */
+bool request_clear(struct MHD_Connection *c);
+/* Of the body, as the headers tell; UINT64_MAX: only its end will tell. */
+uint64_t request_size(struct MHD_Connection *c);
+/* What libmicrohttpd calls for one request, again and again; *state is NULL at first. */
+enum MHD_Result upload_request(server *s, struct MHD_Connection *c, const char *target, const char *method,
+                               const char *data, size_t *size, request **state);
+void upload_request_end(request *r); /* the connection is done with it, or gone */
+
+/* ---- pages.c: everything else that is asked for ---- */
+
+enum MHD_Result page_request(server *s, struct MHD_Connection *c, const char *target, const char *method);
+enum MHD_Result answer_text(struct MHD_Connection *c, unsigned status, const char *type, const char *text);
+/* With the lock: who listens to the title hears of its newest line. */
+void wake_listeners(server *s, const title *t);
+void beat_listeners(server *s); /* now and then: who is gone is found by writing */
+void drop_listeners(server *s); /* before the daemon is stopped */
+
+/* ---- titles.c: publishing ---- */
+
+/* Two threads: one looks at what is being uploaded, one publishes, also what a stopped server left. */
+bool titles_start(server *s, pthread_t threads[2], vp_error *err);
+void titles_add(server *s, const char *id);    /* whole: to be published */
+void titles_look(server *s, const char *id);   /* its first bytes are there */
+title *titles_find(server *s, const char *id); /* with the lock; NULL */
+/* Whether the first bytes of an upload have shown that it cannot become a title; reason gets the name. */
+bool titles_refused(server *s, const char *id, char *reason, size_t size);
+void titles_free(server *s);
+
+/* ---- text.c ---- */
+
+bool id_valid(const char *id, size_t size);
+/* DIR/name/id in to; false when it does not fit. */
+bool path_of(const server *s, const char *name, const char *id, char *to, size_t size);
+char *read_beside(const char *name); /* a file in the folder of this program, or "" */
+
+#endif

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The bytes of uploads as files. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "ingest/dir_int.h"
+
+#define COPY_PIECE (1u << 20)
+#define COPY_STEP (256u << 20)
+
+static int data_open(dir_item *it, int flags)
+{
+    char name[DIR_NAME_ROOM];
+
+    vpi_dirs_name(name, "", it->id, ".data");
+    return vpi_dirs_openat(atomic_load(&it->folder->fd), name, flags);
+}
+
+static int write_all(int fd, uint64_t offset, const void *data, size_t size, size_t *done)
+{
+    int rc = vpi_fault_disk();
+
+    *done = 0;
+    if (rc < 0) return rc;
+    if (offset > INT64_MAX - size) return -EFBIG;
+    while (*done < size) {
+        ssize_t n = pwrite(fd, (const uint8_t *)data + *done, size - *done, (off_t)(offset + *done));
+
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return -errno;
+        if (n == 0) return -ENOSPC;
+        *done += (size_t)n;
+    }
+    return 0;
+}
+
+static int read_all(int fd, uint64_t offset, void *data, size_t size)
+{
+    size_t have = 0;
+
+    while (have < size) {
+        ssize_t n = pread(fd, (uint8_t *)data + have, size - have, (off_t)(offset + have));
+
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return -errno;
+        if (n == 0) return -EIO; /* shorter than what was confirmed */
+        have += (size_t)n;
+    }
+    return 0;
+}
+
+static int copy_through(int from, int to, uint64_t from_at, uint64_t to_at, uint64_t size)
+{
+    uint8_t *piece = vpi_alloc(COPY_PIECE);
+    int rc = piece ? 0 : -ENOMEM;
+    size_t n, done;
+
+    while (rc == 0 && size > 0) {
+        n = (size_t)VPI_MIN(size, (uint64_t)COPY_PIECE);
+        rc = read_all(from, from_at, piece, n);
+        if (rc == 0) rc = write_all(to, to_at, piece, n, &done);
+        from_at += n;
+        to_at += n;
+        size -= n;
+    }
+    vpi_free(piece);
+    return rc;
+}
+
+/* The kernel shares blocks where the file system can. */
+static int copy_bytes(int from, int to, uint64_t from_at, uint64_t to_at, uint64_t size)
+{
+    int rc = vpi_fault_disk();
+
+    if (rc < 0) return rc;
+    while (size > 0) {
+        loff_t in = (loff_t)from_at, out = (loff_t)to_at;
+        ssize_t n = copy_file_range(from, &in, to, &out, (size_t)VPI_MIN(size, (uint64_t)COPY_STEP), 0);
+
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG || errno == EIO)) return -errno;
+        if (n <= 0) return copy_through(from, to, from_at, to_at, size);
+        from_at += (uint64_t)n;
+        to_at += (uint64_t)n;
+        size -= (uint64_t)n;
+    }
+    return 0;
+}
+
+/* ---- begin ---- */
+
+/*
+ * The file is shared although its upload goes on: whoever finished it was killed between the link and the record. Its
+ * bytes are others' now; this upload gets a copy of those that count.
+ */
+static int own_copy(dir_item *it, uint64_t valid)
+{
+    char name[DIR_NAME_ROOM], temp[DIR_NAME_ROOM];
+    int at = atomic_load(&it->folder->fd), from = it->data, rc;
+
+    vpi_dirs_name(name, "", it->id, ".data");
+    vpi_dirs_name(temp, ".", it->id, ".copy");
+    rc = vpi_dirs_unlink(at, temp);
+    if (rc < 0) return rc;
+    it->data = vpi_dirs_openat(at, temp, O_RDWR | O_CREAT | O_EXCL);
+    rc = it->data < 0 ? it->data : copy_bytes(from, it->data, 0, 0, valid);
+    if (rc == 0) rc = vpi_dirs_datasync(it->store, it->data);
+    if (rc == 0) rc = vpi_fault_disk();
+    if (rc == 0 && renameat(at, temp, at, name) != 0) rc = -errno;
+    it->folder_dirty = true;
+    close(from);
+    return rc;
+}
+
+/* -ENODATA: there is less. */
+static int open_valid(dir_item *it, uint64_t offset)
+{
+    struct stat s;
+    int rc;
+
+    if (it->data < 0) {
+        it->data = data_open(it, O_RDWR);
+        if (it->data == -ENOENT && offset == 0) {
+            it->data = data_open(it, O_RDWR | O_CREAT | O_EXCL);
+            it->folder_dirty = true;
+        }
+    }
+    if (it->data < 0) return it->data;
+    if (fstat(it->data, &s) != 0) return -errno;
+    if ((uint64_t)s.st_size < offset) return -ENODATA;
+    if ((uint64_t)s.st_size == offset) return 0;
+    it->cut = true;
+    if (s.st_nlink > 1) return own_copy(it, offset);
+    /* What lies beyond was never confirmed, and a sync that failed may have left the cache a lie: it goes. */
+    rc = vpi_fault_disk();
+    if (rc == 0 && ftruncate(it->data, (off_t)offset) != 0) rc = -errno;
+    return rc;
+}
+
+static vp_status opened(const dir_item *it, int rc, vp_error *err)
+{
+    if (rc == -ENOENT || rc == -ENODATA)
+        return vpi_fail(err, VP_E_DATA, "UPLOAD_CORRUPT", "bytes that were confirmed are not there");
+    return rc < 0 ? vpi_fail_errno(err, -rc, it->id, "opening the upload's file failed") : VP_OK;
+}
+
+vp_status vpi_dirs_begin(void *item, const vpi_buf *token, uint64_t offset, uint64_t length, vp_error *err)
+{
+    dir_item *it = item;
+    int rc;
+
+    (void)token;
+    (void)length;
+    VPI_TRY(vpi_dirs_step(it, err));
+    rc = open_valid(it, offset);
+    vpi_dirs_step_end(it);
+    return opened(it, rc, err);
+}
+
+/* What was written and does not count must not be in a file that is whole. */
+vp_status vpi_dirs_finish(void *item, const vpi_buf *token, uint64_t size, vp_error *err)
+{
+    dir_item *it = item;
+    int rc;
+
+    (void)token;
+    VPI_TRY(vpi_dirs_step(it, err));
+    rc = open_valid(it, size);
+    if (rc == 0 && it->cut) rc = vpi_dirs_datasync(it->store, it->data);
+    if (rc == 0) it->cut = false;
+    vpi_dirs_step_end(it);
+    return opened(it, rc, err);
+}
+
+/* ---- bytes ---- */
+
+vp_status vpi_dirs_write(void *item, uint64_t offset, const void *data, size_t size, size_t *done,
+                         vp_error *err)
+{
+    dir_item *it = item;
+    int rc;
+
+    *done = 0;
+    VPI_TRY(vpi_dirs_step(it, err));
+    rc = write_all(it->data, offset, data, size, done);
+    vpi_dirs_step_end(it);
+    return rc < 0 ? vpi_fail_errno(err, -rc, it->id, "writing the upload failed") : VP_OK;
+}
+
+vp_status vpi_dirs_sync_data(void *item, vpi_buf *token, vp_error *err)
+{
+    dir_item *it = item;
+    int rc = 0;
+
+    (void)token;
+    if (it->data >= 0) rc = vpi_dirs_datasync(it->store, it->data);
+    if (rc == 0) it->cut = false;
+    if (rc == 0 && it->folder_dirty) {
+        rc = vpi_dirs_sync(it->store, it->folder);
+        if (rc == 0) it->folder_dirty = false;
+    }
+    return rc < 0 ? vpi_fail_errno(err, -rc, it->id, "making the upload durable failed") : VP_OK;
+}
+
+vp_status vpi_dirs_read(void *item, uint64_t offset, void *data, size_t size, vp_error *err)
+{
+    dir_item *it = item;
+    int rc = it->data < 0 ? -EBADF : read_all(it->data, offset, data, size);
+
+    return rc < 0 ? vpi_fail_errno(err, -rc, it->id, "reading the upload failed") : VP_OK;
+}
+
+vp_status vpi_dirs_copy(void *item, uint64_t offset, const char *from, uint64_t size, vp_error *err)
+{
+    dir_item *it = item;
+    char name[DIR_NAME_ROOM];
+    dir_folder *f;
+    int at = vpi_dirs_upload_folder(it->store, from, false, &f), fd, rc;
+
+    vpi_dirs_name(name, "", from, ".data");
+    fd = at < 0 ? at : vpi_dirs_openat(at, name, O_RDONLY);
+    if (fd < 0) return vpi_fail_errno(err, -fd, from, "opening a part failed");
+    rc = 0;
+    while (rc == 0 && size > 0) {
+        uint64_t n = VPI_MIN(size, (uint64_t)COPY_STEP);
+        vp_status st = vpi_dirs_step(it, err);
+
+        if (st < 0) {
+            close(fd);
+            return st;
+        }
+        rc = copy_bytes(fd, it->data, lseek(fd, 0, SEEK_CUR), offset, n);
+        vpi_dirs_step_end(it);
+        if (rc == 0 && lseek(fd, (off_t)n, SEEK_CUR) < 0) rc = -errno;
+        offset += n;
+        size -= n;
+    }
+    close(fd);
+    if (rc == -ENOMEM) return vpi_fail_nomem(err);
+    return rc < 0 ? vpi_fail_errno(err, -rc, it->id, "copying a part failed") : VP_OK;
+}
+
+vp_status vpi_dirs_source(void *back, const char *id, const vpi_buf *token, uint64_t size, bool finished,
+                          vp_source **out, vp_error *err)
+{
+    dir_store *d = back;
+    char name[DIR_NAME_ROOM];
+    dir_folder *f;
+    struct stat s;
+    int at = vpi_dirs_upload_folder(d, id, false, &f), fd;
+
+    (void)token;
+    vpi_dirs_name(name, "", id, ".data");
+    fd = at < 0 ? at : vpi_dirs_openat(at, name, O_RDONLY);
+    if (fd < 0) return vpi_fail_errno(err, -fd, id, "opening the upload's bytes failed");
+    if (fstat(fd, &s) != 0 || (uint64_t)s.st_size < size || (finished && (uint64_t)s.st_size != size)) {
+        close(fd);
+        return vpi_fail(err, VP_E_DATA, "UPLOAD_CORRUPT",
+                        "the upload's file has not the size that was confirmed");
+    }
+    return vpi_source_fd(d->context, fd, id, out, err);
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef VPI_INGEST_DIR_INT_H
+#define VPI_INGEST_DIR_INT_H
+
+/*
+ * The directory. Functions that answer an int give 0 or more, or a negative error number; each change of the disk goes
+ * through vpi_fault_disk first.
+ */
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "ingest/back.h"
+#include "io/dir.h"
+
+#define DIR_FOLDERS 64u
+#define DIR_NAME_ROOM (VP_UPLOAD_ID_MAX + 32)
+
+/* A folder that is kept open; syncs that come together cost one. */
+typedef struct dir_folder {
+    atomic_int fd; /* -1 until it is used */
+    pthread_mutex_t lock;
+    pthread_cond_t done_cond;
+    uint64_t asked, done; /* by lock: syncs that were asked for, those that came to an end */
+    bool running;
+    uint64_t failed; /* all up to here that `done` covers newly failed with `rc` */
+    int rc;
+} dir_folder;
+
+typedef struct dir_store {
+    vp_context *context;
+    vpi_dir *root;
+    uint32_t fork_mark, wait_ms;
+    bool unsynced;
+    pthread_mutex_t lock; /* of making folders */
+    dir_folder uploads, shared, waiting;
+    dir_folder parts[DIR_FOLDERS];
+} dir_store;
+
+/* One upload opened to write; see back.h. */
+typedef struct dir_item {
+    dir_store *store;
+    dir_folder *folder;
+    int rec, data;
+    bool held;         /* the lock is held from create to create_end */
+    bool created;      /* there is a record; otherwise close takes the files away */
+    bool folder_dirty; /* the record or the data got a name that is not durable yet */
+    bool cut;          /* the data were, and that is not durable yet */
+    uint64_t fence, number;
+    unsigned slot; /* where the record of that number is */
+    size_t room;   /* of a slot */
+    char id[VP_UPLOAD_ID_MAX + 1];
+} dir_item;
+
+/* ---- dir_store.c ---- */
+dir_folder *vpi_dirs_folder(dir_store *d, const char *id);
+/* The descriptor of a folder below `above` (NULL: the root), made when it is not there and `make`. */
+int vpi_dirs_open(dir_store *d, dir_folder *f, dir_folder *above, const char *name, bool make);
+int vpi_dirs_upload_folder(dir_store *d, const char *id, bool make, dir_folder **out);
+int vpi_dirs_sync(dir_store *d, dir_folder *f);
+void vpi_dirs_name(char name[DIR_NAME_ROOM], const char *before, const char *id, const char *after);
+int vpi_dirs_openat(int at, const char *name, int flags);
+int vpi_dirs_unlink(int at, const char *name); /* 0 also when there is none */
+int vpi_dirs_datasync(const dir_store *d, int fd);
+
+/* ---- dir_record.c ---- */
+vp_status vpi_dirs_create(void *back, const char *id, size_t room, void **item, vp_error *err);
+vp_status vpi_dirs_create_end(void *item, const void *record, size_t size, bool durable, vp_error *err);
+vp_status vpi_dirs_take(void *back, const char *id, bool idle, void **item, vpi_buf *record, uint64_t *fence,
+                        vp_error *err);
+vp_status vpi_dirs_look(void *back, const char *id, vpi_buf *record, uint64_t *fence, vp_error *err);
+vp_status vpi_dirs_put(void *item, const void *record, size_t size, vp_error *err);
+vp_status vpi_dirs_check(void *item, vp_error *err);
+void vpi_dirs_close(void *item);
+vp_status vpi_dirs_destroy(void *back, const char *id, vp_error *err);
+/* A step: the lock, and nobody has taken the upload. */
+vp_status vpi_dirs_step(dir_item *it, vp_error *err);
+void vpi_dirs_step_end(dir_item *it);
+/* A record that never came to be, not even begun by a living process: true, and it is gone. */
+bool vpi_dirs_drop_blank(int folder, const char *name);
+
+/* ---- dir_data.c ---- */
+vp_status vpi_dirs_begin(void *item, const vpi_buf *token, uint64_t offset, uint64_t length, vp_error *err);
+vp_status vpi_dirs_finish(void *item, const vpi_buf *token, uint64_t size, vp_error *err);
+vp_status vpi_dirs_write(void *item, uint64_t offset, const void *data, size_t size, size_t *done,
+                         vp_error *err);
+vp_status vpi_dirs_sync_data(void *item, vpi_buf *token, vp_error *err);
+vp_status vpi_dirs_read(void *item, uint64_t offset, void *data, size_t size, vp_error *err);
+vp_status vpi_dirs_copy(void *item, uint64_t offset, const char *from, uint64_t size, vp_error *err);
+vp_status vpi_dirs_source(void *back, const char *id, const vpi_buf *token, uint64_t size, bool finished,
+                          vp_source **out, vp_error *err);
+
+/* ---- dir_share.c ---- */
+vp_status vpi_dirs_share(void *item, vpi_buf *token, const char *scope, const char *sha256, uint64_t size,
+                         bool *shared, vp_error *err);
+vp_status vpi_dirs_remove(void *item, const vpi_buf *token, const char *scope, const char *sha256,
+                          vp_error *err);
+vp_status vpi_dirs_remove_data(void *item, const vpi_buf *token, const char *scope, const char *sha256,
+                               vp_error *err);
+
+/* ---- dir_list.c ---- */
+vp_status vpi_dirs_list(void *back, vp_status (*fn)(void *user, const char *id), void *user, vp_error *err);
+vp_status vpi_dirs_waiting(void *back, const char *id, bool add, vp_error *err);
+vp_status vpi_dirs_waiting_list(void *back, vp_status (*fn)(void *user, const char *id), void *user,
+                                vp_error *err);
+void vpi_dirs_tidy(void *back, int64_t now_us, vp_cancel *cancel);
+
+/* ---- dir_quota.c ---- */
+vp_status vpi_dirs_quota_take(void *back, uint64_t bytes, uint64_t limit,
+                              vp_status (*recount)(void *user, uint64_t *sum, vp_error *err), void *user,
+                              intptr_t *hold, bool *fits, vp_error *err);
+void vpi_dirs_quota_settle(void *back, intptr_t hold);
+void vpi_dirs_quota_give(void *back, uint64_t bytes);
+
+/* ---- dir_lock.c ---- */
+/* F_WRLCK, F_RDLCK, F_UNLCK of one byte of an open file; does not wait: -EAGAIN. */
+int vpi_dirs_lock(int fd, off_t at, short type);
+/* Byte 0 of a record, to write; CONFLICT ALREADY_RUNNING when others hold it too long. */
+vp_status vpi_dirs_lock_wait(const dir_store *d, int fd, const char *id, vp_error *err);
+vp_status vpi_dirs_lock_failed(int rc, const char *id, vp_error *err);
+void vpi_dirs_pause(long ms); /* below a second */
+
+#endif

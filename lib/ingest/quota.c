@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What uploads may come to occupy, together. */
+
+#include "ingest/store_int.h"
+
+uint64_t vpi_quota_of(const vpi_record *r)
+{
+    if (r->state == VPI_UPLOAD_GONE) return 0;
+    return r->length != VP_SIZE_UNKNOWN ? r->length : VPI_MAX(r->reserved, r->offset);
+}
+
+typedef struct counting {
+    vp_ingest *ingest;
+    uint64_t sum;
+} counting;
+
+static vp_status count_one(void *user, const char *id)
+{
+    counting *c = user;
+    vpi_record r = { 0 };
+
+    if (vpi_ingest_look(c->ingest, id, &r, NULL) != VP_OK) return VP_OK;
+    if (!vpi_add_u64(c->sum, vpi_quota_of(&r), &c->sum)) c->sum = UINT64_MAX;
+    vpi_record_dispose(&r);
+    return VP_OK;
+}
+
+static vp_status exceeded(vp_ingest *s, uint64_t bytes, vp_error *err)
+{
+    return vpi_fail(err, VP_E_LIMIT, "QUOTA_EXCEEDED", "%llu more bytes are above the quota of %llu",
+                    (unsigned long long)bytes, (unsigned long long)s->o.quota);
+}
+
+static vp_status recount(void *user, uint64_t *sum, vp_error *err)
+{
+    counting c = { user, 0 };
+
+    VPI_TRY(c.ingest->back.ops->list(c.ingest->back.user, count_one, &c, err));
+    *sum = c.sum;
+    return VP_OK;
+}
+
+vp_status vpi_quota_take(vp_ingest *ingest, uint64_t bytes, intptr_t *hold, vp_error *err)
+{
+    counting c = { ingest, 0 };
+    uint64_t sum;
+    bool fits;
+    vp_status st = VP_OK;
+
+    if (hold) *hold = 0;
+    if (ingest->o.quota == 0 || bytes == 0) return VP_OK;
+    if (bytes > ingest->o.quota) return exceeded(ingest, bytes, err);
+    if (ingest->back.ops->quota_take) {
+        VPI_TRY(ingest->back.ops->quota_take(ingest->back.user, bytes, ingest->o.quota, recount, ingest, hold,
+                                             &fits, err));
+        return fits ? VP_OK : exceeded(ingest, bytes, err);
+    }
+    pthread_mutex_lock(&ingest->lock);
+    if (!ingest->synced.counted) {
+        pthread_mutex_unlock(&ingest->lock);
+        VPI_TRY(ingest->back.ops->list(ingest->back.user, count_one, &c, err));
+        pthread_mutex_lock(&ingest->lock);
+        if (!ingest->synced.counted) ingest->synced.occupied += c.sum;
+        ingest->synced.counted = true;
+    }
+    if (!vpi_add_u64(ingest->synced.occupied, bytes, &sum) || sum > ingest->o.quota) {
+        st = exceeded(ingest, bytes, err);
+    } else {
+        ingest->synced.occupied = sum;
+    }
+    pthread_mutex_unlock(&ingest->lock);
+    return st;
+}
+
+void vpi_quota_settle(vp_ingest *ingest, intptr_t hold)
+{
+    if (hold) ingest->back.ops->quota_settle(ingest->back.user, hold);
+}
+
+void vpi_quota_give(vp_ingest *ingest, uint64_t bytes)
+{
+    if (ingest->o.quota == 0 || bytes == 0) return;
+    if (ingest->back.ops->quota_give) {
+        ingest->back.ops->quota_give(ingest->back.user, bytes);
+        return;
+    }
+    pthread_mutex_lock(&ingest->lock);
+    ingest->synced.occupied -= VPI_MIN(bytes, ingest->synced.occupied);
+    pthread_mutex_unlock(&ingest->lock);
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef VPI_INGEST_STORE_INT_H
+#define VPI_INGEST_STORE_INT_H
+
+/*
+ * The core. Order of locks: an upload's, then the store's; the pool's is taken alone or inside an upload's.
+ *
+ * Each upload handle has a lock, because three may come to it at the same time: the request that has it, the pool that
+ * syncs behind it, and a newer request in this process that takes it over.
+ */
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/context.h"
+#include "base/queue.h"
+#include "ingest/back.h"
+#include "ingest/threads.h"
+
+#define VPI_INGEST_BUCKETS 256u
+#define VPI_INGEST_THREADS_MAX 64u
+
+struct vp_ingest {
+    atomic_uint refs;
+    vp_context *context; /* a reference */
+    uint32_t fork_mark;
+    vp_ingest_options o; /* no zeroes where zero means a default */
+    vpi_back back;
+    vpi_hook hook;
+    vpi_threads *pool;
+    pthread_mutex_t lock;
+    struct {
+        vp_upload *open[VPI_INGEST_BUCKETS]; /* the newest handle of each id that is open here */
+        uint64_t occupied;                   /* of the quota, where the back end does not count */
+        bool counted;
+    } synced;
+};
+
+/* What a start was asked for. */
+enum { VPI_START_NONE = 0, VPI_START_SYNC = 1, VPI_START_FINISH = 2, VPI_START_BEHIND = 3 };
+
+struct vp_upload {
+    atomic_uint refs; /* the host's one, and whoever works on it for a moment */
+    vp_ingest *ingest;
+    vp_upload *next; /* of its bucket, by the store's lock */
+    bool listed;
+    char id[VP_UPLOAD_ID_MAX + 1]; /* as in rec, for whoever has not the handle's lock */
+    uint64_t opened;               /* the number of this opening */
+    pthread_mutex_t lock;
+    pthread_cond_t idle; /* a start or a sync behind came to an end */
+    void *item;
+    vpi_record rec;            /* as it is durable, or on its way there in this call */
+    bool begun;                /* the item's data are open */
+    bool taken;                /* by a newer request in this process */
+    vp_error failure;          /* status < 0: nothing more is written through this handle */
+    _Atomic uint64_t position; /* where the next append goes; read without the lock */
+    uint64_t counted;          /* `position`, or where it was at check_begin */
+    vpi_digest hash, declared; /* of `counted` bytes, as far as they came in order */
+    vpi_ranges ranges;         /* with ANY_ORDER: written; rec.ranges are durable */
+    struct {
+        bool running;
+        vpi_digest digest;
+        vpi_digest hash, declared; /* of all, with the bytes under check */
+        vpi_ranges ranges;         /* with ANY_ORDER: what is under check */
+    } check;
+    struct {
+        int kind; /* VPI_START_*: queued or running */
+        bool running;
+        vp_queue *queue;
+        uint64_t tag;
+        void *room; /* for the event */
+    } start;
+    bool behind;     /* a sync behind is queued or runs */
+    int64_t told_us; /* of the last progress event */
+};
+
+/* ---- store.c ---- */
+vp_status vpi_ingest_check(vp_ingest *ingest, vp_error *err);
+int64_t vpi_ingest_now(vp_ingest *ingest);
+vp_status vpi_ingest_id(const char *id, vp_error *err);
+vp_status vpi_ingest_unknown(const char *id, vp_error *err); /* VP_END, UPLOAD_UNKNOWN */
+vp_status vpi_ingest_expired(const char *id, vp_error *err); /* VP_END, UPLOAD_EXPIRED */
+/* An upload holds its store for the host, not for whoever works on it: the last hold is never given up by the pool. */
+void vpi_ingest_event(vp_ingest *ingest, int32_t kind, const vpi_record *r, uint64_t done);
+/* Lists the handle as the newest of its id here, where it is. */
+void vpi_ingest_list_open(vp_upload *upload);
+void vpi_ingest_unlist(vp_upload *upload);
+vp_upload *vpi_ingest_find_open(vp_ingest *ingest, const char *id); /* with a reference, or NULL */
+/* Looks a record up. VP_END: UPLOAD_UNKNOWN or UPLOAD_EXPIRED. */
+vp_status vpi_ingest_look(vp_ingest *ingest, const char *id, vpi_record *r, vp_error *err);
+void vpi_ingest_info(const vpi_record *r, vp_upload_info *info);
+vp_status vpi_ingest_give_info(const vpi_record *r, vp_upload_info *info, vp_error *err);
+
+/* ---- upload.c ---- */
+vp_status vpi_upload_new(vp_ingest *ingest, vp_upload **out, vp_error *err);
+vp_upload *vpi_upload_unref(vp_upload *upload);
+#define VPI_TAKE_IDLE 1u /* VP_AGAIN where anybody has it open */
+#define VPI_TAKE_GONE 2u /* also one that expired */
+/* Takes it, from this process and others. The store is not held. */
+vp_status vpi_upload_take(vp_ingest *ingest, const char *id, unsigned how, vp_upload **out, vp_error *err);
+/* The handle gives up; with sync what was written is made durable if it can be. */
+void vpi_upload_leave(vp_upload *upload, bool sync);
+/*
+ * Locks the handle for a call of the host: not forked, not closed, not taken over, not failed, no start under way. err
+ * is not NULL.
+ */
+vp_status vpi_upload_enter(vp_upload *upload, vp_error *err);
+/* Unlocks, and gives e to err. */
+vp_status vpi_upload_exit(vp_upload *upload, vp_status st, const char *op, vp_error *e, vp_error *err);
+/* Nothing more is written through this handle. */
+void vpi_upload_fail_synced(vp_upload *upload, const vp_error *e);
+/* The data are open for writing. */
+vp_status vpi_upload_begin_synced(vp_upload *upload, vp_error *err);
+/* Bytes that it may have at most. */
+uint64_t vpi_upload_limit(const vp_upload *upload);
+/* Writes and hashes; what it means is the caller's to note. *done also on failure. */
+vp_status vpi_upload_write_synced(vp_upload *upload, uint64_t offset, const void *data, size_t size,
+                                  size_t *done, vp_error *err);
+
+/* ---- sync.c ---- */
+/* Everything that counts is durable. */
+vp_status vpi_upload_sync_synced(vp_upload *upload, vp_error *err);
+/* The record is put as it is; no sync may run behind. */
+vp_status vpi_upload_put_synced(vp_upload *upload, vp_error *err);
+/* Opens the lock until no sync runs behind: then the handle may have been taken over, or it failed. */
+vp_status vpi_upload_wait_behind_synced(vp_upload *upload, vp_error *err);
+/* Starts a sync behind when so many bytes are not durable. */
+vp_status vpi_upload_behind_synced(vp_upload *upload, vp_error *err);
+/* Called by the pool. */
+void vpi_upload_run(vp_upload *upload, int kind);
+
+/* ---- finish.c ---- */
+vp_status vpi_upload_finish_synced(vp_upload *upload, vp_error *err);
+
+/* ---- order.c ---- */
+vp_status vpi_order_write_synced(vp_upload *upload, uint64_t offset, const void *data, size_t size,
+                                 vp_error *err);
+
+/* ---- check.c ---- */
+void vpi_upload_check_drop_synced(vp_upload *upload);
+
+/* ---- concat.c ---- */
+/* The length of an upload that is made of parts; UNKNOWN while one of them may grow. */
+vp_status vpi_concat_length(vp_upload *upload, bool may_grow, vp_error *err);
+/* The parts' bytes into a new item, durable; or WAITING. */
+vp_status vpi_concat_create(vp_upload *upload, vp_error *err);
+/* A concatenation that waits is made if its parts are whole now. VP_AGAIN: they are not; VP_END: one is gone. */
+vp_status vpi_concat_try_synced(vp_upload *upload, vp_error *err);
+/* The same where nobody has it open. */
+vp_status vpi_concat_try(vp_ingest *ingest, const char *id, vp_error *err);
+/* A partial upload became whole. */
+void vpi_concat_wake(vp_ingest *ingest, const char *part);
+
+/* ---- expire.c ---- */
+/* Scope and digest are those of the record. */
+vp_status vpi_upload_remove_synced(vp_upload *upload, vp_error *err);
+
+/* ---- quota.c ---- */
+/* Sets bytes apart: LIMIT QUOTA_EXCEEDED. *hold (may be NULL) is for settle, when the record is there or won't be. */
+vp_status vpi_quota_take(vp_ingest *ingest, uint64_t bytes, intptr_t *hold, vp_error *err);
+void vpi_quota_settle(vp_ingest *ingest, intptr_t hold);
+void vpi_quota_give(vp_ingest *ingest, uint64_t bytes);
+/* What an upload occupies of it. */
+uint64_t vpi_quota_of(const vpi_record *r);
+
+/* ---- pool.c ---- */
+/* Takes a reference of the upload until it has run. */
+vp_status vpi_ingest_pool_add(vp_ingest *ingest, vp_upload *upload, int kind, vp_error *err);
+
+#endif

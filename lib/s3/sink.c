@@ -1,0 +1,633 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Objects of a sink in a bucket. Commit hands the last bytes over and returns; flush waits for all that is on its
+ * way and tells the first failure. Nothing is visible before its commit: S3 shows objects whole or not at all.
+ */
+
+#include <zlib.h>
+
+#include "io/io.h"
+#include "upload.h"
+
+#define MANIFEST_MAX ((size_t)64 << 20)
+#define CACHE_SEGMENTS "public, max-age=31536000, immutable"
+#define CACHE_MANIFESTS "public, max-age=60"
+
+typedef struct s3_sink s3_sink;
+
+typedef struct s3_object {
+    s3_sink *sink;
+    char *key; /* in the bucket */
+    vpi_s3_writer *writer;
+    vp_cancel *cancel; /* what interrupt of its time fires */
+    z_stream *zip;     /* NULL: stored as it is */
+    struct s3_object *next;
+    bool stopped;
+    bool large; /* it went in parts, so that something of it may be in the journal */
+} s3_object;
+
+struct s3_sink {
+    vp_s3 *s3;
+    char *bucket, *prefix; /* prefix with its '/' at the end, or "" */
+    vp_s3_object object;   /* strings are ours */
+    char *strings[10];
+    char *cache_segments, *cache_manifests; /* NULL: as the job says */
+    uint32_t flags;
+    vp_s3_headers_fn headers;
+    void (*release)(void *user);
+    void *user;
+    vp_store *work;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct {
+        vp_cancel *cancel;
+        s3_object *pending; /* committed, on their way */
+        s3_object *ended;   /* to be freed, and taken out of the journal, by a thread that may wait */
+        unsigned count, interrupting;
+        vp_status st;
+        vp_error err;
+    } synced;
+};
+
+static bool is_manifest(int32_t kind)
+{
+    return kind == VP_OBJECT_PLAYLIST || kind == VP_OBJECT_MASTER;
+}
+
+static char *full_key(const s3_sink *s, const char *key)
+{
+    return vpi_asprintf("%s%s", s->prefix, key);
+}
+
+static vp_cancel *cancel_ref(s3_sink *s)
+{
+    vp_cancel *c;
+
+    pthread_mutex_lock(&s->lock);
+    c = vp_cancel_ref(s->synced.cancel);
+    pthread_mutex_unlock(&s->lock);
+    return c;
+}
+
+/* ---- compressed manifests ---- */
+
+static voidpf zip_alloc(voidpf user, uInt count, uInt size)
+{
+    (void)user;
+    return vpi_calloc(count, size);
+}
+
+static void zip_free(voidpf user, voidpf p)
+{
+    (void)user;
+    vpi_free(p);
+}
+
+static vp_status zip_new(s3_object *o, vp_error *err)
+{
+    o->zip = vpi_calloc(1, sizeof(*o->zip));
+    if (!o->zip) return vpi_fail_nomem(err);
+    o->zip->zalloc = zip_alloc;
+    o->zip->zfree = zip_free;
+    /* 16: a gzip header, which zlib leaves without time and name */
+    if (deflateInit2(o->zip, Z_BEST_COMPRESSION, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK)
+        return VP_OK;
+    vpi_free(o->zip);
+    o->zip = NULL;
+    return vpi_fail_nomem(err);
+}
+
+static vp_status zip_write(s3_object *o, const void *data, size_t size, int flush, vp_error *err)
+{
+    int rc = Z_OK;
+
+    o->zip->next_in = (Bytef *)(uintptr_t)data;
+    o->zip->avail_in = (uInt)size;
+    while (o->zip->avail_in || (flush == Z_FINISH && rc != Z_STREAM_END)) {
+        size_t room, had;
+        void *to;
+
+        VPI_TRY(vpi_s3_writer_space(o->writer, 4096, &to, &room, err));
+        o->zip->next_out = to;
+        o->zip->avail_out = (uInt)room;
+        rc = deflate(o->zip, flush);
+        had = room - o->zip->avail_out;
+        if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR)
+            return vpi_fail(err, VP_E_INTERNAL, NULL, "zlib fails with %d", rc);
+        VPI_TRY(vpi_s3_writer_put(o->writer, had, err));
+    }
+    return VP_OK;
+}
+
+/* What was stored compressed, as it was. *out stays as it is where it was not. */
+static vp_status unzip(vp_bytes **out, vp_error *err)
+{
+    const uint8_t *data = vp_bytes_data(*out);
+    size_t size = (size_t)vp_bytes_size(*out);
+    z_stream z = { .zalloc = zip_alloc, .zfree = zip_free };
+    vpi_buf plain = { 0 };
+    vp_bytes *bytes;
+    int rc = Z_OK;
+    vp_status st;
+
+    if (size < 18 || data[0] != 0x1F || data[1] != 0x8B) return VP_OK;
+    if (inflateInit2(&z, 15 + 16) != Z_OK) return vpi_fail_nomem(err);
+    z.next_in = (Bytef *)(uintptr_t)data;
+    z.avail_in = (uInt)size;
+    while (rc == Z_OK && plain.size < MANIFEST_MAX) {
+        uint8_t piece[16384];
+
+        z.next_out = piece;
+        z.avail_out = sizeof(piece);
+        rc = inflate(&z, Z_NO_FLUSH);
+        vpi_buf_add(&plain, piece, sizeof(piece) - z.avail_out);
+    }
+    inflateEnd(&z);
+    if (rc != Z_STREAM_END)
+        st = rc == Z_MEM_ERROR
+                 ? vpi_fail_nomem(err)
+                 : vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "a compressed manifest is damaged");
+    else
+        st = vpi_bytes_from_buf(&plain, &bytes, err);
+    vpi_buf_dispose(&plain);
+    if (st < 0) return st;
+    vp_bytes_unref(*out);
+    *out = bytes;
+    return VP_OK;
+}
+
+/* ---- headers ---- */
+
+static const char *cache_of(const s3_sink *s, const vp_object_info *info)
+{
+    switch (info->kind) {
+    case VP_OBJECT_KEY:
+        return "no-store";
+    case VP_OBJECT_INIT:
+    case VP_OBJECT_SEGMENT:
+    case VP_OBJECT_IMAGE:
+        return s->cache_segments     ? s->cache_segments
+               : info->cache_control ? info->cache_control
+                                     : CACHE_SEGMENTS;
+    case VP_OBJECT_PLAYLIST:
+    case VP_OBJECT_MASTER:
+        return s->cache_manifests ? s->cache_manifests
+                                  : CACHE_MANIFESTS; /* short, whatever the job says (S23) */
+    default:
+        return info->cache_control;
+    }
+}
+
+static vp_status make_lines(s3_sink *s, const vp_object_info *info, bool zip, vpi_buf *lines, vp_error *err)
+{
+    vp_s3_object o = s->object;
+    const char *cache = cache_of(s, info);
+
+    if (info->content_type) o.content_type = info->content_type;
+    if (cache) o.cache_control = cache;
+    if (zip) o.content_encoding = "gzip";
+    VPI_TRY(vpi_s3_object_lines(&o, lines, err));
+    VPI_TRY(vpi_s3_host_lines(s->headers, s->user, info, lines, err));
+    vpi_buf_u8(lines, 0);
+    return vpi_buf_failed(lines) ? vpi_fail_nomem(err) : VP_OK;
+}
+
+/* ---- objects ---- */
+
+static void object_free(s3_object *o)
+{
+    if (!o) return;
+    vpi_s3_writer_free(o->writer);
+    if (o->zip) deflateEnd(o->zip);
+    vpi_free(o->zip);
+    vp_cancel_unref(o->cancel);
+    vpi_free(o->key);
+    vpi_free(o);
+}
+
+/* Those that have ended, on a thread that may wait. */
+static vp_status reap(s3_sink *s, vp_error *err)
+{
+    s3_object *list;
+    vp_status st = VP_OK;
+
+    pthread_mutex_lock(&s->lock);
+    list = s->synced.interrupting ? NULL : s->synced.ended;
+    if (list) s->synced.ended = NULL;
+    pthread_mutex_unlock(&s->lock);
+    while (list) {
+        s3_object *o = list;
+
+        list = o->next;
+        if (o->large && st >= 0) st = vpi_s3_writer_forget(o->writer, err);
+        object_free(o);
+    }
+    return st;
+}
+
+static vp_status s3_begin(void *user, const vp_object_info *info, void **object, vp_error *err)
+{
+    s3_sink *s = user;
+    vpi_s3_writer_options w = { .bucket = s->bucket, .size = info->size, .work = s->work };
+    bool zip = s->flags & VP_SINK_S3_GZIP && is_manifest(info->kind);
+    s3_object *o;
+    vpi_buf lines = { 0 };
+    vp_status st;
+
+    VPI_TRY(reap(s, err));
+    o = vpi_calloc(1, sizeof(*o));
+    if (!o) return vpi_fail_nomem(err);
+    o->sink = s;
+    o->cancel = cancel_ref(s);
+    o->key = full_key(s, info->key);
+    if (!o->key) {
+        st = vpi_fail_nomem(err);
+        goto done;
+    }
+    VPI_GO(vpi_s3_bucket_check(s->bucket, o->key, err));
+    VPI_GO(vpi_s3_ready(s->s3, o->cancel, err));
+    VPI_GO(make_lines(s, info, zip, &lines, err));
+    if (zip) w.size = VP_SIZE_UNKNOWN;
+    w.key = o->key;
+    w.lines = (const char *)lines.data;
+    w.cancel = o->cancel;
+    VPI_GO(vpi_s3_writer_new(s->s3, &w, &o->writer, err));
+    if (zip) VPI_GO(zip_new(o, err));
+    *object = o;
+    o = NULL;
+done:
+    object_free(o);
+    vpi_buf_dispose(&lines);
+    return st;
+}
+
+static vp_status s3_write(void *user, void *object, const void *data, size_t size, vp_error *err)
+{
+    s3_object *o = object;
+    const uint8_t *p = data;
+
+    (void)user;
+    if (o->zip) return zip_write(o, data, size, Z_NO_FLUSH, err);
+    while (size) {
+        size_t room;
+        void *to;
+
+        VPI_TRY(vpi_s3_writer_space(o->writer, size, &to, &room, err));
+        room = VPI_MIN(room, size);
+        memcpy(to, p, room);
+        VPI_TRY(vpi_s3_writer_put(o->writer, room, err));
+        p += room;
+        size -= room;
+    }
+    return VP_OK;
+}
+
+static void s3_abort(void *user, void *object)
+{
+    s3_sink *s = user;
+    s3_object *o = object;
+    bool large = vpi_s3_writer_upload(o->writer) != NULL;
+    char *key;
+
+    if (vpi_forked(s->s3->fork_mark)) return; /* the writer's locks may be held for ever */
+    key = large && s->work ? vpi_strdup(o->key) : NULL;
+    object_free(o);
+    if (key) vpi_s3_journal_clear(s->work, s->bucket, key, NULL);
+    vpi_free(key);
+}
+
+static void on_done(void *user, vp_status st, const vp_s3_info *info, const vp_error *err)
+{
+    s3_object *o = user;
+    s3_sink *s = o->sink;
+
+    (void)info;
+    pthread_mutex_lock(&s->lock);
+    for (s3_object **at = &s->synced.pending; *at; at = &(*at)->next) {
+        if (*at != o) continue;
+        *at = o->next;
+        break;
+    }
+    s->synced.count--;
+    if (st < 0 && s->synced.st >= 0) {
+        s->synced.st = st;
+        vp_error_init(&s->synced.err);
+        vpi_error_copy(&s->synced.err, err);
+        vpi_error_key(&s->synced.err, o->key);
+    }
+    o->next = s->synced.ended;
+    s->synced.ended = o;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static bool same_key_synced(const s3_sink *s, const char *key)
+{
+    for (const s3_object *o = s->synced.pending; o; o = o->next)
+        if (strcmp(o->key, key) == 0) return true;
+    return false;
+}
+
+static vp_status s3_commit(void *user, void *object, vp_error *err)
+{
+    s3_sink *s = user;
+    s3_object *o = object;
+    unsigned most = 8 * s->s3->o.connections;
+    vp_status st = o->zip ? zip_write(o, "", 0, Z_FINISH, err) : VP_OK;
+
+    o->large = vpi_s3_writer_upload(o->writer) != NULL;
+    pthread_mutex_lock(&s->lock);
+    /* commits of one key keep their order */
+    while (st >= 0 && (s->synced.count >= most || same_key_synced(s, o->key))) {
+        vpi_s3_cond_wait(&s->changed, &s->lock);
+        st = vpi_cancel_check_scope(o->cancel, err);
+    }
+    if (st >= 0) {
+        o->next = s->synced.pending;
+        s->synced.pending = o;
+        s->synced.count++;
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (st < 0) {
+        s3_abort(s, o);
+        return st;
+    }
+    vpi_s3_writer_finish(o->writer, on_done, o);
+    return VP_OK;
+}
+
+static void s3_interrupt(void *user);
+
+static vp_status s3_flush(void *user, vp_error *err)
+{
+    s3_sink *s = user;
+    bool told = false;
+    vp_status st;
+
+    pthread_mutex_lock(&s->lock);
+    while (s->synced.count) {
+        vpi_s3_cond_wait(&s->changed, &s->lock);
+        if (told || vpi_cancel_check_scope(NULL, NULL) >= 0) continue;
+        told = true;
+        pthread_mutex_unlock(&s->lock);
+        s3_interrupt(s); /* which ends them */
+        pthread_mutex_lock(&s->lock);
+    }
+    st = s->synced.st;
+    if (st < 0) vpi_error_copy(err, &s->synced.err);
+    s->synced.st = VP_OK;
+    pthread_mutex_unlock(&s->lock);
+    VPI_TRY(st);
+    return reap(s, err);
+}
+
+/* ---- what is there ---- */
+
+static vp_status get_whole(s3_sink *s, const char *key, vp_cancel *cancel, vp_bytes **out, vp_error *err)
+{
+    vp_status st = vp_s3_get(s->s3, s->bucket, key, MANIFEST_MAX, cancel, out, err);
+
+    if (st == VP_OK) st = unzip(out, err);
+    if (st < 0) *out = vp_bytes_unref(*out);
+    return st;
+}
+
+static bool may_be_zipped(const s3_sink *s, const char *key)
+{
+    const char *dot = strrchr(key, '.');
+
+    return s->flags & VP_SINK_S3_GZIP && dot &&
+           (!strcmp(dot, ".m3u8") || !strcmp(dot, ".mpd") || !strcmp(dot, ".json") || !strcmp(dot, ".html"));
+}
+
+static vp_status s3_stat(void *user, const char *key, vp_object_info *info, vp_error *err)
+{
+    s3_sink *s = user;
+    vp_s3_info found = VP_S3_INFO_INIT;
+    vp_cancel *cancel = cancel_ref(s);
+    char *full = full_key(s, key);
+    vp_bytes *bytes = NULL;
+    vp_status st = full ? vp_s3_head(s->s3, s->bucket, full, cancel, &found, err) : vpi_fail_nomem(err);
+
+    info->size = found.size;
+    info->mtime_us = (uint64_t)VPI_MAX(found.mtime_us, 0);
+    if (st == VP_OK && may_be_zipped(s, key)) {
+        st = get_whole(s, full, cancel, &bytes, err);
+        if (st == VP_OK) info->size = vp_bytes_size(bytes);
+    }
+    vp_bytes_unref(bytes);
+    vpi_free(full);
+    vp_cancel_unref(cancel);
+    return st;
+}
+
+typedef struct relative {
+    size_t skip;
+    vp_list_fn fn;
+    void *user;
+} relative;
+
+static vp_status on_listed(void *user, const vp_object_info *info)
+{
+    const relative *r = user;
+    vp_object_info ours = *info;
+
+    ours.key += r->skip;
+    /* Consoles make objects like "titles/" to show folders: none of a title. */
+    return vpi_key_valid(ours.key) ? r->fn(r->user, &ours) : VP_OK;
+}
+
+static vp_status s3_list(void *user, const char *prefix, vp_list_fn fn, void *fn_user, vp_error *err)
+{
+    s3_sink *s = user;
+    relative r = { strlen(s->prefix), fn, fn_user };
+    vp_cancel *cancel = cancel_ref(s);
+    char *full = full_key(s, prefix);
+    vp_status st =
+        full ? vp_s3_list(s->s3, s->bucket, full, on_listed, &r, cancel, err) : vpi_fail_nomem(err);
+
+    vpi_free(full);
+    vp_cancel_unref(cancel);
+    return st;
+}
+
+static vp_status s3_open(void *user, const char *key, vp_source **out, vp_error *err)
+{
+    s3_sink *s = user;
+    vp_s3_info found = VP_S3_INFO_INIT;
+    vp_cancel *cancel = cancel_ref(s);
+    char *full = full_key(s, key);
+    vp_bytes *bytes = NULL;
+    vp_status st = VP_OK;
+
+    if (!full) {
+        st = vpi_fail_nomem(err);
+    } else if (may_be_zipped(s, key)) {
+        st = get_whole(s, full, cancel, &bytes, err);
+        if (st == VP_OK)
+            st = vp_source_memory(s->s3->context, vp_bytes_data(bytes), vp_bytes_size(bytes), out, err);
+    } else {
+        st = vp_s3_head(s->s3, s->bucket, full, cancel, &found, err);
+        if (st == VP_OK) st = vp_source_s3(s->s3, s->bucket, full, out, err);
+    }
+    vp_bytes_unref(bytes);
+    vpi_free(full);
+    vp_cancel_unref(cancel);
+    return st;
+}
+
+static vp_status s3_remove(void *user, const char *key, vp_error *err)
+{
+    s3_sink *s = user;
+    vp_cancel *cancel = cancel_ref(s);
+    char *full = full_key(s, key);
+    vp_status st = full ? vp_s3_delete(s->s3, s->bucket, full, cancel, err) : vpi_fail_nomem(err);
+
+    vpi_free(full);
+    vp_cancel_unref(cancel);
+    return st;
+}
+
+/* ---- the whole ---- */
+
+static s3_object *not_stopped_synced(const s3_sink *s)
+{
+    s3_object *o = s->synced.pending;
+
+    while (o && o->stopped) o = o->next;
+    return o;
+}
+
+/* Ends what runs; what begins later is not concerned. */
+static void s3_interrupt(void *user)
+{
+    s3_sink *s = user;
+    vp_cancel *fresh = NULL;
+
+    vp_cancel_new(&fresh, NULL);
+    pthread_mutex_lock(&s->lock);
+    vp_cancel_fire(s->synced.cancel);
+    if (fresh) {
+        vp_cancel_unref(s->synced.cancel);
+        s->synced.cancel = fresh;
+    }
+    s->synced.interrupting++; /* nothing that has ended is freed meanwhile */
+    for (s3_object *o; (o = not_stopped_synced(s)) != NULL;) {
+        o->stopped = true;
+        pthread_mutex_unlock(&s->lock);
+        vpi_s3_writer_stop(o->writer);
+        pthread_mutex_lock(&s->lock);
+    }
+    s->synced.interrupting--;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void s3_release(void *user)
+{
+    s3_sink *s = user;
+    bool forked = vpi_forked(s->s3->fork_mark);
+
+    if (!forked) {
+        pthread_mutex_lock(&s->lock);
+        while (s->synced.count) vpi_s3_cond_wait(&s->changed, &s->lock);
+        pthread_mutex_unlock(&s->lock);
+        reap(s, NULL);
+    }
+    if (s->release && !forked) s->release(s->user);
+    vp_cancel_unref(s->synced.cancel);
+    vp_store_unref(s->work);
+    for (size_t i = 0; i < VPI_COUNT(s->strings); i++) vpi_free(s->strings[i]);
+    vpi_free(s->cache_segments);
+    vpi_free(s->cache_manifests);
+    vpi_free(s->bucket);
+    vpi_free(s->prefix);
+    if (!forked) {
+        pthread_cond_destroy(&s->changed);
+        pthread_mutex_destroy(&s->lock);
+    }
+    vp_s3_unref(s->s3);
+    vpi_free(s);
+}
+
+static vp_status keep_object(s3_sink *s, const vp_s3_object *object, vp_error *err)
+{
+    vpi_buf lines = { 0 };
+    const char **fields[10];
+    vp_status st;
+
+    VPI_TRY(vpi_s3_object_copy(&s->object, object, err));
+    if (s->object.flags) return vpi_fail(err, VP_E_ARG, NULL, "object: flags are for vp_s3_put");
+    st = vpi_s3_object_lines(&s->object, &lines, err);
+    vpi_buf_dispose(&lines);
+    fields[0] = &s->object.content_type, fields[1] = &s->object.cache_control;
+    fields[2] = &s->object.content_encoding, fields[3] = &s->object.content_disposition;
+    fields[4] = &s->object.storage_class, fields[5] = &s->object.acl, fields[6] = &s->object.tags;
+    fields[7] = &s->object.sse, fields[8] = &s->object.sse_key, fields[9] = &s->object.headers;
+    for (size_t i = 0; i < 10; i++) {
+        s->strings[i] = vpi_strdup(*fields[i]);
+        if (*fields[i] && !s->strings[i] && st >= 0) st = vpi_fail_nomem(err);
+        *fields[i] = s->strings[i];
+    }
+    return st;
+}
+
+static vp_status fill(s3_sink *s, const vp_sink_s3_options *o, vp_error *err)
+{
+    size_t n = o->prefix ? strlen(o->prefix) : 0;
+
+    while (n && o->prefix[n - 1] == '/') n--;
+    s->flags = o->flags;
+    s->bucket = vpi_strdup(o->bucket);
+    s->prefix = n ? vpi_asprintf("%.*s/", (int)n, o->prefix) : vpi_strdup("");
+    s->cache_segments = vpi_strdup(o->cache_segments);
+    s->cache_manifests = vpi_strdup(o->cache_manifests);
+    if (!s->bucket || !s->prefix || (o->cache_segments && !s->cache_segments) ||
+        (o->cache_manifests && !s->cache_manifests))
+        return vpi_fail_nomem(err);
+    VPI_TRY(vp_cancel_new(&s->synced.cancel, err));
+    return keep_object(s, o->object, err);
+}
+
+vp_status vp_sink_s3(vp_s3 *s3, const vp_sink_s3_options *options, vp_sink **out, vp_error *err)
+{
+    static const vpi_sink_extra none = { 0 };
+    vp_sink_s3_options o = VP_SINK_S3_OPTIONS_INIT;
+    vp_sink_ops ops = VP_SINK_OPS_INIT;
+    s3_sink *s;
+    vp_status st;
+
+    vpi_error_reset(err);
+    if (!s3 || !out) return vpi_fail(err, VP_E_ARG, NULL, "an argument is NULL");
+    *out = NULL;
+    VPI_TRY(vpi_copy_struct(&o, sizeof(o), options, err));
+    if (o.flags & ~VP_SINK_S3_GZIP) return vpi_fail(err, VP_E_ARG, NULL, "flags: unknown ones");
+    VPI_TRY(vpi_s3_bucket_check(o.bucket, NULL, err));
+    s = vpi_calloc(1, sizeof(*s));
+    if (!s) return vpi_fail_nomem(err);
+    pthread_mutex_init(&s->lock, NULL);
+    vpi_s3_cond_init(&s->changed);
+    s->s3 = vp_s3_ref(s3);
+    s->work = vp_store_ref(o.work);
+    st = fill(s, &o, err);
+    s->headers = o.headers;
+    s->user = o.user;
+    ops.begin = s3_begin;
+    ops.write = s3_write;
+    ops.commit = s3_commit;
+    ops.abort = s3_abort;
+    ops.flush = s3_flush;
+    ops.stat = s3_stat;
+    ops.list = s3_list;
+    ops.open = s3_open;
+    ops.remove = s3_remove;
+    ops.interrupt = s3_interrupt;
+    ops.release = s3_release;
+    if (st >= 0) st = vpi_context_check(s3->context, err);
+    if (st >= 0) st = vpi_sink_new_internal(s3->context, &ops, &none, s, out, err);
+    if (st < 0) {
+        s3_release(s);
+        return st;
+    }
+    s->release = o.release; /* not on failure */
+    return VP_OK;
+}

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * An upload as text, for whoever goes on with it:
+ *   {"vodpipe_upload":1,"bucket":"b","key":"k","id":"...","marker":"...","part_size":8388608,"size":123,
+ *    "checksum":0,"parts":[[size,"crc32c","crc64","etag"],null,...]}
+ * size is null where it is not known; a part that is not in is null, one that others sent [size,"etag"]. Nothing in it
+ * is secret.
+ */
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <openssl/evp.h>
+
+#include "upload.h"
+
+enum { VERSION = 1 };
+#define TOKEN_MAX ((size_t)8 << 20)
+
+/* ---- writing ---- */
+
+static void add_string(vpi_buf *out, const char *text)
+{
+    vpi_buf_u8(out, '"');
+    for (const char *p = text; *p; p++) {
+        unsigned char c = (unsigned char)*p;
+
+        if (c == '"' || c == '\\')
+            vpi_buf_printf(out, "\\%c", c);
+        else if (c < 0x20)
+            vpi_buf_printf(out, "\\u%04x", c);
+        else
+            vpi_buf_u8(out, c);
+    }
+    vpi_buf_u8(out, '"');
+}
+
+void vpi_s3_part_text(vpi_buf *out, const vpi_s3_part *p)
+{
+    vpi_buf_printf(out, "[%" PRIu64 ",", p->size);
+    if (!p->foreign) vpi_buf_printf(out, "\"%08x\",\"%016" PRIx64 "\",", (unsigned)p->crc32c, p->crc64);
+    add_string(out, p->etag);
+    vpi_buf_u8(out, ']');
+}
+
+vp_status vpi_s3_token_write(vp_s3_upload *u, vpi_buf *out, vp_error *err)
+{
+    vpi_buf_printf(out, "{\"vodpipe_upload\":%d,\"bucket\":", VERSION);
+    add_string(out, u->bucket);
+    vpi_buf_str(out, ",\"key\":");
+    add_string(out, u->key);
+    vpi_buf_str(out, ",\"id\":");
+    add_string(out, u->id);
+    vpi_buf_printf(out, ",\"marker\":\"%s\",\"part_size\":%" PRIu64 ",\"size\":", u->marker, u->part_size);
+    if (u->size == VP_SIZE_UNKNOWN)
+        vpi_buf_str(out, "null");
+    else
+        vpi_buf_printf(out, "%" PRIu64, u->size);
+    vpi_buf_printf(out, ",\"checksum\":%d,\"parts\":[", (int)u->checksum);
+    pthread_mutex_lock(&u->lock);
+    for (size_t i = 0; i < u->synced.count; i++) {
+        const vpi_s3_part *p = &u->synced.parts[i];
+
+        if (i) vpi_buf_u8(out, ',');
+        if (p->in)
+            vpi_s3_part_text(out, p);
+        else
+            vpi_buf_str(out, "null");
+    }
+    pthread_mutex_unlock(&u->lock);
+    vpi_buf_str(out, "]}\n");
+    return vpi_buf_failed(out) ? vpi_fail_nomem(err) : VP_OK;
+}
+
+vp_status vp_s3_upload_token(vp_s3_upload *u, vp_bytes **token, vp_error *err)
+{
+    vpi_buf out = { 0 };
+    vp_status st;
+
+    vpi_error_reset(err);
+    if (!u || !token) return vpi_fail(err, VP_E_ARG, NULL, "an argument is NULL");
+    *token = NULL;
+    st = vpi_s3_token_write(u, &out, err);
+    if (st >= 0) st = vpi_bytes_from_buf(&out, token, err);
+    vpi_buf_dispose(&out);
+    return st;
+}
+
+/* ---- reading: a token comes from outside ---- */
+
+static vp_status bad(vp_error *err)
+{
+    return vpi_fail(err, VP_E_ARG, NULL, "token: not one of vp_s3_upload_token");
+}
+
+static bool hex_field(const json_t *v, size_t digits, uint64_t *out)
+{
+    const char *text = json_string_value(v);
+
+    if (!text || strlen(text) != digits || strspn(text, "0123456789abcdef") != digits) return false;
+    *out = strtoull(text, NULL, 16);
+    return true;
+}
+
+static bool read_part(const json_t *v, vpi_s3_part *p)
+{
+    bool foreign = json_array_size(v) == 2;
+    const char *etag = json_string_value(json_array_get(v, foreign ? 1 : 3));
+    uint64_t crc32c = 0;
+
+    if ((!foreign && json_array_size(v) != 4) || !json_is_integer(json_array_get(v, 0)) ||
+        json_integer_value(json_array_get(v, 0)) < 0 || !etag || !*etag || strlen(etag) >= sizeof(p->etag))
+        return false;
+    if (!foreign &&
+        (!hex_field(json_array_get(v, 1), 8, &crc32c) || !hex_field(json_array_get(v, 2), 16, &p->crc64)))
+        return false;
+    p->foreign = foreign;
+    p->size = (uint64_t)json_integer_value(json_array_get(v, 0));
+    p->crc32c = (uint32_t)crc32c;
+    vpi_strlcpy(p->etag, etag, sizeof(p->etag));
+    p->in = true;
+    return true;
+}
+
+bool vpi_s3_part_parse(const void *text, size_t size, vpi_s3_part *out)
+{
+    json_t *v = json_loadb(text, size, 0, NULL);
+    bool good = v && read_part(v, out);
+
+    json_decref(v);
+    return good;
+}
+
+static vp_status read_parts(vp_s3_upload *u, const json_t *parts, vp_error *err)
+{
+    size_t n = json_array_size(parts);
+
+    if (!json_is_array(parts) || n > VPI_S3_PARTS_MAX) return bad(err);
+    u->synced.parts = vpi_calloc(VPI_MAX(n, 1), sizeof(*u->synced.parts));
+    if (!u->synced.parts) return vpi_fail_nomem(err);
+    u->synced.cap = VPI_MAX(n, 1);
+    u->synced.count = n;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *v = json_array_get(parts, i);
+
+        if (!json_is_null(v) && !read_part(v, &u->synced.parts[i])) return bad(err);
+    }
+    return VP_OK;
+}
+
+static vp_status read_fields(vp_s3_upload *u, const json_t *root, vp_error *err)
+{
+    const char *id = json_string_value(json_object_get(root, "id"));
+    const char *marker = json_string_value(json_object_get(root, "marker"));
+    const json_t *size = json_object_get(root, "size");
+    json_int_t part = json_integer_value(json_object_get(root, "part_size"));
+    json_int_t checksum = json_integer_value(json_object_get(root, "checksum"));
+
+    if (!id || !*id || strlen(id) > 1024 || !marker || strlen(marker) != VPI_S3_MARKER - 1 ||
+        strspn(marker, "0123456789abcdef") != VPI_S3_MARKER - 1)
+        return bad(err);
+    if (part < (json_int_t)VPI_S3_PART_MIN || part > (json_int_t)VPI_S3_PART_MAX ||
+        checksum < VP_S3_CHECKSUM_NONE || checksum > VP_S3_CHECKSUM_CRC64NVME ||
+        (!json_is_null(size) && !json_is_integer(size)) ||
+        (json_is_integer(size) && json_integer_value(size) < 0))
+        return bad(err);
+    u->id = vpi_strdup(id);
+    if (!u->id) return vpi_fail_nomem(err);
+    vpi_strlcpy(u->marker, marker, sizeof(u->marker));
+    u->part_size = (uint64_t)part;
+    u->size = json_is_null(size) ? VP_SIZE_UNKNOWN : (uint64_t)json_integer_value(size);
+    u->checksum = (int32_t)checksum;
+    if (u->checksum == VP_S3_CHECKSUM_CRC64NVME && u->s3->checksum != u->checksum)
+        u->checksum = VP_S3_CHECKSUM_NONE; /* this client makes none for its parts */
+    return read_parts(u, json_object_get(root, "parts"), err);
+}
+
+vp_status vpi_s3_token_read(vp_s3 *s3, const void *token, size_t size, vp_s3_upload **out, vp_error *err)
+{
+    const char *bucket, *key;
+    vp_s3_upload *u = NULL;
+    json_error_t at;
+    json_t *root;
+    vp_status st;
+
+    *out = NULL;
+    if (!token || !size || size > TOKEN_MAX) return bad(err);
+    root = json_loadb(token, size, JSON_REJECT_DUPLICATES, &at);
+    if (!root) return json_error_code(&at) == json_error_out_of_memory ? vpi_fail_nomem(err) : bad(err);
+    bucket = json_string_value(json_object_get(root, "bucket"));
+    key = json_string_value(json_object_get(root, "key"));
+    if (json_integer_value(json_object_get(root, "vodpipe_upload")) != VERSION || !bucket || !key ||
+        vpi_s3_bucket_check(bucket, key, NULL) < 0) {
+        st = bad(err);
+        goto done;
+    }
+    VPI_GO(vpi_s3_upload_blank(s3, bucket, key, &u, err));
+    VPI_GO(read_fields(u, root, err));
+    *out = u;
+    u = NULL;
+done:
+    vp_s3_upload_unref(u);
+    json_decref(root);
+    return st;
+}
+
+/* ---- what the server has ---- */
+
+typedef struct listed {
+    uint64_t size;
+    char etag[136];
+    char crc64[16]; /* base64, where the server tells it */
+} listed;
+
+typedef struct parts_page {
+    listed *parts; /* by number - 1 */
+    uint32_t number;
+    listed now;
+    bool truncated;
+    char marker[16];
+} parts_page;
+
+static vp_status on_parts(void *user, const char *path, const char *text, vp_error *err)
+{
+    parts_page *p = user;
+
+    (void)err;
+    if (strcmp(path, "ListPartsResult/Part/PartNumber") == 0) p->number = (uint32_t)strtoul(text, NULL, 10);
+    if (strcmp(path, "ListPartsResult/Part/Size") == 0) p->now.size = strtoull(text, NULL, 10);
+    if (strcmp(path, "ListPartsResult/Part/ETag") == 0) vpi_strlcpy(p->now.etag, text, sizeof(p->now.etag));
+    if (strcmp(path, "ListPartsResult/Part/ChecksumCRC64NVME") == 0)
+        vpi_strlcpy(p->now.crc64, text, sizeof(p->now.crc64));
+    if (strcmp(path, "ListPartsResult/IsTruncated") == 0) p->truncated = strcmp(text, "true") == 0;
+    if (strcmp(path, "ListPartsResult/NextPartNumberMarker") == 0)
+        vpi_strlcpy(p->marker, text, sizeof(p->marker));
+    if (strcmp(path, "ListPartsResult/Part") == 0) {
+        if (p->number >= 1 && p->number <= VPI_S3_PARTS_MAX) p->parts[p->number - 1] = p->now;
+        memset(&p->now, 0, sizeof(p->now));
+        p->number = 0;
+    }
+    return VP_OK;
+}
+
+static vp_status list_parts(vp_s3_upload *u, parts_page *p, vp_cancel *cancel, vp_error *err)
+{
+    vpi_s3_op op = { .method = "GET", .bucket = u->bucket, .key = u->key, .max_body = (size_t)4 << 20 };
+    vpi_buf query = { 0 };
+    char root[64], before[16];
+    vp_status st;
+
+    do {
+        vpi_strlcpy(before, p->marker, sizeof(before));
+        vpi_buf_clear(&query);
+        if (p->marker[0]) vpi_buf_printf(&query, "part-number-marker=%lu&", strtoul(p->marker, NULL, 10));
+        vpi_buf_str(&query, "uploadId=");
+        vpi_s3_encode(&query, u->id, false);
+        vpi_buf_u8(&query, 0);
+        if (vpi_buf_failed(&query)) {
+            st = vpi_fail_nomem(err);
+            goto done;
+        }
+        op.query = (const char *)query.data;
+        op.flags = VPI_S3_MAYBE_ERROR;
+        st = vpi_s3_run(u->s3, &op, cancel, err);
+        if (st == VP_END || (st < 0 && strcmp(op.code, "NoSuchUpload") == 0)) {
+            vpi_error_reset(err);
+            st = VP_END;
+            goto done;
+        }
+        if (st < 0) goto done;
+        p->truncated = false;
+        VPI_GO(vpi_s3_xml(op.call.answer.body.data, op.call.answer.body.size, on_parts, p, root, err));
+    } while (p->truncated && p->marker[0] && strcmp(before, p->marker) != 0);
+done:
+    vpi_buf_dispose(&query);
+    vpi_s3_op_dispose(&op);
+    return st;
+}
+
+/* ETags are compared as they are: the part on the server is the one that we sent. */
+static bool same_part(const vpi_s3_part *ours, const listed *theirs)
+{
+    size_t n = strlen(theirs->etag);
+
+    if (ours->size != theirs->size) return false;
+    if (strcmp(ours->etag, theirs->etag) == 0) return true;
+    /* some servers write quotes in one place and none in the other */
+    return ours->etag[0] == '"' && strlen(ours->etag) == n + 2 &&
+           strncmp(ours->etag + 1, theirs->etag, n) == 0;
+}
+
+vp_status vpi_s3_upload_check(vp_s3_upload *u, vp_cancel *cancel, vp_error *err)
+{
+    parts_page p = { 0 };
+    vp_status st;
+
+    p.parts = vpi_calloc(VPI_S3_PARTS_MAX, sizeof(*p.parts));
+    if (!p.parts) return vpi_fail_nomem(err);
+    st = list_parts(u, &p, cancel, err);
+    if (st == VP_OK) {
+        pthread_mutex_lock(&u->lock);
+        for (size_t i = 0; i < u->synced.count; i++)
+            if (u->synced.parts[i].in && !same_part(&u->synced.parts[i], &p.parts[i]))
+                u->synced.parts[i].in = false;
+        pthread_mutex_unlock(&u->lock);
+    }
+    vpi_free(p.parts);
+    return st;
+}
+
+/* Nobody says no to a part of another size but us: an address for one limits nothing. */
+static bool size_fits(const vp_s3_upload *u, uint32_t number, uint64_t size)
+{
+    uint64_t before = (uint64_t)(number - 1) * u->part_size;
+
+    if (u->size == VP_SIZE_UNKNOWN) return true;
+    return before < u->size && size == VPI_MIN(u->size - before, u->part_size);
+}
+
+/* With the checksum that the server made of it, which complete has to repeat; foreign where it tells none. */
+static vpi_s3_part part_of(const listed *theirs)
+{
+    vpi_s3_part part = { .size = theirs->size, .in = true, .foreign = true };
+    uint8_t raw[12]; /* eight bytes and what stands for the '=' */
+
+    vpi_strlcpy(part.etag, theirs->etag, sizeof(part.etag));
+    if (strlen(theirs->crc64) == 12 && EVP_DecodeBlock(raw, (const unsigned char *)theirs->crc64, 12) == 9) {
+        for (size_t i = 0; i < 8; i++) part.crc64 = part.crc64 << 8 | raw[i];
+        part.foreign = false;
+    }
+    return part;
+}
+
+vp_status vp_s3_upload_adopt(vp_s3_upload *u, vp_cancel *cancel, vp_error *err)
+{
+    parts_page p = { 0 };
+    vp_status st;
+
+    vpi_error_reset(err);
+    if (!u) return vpi_fail(err, VP_E_ARG, NULL, "an argument is NULL");
+    if (u->checksum == VP_S3_CHECKSUM_CRC32C)
+        return vpi_fail(err, VP_E_UNSUPPORTED, NULL,
+                        "parts of others: not with CRC32C, which they have none of");
+    VPI_TRY(vpi_s3_ready(u->s3, cancel, err));
+    p.parts = vpi_calloc(VPI_S3_PARTS_MAX, sizeof(*p.parts));
+    if (!p.parts) return vpi_fail_nomem(err);
+    st = list_parts(u, &p, cancel, err);
+    if (st == VP_END) {
+        vpi_error_key(err, u->key);
+        st = vpi_fail(err, VP_E_CONFLICT, NULL, "the upload is there no more");
+    }
+    for (uint32_t n = 1; st >= 0 && n <= VPI_S3_PARTS_MAX; n++) {
+        const listed *theirs = &p.parts[n - 1];
+        vpi_s3_part part;
+        bool known;
+
+        if (!theirs->etag[0] || !size_fits(u, n, theirs->size)) continue;
+        pthread_mutex_lock(&u->lock);
+        known =
+            n <= u->synced.count && u->synced.parts[n - 1].in && same_part(&u->synced.parts[n - 1], theirs);
+        pthread_mutex_unlock(&u->lock);
+        part = part_of(theirs);
+        if (!known) st = vpi_s3_part_note_whole(u, n, &part, err);
+    }
+    vpi_free(p.parts);
+    vpi_error_op(err, "s3.upload_adopt");
+    return st;
+}
+
+/* Gone: it may have become the object already, which its marker tells. */
+static vp_status gone(vp_s3_upload *u, vp_cancel *cancel, vp_error *err)
+{
+    vp_s3_info info = VP_S3_INFO_INIT;
+    vp_status st = vp_s3_head(u->s3, u->bucket, u->key, cancel, &info, err);
+
+    if (st < 0) return st;
+    if (st == VP_OK && strcmp(info.upload, u->marker) == 0) {
+        u->synced.complete = true;
+        return VP_OK;
+    }
+    vpi_error_key(err, u->key);
+    return vpi_fail(err, VP_E_CONFLICT, NULL, "the upload is there no more");
+}
+
+vp_status vp_s3_upload_resume(vp_s3 *s3, const void *token, uint64_t token_size, vp_cancel *cancel,
+                              vp_s3_upload **out, vp_error *err)
+{
+    vp_s3_upload *u = NULL;
+    vp_status st;
+
+    vpi_error_reset(err);
+    if (!s3 || !out) return vpi_fail(err, VP_E_ARG, NULL, "an argument is NULL");
+    *out = NULL;
+    VPI_TRY(vpi_s3_ready(s3, cancel, err));
+    VPI_TRY(vpi_s3_token_read(s3, token, (size_t)VPI_MIN(token_size, SIZE_MAX), &u, err));
+    st = vpi_s3_upload_check(u, cancel, err);
+    if (st == VP_END) st = gone(u, cancel, err);
+    if (st < 0)
+        vp_s3_upload_unref(u);
+    else
+        *out = u;
+    vpi_error_op(err, "s3.upload_resume");
+    return st;
+}
