@@ -243,7 +243,6 @@ static vp_status set_call(struct vpi_call_state *place, vpi_call *call)
         return vpi_fail_nomem(&call->err);
     easy = place->in.easy;
     VPI_CURL_SET(ok, easy, CURLOPT_URL, call->url);
-    VPI_CURL_SET(ok, easy, CURLOPT_FRESH_CONNECT, call->fresh ? 1L : 0L);
     VPI_CURL_SET(ok, easy, CURLOPT_HTTPHEADER, list);
     if (expect) VPI_CURL_SET(ok, easy, CURLOPT_EXPECT_100_TIMEOUT_MS, (long)call->expect_ms);
     ok = ok && vpi_http_set_method(easy, call->method, call->body, call->body_size);
@@ -266,7 +265,7 @@ static bool send_off(struct vpi_call_state *place, bool again)
     vpi_http_intake_begin(&place->in, &call->answer, call->max_body);
     place->in.to = call->to;
     place->in.to_capacity = call->to_capacity;
-    return curl_easy_setopt(place->in.easy, CURLOPT_FRESH_CONNECT, again ? 1L : 0L) == CURLE_OK &&
+    return curl_easy_setopt(place->in.easy, CURLOPT_FRESH_CONNECT, again || call->fresh ? 1L : 0L) == CURLE_OK &&
            curl_multi_add_handle(place->loop->multi, place->in.easy) == CURLM_OK;
 }
 

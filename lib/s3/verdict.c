@@ -349,11 +349,12 @@ static vpi_s3_verdict judge(vp_s3 *s3, vpi_s3_op *op, vp_status st)
 
         if (v.act != VPI_S3_DONE || v.st < 0) return v;
     }
-    if (op->flags & VPI_S3_TAGGED) {
+    /* each object has one: without it, what a HEAD tells is of something else */
+    if (op->flags & VPI_S3_TAGGED || (op->key && vpi_streq(op->method, "HEAD"))) {
         char etag[8];
 
         vpi_s3_header(op, "etag", etag, sizeof(etag));
-        if (!etag[0]) return not_so(op, "the answer to an upload has no ETag: it is not from an S3 server");
+        if (!etag[0]) return not_so(op, "the answer has no ETag: it is not from an S3 server");
     }
     if (op->flags & VPI_S3_RANGED && !right_range(op))
         return not_so(op, "the server answers a range with another one");

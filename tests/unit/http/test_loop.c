@@ -228,9 +228,15 @@ static void methods(void **state)
         assert_false(contains(&a.call.answer.body, "content-type"));
         assert_true(a.call.reused);
     }
+    prepare(loop, &a, "POST", "/echo");
+    a.call.fresh = true; /* none that waits is used */
+    run(&a);
+    expect_status(&a, 200);
+    assert_false(a.call.reused);
     prepare(loop, &a, "HEAD", "/echo");
     run(&a);
     expect_status(&a, 200);
+    assert_true(a.call.reused);
     assert_int_equal(a.call.answer.body.size, 0);
     assert_true(contains(&a.call.answer.headers, "X-Port: "));
     static const char *const bare[] = { "DELETE", "GET" };
