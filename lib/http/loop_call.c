@@ -265,7 +265,8 @@ static bool send_off(struct vpi_call_state *place, bool again)
     vpi_http_intake_begin(&place->in, &call->answer, call->max_body);
     place->in.to = call->to;
     place->in.to_capacity = call->to_capacity;
-    return curl_easy_setopt(place->in.easy, CURLOPT_FRESH_CONNECT, again || call->fresh ? 1L : 0L) == CURLE_OK &&
+    return curl_easy_setopt(place->in.easy, CURLOPT_FRESH_CONNECT, again || call->fresh ? 1L : 0L) ==
+               CURLE_OK &&
            curl_multi_add_handle(place->loop->multi, place->in.easy) == CURLM_OK;
 }
 
