@@ -422,11 +422,22 @@ done:
     return st;
 }
 
+/* Of all uploads below a prefix. */
+static vp_status sweep_prefix(sweep *s, const char *prefix, int64_t older_than_s, vp_error *err)
+{
+    page p = { .uploads = true, .fn = abort_stale, .user = s };
+
+    s->page = &p;
+    s->older_us = older_than_s * 1000000;
+    /* MinIO takes the prefix of this listing, and of no other, for a whole key. */
+    if (s->s3->vendor == VP_S3_VENDOR_MINIO) s->prefix = prefix;
+    return list_all(s->s3, s->bucket, s->prefix ? "" : prefix, &p, s->cancel, err);
+}
+
 vp_status vp_s3_sweep(vp_s3 *s3, const char *bucket, const char *prefix, int64_t older_than_s,
                       vp_cancel *cancel, uint64_t *count, vp_error *err)
 {
     sweep s = { .s3 = s3, .bucket = bucket, .cancel = cancel };
-    page p = { .uploads = true, .fn = abort_stale, .user = &s };
     vp_status st;
 
     vpi_error_reset(err);
@@ -435,11 +446,7 @@ vp_status vp_s3_sweep(vp_s3 *s3, const char *bucket, const char *prefix, int64_t
         return vpi_fail(err, VP_E_ARG, NULL, "an argument is NULL or out of range");
     VPI_TRY(vpi_s3_bucket_check(bucket, NULL, err));
     VPI_TRY(vpi_s3_ready(s3, cancel, err));
-    s.page = &p;
-    s.older_us = older_than_s * 1000000;
-    /* MinIO takes the prefix of this listing, and of no other, for a whole key. */
-    if (s3->vendor == VP_S3_VENDOR_MINIO) s.prefix = prefix;
-    st = list_all(s3, bucket, s.prefix ? "" : prefix, &p, cancel, err);
+    st = sweep_prefix(&s, prefix, older_than_s, err);
     if (count) *count = s.count;
     vpi_error_op(err, "s3.sweep");
     return st;
@@ -448,12 +455,9 @@ vp_status vp_s3_sweep(vp_s3 *s3, const char *bucket, const char *prefix, int64_t
 vp_status vpi_s3_sweep_but(vp_s3 *s3, const char *bucket, const char *prefix, int64_t older_than_s,
                            vpi_s3_keep_fn keep, void *user, vp_cancel *cancel, vp_error *err)
 {
-    page p = { .uploads = true, .fn = abort_stale };
-    sweep s = { .s3 = s3, .bucket = bucket, .cancel = cancel, .page = &p, .keep = keep, .keep_user = user };
+    sweep s = { .s3 = s3, .bucket = bucket, .cancel = cancel, .keep = keep, .keep_user = user };
 
-    p.user = &s;
-    s.older_us = older_than_s * 1000000;
-    return list_all(s3, bucket, prefix, &p, cancel, err);
+    return sweep_prefix(&s, prefix, older_than_s, err);
 }
 
 void vpi_s3_sweep_lost(vp_s3 *s3, const char *bucket, const char *key, const char *but, int64_t since_us,

@@ -3,7 +3,7 @@
 """The policies, CORS and lifecycle rules of docs/storage.md on real servers: a user who has nothing but one of the policies can
 do what it is for, no more, and not without any line of it.
 
-    test_s3_rights.py versitygw|minio S3_HOST
+    test_s3_rights.py versitygw|minio S3_HOST INGEST_S3_HOST
 """
 import copy
 import json
@@ -18,12 +18,14 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 
 import documents  # noqa: E402
+import test_ingest_s3  # noqa: E402
 from s3_servers import Endpoint, Missing, real_server  # noqa: E402
 from test_s3_cli import Host, LADDER, make_tree  # noqa: E402
 from test_s3_faults import environment  # noqa: E402
 from titles import BIN, FAST, Cases, clip  # noqa: E402
 
 BUCKET, HOST = "my-bucket", sys.argv[2]
+test_ingest_s3.HOST = sys.argv[3]
 DOCS = documents.blocks("storage.md")
 
 
@@ -166,8 +168,53 @@ def sweep(s3, use, prefix):
     assert [u["Key"] for u in s3.boto().list_multipart_uploads(Bucket=BUCKET)["Uploads"]] == ["elsewhere/2"]
 
 
+def ingest(s3, use, prefix):
+    """Small and large uploads of one scope, in the hands of two processes, seen, shared, given up, removed and tidied away."""
+    b = test_ingest_s3.Bytes(use.folder, 13 << 20, 1)
+    size = len(b.data)
+
+    def ask(host, *words):
+        answer = host.ask(*words)
+        if "S3_ACCESS_DENIED" in answer:
+            raise Denied(words)
+        assert answer.startswith(("ok", "again")), "%s: %s" % (" ".join(map(str, words)), answer)
+        return answer.split()[1:]
+    with test_ingest_s3.Host(use.user, b.path, test_ingest_s3.PART, prefix=prefix) as one, \
+            test_ingest_s3.Host(use.user, b.path, test_ingest_s3.PART, prefix=prefix) as two:
+        for name in ("a", "b"):
+            ask(one, "create", name, size, "scope")
+            ask(one, "append", name, 0, 6 << 20)
+            ask(one, "sync", name)
+            ask(one, "close", name)
+            ask(two, "peek", name, 0, 1000)
+            ask(two, "open", name)
+            ask(two, "append", name, 6 << 20, size - (6 << 20))
+            assert ask(two, "finish", name) == ["1" if name == "b" else "0", b.sha(0, size)]
+            ask(two, "close", name)
+            assert ask(one, "read", name) == [str(size), b.sha(0, size)]
+        ask(one, "create", "small", 1000, "scope")
+        ask(one, "append", "small", 0, 1000)
+        ask(one, "finish", "small")
+        ask(one, "create", "half", size)
+        ask(one, "append", "half", 0, 7 << 20)  # a part that no record names
+        ask(one, "sync", "half")
+        ask(one, "create", "killed", size)
+        ask(one, "append", "killed", 0, 7 << 20)
+        one.kill()
+        assert len(ask(two, "list")) == 5
+        for name in ("a", "b", "small", "half"):
+            ask(two, "remove", name)
+        time.sleep(2)  # the server tells whole seconds
+        ask(two, "tidy", test_ingest_s3.NOW)
+        ask(two, "expire")
+        ask(two, "remove", "killed")
+    left = [o["Key"] for o in s3.boto().list_objects_v2(Bucket=BUCKET, Prefix=prefix + "/").get("Contents", [])]
+    assert not [k for k in left if "/shared/" not in k], left
+    assert not s3.boto().list_multipart_uploads(Bucket=BUCKET).get("Uploads"), "parts are left"
+
+
 USES = {"iam-put": (send, "titles"), "iam-publish": (publish, "titles"), "iam-work": (work, "work"), "iam-read": (read, "titles"),
-        "iam-sweep": (sweep, "titles")}
+        "iam-sweep": (sweep, "titles"), "iam-ingest": (ingest, "uploads")}
 
 
 # What a server gives away, and AWS does not.
