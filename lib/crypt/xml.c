@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <expat.h>
-#include <openssl/crypto.h>
 
+#include "base/secret.h"
 #include "crypt/xml_int.h"
 
 #define MAX_XML ((size_t)4 << 20)
@@ -10,49 +10,6 @@
 #define MAX_ATTRIBUTES 64
 #define CHUNK ((size_t)16 << 10)
 #define BETWEEN '\n' /* of namespace and name; none of them can hold it */
-
-/* ---- memory that is zeroised when it is given back ---- */
-
-typedef union block {
-    size_t size;
-    max_align_t align;
-} block;
-
-/* expat's allocators get no context, and some of its failures of memory come back as errors of the document. */
-static _Thread_local bool memory_failed;
-
-static void *secret_alloc(size_t size)
-{
-    block *b = size > SIZE_MAX - sizeof(*b) ? NULL : vpi_alloc(sizeof(*b) + size);
-
-    if (!b) {
-        memory_failed = true;
-        return NULL;
-    }
-    b->size = size;
-    return b + 1;
-}
-
-static void secret_free(void *p)
-{
-    block *b = p;
-
-    if (!b) return;
-    b--;
-    OPENSSL_cleanse(p, b->size);
-    vpi_free(b);
-}
-
-static void *secret_realloc(void *p, size_t size)
-{
-    size_t old = p ? ((block *)p - 1)->size : 0;
-    void *bigger = secret_alloc(size);
-
-    if (!bigger) return NULL;
-    if (p) memcpy(bigger, p, VPI_MIN(old, size));
-    secret_free(p);
-    return bigger;
-}
 
 /* ---- tree ---- */
 
@@ -84,7 +41,7 @@ static void *take(vpi_xml *x, size_t size)
     if (!c || c->size - c->used < size) {
         size_t room = VPI_MAX(size, CHUNK);
 
-        c = secret_alloc(sizeof(*c) + room);
+        c = vpi_secret_alloc(sizeof(*c) + room);
         if (!c) {
             x->no_memory = true;
             XML_StopParser(x->parser, XML_FALSE);
@@ -226,14 +183,14 @@ static vp_status read_all(vpi_xml *x, const void *data, size_t size, vp_error *e
     if (XML_Parse(x->parser, data, (int)size, XML_TRUE) == XML_STATUS_OK && x->root) return VP_OK;
     code = XML_GetErrorCode(x->parser);
     line = (unsigned long)XML_GetCurrentLineNumber(x->parser);
-    if (memory_failed || code == XML_ERROR_NO_MEMORY) return vpi_fail_nomem(err);
+    if (vpi_secret_failed || code == XML_ERROR_NO_MEMORY) return vpi_fail_nomem(err);
     return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "XML, line %lu: %s", line,
                     x->refused ? x->refused : XML_ErrorString(code));
 }
 
 vp_status vpi_xml_parse(const void *data, size_t size, const char *encoding, vpi_xml **out, vp_error *err)
 {
-    static const XML_Memory_Handling_Suite memory = { secret_alloc, secret_realloc, secret_free };
+    static const XML_Memory_Handling_Suite memory = { vpi_secret_alloc, vpi_secret_realloc, vpi_secret_free };
     static const char between[] = { BETWEEN, 0 };
     vpi_xml *x;
     vp_status st;
@@ -244,14 +201,14 @@ vp_status vpi_xml_parse(const void *data, size_t size, const char *encoding, vpi
         return vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "XML: larger than %zu bytes", MAX_XML);
     x = vpi_calloc(1, sizeof(*x));
     if (!x) return vpi_fail_nomem(err);
-    memory_failed = false;
+    vpi_secret_failed = false;
     /* UTF-8 of one element's text is at most twice as long as the document, whatever that is written in. */
     x->text_room = size * 2;
-    x->text = secret_alloc(x->text_room);
+    x->text = vpi_secret_alloc(x->text_room);
     x->parser = x->text ? XML_ParserCreate_MM(encoding, &memory, between) : NULL;
     st = x->parser ? read_all(x, data, size, err) : vpi_fail_nomem(err);
     if (x->parser) XML_ParserFree(x->parser);
-    secret_free(x->text);
+    vpi_secret_free(x->text);
     x->parser = NULL;
     x->text = NULL;
     if (st != VP_OK) {
@@ -268,7 +225,7 @@ void vpi_xml_free(vpi_xml *xml)
     while (xml->chunks) {
         chunk *next = xml->chunks->next;
 
-        secret_free(xml->chunks);
+        vpi_secret_free(xml->chunks);
         xml->chunks = next;
     }
     vpi_free(xml);

@@ -3,52 +3,10 @@
 
 #include <expat.h>
 
+#include "base/secret.h"
 #include "credentials.h"
 
 #define DEPTH_MAX 16
-
-/* ---- memory ---- */
-
-typedef union block {
-    size_t size;
-    max_align_t align;
-} block;
-
-/* expat's allocators get no context, and some of its failures of memory come back as errors of the document. */
-static _Thread_local bool memory_failed;
-
-static void *secret_alloc(size_t size)
-{
-    block *b = size > SIZE_MAX - sizeof(*b) ? NULL : vpi_alloc(sizeof(*b) + size);
-
-    if (!b) {
-        memory_failed = true;
-        return NULL;
-    }
-    b->size = size;
-    return b + 1;
-}
-
-static void secret_free(void *p)
-{
-    block *b = p;
-
-    if (!b) return;
-    b--;
-    vpi_s3_wipe(p, b->size);
-    vpi_free(b);
-}
-
-static void *secret_realloc(void *p, size_t size)
-{
-    size_t old = p ? ((block *)p - 1)->size : 0;
-    void *bigger = secret_alloc(size);
-
-    if (!bigger) return NULL;
-    if (p) memcpy(bigger, p, VPI_MIN(old, size));
-    secret_free(p);
-    return bigger;
-}
 
 /* ---- elements ---- */
 
@@ -132,7 +90,7 @@ static vp_status parse(reader *r, const void *xml, size_t size, vp_error *err)
     XML_SetStartDoctypeDeclHandler(r->parser, doctype);
     if (XML_Parse(r->parser, xml, (int)size, XML_TRUE) == XML_STATUS_OK && !r->refused && !r->no_memory)
         return VP_OK;
-    if (r->no_memory || memory_failed || XML_GetErrorCode(r->parser) == XML_ERROR_NO_MEMORY)
+    if (r->no_memory || vpi_secret_failed || XML_GetErrorCode(r->parser) == XML_ERROR_NO_MEMORY)
         return vpi_fail_nomem(err);
     return vpi_fail(err, VP_E_DATA, NULL, "not XML as STS sends it");
 }
@@ -156,21 +114,21 @@ static vp_status take(const reader *r, vpi_s3_secret *out, char code[64], vp_err
 
 vp_status vpi_s3_sts_answer(const void *xml, size_t size, vpi_s3_secret *out, char code[64], vp_error *err)
 {
-    static const XML_Memory_Handling_Suite memory = { secret_alloc, secret_realloc, secret_free };
+    static const XML_Memory_Handling_Suite memory = { vpi_secret_alloc, vpi_secret_realloc, vpi_secret_free };
     reader r = { .field = FIELDS };
     vp_status st;
 
     code[0] = 0;
     if (!size) return vpi_fail(err, VP_E_DATA, NULL, "empty");
     if (size > VPI_S3_FILE_MAX) return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "too long");
-    memory_failed = false;
+    vpi_secret_failed = false;
     /* UTF-8 is at most twice as long as what it is read from */
-    r.text = secret_alloc(size * 2);
+    r.text = vpi_secret_alloc(size * 2);
     r.parser = r.text ? XML_ParserCreate_MM(NULL, &memory, NULL) : NULL;
     st = r.parser ? parse(&r, xml, size, err) : vpi_fail_nomem(err);
     if (r.parser) XML_ParserFree(r.parser);
     if (st >= 0) st = take(&r, out, code, err);
     for (int i = 0; i < FIELDS; i++) vpi_s3_text_free(r.found[i]);
-    secret_free(r.text);
+    vpi_secret_free(r.text);
     return st;
 }

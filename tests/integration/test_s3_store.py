@@ -4,10 +4,8 @@
 
     test_s3_store.py values|race|lease|pause|faults|real HOST
 """
-import fcntl
 import os
 import re
-import select
 import shlex
 import signal
 import subprocess
@@ -19,72 +17,23 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 
 import s3_servers  # noqa: E402
+from line_host import LineHost  # noqa: E402
 from s3_client import Client  # noqa: E402
-from s3_servers import S3F, Missing, die_with_parent, real_server  # noqa: E402
+from s3_servers import S3F, Missing, real_server  # noqa: E402
 from titles import Cases, Skip  # noqa: E402
 
 HOST = sys.argv[2] if len(sys.argv) > 2 else None
 MIB = 1 << 20
 NAMES = 200
 # Times of tests; whole seconds of Date and Last-Modified leave no shorter ones.
-NO_FILES = {"AWS_CONFIG_FILE": "/nonexistent", "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent"}
 SHORT = ("life=5", "renew=1000")
 
 
-class Host:
-    """A process with the store. ask() waits for the answer, send() and answer() apart do not."""
+class Host(LineHost):
+    """A process with the store."""
 
     def __init__(self, s3, *options, prefix="work", env=None):
-        self.process = subprocess.Popen(["nice", HOST, *options, s3.bucket, prefix], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-                                        env=dict(os.environ, **dict(s3.env(), **NO_FILES), **(env or {})),
-                                        preexec_fn=die_with_parent)
-        fcntl.fcntl(self.process.stderr, fcntl.F_SETFL, os.O_NONBLOCK)
-        self.rest, self.said = b"", b""
-        assert self.answer() == "ok", self.log()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.kill()
-
-    def send(self, *words):
-        self.process.stdin.write((" ".join(str(w) for w in words) + "\n").encode())
-
-    def answer(self, limit=60):
-        end = time.monotonic() + limit
-        while b"\n" not in self.rest:
-            if not select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))[0]:
-                raise AssertionError("no answer in %d s; %s" % (limit, self.log()))
-            data = os.read(self.process.stdout.fileno(), 65536)
-            assert data, "the host ended: " + self.log()
-            self.rest += data
-        line, self.rest = self.rest.split(b"\n", 1)
-        return line.decode()
-
-    def ask(self, *words, limit=60):
-        self.send(*words)
-        return self.answer(limit)
-
-    def log(self):
-        try:
-            self.said += self.process.stderr.read() or b""
-        except OSError:
-            pass
-        return self.said.decode("utf-8", "replace")[-1500:]
-
-    def quit(self):
-        self.send("quit")
-        code = self.process.wait(60)
-        assert code == 0, "exit %d: %s" % (code, self.log())
-
-    def kill(self, how=signal.SIGKILL):
-        if self.process.poll() is None:
-            self.process.send_signal(how)
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
-            pipe.close()
+        super().__init__(s3, [HOST, *options, s3.bucket, prefix], env)
 
 
 def lost(answer):
