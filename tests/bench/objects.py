@@ -13,7 +13,7 @@ import tempfile
 import measure
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from s3_servers import Missing, real_server  # noqa: E402
+from s3_servers import Authority, Missing, real_server  # noqa: E402
 
 MIB = 1 << 20
 
@@ -69,6 +69,8 @@ def command(name, binary, server, folder, state):
     """Command and environment that send the folder below "x"."""
     to = f"{server.bucket}/x"
     env = dict({k: v for k, v in os.environ.items() if not k.startswith("AWS_")}, **server.env(), XDG_STATE_HOME=state)
+    if server.ca:
+        env["SSL_CERT_FILE"] = server.ca  # of all that are written in Go
     if name in (OURS, UNSIGNED):
         return [binary, "put", folder, f"s3://{to}", "--progress", "none"] + name.split()[2:], env
     if name == "rclone":
@@ -105,6 +107,7 @@ def main():
     p.add_argument("--runs", type=int, default=3)
     p.add_argument("--peers", help="besides vodpipe put, of mc, rclone, s5cmd and 'vodpipe put --unsigned-payload'")
     p.add_argument("--kinds", default="tree,large", help="what is sent: tree,large")
+    p.add_argument("--tls", action="store_true", help="over TLS, with an authority of its own")
     p.add_argument("--json", action="store_true")
     args = p.parse_args()
     binary, cache = measure.vodpipe(args.bin), measure.cache_folder(args.cache)
@@ -114,11 +117,12 @@ def main():
     peers = args.peers.split(",") if args.peers else None
     conditions, seen = measure.conditions(), {}
     state = tempfile.mkdtemp(prefix="vodpipe-bench-state-")
+    authority = Authority(os.path.join(state, "tls"), "localhost") if args.tls else None
     try:
         for n in range(args.runs):
             for what, folder in kinds.items():
                 for name in names(peers):
-                    with real_server(args.server) as server:  # a new one each time: a full one is slower
+                    with real_server(args.server, tls=authority) as server:  # a new one each time: a full one is slower
                         argv, env = command(name, binary, server, folder, state)
                         seen.setdefault(f"{what}, {name}", []).append(measure.run(argv, env=env))
                         check(server, "x", folder)
