@@ -8,6 +8,10 @@
  *     create ID LENGTH|- [SCOPE [partial]] | join ID ID,ID | open ID | append ID FROM SIZE | sync ID | length ID N
  *     | check ID ALGORITHM | checkend ID HEX | finish ID | close ID | stat ID | read ID | peek ID FROM SIZE | remove ID
  *     | list | expire | tidy SECONDS | many COUNT SIZE PREFIX SCOPE | memory | counts | closing MS | quit
+ *     | tus METHOD TARGET FROM SIZE[!] [HEADERS]
+ *
+ * tus: a request by tus with these bytes as its body, which breaks off behind them where a ! stands; the lines of its
+ * headers have '_' for a space and '|' between them. Its answer: "ok STATUS Name=value ..." and, for GET, "SIZE SHA".
  *
  * Answers begin with ok, end, again, or "fail STATUS REASON MESSAGE". Credentials and endpoint come from the
  * environment.
@@ -20,6 +24,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <vodpipe/tus.h>
 
 #include "base/hash.h"
 #include "s3/ingest_s3.h"
@@ -34,6 +40,7 @@ static vp_context *context;
 static vp_s3 *s3;
 static vp_ingest *store;
 static vpi_hold *hold;
+static vp_tus *tus;
 static const uint8_t *file;
 static size_t file_size;
 static struct {
@@ -215,6 +222,63 @@ static vp_status look(const char *word, const char *id, const char *a, const cha
     return st;
 }
 
+/* ---- by tus ---- */
+
+static vp_status tus_body(vp_tus_request *r, size_t from, size_t size, vp_error *err)
+{
+    for (size_t at = 0; at < size && vp_tus_state(r) == VP_TUS_BODY;) {
+        size_t n = VPI_MIN(size - at, PIECE);
+        vp_status st = vp_tus_body(r, file + from + at, n, err);
+
+        if (st < 0) return st;
+        at += n;
+    }
+    return VP_OK;
+}
+
+static vp_status tus_answer(vp_tus_request *r, char *more, size_t room, vp_error *err)
+{
+    const char *name, *value;
+    vp_source *source = NULL;
+    uint64_t from, size;
+    vp_status st = VP_OK;
+    size_t n = (size_t)snprintf(more, room, "%d", (int)vp_tus_status(r));
+
+    for (uint32_t i = 0; vp_tus_answer_header(r, i, &name, &value, NULL) == VP_OK && n < room; i++)
+        n += (size_t)snprintf(more + n, room - n, "|%s=%s", name, value);
+    for (char *p = more; *p; p++) *p = *p == ' ' ? '_' : *p == '|' ? ' ' : *p;
+    if (n < room && vp_tus_answer_source(r, &source, &from, &size, NULL) == VP_OK) {
+        more[n++] = ' ';
+        st = read_all(source, from, from + size, more + n, room - n, err);
+        vp_source_unref(source);
+    }
+    return st;
+}
+
+static vp_status by_tus(char *const words[6], char *more, size_t room, vp_error *err)
+{
+    size_t from = strtoull(words[3], NULL, 10), size = strtoull(words[4], NULL, 10);
+    bool breaks = strchr(words[4], '!') != NULL;
+    vp_tus_request *r = NULL;
+    vp_status st;
+
+    if (from > file_size || size > file_size - from) return VP_E_ARG;
+    for (char *p = words[5]; *p; p++) *p = *p == '_' ? ' ' : *p == '|' ? '\n' : *p;
+    st = vp_tus_begin(tus, words[1], words[2], words[5], 0, &r, err);
+    while (st >= 0 && vp_tus_state(r) != VP_TUS_ANSWER) {
+        if (vp_tus_state(r) == VP_TUS_ASK) {
+            st = vp_tus_accept(r, NULL, err);
+        } else {
+            st = tus_body(r, from, size, err);
+            if (st >= 0 && breaks) break;
+            if (st >= 0 && vp_tus_state(r) == VP_TUS_BODY) st = vp_tus_end(r, NULL, err);
+        }
+    }
+    if (st >= 0 && vp_tus_state(r) == VP_TUS_ANSWER) st = tus_answer(r, more, room, err);
+    vp_tus_close(r);
+    return st;
+}
+
 /* ---- many at once ---- */
 
 static struct {
@@ -349,6 +413,8 @@ static void line(char *text)
     } else if (strcmp(words[0], "stat") == 0 || strcmp(words[0], "read") == 0 ||
                strcmp(words[0], "peek") == 0) {
         st = look(words[0], words[1], words[2], words[3], more, 65536, &err);
+    } else if (strcmp(words[0], "tus") == 0) {
+        st = by_tus(words, more, 65536, &err);
     } else if (handle(words[1])) {
         st = with_handle(words[0], handle(words[1]), words[2], words[3], more, 65536, &err);
     } else {
@@ -394,10 +460,12 @@ int main(int argc, char **argv)
         say(err.status, &err, "");
         return 1;
     }
+    if (vp_tus_new(store, NULL, &tus, &err) < 0) return 1;
     say(VP_OK, NULL, "");
     while (getline(&text, &capacity, stdin) > 0 && strncmp(text, "quit", 4) != 0) line(text);
     free(text);
     for (int k = 0; k < HANDLES; k++) vp_upload_close(handles[k].upload);
+    vp_tus_unref(tus);
     vp_ingest_unref(store);
     vp_s3_unref(s3);
     vp_context_unref(context);

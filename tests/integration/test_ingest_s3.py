@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Uploads in a bucket, vp_ingest_s3, from several processes (ingest_s3_host.c).
 
-    test_ingest_s3.py ways|kills|takeover|share|memory|versitygw|minio HOST
+    test_ingest_s3.py ways|kills|takeover|share|memory|tus|versitygw|minio HOST
 """
+import base64
 import hashlib
 import os
 import random
@@ -782,6 +783,109 @@ def memory(folder):
         print("one upload of 200 MiB: %d kB; each of 30 at 1 MiB: %d kB" % (more, grown // 30))
 
 
+# ---- by tus ----
+
+TUS = "Tus-Resumable:_1.0.0"
+PATCH = TUS + "|Content-Type:_application/offset+octet-stream|Upload-Offset:_%d|Content-Length:_%d"
+
+
+class Answer:
+    def __init__(self, words):
+        self.status, self.headers, self.body = int(words[0]), {}, []
+        for word in words[1:]:
+            name, equals, value = word.partition("=")
+            if equals:
+                self.headers[name.lower()] = value
+            else:
+                self.body.append(word)
+
+    def offset(self):
+        return int(self.headers["upload-offset"])
+
+
+def tus(host, method, target, start=0, size=0, headers=TUS, status=None):
+    answer = Answer(host.ok("tus", method, target, start, size, headers))
+    assert status is None or answer.status == status, (method, target, answer.status, answer.headers)
+    return answer
+
+
+def tus_new(host, length, more=""):
+    head = "Upload-Length:_%d" % length if length is not None else "Upload-Defer-Length:_1"
+    return tus(host, "POST", "/files/", headers="%s|%s|Content-Length:_0%s" % (TUS, head, more), status=201).headers["location"]
+
+
+def tus_on(s3, folder, *options):
+    """Each request comes to another process; bodies break off, owners are killed; a checksum, a late length, a concatenation."""
+    b = Bytes(folder, 30 * MIB, 21)
+    bucket, size = Bucket(s3), 23 * MIB + 5
+    hosts = [Host(s3, b.path, PART, *options) for _ in range(2)]
+    try:
+        one, two = hosts
+        at = tus_new(one, size)
+        assert tus(two, "HEAD", at, status=200).offset() == 0
+        assert tus(two, "PATCH", at, 0, 7 * MIB, PATCH % (0, 7 * MIB), 204).offset() == 7 * MIB
+        assert tus(one, "HEAD", at, status=200).offset() == 7 * MIB
+        tus(one, "PATCH", at, 0, MIB, PATCH % (0, MIB), 409)
+        one.ok("tus", "PATCH", at, 7 * MIB, "%d!" % (6 * MIB), PATCH % (7 * MIB, 9 * MIB))  # it breaks off
+        now = tus(two, "HEAD", at, status=200).offset()
+        assert 7 * MIB <= now <= 13 * MIB, now
+        two.send("tus", "PATCH", at, now, size - now, PATCH % (now, size - now))
+        time.sleep(random.Random(21).random() * 0.2)
+        two.kill()
+        told = tus(one, "HEAD", at, status=200).offset()
+        assert now <= told <= size, (now, told)
+        sha = hashlib.sha256(b.data[told:size]).digest()
+        tus(one, "PATCH", at, told, size - told, PATCH % (told, size - told) + "|Upload-Checksum:_sha1_AAAA", 400)
+        if told < size:
+            wrong = "|Upload-Checksum:_sha256_" + base64.b64encode(bytes(32)).decode()
+            tus(one, "PATCH", at, told, size - told, PATCH % (told, size - told) + wrong, 460)
+        right = "|Upload-Checksum:_sha256_" + base64.b64encode(sha).decode()
+        assert tus(one, "PATCH", at, told, size - told, PATCH % (told, size - told) + right, 204).offset() == size
+        hosts[1] = two = Host(s3, b.path, PART, *options)
+        assert tus(two, "GET", at, status=200).body == [str(size), b.sha(0, size)]
+        assert hashlib.sha256(data_of(bucket, at.split("/")[-1])).hexdigest() == b.sha(0, size)
+        tus(two, "DELETE", at, status=204)
+        assert tus(one, "HEAD", at).status in (404, 410)
+
+        late = tus_new(one, None)
+        tus(two, "PATCH", late, 0, MIB, PATCH % (0, MIB), 204)
+        tus(one, "PATCH", late, MIB, 5 * MIB, PATCH % (MIB, 5 * MIB) + "|Upload-Length:_%d" % (6 * MIB), 204)
+        assert tus(two, "GET", late, status=200).body == [str(6 * MIB), b.sha(0, 6 * MIB)]
+
+        parts = []
+        for i in range(3):
+            parts.append(tus_new(hosts[i % 2], 4 * MIB, "|Upload-Concat:_partial"))
+            tus(two, "PATCH", parts[i], i * 4 * MIB, 4 * MIB, PATCH % (0, 4 * MIB), 204)
+        head = "%s|Content-Length:_0|Upload-Concat:_final;%s" % (TUS, "_".join(parts))
+        whole = tus(one, "POST", "/files/", headers=head, status=201).headers["location"]
+        assert tus(two, "GET", whole, status=200).body == [str(12 * MIB), b.sha(0, 12 * MIB)]
+        for where in (*parts, whole, late):
+            tus(one, "DELETE", where, status=204)
+        one.ok("tidy", NOW)  # what the killed one left
+        left = [k for k in bucket.keys() if "/shared/" not in k]
+        assert not left and not bucket.parts(), (left, bucket.parts())
+        one.quit()
+        two.quit()
+    finally:
+        for host in hosts:
+            host.kill()
+
+
+def tus_faults(folder):
+    with S3F() as s3:
+        s3.rules({"op": "*", "p": 0.1, "seed": 8, "any": FAULTS})
+        b = Bytes(folder, 16 * MIB, 22)
+        with Host(s3, b.path, PART, "attempts=30") as one, Host(s3, b.path, PART, "attempts=30") as two:
+            at = tus_new(one, 16 * MIB)
+            for i in range(0, 16, 2):
+                host = (one, two)[i // 2 % 2]
+                assert tus(host, "HEAD", at, status=200).offset() == i * MIB
+                tus(host, "PATCH", at, i * MIB, 2 * MIB, PATCH % (i * MIB, 2 * MIB), 204)
+            assert tus(one, "GET", at, status=200).body == [str(16 * MIB), b.sha(0, 16 * MIB)]
+            one.quit()
+            two.quit()
+
+
 # ---- real servers ----
 
 def real(folder, name, case, *args):
@@ -796,7 +900,7 @@ def real(folder, name, case, *args):
 def main():
     group = sys.argv[1]
     cases = Cases("ingest-s3-" + group)
-    on = {"ways": [ways_on, each_process_goes_on, checks_on, peeks_on, joins_on], "takeover": [takeover_on]}
+    on = {"ways": [ways_on, each_process_goes_on, checks_on, peeks_on, joins_on], "takeover": [takeover_on], "tus": [tus_on]}
     for case in on.get(group, []):
         for what in ((), ("checksum=3",), ("checksum=4",)):
             def one(folder, case=case, what=what):
@@ -805,13 +909,13 @@ def main():
                     assert not s3.denied()
             cases.run(case.__name__ + "".join(" " + w for w in what), one)
     for case in {"ways": [careless, denied, corrupt, ends, a_day_later], "kills": [kills, kills_and_faults], "takeover": [late_parts, stopped],
-                 "share": [share_faults, share_killed, share_half], "memory": [memory]}.get(group, []):
+                 "share": [share_faults, share_killed, share_half], "memory": [memory], "tus": [tus_faults]}.get(group, []):
         cases.run(case.__name__, case)
     if group == "share":
         cases.run("small", share, 70000)
         cases.run("parts", share, 6 * MIB)
     if group in ("versitygw", "minio"):
-        for case, args in ((ways_on, ()), (each_process_goes_on, ()), (checks_on, ()), (peeks_on, ()), (joins_on, ()), (takeover_on, ()),
+        for case, args in ((ways_on, ()), (each_process_goes_on, ()), (checks_on, ()), (peeks_on, ()), (joins_on, ()), (takeover_on, ()), (tus_on, ()),
                            (share_on, (70000,)), (share_on, (6 * MIB,)), (kill_on, (8,))):
             cases.run(case.__name__ + "".join(" %d" % a for a in args), real, group, case, *args)
     return cases.end()
