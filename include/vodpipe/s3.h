@@ -391,6 +391,10 @@ VP_API uint64_t vp_s3_upload_part_size(const vp_s3_upload *upload);
 VP_API vp_status vp_s3_upload_token(vp_s3_upload *upload, vp_bytes **token, vp_error *err);
 /* VP_END: the part is not in yet. crc32c of its bytes, 0 where the server's own checksum is another one. */
 VP_API vp_status vp_s3_upload_has(vp_s3_upload *upload, uint32_t number, uint64_t *size, uint32_t *crc32c);
+/*
+ * After vp_s3_upload_resume: where the server has a part of which the token has no word, and says by a checksum or an
+ * MD5 that it is of these bytes, nothing is sent.
+ */
 VP_API vp_status vp_s3_upload_part(vp_s3_upload *upload, uint32_t number, const void *data, uint64_t size,
                                    vp_cancel *cancel, vp_error *err);
 /* Makes the object of parts 1 to the last one that is in; STATE where one is missing. Safe to repeat. */

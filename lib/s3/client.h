@@ -44,6 +44,8 @@ uint64_t vpi_s3_crc64_table(uint64_t crc, const void *data,
                             size_t size);                    /* without special instructions, for tests */
 void vpi_s3_base64(const void *data, size_t size, char *to); /* 4 * ((size + 2) / 3) + 1 bytes */
 
+int vpi_s3_hex_digit(char c); /* list.c; -1: none */
+
 /* ---- one operation ---- */
 
 /* vpi_s3_op.flags */

@@ -33,7 +33,7 @@ typedef struct page {
     void *user;
 } page;
 
-static int hex_digit(char c)
+int vpi_s3_hex_digit(char c)
 {
     return c >= '0' && c <= '9'   ? c - '0'
            : c >= 'a' && c <= 'f' ? c - 'a' + 10
@@ -52,7 +52,7 @@ static char *decode(const char *text, bool encoded)
 
         if (*p == '+') {
             *to++ = ' ';
-        } else if (*p == '%' && (a = hex_digit(p[1])) >= 0 && (b = hex_digit(p[2])) >= 0) {
+        } else if (*p == '%' && (a = vpi_s3_hex_digit(p[1])) >= 0 && (b = vpi_s3_hex_digit(p[2])) >= 0) {
             *to++ = (char)(a * 16 + b);
             p += 2;
         } else {

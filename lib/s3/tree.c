@@ -234,6 +234,8 @@ static vp_status put_file(tree_put *t, vpi_tree_file *f, vp_error *err)
     st = vpi_s3_writer_fill(p->writer, source, f->path, on_filled, t, err);
     t->filling = NULL;
     if (st < 0) goto done;
+    if (t->work && vpi_s3_writer_upload(p->writer))
+        VPI_GO(vpi_tree_done_ends(&t->known, t->work, f, vpi_s3_writer_upload(p->writer)->marker, err));
     pthread_mutex_lock(&t->lock);
     t->synced.running++;
     p->next = t->synced.on_way;
@@ -274,11 +276,35 @@ static vp_status forget_parts(const tree_put *t, const vpi_tree_file *f, vp_erro
     return st;
 }
 
+/* Those that were about to become their objects when a process was killed: the server went on without it. */
+static vp_status settle_ends(tree_put *t, vp_error *err)
+{
+    for (size_t i = 0; t->known.markers && i < t->tree.count; i++) {
+        vpi_tree_file *f = &t->tree.files[i];
+        vp_s3_info info = VP_S3_INFO_INIT;
+        char *key;
+        vp_status st;
+
+        if (f->known || !f->marker[0]) continue;
+        key = object_key(t, f);
+        if (!key) return vpi_fail_nomem(err);
+        st = vp_s3_head(t->s3, t->o->bucket, key, t->cancel, &info, err);
+        vpi_free(key);
+        VPI_TRY(st);
+        if (st != VP_OK || strcmp(info.upload, f->marker) != 0 || info.size != f->size) continue;
+        f->known = true;
+        t->known.matches++;
+        VPI_TRY(vpi_tree_done_add(&t->known, t->work, f, true, err)); /* its parts are forgotten next */
+    }
+    return VP_OK;
+}
+
 /* What the journal says counts where the bucket has it still. */
 static vp_status skip_known(tree_put *t, vp_error *err)
 {
     if (!t->work) return VP_OK;
     VPI_TRY(vpi_tree_done_load(&t->known, t->work, t->o->bucket, t->prefix, &t->tree, err));
+    VPI_TRY(settle_ends(t, err));
     if (!t->known.matches) return VP_OK;
     VPI_TRY(vp_s3_list(t->s3, t->o->bucket, t->prefix, on_there, t, t->cancel, err));
     for (size_t i = 0; i < t->tree.count; i++) {
@@ -370,7 +396,7 @@ vp_status vp_s3_put_tree(vp_s3 *s3, const char *directory, const vp_sink_s3_opti
     t.progress.bytes_total = t.tree.bytes;
     VPI_GO(skip_known(&t, err));
     VPI_GO(put_all(&t, err));
-    if (work) st = vpi_tree_done_end(&t.known, work, err);
+    if (work) st = vpi_tree_done_end(&t.known, work, &t.tree, err);
 done:
     end_running(&t, st < 0);
     pthread_cond_destroy(&t.changed);

@@ -15,6 +15,7 @@ typedef struct vpi_tree_file {
     bool known;   /* the journal has it as it is now */
     bool there;   /* the bucket has a key of its name and size */
     bool skip;
+    char marker[VPI_S3_MARKER]; /* all of its parts were in, and were to become the object; "": not so */
 } vpi_tree_file;
 
 typedef struct vpi_tree {
@@ -48,14 +49,18 @@ typedef struct vpi_tree_done {
     vpi_buf lines; /* not written down yet */
     uint32_t number;
     int64_t written_us;
-    size_t matches;
+    size_t matches, markers;
 } vpi_tree_done;
 vp_status vpi_tree_done_load(vpi_tree_done *done, vp_store *work, const char *bucket, const char *prefix,
                              vpi_tree *tree, vp_error *err);
 /* file NULL: none is added. now: what is waiting is written down. */
 vp_status vpi_tree_done_add(vpi_tree_done *done, vp_store *work, const vpi_tree_file *file, bool now,
                             vp_error *err);
-vp_status vpi_tree_done_end(vpi_tree_done *done, vp_store *work, vp_error *err); /* all is in: forgotten */
+/* The parts of a large file become the object with this marker, if the process lives or not. Written down at once. */
+vp_status vpi_tree_done_ends(vpi_tree_done *done, vp_store *work, const vpi_tree_file *file,
+                             const char *marker, vp_error *err);
+/* All is in: forgotten. */
+vp_status vpi_tree_done_end(vpi_tree_done *done, vp_store *work, const vpi_tree *tree, vp_error *err);
 void vpi_tree_done_dispose(vpi_tree_done *done);
 
 #endif

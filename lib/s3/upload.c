@@ -164,6 +164,7 @@ vp_s3_upload *vp_s3_upload_unref(vp_s3_upload *u)
 {
     if (!u || atomic_fetch_sub(&u->refs, 1) > 1) return NULL;
     vpi_free(u->synced.parts);
+    vpi_free(u->synced.offers);
     vpi_free(u->bucket);
     vpi_free(u->key);
     vpi_free(u->id);
@@ -305,6 +306,7 @@ vp_status vp_s3_upload_has(vp_s3_upload *u, uint32_t number, uint64_t *size, uin
 vp_status vp_s3_upload_part(vp_s3_upload *u, uint32_t number, const void *data, uint64_t size,
                             vp_cancel *cancel, vp_error *err)
 {
+    vpi_s3_bytes bytes = { .data = data, .size = size };
     vpi_s3_part_op part = { 0 };
     vpi_s3_sums sums;
     vp_status st;
@@ -317,6 +319,8 @@ vp_status vp_s3_upload_part(vp_s3_upload *u, uint32_t number, const void *data, 
         return vpi_fail(err, VP_E_ARG, NULL, "size: a part has at most 5 GiB");
     VPI_TRY(vpi_s3_ready(u->s3, cancel, err));
     VPI_TRY(vpi_s3_sum(u->s3, data, (size_t)size, &sums, err));
+    VPI_TRY(st = vpi_s3_part_offered(u, number, &sums, &bytes, err));
+    if (st == VP_OK) return VP_OK;
     VPI_TRY(vpi_s3_part_prepare(u, &part, number, data, (size_t)size, &sums, err));
     st = vpi_s3_run(u->s3, &part.op, cancel, err);
     if (st == VP_END) st = vpi_fail(err, VP_E_IO, "S3_ERROR", "the server knows no such upload");

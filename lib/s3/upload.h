@@ -18,6 +18,17 @@ typedef struct vpi_s3_part {
     char etag[136]; /* as the server wrote it, quotes kept (S16) */
 } vpi_s3_part;
 
+/* A part as the server lists it; sums in base64, "" where it tells none. */
+typedef struct vpi_s3_listed {
+    uint64_t size;
+    char etag[136];
+    char crc32c[12], crc64[16];
+} vpi_s3_listed;
+typedef struct vpi_s3_offer {
+    uint32_t number;
+    vpi_s3_listed listed;
+} vpi_s3_offer;
+
 /* vp_s3_upload: shared by threads of the host. */
 struct vp_s3_upload {
     atomic_uint refs;
@@ -32,6 +43,8 @@ struct vp_s3_upload {
     struct {
         vpi_s3_part *parts; /* by number - 1 */
         size_t count, cap;
+        vpi_s3_offer *offers; /* the server has them, and we no word of it; vpi_s3_part_offered */
+        size_t offer_count, offer_cap;
         bool complete; /* it is an object now */
     } synced;
 };
@@ -101,16 +114,29 @@ vp_status vpi_s3_finish_start(vpi_s3_finish *finish, vp_error *err); /* a failur
 vp_status vpi_s3_finish_abort(vpi_s3_finish *finish, vp_error *err);
 void vpi_s3_finish_stop(vpi_s3_finish *finish); /* done comes soon */
 void vpi_s3_finish_dispose(vpi_s3_finish *finish);
+
 /* Token (token.c): plain JSON without secrets. */
 vp_status vpi_s3_token_write(vp_s3_upload *upload, vpi_buf *out, vp_error *err);
 vp_status vpi_s3_token_read(vp_s3 *s3, const void *token, size_t size, vp_s3_upload **out, vp_error *err);
 void vpi_s3_part_text(vpi_buf *out, const vpi_s3_part *part); /* as in a token */
 bool vpi_s3_part_parse(const void *text, size_t size, vpi_s3_part *out);
 /*
- * Asks the server which parts it has, and forgets those that it has not, or has otherwise. VP_END: the upload is
- * gone.
+ * parts.c. Asks the server which parts it has, forgets those that it has not, or has otherwise, and keeps what it says
+ * of those that are not known. VP_END: the upload is gone.
  */
 vp_status vpi_s3_upload_check(vp_s3_upload *upload, vp_cancel *cancel, vp_error *err);
+/* Bytes of a part: in memory, or of a file from `at` on. */
+typedef struct vpi_s3_bytes {
+    const void *data; /* NULL: file */
+    vp_source *file;
+    uint64_t at, size;
+} vpi_s3_bytes;
+/*
+ * Whether the server has these bytes as this part, by the checksum that it lists, or by the MD5 that its ETag is with
+ * many: then the part is in. VP_END: it has not, or that cannot be told. May read the bytes once more.
+ */
+vp_status vpi_s3_part_offered(vp_s3_upload *upload, uint32_t number, const vpi_s3_sums *sums,
+                              const vpi_s3_bytes *bytes, vp_error *err);
 
 /* ---- journal (journal.c): tokens in a work store. All block. ---- */
 

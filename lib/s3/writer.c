@@ -7,7 +7,8 @@
 
 #include "upload.h"
 
-#define NOTE_US 50000 /* a killed process sends again what came in since */
+#define NOTE_US                                                                                              \
+    500000 /* what came in since a killed process's last word is looked for on the server: parts.c */
 #define FIRST_ROOM ((size_t)64 << 10)
 /* Bytes of a file that are hashed at a time: in the cache of one core. */
 #define BLOCK_SIZE ((size_t)256 << 10)
@@ -71,6 +72,20 @@ struct vpi_s3_writer {
 
 /* ---- memory ---- */
 
+/* A while of the wait for room, with the client's lock; what came in meanwhile is written down without it. */
+static vp_status wait_synced(vpi_s3_writer *w, vp_error *err)
+{
+    vp_s3 *s3 = w->s3;
+    vp_status st;
+
+    vpi_s3_wait_synced(s3, &s3->room);
+    pthread_mutex_unlock(&s3->lock);
+    st = vpi_s3_writer_note(w, err);
+    if (st >= 0) st = vpi_cancel_check_scope(w->cancel, err);
+    pthread_mutex_lock(&s3->lock);
+    return st;
+}
+
 /* Waits while others' bytes are on their way and will make room; who waits for nobody takes what it needs. */
 static vp_status hold(vpi_s3_writer *w, size_t bytes, vp_error *err)
 {
@@ -79,8 +94,7 @@ static vp_status hold(vpi_s3_writer *w, size_t bytes, vp_error *err)
 
     pthread_mutex_lock(&s3->lock);
     while (st >= 0 && s3->synced.held + bytes > s3->o.memory && s3->synced.flying && !s3->synced.closed) {
-        vpi_s3_wait_synced(s3, &s3->room);
-        st = vpi_cancel_check_scope(w->cancel, err);
+        st = wait_synced(w, err);
     }
     if (st >= 0) s3->synced.held += bytes;
     pthread_mutex_unlock(&s3->lock);
@@ -111,8 +125,7 @@ static vp_status hold_ahead(vpi_s3_writer *w, vp_error *err)
 
     pthread_mutex_lock(&s3->lock);
     while (st >= 0 && s3->synced.flying >= 2 * s3->o.connections && !s3->synced.closed) {
-        vpi_s3_wait_synced(s3, &s3->room);
-        st = vpi_cancel_check_scope(w->cancel, err);
+        st = wait_synced(w, err);
     }
     pthread_mutex_unlock(&s3->lock);
     return st;
@@ -244,14 +257,17 @@ static void give_slot(vpi_s3_writer *w, slot *s)
     pthread_mutex_unlock(&w->lock);
 }
 
-/* The server has this part already, as a token says and its list of parts confirms. */
-static bool is_in(vpi_s3_writer *w, const vpi_s3_sums *sums)
+/* VP_OK: the server has this part, as a token says and its list of parts confirms, or as that list alone says. */
+static vp_status is_in(vpi_s3_writer *w, const vpi_s3_sums *sums, vp_error *err)
 {
+    vpi_s3_bytes bytes = { w->file ? NULL : w->data, w->file, w->bytes - w->used, w->used };
     uint64_t size;
     uint32_t crc32c;
 
-    return vp_s3_upload_has(w->upload, w->number, &size, &crc32c) == VP_OK && size == w->used &&
-           crc32c == sums->crc32c;
+    if (vp_s3_upload_has(w->upload, w->number, &size, &crc32c) == VP_OK && size == w->used &&
+        crc32c == sums->crc32c)
+        return VP_OK;
+    return vpi_s3_part_offered(w->upload, w->number, sums, &bytes, err);
 }
 
 /*
@@ -315,7 +331,8 @@ static vp_status send_part(vpi_s3_writer *w, vp_error *err)
     if (w->number > VPI_S3_PARTS_MAX)
         return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "an object of more than %u parts", VPI_S3_PARTS_MAX);
     VPI_TRY(vpi_s3_summer_done(&w->summer, &sums, err));
-    if (is_in(w, &sums)) {
+    VPI_TRY(st = is_in(w, &sums, err));
+    if (st == VP_OK) {
         w->used = 0;
         w->number++;
         pthread_mutex_lock(&w->lock);

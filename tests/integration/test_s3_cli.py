@@ -229,6 +229,7 @@ def in_faults(folder, s3, host):
 @on_scripted
 def large_killed(folder, s3, host, *form):
     """kill -9 in the middle of one large object of a title: its parts that are in are not sent again."""
+    s3.config(etag="md5")
     src, out = clip("bucket_large.mp4"), os.path.join(folder, "o")
     command = killed(s3, host, ["package", src, "s3://b/t", *form], lambda log: len(parts(log)) >= 4,
                      {"op": ["UploadPart", "PutObject"], "action": "slow_first", "delay": 0.3})
