@@ -299,6 +299,7 @@ vp_status vpi_loop_start(vpi_loop *loop, vpi_call *call, vp_error *err)
     call->to_size = 0;
     call->sent = call->received = 0;
     call->reused = false;
+    call->sends = 0;
     pthread_mutex_lock(&loop->lock);
     st = ready_synced(loop, err);
     if (st == VP_OK) {

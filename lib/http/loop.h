@@ -57,8 +57,9 @@ struct vpi_call {
     vpi_http_answer answer;
     vp_error err;
     uint64_t sent, received; /* bytes of bodies, of this call */
-    bool reused; /* the connection had served another call before. Where the server closed such a one
+    bool reused;    /* the connection had served another call before. Where the server closed such a one
                                 meanwhile, the call has gone out again on a fresh one */
+    uint32_t sends; /* how often it has gone out by then; 0: no connection was made */
 
     struct vpi_call_state *state; /* the loop's */
     vpi_call *next;               /* the loop's */

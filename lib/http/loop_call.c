@@ -77,6 +77,7 @@ static int on_ready(void *user, char *to, char *from, int to_port, int from_port
     place->port = from_port;
     place->connected = true;
     place->unsent = 0;
+    place->call->sends++;
     heard(place);
     place->phase = STARTING;
     place->pace_us = place->last_us;

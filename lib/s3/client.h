@@ -290,6 +290,7 @@ typedef struct vpi_s3_verdict {
     vp_status st;
 } vpi_s3_verdict;
 /* With the lock held, on the loop's thread. Fills op->err and op->code for a failure, learns region and clock. */
+bool vpi_s3_passing(const char *code); /* the server's word of what may go well the next time */
 vpi_s3_verdict vpi_s3_judge_synced(vp_s3 *s3, vpi_s3_op *op, vp_status st);
 
 /* ---- objects (object.c) ---- */

@@ -147,7 +147,7 @@ static void completed(vpi_s3_finish *f)
     char root[64];
 
     vpi_s3_xml(body->data, body->size, on_complete_text, f, root, NULL);
-    if (f->op.tries > 1) {
+    if (f->op.tries > 1 || f->op.lost) {
         /* another one may have been at work on the same parts: has it made all of the object? */
         f->st =
             vpi_fail(&f->err, VP_E_IO, "S3_ERROR", "the server has made another object than of these parts");
@@ -199,7 +199,7 @@ static void on_op(vpi_s3_op *op, vp_status st)
         vpi_error_copy(&f->err, &op->err);
         /* what may have been done although it was not said */
         if ((strcmp(op->code, "NoSuchUpload") == 0 || st == VP_E_IO || st == VP_E_LIMIT ||
-             st == VP_E_CONFLICT) &&
+             st == VP_E_CONFLICT || (op->lost && st == VP_E_AUTH)) &&
             ask(f, LOOK, &err) >= 0)
             return;
         fail(f);

@@ -295,7 +295,9 @@ static vp_status delete_together(batch *b, vp_error *err)
     VPI_GO(vpi_s3_run(b->s3, &op, b->cancel, err));
     b->code[0] = b->key[0] = 0;
     VPI_GO(vpi_s3_xml(op.call.answer.body.data, op.call.answer.body.size, on_delete_result, b, root, err));
-    if (b->code[0]) {
+    if (b->code[0] && vpi_s3_passing(b->code)) { /* of some keys; one by one each has tries of its own */
+        st = delete_singly(b, err);
+    } else if (b->code[0]) {
         vpi_error_key(err, b->key);
         st = vpi_fail(err, strcmp(b->code, "AccessDenied") == 0 ? VP_E_AUTH : VP_E_IO,
                       strcmp(b->code, "AccessDenied") == 0 ? "S3_ACCESS_DENIED" : "S3_ERROR",
@@ -457,6 +459,7 @@ vp_status vpi_s3_sweep_but(vp_s3 *s3, const char *bucket, const char *prefix, in
 {
     sweep s = { .s3 = s3, .bucket = bucket, .cancel = cancel, .keep = keep, .keep_user = user };
 
+    VPI_TRY(vpi_s3_ready(s3, cancel, err)); /* whose server it is */
     return sweep_prefix(&s, prefix, older_than_s, err);
 }
 

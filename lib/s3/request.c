@@ -289,7 +289,7 @@ static void on_call(vpi_call *call, vp_status st)
     else if (v.st >= 0)
         vpi_s3_good_synced(s3);
     if (v.st >= 0) s3->synced.answered = true;
-    if (st < 0 || (op->call.answer.status >= 500 && op->call.answer.status != 503) ||
+    if (st < 0 || op->call.sends > 1 || (op->call.answer.status >= 500 && op->call.answer.status != 503) ||
         (op->call.answer.status < 300 && v.act != VPI_S3_DONE))
         op->lost = true;
     delay_us = vpi_s3_delay_synced(s3, op->tries);

@@ -115,6 +115,11 @@ static bool is_passing(int status, const char *code)
     return vpi_http_retryable(status) || one_of(code, codes);
 }
 
+bool vpi_s3_passing(const char *code)
+{
+    return is_slow(0, code) || is_passing(0, code);
+}
+
 static bool is_old(const char *code)
 {
     static const char *const codes[] = { "ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired",
@@ -263,6 +268,24 @@ static vpi_s3_verdict judge_failure(vp_s3 *s3, vpi_s3_op *op, int status)
     return again;
 }
 
+/* What stands between, a portal or a proxy, answers 200 as well. */
+static vpi_s3_verdict not_so(vpi_s3_op *op, const char *how)
+{
+    vpi_error_key(&op->err, op->key);
+    vpi_fail(&op->err, VP_E_IO, "S3_ERROR", "%s", how);
+    op->err.flags |= VP_ERRF_RETRYABLE;
+    return (vpi_s3_verdict){ VPI_S3_AGAIN, VP_E_IO };
+}
+
+/* All documents of S3 that are no errors end so; a page of a portal may well be XML, too. */
+static bool is_result(const vpi_s3_op *op, const char *root)
+{
+    size_t n = strlen(root);
+
+    /* a part or an object with an ETag is in, whatever its server says besides */
+    return op->flags & VPI_S3_TAGGED || (n > 6 && strcmp(root + n - 6, "Result") == 0);
+}
+
 /*
  * A 200 of all but GetObject may turn out to be a failure (FEATURES fact 34); where a document was to come and has no
  * root
@@ -281,6 +304,8 @@ static vpi_s3_verdict judge_body(vp_s3 *s3, vpi_s3_op *op)
         op->err.flags |= VP_ERRF_RETRYABLE;
         return (vpi_s3_verdict){ VPI_S3_AGAIN, op->err.status };
     }
+    if (strcmp(root, "Error") != 0 && !is_result(op, root))
+        return not_so(op, "the answer is a document, and none of an S3 server's");
     if (strcmp(root, "Error") == 0) {
         vpi_s3_verdict v = judge_failure(s3, op, 200);
 
@@ -291,15 +316,6 @@ static vpi_s3_verdict judge_body(vp_s3 *s3, vpi_s3_op *op)
         return v;
     }
     return done(VP_OK);
-}
-
-/* What stands between, a portal or a proxy, answers 200 as well. */
-static vpi_s3_verdict not_so(vpi_s3_op *op, const char *how)
-{
-    vpi_error_key(&op->err, op->key);
-    vpi_fail(&op->err, VP_E_IO, "S3_ERROR", "%s", how);
-    op->err.flags |= VP_ERRF_RETRYABLE;
-    return (vpi_s3_verdict){ VPI_S3_AGAIN, VP_E_IO };
 }
 
 /* 200 is all of it: good where the range begins with the first byte, and has room for the last one. */
@@ -317,6 +333,12 @@ static vpi_s3_verdict head_again(vpi_s3_op *op)
 {
     op->asks = false;
     return not_so(op, "the server refuses a HEAD, and gives the object");
+}
+
+/* Each object has an ETag: without it, what a HEAD tells, and what a GET brings, is something else. */
+static bool is_of_object(const vpi_s3_op *op)
+{
+    return op->key && !op->query && (vpi_streq(op->method, "HEAD") || vpi_streq(op->method, "GET"));
 }
 
 static vpi_s3_verdict judge(vp_s3 *s3, vpi_s3_op *op, vp_status st)
@@ -349,8 +371,7 @@ static vpi_s3_verdict judge(vp_s3 *s3, vpi_s3_op *op, vp_status st)
 
         if (v.act != VPI_S3_DONE || v.st < 0) return v;
     }
-    /* each object has one: without it, what a HEAD tells is of something else */
-    if (op->flags & VPI_S3_TAGGED || (op->key && vpi_streq(op->method, "HEAD"))) {
+    if (op->flags & VPI_S3_TAGGED || is_of_object(op)) {
         char etag[8];
 
         vpi_s3_header(op, "etag", etag, sizeof(etag));

@@ -7,8 +7,7 @@
 
 #include "upload.h"
 
-#define NOTE_US                                                                                              \
-    500000 /* what came in since a killed process's last word is looked for on the server: parts.c */
+#define NOTE_US 250000 /* what came in since is looked for on the server (parts.c) */
 #define FIRST_ROOM ((size_t)64 << 10)
 /* Bytes of a file that are hashed at a time: in the cache of one core. */
 #define BLOCK_SIZE ((size_t)256 << 10)

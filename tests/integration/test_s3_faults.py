@@ -591,6 +591,58 @@ def s25_hostile_answers():
         assert "S3_ERROR" in host(s3, "attempts=2", "list", "b", "", good=False).err
 
 
+PAGE = '<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><body>Sign in, please</body></html>'
+
+
+def pages_of_portals():
+    """Well-formed ones, with 200, in the place of each answer: none is taken for it, all is asked for again."""
+    page = {"nth": 1, "action": "garbage", "body": PAGE}
+    with S3F() as s3, Folder() as folder:
+        for op in ("CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "PutObject"):
+            run = put(s3, 1000 if op == "PutObject" else 20 * MIB, [dict(page, op=op)], key="k" + op)
+            assert run.counts["retries"] >= 1, (op, run.counts)
+        # for ever: neither an object nor its parts
+        run = put(s3, 20 * MIB, [{"op": "CompleteMultipartUpload", "action": "garbage", "body": PAGE}], args=["attempts=2"],
+                  key="never", good=False)
+        assert "S3_ERROR" in run.err and "never" not in s3.objects(), run.err
+        s3.put("x", b"0123456789")
+        for op, key in (("CopyObject", "y"), ("HeadObject", "z")):
+            s3.rules(dict(page, op=op))
+            host(s3, "copy", "b", "x", "b", key)
+            assert s3.fired() == [1] and s3.get(key) == b"0123456789", op
+        for what in ("get", "read"):
+            s3.rules(dict(page, op="GetObject"))
+            run = host(s3, what, "b", "x")
+            assert run.out == "0123456789" and s3.fired() == [1], (what, run.out)
+        for key in TITLE:
+            s3.put(key, b"x")
+        s3.rules(dict(page, op="ListObjectsV2"))
+        assert len(host(s3, "list", "b", "t/").out.strip().split("\n")) == len(TITLE) and s3.fired() == [1]
+        s3.rules(dict(page, op="DeleteObjects"), dict(page, op="ListObjectsV2", nth=[1, 3]))
+        assert host(s3, "delete-prefix", "b", "t/").value()["count"] == len(TITLE)
+        assert s3.fired() == [1, 2] and not [k for k in s3.objects() if k.startswith("t/")], list(s3.objects())
+        s3.rules()
+        host(s3, "begin", "b", "left", str(20 * MIB))
+        s3.rules(dict(page, op="ListMultipartUploads"), dict(page, op="AbortMultipartUpload"))
+        assert host(s3, "sweep", "b", "", "0").value()["count"] == 1 and s3.fired() == [1, 1] and not s3.uploads()
+        # a list of parts that is none is no list without parts
+        path, sha = folder.file("f", 20 * MIB)
+        token = os.path.join(folder.path, "token")
+        subprocess.run([HOST, "token=" + token, "stop=2", "upload", "b", "goes-on", path], env=environment(s3), check=False)
+        s3.rules(dict(page, op="ListParts"))
+        assert host(s3, "token=" + token, "upload", "b", "goes-on", path).out.startswith("sent 1\n") and s3.fired() == [1]
+        assert s3.objects()["goes-on"]["sha256"] == sha
+
+
+def complete_is_lost_then_denied():
+    """The answer is lost, and then the credentials end: it is there all the same."""
+    with S3F() as s3:
+        put(s3, 20 * MIB, [{"op": "CompleteMultipartUpload", "nth": 1, "action": "apply_drop"},
+                           {"op": "CompleteMultipartUpload", "action": "error", "code": "AccessDenied"}])
+        put(s3, 20 * MIB, [{"op": "CompleteMultipartUpload", "action": "error", "code": "AccessDenied"}], key="no", good=False)
+        assert "no" not in s3.objects()
+
+
 def refusals():
     with S3F() as s3:
         env = environment(s3, AWS_SECRET_ACCESS_KEY="wrong")
@@ -972,7 +1024,15 @@ def deleting():
         s3.rules({"op": "DeleteObjects", "nth": 3, "action": "error", "code": "AccessDenied"})
         assert "S3_ACCESS_DENIED" in host(s3, "delete-prefix", "b", "t/", good=False).err
         assert sorted(s3.objects()) == ["t/a/00001.m4s", "t/a/init.mp4", "t/z.m4s"], list(s3.objects())
-        # some were not deleted, as the answer tells
+        # some are to be tried again, as the answer tells
+        for code in ("InternalError", "SlowDown"):
+            for key in TITLE:
+                s3.put("again/" + key, b"x")
+            later = "<DeleteResult><Error><Key>again/t/z.m4s</Key><Code>%s</Code></Error></DeleteResult>" % code
+            s3.rules({"op": "DeleteObjects", "nth": 1, "action": "garbage", "body": later})
+            assert host(s3, "delete-prefix", "b", "again/").value()["count"] == len(TITLE)
+            assert not [k for k in s3.objects() if k.startswith("again/")], list(s3.objects())
+        # some were not deleted, and never will be
         denied = "<DeleteResult><Error><Key>t/z.m4s</Key><Code>AccessDenied</Code></Error></DeleteResult>"
         s3.rules({"op": "DeleteObjects", "action": "garbage", "body": denied})
         assert "S3_ACCESS_DENIED" in host(s3, "delete-prefix", "b", "t/", good=False).err
@@ -981,7 +1041,8 @@ def deleting():
 GROUPS = {
     "vendors": [vendors, deleting],
     "sources": [sources_in_faults, sources_that_change],
-    "answers": [s01_complete_says_error_in_200, s02_answer_of_complete_is_lost, s16_etags, s25_hostile_answers],
+    "answers": [s01_complete_says_error_in_200, s02_answer_of_complete_is_lost, s16_etags, s25_hostile_answers,
+                pages_of_portals, complete_is_lost_then_denied],
     "requests": [s03_s04_parts, s09_regions, s09_endpoint_of_another_region, s10_no_redirect_with_credentials, s11_styles, s12_keys, s14_s15_checksums,
                  s17_expect, refusals, presigned, tokens],
     "time": [s05_slow_down, s06_s07_clock, s08_credentials_end_in_mid_upload, s18_idle_connections, s18_connections_are_kept, deadlines, s19_stalled,

@@ -202,8 +202,8 @@ class Connection(asyncio.BufferedProtocol):
                                      keep=request.error is None)
         if request.identity.payload in s3_sigv4.STREAMING and request.error is None:
             request.chunks = s3_sigv4.Chunks(request.identity, request.body.write)
-        if request.fault and request.fault["action"] == "delay_body":
-            self.hold = request.fault.get("received", 0)
+        delays = request.fault and request.fault["action"] == "delay_body"
+        self.hold = request.fault.get("received", 0) if delays else None
         if request.length == 0:
             return self.finish()
         self.state = "body"

@@ -66,6 +66,7 @@ class Settings:
         self.equal_parts = False    # as R2
         self.strict_checksums = True    # parts must have the checksum that CreateMultipartUpload told
         self.complete_twice = False     # a repeated Complete succeeds, as with AWS
+        self.whole_key_prefix = False   # of ListMultipartUploads, as MinIO
         self.idle_close = 0         # seconds after which waiting connections are ended
         self.rate = 0               # requests a second; more are 503 SlowDown
         self.chunked = True         # aws-chunked bodies are known

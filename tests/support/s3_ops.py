@@ -624,7 +624,9 @@ class Operations:
         query = request.query
         prefix, most = query.get("prefix", ""), min(int(query.get("max-uploads") or 1000), 1000)
         after = (query.get("key-marker", ""), query.get("upload-id-marker", ""))
-        found = sorted((u for u in self.bucket(request).uploads.values() if u.key.startswith(prefix)),
+        whole = self.settings.whole_key_prefix and prefix
+        found = sorted((u for u in self.bucket(request).uploads.values()
+                        if (u.key == prefix if whole else u.key.startswith(prefix))),
                        key=lambda u: (u.key.encode(), u.id))
         if after[0]:
             found = [u for u in found if (u.key > after[0] if not after[1] else (u.key, u.id) > after)]

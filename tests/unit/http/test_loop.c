@@ -659,6 +659,7 @@ static void read_bodies(void **state)
     vpi_loop *loop = new_loop(1);
     asked a = { 0 };
     reading r;
+    uint32_t again = 0;
 
     (void)state;
     /* at once, after 100, after none, anew after 417; as much as there is room for, and little by little */
@@ -690,12 +691,16 @@ static void read_bodies(void **state)
     prepare(loop, &a, "GET", "/echo");
     run(&a);
     expect_status(&a, 200);
+    assert_int_equal(a.call.sends, 1);
     for (int i = 0; i < 3; i++) {
         prepare_reading(loop, &a, "/once", &r);
         run(&a);
         expect_status(&a, 200);
+        assert_true(a.call.sends >= 1 && a.call.sends <= 2);
+        again += a.call.sends - 1;
         assert_true(contains(&a.call.answer.body, sum_of("PUT", big, BIG)));
     }
+    assert_true(again > 0); /* and that is told */
     /* what the reader says is what the call ends with, and is not to be tried again */
     for (uint64_t until = 0; until < BIG; until += BIG / 2) {
         prepare_reading(loop, &a, "/sum", &r);
