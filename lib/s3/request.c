@@ -273,6 +273,16 @@ static int64_t retry_after(const vpi_s3_op *op)
     return (int64_t)VPI_MIN(strtoul(text, NULL, 10), RETRY_AFTER_MAX_S) * 1000000;
 }
 
+/* Whether this try may have been done though its answer does not say so. SlowDown is said before anything is. */
+static bool may_be_done(const vpi_s3_op *op, vp_status st, const vpi_s3_verdict *v)
+{
+    int status = op->call.answer.status;
+
+    if (st < 0 || op->call.sends > 1) return true;
+    if (status >= 500) return strcmp(op->code, "SlowDown") != 0;
+    return status < 300 && v->act != VPI_S3_DONE;
+}
+
 static void on_call(vpi_call *call, vp_status st)
 {
     vpi_s3_op *op = call->user;
@@ -289,9 +299,7 @@ static void on_call(vpi_call *call, vp_status st)
     else if (v.st >= 0)
         vpi_s3_good_synced(s3);
     if (v.st >= 0) s3->synced.answered = true;
-    if (st < 0 || op->call.sends > 1 || (op->call.answer.status >= 500 && op->call.answer.status != 503) ||
-        (op->call.answer.status < 300 && v.act != VPI_S3_DONE))
-        op->lost = true;
+    if (may_be_done(op, st, &v)) op->lost = true;
     delay_us = vpi_s3_delay_synced(s3, op->tries);
     v = limit_tries(s3, op, delay_us, v);
     op->state = VPI_S3_IDLE;

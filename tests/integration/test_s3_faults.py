@@ -454,14 +454,16 @@ def s20_killed_before_the_upload_has_a_name():
 
 def s20_begin_is_lost():
     """On a connection that served others before: libcurl would send it again by itself, and nobody would know."""
-    with S3F() as s3, Folder() as folder:
-        for i in range(20):
-            folder.file("v1/%02d.m4s" % i, 1000)
-            folder.file("v1/big%02d.mp4" % i, 8 * MIB + 1 if i < 4 else 1)
-        s3.rules({"op": "CreateMultipartUpload", "every": 2, "action": "apply_drop"})
-        host(s3, "attempts=9", "connections=2", "from=%d" % (8 * MIB), "tree", "b", "t", folder.path)
-        assert not s3.uploads(), s3.uploads()
-        assert s3.fired()[0] >= 2 and len(s3.objects()) == 40
+    for fault in ({"action": "apply_drop"}, {"action": "error", "code": "ServiceUnavailable", "when": "applied"},
+                  {"action": "error200", "code": "SlowDown", "applied": True}):
+        with S3F() as s3, Folder() as folder:
+            for i in range(20):
+                folder.file("v1/%02d.m4s" % i, 1000)
+                folder.file("v1/big%02d.mp4" % i, 8 * MIB + 1 if i < 4 else 1)
+            s3.rules(dict(fault, op="CreateMultipartUpload", every=2))
+            host(s3, "attempts=9", "connections=2", "from=%d" % (8 * MIB), "tree", "b", "t", folder.path)
+            assert not s3.uploads(), (fault, s3.uploads())
+            assert s3.fired()[0] >= 2 and len(s3.objects()) == 40
 
 
 def s20_no_parts_are_left():
