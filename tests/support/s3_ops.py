@@ -605,7 +605,7 @@ class Operations:
         upload = self.upload(request)
         after, most = int(request.query.get("part-number-marker") or 0), int(request.query.get("max-parts") or 1000)
         numbers = sorted(n for n in upload.parts if n > after)
-        page = numbers[:min(most, 1000)]
+        page = numbers[:min(most, self.settings.max_keys)]
         inner = tag("Bucket", request.bucket) + tag("Key", request.key) + tag("UploadId", upload.id)
         inner += tag("PartNumberMarker", after) + tag("MaxParts", most)
         inner += tag("IsTruncated", str(len(page) < len(numbers)).lower())
