@@ -206,7 +206,7 @@ vp_status vpi_tree_done_end(vpi_tree_done *d, vp_store *work, const vpi_tree *tr
     }
     for (size_t i = 0; i < l.count; i++)
         if (strcmp(l.names[i], all) != 0) VPI_GO(vp_store_remove(work, l.names[i], err));
-    if (l.count > 1) st = vp_store_remove(work, all, err);
+    if (l.count > 1 || (l.count && strcmp(l.names[0], all) == 0)) st = vp_store_remove(work, all, err);
 done:
     vpi_free(l.names);
     return st;

@@ -73,7 +73,7 @@ def noted(work):
 
 def until_done(s3, rng, command, env, work):
     """Killed some times, then to its end. How many parts no journal had a word of."""
-    unknown, kills = 0, 0
+    unknown, kills, left = 0, 0, []
     while True:
         if kills == KILLS:
             run = subprocess.run(command, env=env, text=True, capture_output=True, timeout=300, check=False)
@@ -82,12 +82,15 @@ def until_done(s3, rng, command, env, work):
         if killed(s3, rng, command, env, len(done(s3))):
             break
         kills += 1
-        if done(s3) and not any(names for _, _, names in os.walk(work)):
+        left = [n for _, _, names in os.walk(work) for n in names if ".tmp-" not in n]
+        if done(s3) and not left:
             break # it had put all away, and was about to end: of this nothing can be known
         there = sum(len(u["parts"]) for u in s3.uploads())
         unknown += max(there - noted(work), 0)
     twice = {k: n for k, n in Counter(part_of(r) for r in done(s3)).items() if n > 1}
-    assert not twice, "parts that were sent again after %d kills: %s" % (kills, twice)
+    assert not twice, "parts that were sent again after %d kills, %s: %s" % (kills, left, twice)
+    left = [n for _, _, names in os.walk(work) for n in names if ".tmp-" not in n]
+    assert not left, "work is left: %s" % left
     assert not s3.uploads(), "parts are left: %s" % s3.uploads()
     return unknown
 
@@ -195,6 +198,28 @@ def in_complete_of_another(_):
         assert s3.objects()["film.mp4"]["sha256"] == sums["film.mp4"] and not s3.uploads()
 
 
+def putting_away(_):
+    """kill -9 while the words of what is done are taken away, one by one: nothing is sent again, and no word stays."""
+    for key, nth in (("*/done-0*", 1), ("*/done-0*", 2), ("*/done-all", 1)):
+        with S3F() as s3, Folder() as folder:
+            _, sums = a_tree(folder, "")
+            command = [BIN, "put", os.path.join(folder.path, "in"), "s3://b/t", "--work", "s3://b/w"]
+            s3.rules({"op": "DeleteObject", "key": key, "nth": nth, "action": "hang"})
+            child = subprocess.Popen(command, env=environment(s3), stdout=subprocess.DEVNULL)
+            while s3.fired() != [1]:
+                assert child.poll() is None, "it ended before it could be killed"
+                time.sleep(0.01)
+            child.kill()
+            child.wait()
+            s3.rules()
+            at = len(s3.log())
+            run = subprocess.run(command, env=environment(s3), text=True, capture_output=True, timeout=300, check=False)
+            assert run.returncode == 0, run.stderr[-600:]
+            again = [r["key"] for r in s3.log(at) if r["op"] in ("PutObject", "UploadPart") and r["key"].startswith("t/")]
+            assert not again, (key, nth, again)
+            assert {k: o["sha256"] for k, o in s3.objects().items()} == sums, (key, nth, list(s3.objects()))
+
+
 def nothing_under_way(_):
     """Neither a list of parts nor a look at an object where no earlier process left a word."""
     with S3F() as s3:
@@ -285,7 +310,7 @@ GROUPS = {
     "scripted": [("put", many, PUT), ("tree", many, TREE), ("sink", many, SINK),
                  ("package", many, TITLE), ("in complete, a file", in_complete, a_file),
                  ("in complete, a tree", in_complete, a_tree), ("in complete, another file", in_complete_of_another),
-                 ("nothing under way", nothing_under_way), ("in the host's hands", in_the_hosts_hands)],
+                 ("putting away", putting_away), ("nothing under way", nothing_under_way), ("in the host's hands", in_the_hosts_hands)],
     "versitygw": [("versitygw", on_others, "versitygw")],
     "minio": [("minio", on_others, "minio")],
 }
