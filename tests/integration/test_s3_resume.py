@@ -243,10 +243,10 @@ def in_the_hosts_hands(_):
                 token = os.path.join(folder.path, "token")
                 command = [HOST, *args, "part=%d" % (5 * MIB), "token=" + token]
                 last = ["upload", "b", "k", path]
-                subprocess.run([*command, "stop=1", *last], env=environment(s3), check=False)
+                subprocess.run([*command, "stop=1", *last], env=environment(s3), stderr=subprocess.DEVNULL, check=False)
                 with open(token, "rb") as f:
                     old = f.read()
-                subprocess.run([*command, "stop=2", *last], env=environment(s3), check=False)
+                subprocess.run([*command, "stop=2", *last], env=environment(s3), stderr=subprocess.DEVNULL, check=False)
                 assert len(done(s3)) == 3, done(s3)
                 with open(token, "wb") as f:
                     f.write(old)
