@@ -14,13 +14,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/resource.h>
 #include <time.h>
 
 #include "server.h"
 
 #define LOOK_FROM (1u << 20)    /* so many bytes of an upload are looked at while the rest comes */
-#define IDLE_S 75               /* of a connection; a little more than vp_tus has for a body */
 #define BEAT_S 15               /* between two signs of life to who reads events */
 #define THREADS 32              /* of libmicrohttpd */
 #define CONNECTION_MEMORY 65536 /* for headers and one read; touched as far as it is used */
@@ -157,6 +157,7 @@ static void *event_thread(void *user)
             if (e.kind == VP_EVENT_UPLOAD_PROGRESS && e.done >= LOOK_FROM && s->set.publish)
                 titles_look(s, e.key);
         }
+        requests_watch(s);
         if (time(NULL) - beat >= BEAT_S) {
             beat = time(NULL);
             beat_listeners(s);
@@ -171,8 +172,19 @@ static void *event_thread(void *user)
 
 /* ---- HTTP ---- */
 
-static bool is_upload(const char *target)
+/* RFC 9112 3.2.2: a whole URL is to be taken as well; whose, nobody asks here. */
+static const char *path_of_target(const char *target)
 {
+    size_t n = strncasecmp(target, "http://", 7) == 0 ? 7 : strncasecmp(target, "https://", 8) == 0 ? 8 : 0;
+
+    if (!n) return target;
+    target += n + strcspn(target + n, "/");
+    return *target ? target : "/";
+}
+
+static bool is_upload(const char *target, const char *method)
+{
+    if (strcmp(target, "*") == 0) return strcmp(method, "OPTIONS") == 0;
     return strncmp(target, "/files", 6) == 0 && (target[6] == '/' || !target[6]);
 }
 
@@ -185,7 +197,9 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *c, const ch
 {
     (void)version;
     if (!*state && !request_clear(c)) return answer_text(c, 400, "text/plain", "where does it end?\n");
-    if (is_upload(target)) return upload_request(user, c, target, method, data, size, (request **)state);
+    target = path_of_target(target);
+    if (is_upload(target, method))
+        return upload_request(user, c, target, method, data, size, (request **)state);
     /* An answer in the first call closes the connection: right where there is a body, which nobody wants. */
     if (!*state && request_size(c) == 0) {
         *state = &page_begun;
@@ -197,8 +211,8 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *c, const ch
 
 static void on_end(void *user, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode why)
 {
-    (void)user, (void)c, (void)why;
-    if (*state != &page_begun) upload_request_end(*state);
+    (void)user, (void)c;
+    if (*state != &page_begun) upload_request_end(*state, why);
     *state = NULL;
 }
 
@@ -325,6 +339,7 @@ int main(int argc, char **argv)
     block_signals(&signals);
     allow_descriptors();
     pthread_mutex_init(&s.lock, NULL);
+    pthread_mutex_init(&s.refusals_lock, NULL);
     pthread_cond_init(&s.more, NULL);
     s.tus_script = read_beside("tus.js");
     s.player_script = read_beside("../player/hls.min.js");
@@ -332,5 +347,6 @@ int main(int argc, char **argv)
     close_store(&s);
     pthread_cond_destroy(&s.more);
     pthread_mutex_destroy(&s.lock);
+    pthread_mutex_destroy(&s.refusals_lock);
     return status;
 }

@@ -15,6 +15,8 @@
 
 #include <vodpipe/vodpipe.h>
 
+#define IDLE_S 75 /* of a connection; a little more than vp_tus has for a body */
+
 typedef struct settings {
     const char *data; /* folder of all that is kept */
     char host[256];
@@ -49,6 +51,9 @@ typedef struct server {
     struct MHD_Daemon *http;
     char *tus_script, *player_script; /* "" where they could not be had when this was built */
 
+    pthread_mutex_t refusals_lock;
+    request *refusals; /* whose body is thrown away, and that were not answered */
+
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t more;  /* a title is to be looked at or queued, or stopping */
     title *titles;
@@ -65,7 +70,10 @@ uint64_t request_size(struct MHD_Connection *c);
 /* What libmicrohttpd calls for one request, again and again; *state is NULL at first. */
 enum MHD_Result upload_request(server *s, struct MHD_Connection *c, const char *target, const char *method,
                                const char *data, size_t *size, request **state);
-void upload_request_end(request *r); /* the connection is done with it, or gone */
+/* The connection is done with it, or gone. */
+void upload_request_end(request *r, enum MHD_RequestTerminationCode why);
+void requests_watch(
+    server *s); /* some times a second: bodies that stand still and were refused are answered */
 
 /* ---- pages.c: everything else that is asked for ---- */
 
