@@ -20,9 +20,10 @@
 
 #include "server.h"
 
-#define LOOK_FROM (1u << 20)    /* so many bytes of an upload are looked at while the rest comes */
-#define BEAT_S 15               /* between two signs of life to who reads events */
-#define THREADS 32              /* of libmicrohttpd */
+#define LOOK_FROM                                                                                            \
+    (1u << 20)     /* so many bytes of an upload are looked at, once they are durable, while the rest comes */
+#define BEAT_S 15  /* between two signs of life to who reads events */
+#define THREADS 32 /* of libmicrohttpd */
 #define CONNECTION_MEMORY 65536 /* for headers and one read; touched as far as it is used */
 
 static int usage(void)
@@ -109,7 +110,8 @@ static vp_status open_store(server *s, vp_error *err)
     o.flags = s->set.quick ? VP_INGESTF_VOLATILE : 0;
     o.max_size = s->set.max_size;
     o.expire_ms = s->set.expire_s * 1000;
-    o.queue = s->set.publish ? s->queue : NULL; /* what grows is looked at */
+    if (s->set.refuse) o.sync_bytes = LOOK_FROM; /* sooner durable than by itself, and so sooner refused */
+    o.queue = s->set.publish ? s->queue : NULL;  /* what grows is looked at */
     if (st >= 0) st = vp_ingest_directory(s->context, uploads, &o, &s->ingest, err);
     t.base_url = s->set.url;
     t.flags = VP_TUSF_CONCAT_EARLY;
@@ -312,7 +314,7 @@ static int serve(server *s, const sigset_t *signals)
 
     if (open_store(s, &err) < 0) goto done;
     if (s->set.publish) {
-        have_titles = titles_start(s, titles, &err);
+        have_titles = publish_start(s, titles, &err);
         if (!have_titles) goto done;
     }
     have_events = pthread_create(&events, NULL, event_thread, s) == 0;
@@ -331,7 +333,8 @@ done:
 
 int main(int argc, char **argv)
 {
-    server s = { 0 };
+    static server s;
+    pthread_condattr_t monotonic;
     sigset_t signals;
     int status;
 
@@ -340,7 +343,10 @@ int main(int argc, char **argv)
     allow_descriptors();
     pthread_mutex_init(&s.lock, NULL);
     pthread_mutex_init(&s.refusals_lock, NULL);
-    pthread_cond_init(&s.more, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&s.more, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     s.tus_script = read_beside("tus.js");
     s.player_script = read_beside("../player/hls.min.js");
     status = s.tus_script && s.player_script ? serve(&s, &signals) : 1;

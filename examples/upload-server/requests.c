@@ -6,7 +6,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "server.h"
 
@@ -164,14 +163,6 @@ static enum MHD_Result send_answer(request *r)
 }
 
 /* ---- refused in the middle of a body ---- */
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /*
  * libmicrohttpd takes no answer in the middle of a body. Its client must hear one all the same: straight into the

@@ -726,6 +726,46 @@ def title_killed(folder):
         check(os.path.join(s.data, "titles", upload))
 
 
+def title_later(folder):
+    """What fails for a passing reason is tried again, also by the next start; what the file is guilty of is not."""
+    with server(folder, "--expire", "86400") as s:
+        at, outcomes = os.path.join(s.data, "titles"), os.path.join(s.data, "outcomes")
+        os.makedirs(s.data, exist_ok=True)
+        with open(at, "w", encoding="ascii"):               # a file where the folder should be
+            upload = send(s, clip("upload_small.mp4"))
+        seen = events(s.port, upload, ("waiting", "done", "failed"))[-1]
+        assert seen["event"] == "waiting" and seen["reason"] == "IO_ERROR" and seen["seconds"] > 0, seen
+        with eventually() as again:                         # each time later
+            while again():
+                more = events(s.port, upload, ("waiting", "done", "failed"))[-1]
+                assert more["event"] == "waiting", more
+                if more["seconds"] >= 2 * seen["seconds"]:
+                    break
+        bad = send(s, os.path.abspath(__file__))
+        assert events(s.port, bad, ("waiting", "done", "failed"))[-1]["event"] == "failed"
+        assert os.listdir(outcomes) == [bad + ".failed"], os.listdir(outcomes)
+        s.kill()
+        s.start()
+        assert events(s.port, upload, ("waiting", "done", "failed"))[-1]["event"] == "waiting"
+        os.unlink(at)
+        assert events(s.port, upload, ("done", "failed"))[-1]["event"] == "done", s.tail()
+        check(os.path.join(at, upload))
+        assert events(s.port, bad, ("waiting", "done", "failed"))[-1]["event"] == "failed"
+        assert sorted(os.listdir(outcomes)) == sorted([upload + ".done", bad + ".failed"]), os.listdir(outcomes)
+
+
+def title_gone(folder):
+    """An upload that is removed before its turn is no title, and the server does not try it for ever."""
+    with server(folder, "--expire", "86400") as s:
+        os.makedirs(s.data, exist_ok=True)
+        with open(os.path.join(s.data, "titles"), "w", encoding="ascii"):
+            upload = send(s, clip("upload_small.mp4"))
+        assert events(s.port, upload, ("waiting",))
+        assert s.client().delete("/files/" + upload).status == 204
+        last = events(s.port, upload, ("done", "failed"))[-1]
+        assert last == {"event": "failed", "reason": "UPLOAD_UNKNOWN"}, last
+
+
 def early(folder):
     """With --refuse-early the rest of what is no video is not taken."""
     with server(folder, "--refuse-early") as s:
@@ -741,6 +781,17 @@ def early(folder):
             if offset >= 4 * MIB:
                 assert events(s.port, a.id, ("refused",))[-1]["reason"] == "INPUT_UNRECOGNISED"
         assert b.status == 415 and offset < len(data), b
+        # and of one request, before what is made durable at once without that option has come
+        a = c.create(len(data))
+        sock = socket.create_connection(("127.0.0.1", s.port), timeout=60)
+        sock.sendall(("PATCH %s HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: %s\r\n"
+                      "Content-Length: %d\r\n\r\n" % (path_of(a), TYPE, len(data))).encode() + data[:2 * MIB])
+        assert events(s.port, a.id, ("refused",), 60)[-1]["reason"] == "INPUT_UNRECOGNISED"
+        sock.sendall(data[2 * MIB:4 * MIB])
+        response = http.client.HTTPResponse(sock)
+        response.begin()
+        assert response.status == 415, response.status
+        sock.close()
 
 
 def listeners(folder):
@@ -779,7 +830,7 @@ GROUPS = {
     "clients": [tuspy, (node, 1), (node, 3), draft],
     "kill": [kills],
     "load": [load],
-    "titles": [title, title_killed, early, listeners],
+    "titles": [title, title_killed, title_later, title_gone, early, listeners],
 }
 
 
