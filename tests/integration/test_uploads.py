@@ -332,6 +332,7 @@ def stands(folder):
         sock.sendall(piece)
         sock.close()
         assert s.client().head(path).offset == 0
+        assert s.stop() == 0, s.tail()
 
 
 def forms(folder):
@@ -752,6 +753,23 @@ def title_later(folder):
         check(os.path.join(at, upload))
         assert events(s.port, bad, ("waiting", "done", "failed"))[-1]["event"] == "failed"
         assert sorted(os.listdir(outcomes)) == sorted([upload + ".done", bad + ".failed"]), os.listdir(outcomes)
+        assert s.stop() == 0, s.tail()
+
+
+def titles_kept(folder):
+    """More titles than memory holds: each is known, also one that was forgotten meanwhile."""
+    with server(folder, "--expire", "86400") as s:
+        outcomes = os.path.join(s.data, "outcomes")
+        os.makedirs(outcomes)
+        for n in range(5000):                               # above TITLES_KEPT
+            with open(os.path.join(outcomes, "t%d.failed" % n), "w", encoding="ascii") as f:
+                f.write('{"event":"failed","reason":"N%d"}' % n)
+        c = s.client()
+        for n in list(range(5000)) + [0, 1, 4999]:
+            a = c.get("/events/t%d" % n)
+            assert a.status == 200 and b'"N%d"' % n in a.body, (n, a)
+        assert c.get("/events/t5000").status == 404
+        assert s.stop() == 0, s.tail()
 
 
 def title_gone(folder):
@@ -830,7 +848,7 @@ GROUPS = {
     "clients": [tuspy, (node, 1), (node, 3), draft],
     "kill": [kills],
     "load": [load],
-    "titles": [title, title_killed, title_later, title_gone, early, listeners],
+    "titles": [title, title_killed, title_later, titles_kept, title_gone, early, listeners],
 }
 
 
