@@ -14,15 +14,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/resource.h>
 #include <time.h>
 
 #include "server.h"
 
-#define LOOK_FROM (1u << 20)    /* so many bytes of an upload are looked at while the rest comes */
-#define IDLE_S 75               /* of a connection; a little more than vp_tus has for a body */
-#define BEAT_S 15               /* between two signs of life to who reads events */
-#define THREADS 32              /* of libmicrohttpd */
+#define LOOK_FROM                                                                                            \
+    (1u << 20)     /* so many bytes of an upload are looked at, once they are durable, while the rest comes */
+#define BEAT_S 15  /* between two signs of life to who reads events */
+#define THREADS 32 /* of libmicrohttpd */
 #define CONNECTION_MEMORY 65536 /* for headers and one read; touched as far as it is used */
 
 static int usage(void)
@@ -109,7 +110,8 @@ static vp_status open_store(server *s, vp_error *err)
     o.flags = s->set.quick ? VP_INGESTF_VOLATILE : 0;
     o.max_size = s->set.max_size;
     o.expire_ms = s->set.expire_s * 1000;
-    o.queue = s->set.publish ? s->queue : NULL; /* what grows is looked at */
+    if (s->set.refuse) o.sync_bytes = LOOK_FROM; /* sooner durable than by itself, and so sooner refused */
+    o.queue = s->set.publish ? s->queue : NULL;  /* what grows is looked at */
     if (st >= 0) st = vp_ingest_directory(s->context, uploads, &o, &s->ingest, err);
     t.base_url = s->set.url;
     t.flags = VP_TUSF_CONCAT_EARLY;
@@ -157,6 +159,7 @@ static void *event_thread(void *user)
             if (e.kind == VP_EVENT_UPLOAD_PROGRESS && e.done >= LOOK_FROM && s->set.publish)
                 titles_look(s, e.key);
         }
+        requests_watch(s);
         if (time(NULL) - beat >= BEAT_S) {
             beat = time(NULL);
             beat_listeners(s);
@@ -171,8 +174,19 @@ static void *event_thread(void *user)
 
 /* ---- HTTP ---- */
 
-static bool is_upload(const char *target)
+/* RFC 9112 3.2.2: a whole URL is to be taken as well; whose, nobody asks here. */
+static const char *path_of_target(const char *target)
 {
+    size_t n = strncasecmp(target, "http://", 7) == 0 ? 7 : strncasecmp(target, "https://", 8) == 0 ? 8 : 0;
+
+    if (!n) return target;
+    target += n + strcspn(target + n, "/");
+    return *target ? target : "/";
+}
+
+static bool is_upload(const char *target, const char *method)
+{
+    if (strcmp(target, "*") == 0) return strcmp(method, "OPTIONS") == 0;
     return strncmp(target, "/files", 6) == 0 && (target[6] == '/' || !target[6]);
 }
 
@@ -185,7 +199,9 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *c, const ch
 {
     (void)version;
     if (!*state && !request_clear(c)) return answer_text(c, 400, "text/plain", "where does it end?\n");
-    if (is_upload(target)) return upload_request(user, c, target, method, data, size, (request **)state);
+    target = path_of_target(target);
+    if (is_upload(target, method))
+        return upload_request(user, c, target, method, data, size, (request **)state);
     /* An answer in the first call closes the connection: right where there is a body, which nobody wants. */
     if (!*state && request_size(c) == 0) {
         *state = &page_begun;
@@ -197,8 +213,8 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *c, const ch
 
 static void on_end(void *user, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode why)
 {
-    (void)user, (void)c, (void)why;
-    if (*state != &page_begun) upload_request_end(*state);
+    (void)user, (void)c;
+    if (*state != &page_begun) upload_request_end(*state, why);
     *state = NULL;
 }
 
@@ -298,7 +314,7 @@ static int serve(server *s, const sigset_t *signals)
 
     if (open_store(s, &err) < 0) goto done;
     if (s->set.publish) {
-        have_titles = titles_start(s, titles, &err);
+        have_titles = publish_start(s, titles, &err);
         if (!have_titles) goto done;
     }
     have_events = pthread_create(&events, NULL, event_thread, s) == 0;
@@ -317,7 +333,8 @@ done:
 
 int main(int argc, char **argv)
 {
-    server s = { 0 };
+    static server s;
+    pthread_condattr_t monotonic;
     sigset_t signals;
     int status;
 
@@ -325,12 +342,17 @@ int main(int argc, char **argv)
     block_signals(&signals);
     allow_descriptors();
     pthread_mutex_init(&s.lock, NULL);
-    pthread_cond_init(&s.more, NULL);
+    pthread_mutex_init(&s.refusals_lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&s.more, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     s.tus_script = read_beside("tus.js");
     s.player_script = read_beside("../player/hls.min.js");
     status = s.tus_script && s.player_script ? serve(&s, &signals) : 1;
     close_store(&s);
     pthread_cond_destroy(&s.more);
     pthread_mutex_destroy(&s.lock);
+    pthread_mutex_destroy(&s.refusals_lock);
     return status;
 }

@@ -138,7 +138,7 @@ static ssize_t read_events(void *user, uint64_t at, char *to, size_t capacity)
     pthread_mutex_lock(&l->s->lock);
     t = titles_find(l->s, l->id);
     if (t && t->number != l->seen && !l->ended) {
-        n = snprintf(to, capacity, "data: %s\n\n", t->line);
+        n = snprintf(to, capacity, "data: %s\n\n", t->line ? t->line : "");
         if ((size_t)n >= capacity) n = MHD_CONTENT_READER_END_WITH_ERROR;
         l->seen = t->number;
         l->ended = t->ended;
@@ -177,7 +177,7 @@ static bool is_known(server *s, const char *id)
     pthread_mutex_lock(&s->lock);
     found = titles_find(s, id) != NULL;
     pthread_mutex_unlock(&s->lock);
-    return found || vp_ingest_stat(s->ingest, id, &info, NULL, NULL) == VP_OK;
+    return found || publish_recall(s, id) || vp_ingest_stat(s->ingest, id, &info, NULL, NULL) == VP_OK;
 }
 
 static enum MHD_Result answer_events(server *s, struct MHD_Connection *c, const char *id)

@@ -6,14 +6,20 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "server.h"
 
 #define HEADERS_MAX 65536
-/* So much of a refused body is read and thrown away, so that the client sees the answer; then the connection goes. */
+/*
+ * A refused body is read and thrown away, so that the client sees the answer and not a reset. One that comes to its
+ * end soon leaves the connection to the next request. One that stands still, or takes longer, is answered in its
+ * middle; what still comes is read, so much and so long, and then the connection goes.
+ */
 #define DISCARD_MAX (64u << 20)
-#define DISCARD_S 60 /* or for so long */
+#define STAND_MS 1000
+#define WAIT_MS 5000
+#define DISCARD_MS 30000
+#define STAND_S 5 /* of a connection whose body is thrown away */
 #define GET_BLOCK 262144
 #define LOOK_EACH (1u << 20)
 
@@ -22,10 +28,13 @@ struct request {
     struct MHD_Connection *connection;
     vp_tus_request *tus;
     uint64_t brought, discarded;
-    bool at_once;     /* the answer goes out in libmicrohttpd's first call: the body is not waited for */
-    bool started;     /* that call is over */
-    time_t until;     /* a body that is thrown away is, no longer than this */
-    uint64_t look_at; /* bytes brought when it is next asked whether they are a video's */
+    bool at_once;        /* the answer goes out in libmicrohttpd's first call: the body is not waited for */
+    bool started;        /* that call is over */
+    uint64_t look_at;    /* bytes brought when it is next asked whether they are a video's */
+    bool held;           /* its body is thrown away; with the lock of refusals, as all below: */
+    request *next;       /* of s->refusals, until it is answered */
+    bool answered;       /* in the middle of the body */
+    int64_t from, moved; /* when that began, when bytes came last; ms */
     char id[68];
 };
 
@@ -153,11 +162,13 @@ static enum MHD_Result send_answer(request *r)
     return result;
 }
 
+/* ---- refused in the middle of a body ---- */
+
 /*
- * libmicrohttpd takes no answer in the middle of a body. A client that drips must hear one all the same: straight into
- * the socket, where nothing was written of this request but perhaps a whole 100 Continue. Not for a server with TLS.
+ * libmicrohttpd takes no answer in the middle of a body. Its client must hear one all the same: straight into the
+ * socket, where nothing was written of this request but perhaps a whole 100 Continue. Not for a server with TLS.
  */
-static enum MHD_Result answer_now(request *r)
+static void write_answer(request *r)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -169,16 +180,86 @@ static enum MHD_Result answer_now(request *r)
                                 (int)vp_tus_status(r->tus));
 
     for (uint32_t i = 0; vp_tus_answer_header(r->tus, i, &name, &value, NULL) == VP_OK; i++) {
-        if (strlen(name) + strlen(value) + 8 > sizeof(text) - n) return MHD_NO;
+        if (strlen(name) + strlen(value) + 8 > sizeof(text) - n) return;
         n += (size_t)snprintf(text + n, sizeof(text) - n, "%s: %s\r\n", name, value);
     }
     vp_tus_answer_body(r->tus, &body, &size, NULL);
-    if (!info || size + 2 > sizeof(text) - n) return MHD_NO;
+    if (!info || size + 2 > sizeof(text) - n) return;
     memcpy(text + n, "\r\n", 2);
     if (size) memcpy(text + n + 2, body, (size_t)size);
     if (send(info->connect_fd, text, n + 2 + (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
         shutdown(info->connect_fd, SHUT_WR);
-    return MHD_NO; /* closes */
+}
+
+/* With the lock. */
+static void unlink_refusal(request *r)
+{
+    request **at = &r->s->refusals;
+
+    while (*at && *at != r) at = &(*at)->next;
+    if (*at) *at = r->next;
+}
+
+/* With the lock. What is no refusal has a body that only libmicrohttpd can send: its client has to come to its end. */
+static void answer_in_middle(request *r)
+{
+    if (r->answered || vp_tus_status(r->tus) < 400) return;
+    r->answered = true;
+    unlink_refusal(r);
+    write_answer(r);
+}
+
+/* The answer is there, and the body is not over. */
+static void hold(request *r, bool now)
+{
+    MHD_set_connection_option(r->connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)STAND_S);
+    pthread_mutex_lock(&r->s->refusals_lock);
+    r->held = true;
+    r->from = r->moved = now_ms();
+    r->next = r->s->refusals;
+    r->s->refusals = r;
+    if (now) answer_in_middle(r);
+    pthread_mutex_unlock(&r->s->refusals_lock);
+}
+
+/* More of a body that nobody wants; MHD_NO: enough. */
+static enum MHD_Result discard(request *r, size_t size)
+{
+    bool enough;
+
+    pthread_mutex_lock(&r->s->refusals_lock);
+    r->moved = now_ms();
+    r->discarded += size;
+    enough = r->discarded > DISCARD_MAX || r->moved - r->from > DISCARD_MS;
+    if (enough) answer_in_middle(r);
+    pthread_mutex_unlock(&r->s->refusals_lock);
+    return enough ? MHD_NO : MHD_YES;
+}
+
+/* Its client was answered, or is by who asks. */
+static bool release(request *r)
+{
+    bool answered;
+
+    if (!r->held) return false;
+    pthread_mutex_lock(&r->s->refusals_lock);
+    unlink_refusal(r);
+    r->held = false;
+    answered = r->answered;
+    pthread_mutex_unlock(&r->s->refusals_lock);
+    return answered;
+}
+
+void requests_watch(server *s)
+{
+    int64_t now = now_ms();
+
+    pthread_mutex_lock(&s->refusals_lock);
+    for (request *r = s->refusals, *next; r; r = next) {
+        next = r->next;
+        if (now - r->moved >= STAND_MS || now - r->from >= WAIT_MS) answer_in_middle(r);
+    }
+    pthread_mutex_unlock(&s->refusals_lock);
 }
 
 /* ---- in between ---- */
@@ -211,6 +292,14 @@ static void look_at_head(request *r)
 }
 
 /* libmicrohttpd takes an answer before the body, and closes the connection then, or after it. */
+static enum MHD_Result answer(request *r, bool body_over)
+{
+    if (body_over) return release(r) ? MHD_NO : send_answer(r); /* MHD_NO closes */
+    if (r->at_once && !r->started) return send_answer(r);
+    if (!r->held) hold(r, request_size(r->connection) > DISCARD_MAX);
+    return MHD_YES;
+}
+
 static enum MHD_Result go_on(request *r, bool body_over)
 {
     vp_error err = VP_ERROR_INIT;
@@ -229,7 +318,7 @@ static enum MHD_Result go_on(request *r, bool body_over)
             free(trailers);
             break;
         default: /* VP_TUS_ANSWER; without a queue nothing is BUSY */
-            return body_over || (r->at_once && !r->started) ? send_answer(r) : MHD_YES;
+            return answer(r, body_over);
         }
         if (st < 0) {
             fprintf(stderr, "upload-server: %s: %s\n", err.reason, err.message);
@@ -238,10 +327,17 @@ static enum MHD_Result go_on(request *r, bool body_over)
     }
 }
 
+/* Of the IETF's draft. Who asks how far an upload is, or removes it, says so only by saying nothing of tus. */
+static bool is_draft(struct MHD_Connection *c, const char *method)
+{
+    if (MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Tus-Resumable")) return false;
+    return MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Upload-Complete") ||
+           MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Upload-Draft-Interop-Version") ||
+           strcmp(method, "HEAD") == 0 || strcmp(method, "DELETE") == 0;
+}
+
 static request *begin(server *s, struct MHD_Connection *c, const char *target, const char *method)
 {
-    bool draft = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Upload-Complete") ||
-                 MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Upload-Draft-Interop-Version");
     request *r = calloc(1, sizeof(*r));
     char *headers = get_lines(c, MHD_HEADER_KIND);
     vp_status st = VP_E_NOMEM;
@@ -249,9 +345,9 @@ static request *begin(server *s, struct MHD_Connection *c, const char *target, c
     if (r && headers) {
         r->s = s;
         r->connection = c;
-        r->at_once = request_size(c) > DISCARD_MAX && request_size(c) != UINT64_MAX;
-        if (MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Expect")) r->at_once = true;
-        st = (draft ? vp_tus_begin_draft : vp_tus_begin)(s->tus, method, target, headers, 0, &r->tus, NULL);
+        r->at_once = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Expect") != NULL;
+        st = (is_draft(c, method) ? vp_tus_begin_draft : vp_tus_begin)(s->tus, method, target, headers, 0,
+                                                                       &r->tus, NULL);
     }
     free(headers);
     if (st >= 0) return r;
@@ -274,22 +370,26 @@ enum MHD_Result upload_request(server *s, struct MHD_Connection *c, const char *
     }
     if (!*size) return go_on(r, true);
     if (vp_tus_state(r->tus) == VP_TUS_BODY) {
+        bool due;
+
         if (vp_tus_body(r->tus, data, *size, NULL) < 0) return MHD_NO;
         r->brought += *size;
         look_at_head(r);
-        if (vp_tus_due(r->tus) == 0) return answer_now(r); /* it drips, or a newer request has the upload */
-    } else {
-        if (!r->discarded) r->until = time(NULL) + DISCARD_S;
-        r->discarded += *size;
-        if (r->discarded > DISCARD_MAX || time(NULL) > r->until) return answer_now(r);
+        due = vp_tus_due(r->tus) == 0; /* it drips, or a newer request has the upload */
+        if (vp_tus_state(r->tus) == VP_TUS_ANSWER) hold(r, due);
+    } else if (discard(r, *size) == MHD_NO) {
+        return MHD_NO;
     }
     *size = 0;
     return MHD_YES;
 }
 
-void upload_request_end(request *r)
+void upload_request_end(request *r, enum MHD_RequestTerminationCode why)
 {
     if (!r) return;
+    if (why == MHD_REQUEST_TERMINATED_COMPLETED_OK) /* the connection may have another */
+        MHD_set_connection_option(r->connection, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)IDLE_S);
+    release(r);
     vp_tus_close(r->tus); /* what came of a body that broke off is kept */
     free(r);
 }

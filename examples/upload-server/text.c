@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "server.h"
@@ -18,6 +19,14 @@ bool path_of(const server *s, const char *name, const char *id, char *to, size_t
     int n = snprintf(to, size, "%s/%s%s%s", s->set.data, name, id ? "/" : "", id ? id : "");
 
     return n > 0 && (size_t)n < size;
+}
+
+int64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 static char *read_file(const char *path)

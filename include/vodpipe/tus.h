@@ -94,12 +94,16 @@ VP_API vp_tus *vp_tus_unref(vp_tus *tus);
 /* ---- a request ---- */
 
 /*
- * target: path as it came, percent-encoded, a query is ignored. headers: lines "Name: value\n" (or "\r\n"), in any case
- * and order, at most 64 KiB. tag: of the events of this request.
+ * target: path as it came, percent-encoded, or a whole URL (RFC 9112 3.2.2), of which the path counts; a query is
+ * ignored. headers: lines "Name: value\n" (or "\r\n"), in any case and order, at most 64 KiB. tag: of the events of
+ * this request.
  */
 VP_API vp_status vp_tus_begin(vp_tus *tus, const char *method, const char *target, const char *headers,
                               uint64_t tag, vp_tus_request **out, vp_error *err);
-/* The same for clients of the IETF's draft. (A server may tell them apart by the header Tus-Resumable.) */
+/*
+ * The same for clients of the IETF's draft. (A server tells them apart: where Tus-Resumable is not there and
+ * Upload-Complete is, or the method is HEAD or DELETE, it is the draft.)
+ */
 VP_API vp_status vp_tus_begin_draft(vp_tus *tus, const char *method, const char *target, const char *headers,
                                     uint64_t tag, vp_tus_request **out, vp_error *err);
 /*

@@ -190,6 +190,22 @@ vp_status vpi_concat_create(vp_upload *upload, vp_error *err)
     return back->ops->waiting ? back->ops->waiting(back->user, upload->rec.id, true, err) : VP_OK;
 }
 
+void vpi_concat_undo(vp_upload *upload)
+{
+    const vpi_back *back = &upload->ingest->back;
+    vp_error ignored = VP_ERROR_INIT;
+    vpi_buf bytes = { 0 };
+    uint64_t fence;
+
+    /* What a directory has begun goes with its item; elsewhere only a record would lead to it, and there is none. */
+    if (back->ops->growing || !upload->begun) return;
+    /* There is one: of another upload of this id, or ours, whose put was answered with a failure all the same. */
+    if (back->ops->look(back->user, upload->rec.id, &bytes, &fence, &ignored) == VP_END)
+        (void)back->ops->remove_data(upload->item, &upload->rec.token,
+                                     upload->rec.scope ? upload->rec.scope : "", NULL, &ignored);
+    vpi_buf_dispose(&bytes);
+}
+
 /* ---- those that wait ---- */
 
 vp_status vpi_concat_try_synced(vp_upload *upload, vp_error *err)

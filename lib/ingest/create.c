@@ -137,6 +137,7 @@ static vp_status create(vp_ingest *s, const vp_upload_options *o, vp_upload **ou
     *out = u;
     return VP_OK;
 done:
+    if (u->item && u->rec.parts) vpi_concat_undo(u);
     if (u->item) s->back.ops->close(u->item);
     vpi_quota_settle(s, hold);
     vpi_quota_give(s, taken);

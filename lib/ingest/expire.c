@@ -4,6 +4,7 @@
 #include "ingest/store_int.h"
 
 #define REMEMBER_US (INT64_C(86400) * 1000000)
+#define MARK_US 1 /* when a removal expires that did not come to its end */
 
 /* ---- removing ---- */
 
@@ -19,10 +20,12 @@ vp_status vpi_upload_remove_synced(vp_upload *upload, vp_error *err)
     VPI_TRY(vpi_upload_wait_behind_synced(upload, err));
     vpi_hex(r->sha256, sizeof(r->sha256), hex);
     if (!s->back.ops->growing) {
-        /* A crash in between leaves a mark that time removes. */
+        /* A crash in between leaves a mark that the next removal or time removes. */
         r->state = VPI_UPLOAD_GONE;
-        r->expires_us = 1;
+        r->expires_us = MARK_US;
         VPI_TRY(vpi_upload_put_synced(upload, err));
+        vpi_quota_give(s, occupied); /* who counts anew counts it no more */
+        occupied = 0;
     }
     st = s->back.ops->remove(upload->item, &r->token, r->scope ? r->scope : "", r->has_sha256 ? hex : NULL,
                              err);
@@ -41,10 +44,12 @@ vp_status vp_ingest_remove(vp_ingest *ingest, const char *id, vp_error *err)
     vp_error_init(err);
     VPI_TRY(vpi_ingest_check(ingest, err));
     VPI_TRY(vpi_ingest_id(id, err));
-    st = vpi_upload_take(ingest, id, 0, &u, err);
+    st = vpi_upload_take(ingest, id, VPI_TAKE_GONE, &u, err);
     if (st == VP_OK) {
         pthread_mutex_lock(&u->lock);
-        st = vpi_upload_remove_synced(u, err);
+        /* Of one that expired the id is known for its day. */
+        if (u->rec.state != VPI_UPLOAD_GONE || u->rec.expires_us == MARK_US)
+            st = vpi_upload_remove_synced(u, err);
         pthread_mutex_unlock(&u->lock);
         vpi_upload_leave(u, false);
     } else if (st == VP_END) {

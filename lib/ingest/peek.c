@@ -43,6 +43,10 @@ static vp_status refresh_synced(peek *p, vp_error *err)
         return vpi_fail(err, VP_E_STATE, NULL, "the upload is gone");
     }
     if (st < 0) return st;
+    if (r.created_us != p->rec.created_us || r.offset < p->rec.offset) {
+        vpi_record_dispose(&r);
+        return vpi_fail(err, VP_E_STATE, NULL, "the upload is gone, and another has its id");
+    }
     vpi_record_dispose(&p->rec);
     p->rec = r;
     return VP_OK;
@@ -72,6 +76,8 @@ static vp_status read_synced(peek *p, uint64_t offset, void *data, size_t capaci
         vp_source_unref(p->bytes);
         p->bytes = bytes;
         p->size = size;
+        /* Are they those of the record? It is looked at after them. */
+        if (back->ops->growing) VPI_TRY(refresh_synced(p, err));
     }
     return vp_source_read_at(p->bytes, offset, data, (size_t)VPI_MIN(n, (uint64_t)capacity), got, err);
 }

@@ -144,6 +144,8 @@ void vpi_upload_check_drop_synced(vp_upload *upload);
 vp_status vpi_concat_length(vp_upload *upload, bool may_grow, vp_error *err);
 /* The parts' bytes into a new item, durable; or WAITING. */
 vp_status vpi_concat_create(vp_upload *upload, vp_error *err);
+/* The creation failed behind it: the bytes of the parts go again. */
+void vpi_concat_undo(vp_upload *upload);
 /* A concatenation that waits is made if its parts are whole now. VP_AGAIN: they are not; VP_END: one is gone. */
 vp_status vpi_concat_try_synced(vp_upload *upload, vp_error *err);
 /* The same where nobody has it open. */

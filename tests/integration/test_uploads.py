@@ -229,7 +229,7 @@ def refusals(folder):
             assert c.head(target).status in (400, 404), target
         a = c.ask("POST", path, {"X-HTTP-Method-Override": "PATCH", "Upload-Offset": "0", "Content-Type": TYPE}, body=b"abcde")
         assert a.status == 204 and a.offset == 5, a
-        a = c.ask("HEAD", path, version=None)
+        a = c.ask("PATCH", path, {"Upload-Offset": "5", "Content-Type": TYPE}, body=b"", version=None)
         assert a.status == 412 and a["Tus-Version"] == "1.0.0", a
         bad = base64.b64encode(b"a\r\nX-Evil: 1\0../../x").decode()
         a = c.ask("POST", "/files/", {"Upload-Length": "1", "Upload-Metadata": "filename " + bad})
@@ -298,6 +298,56 @@ def framing(folder):
             assert response.status == 409 and not response.will_close, response.status
         sock.close()
         assert c.head(path).offset == 0
+
+
+def stands(folder):
+    """A refused body that stands still is answered all the same, and what its client sends then is no error of its."""
+    size, piece = 32 * MIB, bytes(MIB)
+    with server(folder) as s:
+        path = path_of(s.client().create(1000 * MIB))
+
+        def begin(size):
+            sock = socket.create_connection(("127.0.0.1", s.port), timeout=60)
+            sock.sendall(("PATCH %s HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 7\r\nContent-Type: %s\r\n"
+                          "Content-Length: %d\r\n\r\n" % (path, TYPE, size)).encode())
+            return sock
+
+        def told(sock):
+            back = b""
+            while b"\r\n\r\n" not in back:
+                more = sock.recv(65536)
+                assert more, "the end, and no answer: %r" % back
+                back += more
+            assert statuses(back) == [409] and b"Connection: close" in back and b"Tus-Resumable: 1.0.0" in back, back
+        sock = begin(size)
+        sock.sendall(piece)
+        told(sock)
+        sock.sendall(4 * piece)
+        sock.close()
+        # one that will not be read to its end hears at once, and may go on a while
+        sock = begin(500 * MIB)
+        for _ in range(16):
+            sock.sendall(piece)
+        told(sock)
+        sock.sendall(piece)
+        sock.close()
+        assert s.client().head(path).offset == 0
+        assert s.stop() == 0, s.tail()
+
+
+def forms(folder):
+    """RFC 9112 3.2.2: a target may be a whole URL."""
+    with server(folder) as s:
+        c = s.client()
+        for base in ("http://127.0.0.1:%d" % s.port, "HTTP://other.example", "https://x"):
+            a = c.ask("POST", base + "/files/", {"Upload-Length": "3"})
+            path = path_of(a)
+            assert c.patch(base + path, 0, b"abc").offset == 3
+            assert c.head(base + path).offset == 3 and c.get(base + path).body == b"abc"
+            assert c.get(base + "/").status == 200 and c.get(base).status == 200 and c.get(base + "/none").status == 404
+            assert c.delete(base + path).status == 204
+        assert c.head("ftp://x/files/a").status == 404
+        assert c.ask("OPTIONS", "*", version=None)["Tus-Version"] == "1.0.0"
 
 
 def drips(folder):
@@ -468,8 +518,10 @@ def draft(folder):
                             "--data-binary", "@" + head, s.url + "/files/")
         assert status == 201 and h["upload-complete"] == "?0" and h["upload-offset"] == str(MIB), (status, h)
         url = h["location"] if "://" in h["location"] else s.url + h["location"]
-        status, h, _ = curl("-I", url, "-H", "Upload-Complete: ?0")
-        assert h["upload-offset"] == str(MIB) and h["upload-complete"] == "?0" and "no-store" in h["cache-control"], h
+        for more in (["-H", "Upload-Draft-Interop-Version;"], ["-H", "Upload-Draft-Interop-Version:"], []):
+            status, h, _ = curl("-I", url, *more)           # a HEAD has nothing else that tells
+            assert status == 204 and h["upload-offset"] == str(MIB) and h["upload-complete"] == "?0", (status, h)
+            assert h["upload-length"] == str(len(data)) and h["upload-limit"] and "no-store" in h["cache-control"], h
         patch = ["-X", "PATCH", "-H", "Content-Type: application/partial-upload", "-H", "Upload-Complete: ?1"]
         status, h, body = curl(*patch, "-H", "Upload-Offset: 7", "--data-binary", "@" + rest, url)
         assert status == 409 and h["content-type"].startswith("application/problem+json"), (status, h)
@@ -478,6 +530,11 @@ def draft(folder):
         status, h, body = curl(*patch, "-H", "Upload-Offset: %d" % MIB, "--data-binary", "@" + rest, url)
         assert status in (200, 201, 204) and h["upload-complete"] == "?1", (status, h, body)
         assert s.client().get(url[len(s.url):]).body == data
+        done = s.client().ask("HEAD", url, version=None)
+        assert done.status == 204 and done["Upload-Complete"] == "?1" and done.offset == len(data), done
+        other = s.client().ask("POST", "/files/", {"Upload-Complete": "?0"}, body=b"abc", version=None)
+        assert s.client().ask("DELETE", path_of(other), version=None).status == 204
+        assert s.client().ask("HEAD", path_of(other), version=None).status == 404
 
 
 # ---- kills ----
@@ -670,6 +727,63 @@ def title_killed(folder):
         check(os.path.join(s.data, "titles", upload))
 
 
+def title_later(folder):
+    """What fails for a passing reason is tried again, also by the next start; what the file is guilty of is not."""
+    with server(folder, "--expire", "86400") as s:
+        at, outcomes = os.path.join(s.data, "titles"), os.path.join(s.data, "outcomes")
+        os.makedirs(s.data, exist_ok=True)
+        with open(at, "w", encoding="ascii"):               # a file where the folder should be
+            upload = send(s, clip("upload_small.mp4"))
+        seen = events(s.port, upload, ("waiting", "done", "failed"))[-1]
+        assert seen["event"] == "waiting" and seen["reason"] == "IO_ERROR" and seen["seconds"] > 0, seen
+        with eventually() as again:                         # each time later
+            while again():
+                more = events(s.port, upload, ("waiting", "done", "failed"))[-1]
+                assert more["event"] == "waiting", more
+                if more["seconds"] >= 2 * seen["seconds"]:
+                    break
+        bad = send(s, os.path.abspath(__file__))
+        assert events(s.port, bad, ("waiting", "done", "failed"))[-1]["event"] == "failed"
+        assert os.listdir(outcomes) == [bad + ".failed"], os.listdir(outcomes)
+        s.kill()
+        s.start()
+        assert events(s.port, upload, ("waiting", "done", "failed"))[-1]["event"] == "waiting"
+        os.unlink(at)
+        assert events(s.port, upload, ("done", "failed"))[-1]["event"] == "done", s.tail()
+        check(os.path.join(at, upload))
+        assert events(s.port, bad, ("waiting", "done", "failed"))[-1]["event"] == "failed"
+        assert sorted(os.listdir(outcomes)) == sorted([upload + ".done", bad + ".failed"]), os.listdir(outcomes)
+        assert s.stop() == 0, s.tail()
+
+
+def titles_kept(folder):
+    """More titles than memory holds: each is known, also one that was forgotten meanwhile."""
+    with server(folder, "--expire", "86400") as s:
+        outcomes = os.path.join(s.data, "outcomes")
+        os.makedirs(outcomes)
+        for n in range(5000):                               # above TITLES_KEPT
+            with open(os.path.join(outcomes, "t%d.failed" % n), "w", encoding="ascii") as f:
+                f.write('{"event":"failed","reason":"N%d"}' % n)
+        c = s.client()
+        for n in list(range(5000)) + [0, 1, 4999]:
+            a = c.get("/events/t%d" % n)
+            assert a.status == 200 and b'"N%d"' % n in a.body, (n, a)
+        assert c.get("/events/t5000").status == 404
+        assert s.stop() == 0, s.tail()
+
+
+def title_gone(folder):
+    """An upload that is removed before its turn is no title, and the server does not try it for ever."""
+    with server(folder, "--expire", "86400") as s:
+        os.makedirs(s.data, exist_ok=True)
+        with open(os.path.join(s.data, "titles"), "w", encoding="ascii"):
+            upload = send(s, clip("upload_small.mp4"))
+        assert events(s.port, upload, ("waiting",))
+        assert s.client().delete("/files/" + upload).status == 204
+        last = events(s.port, upload, ("done", "failed"))[-1]
+        assert last == {"event": "failed", "reason": "UPLOAD_UNKNOWN"}, last
+
+
 def early(folder):
     """With --refuse-early the rest of what is no video is not taken."""
     with server(folder, "--refuse-early") as s:
@@ -685,6 +799,17 @@ def early(folder):
             if offset >= 4 * MIB:
                 assert events(s.port, a.id, ("refused",))[-1]["reason"] == "INPUT_UNRECOGNISED"
         assert b.status == 415 and offset < len(data), b
+        # and of one request, before what is made durable at once without that option has come
+        a = c.create(len(data))
+        sock = socket.create_connection(("127.0.0.1", s.port), timeout=60)
+        sock.sendall(("PATCH %s HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: %s\r\n"
+                      "Content-Length: %d\r\n\r\n" % (path_of(a), TYPE, len(data))).encode() + data[:2 * MIB])
+        assert events(s.port, a.id, ("refused",), 60)[-1]["reason"] == "INPUT_UNRECOGNISED"
+        sock.sendall(data[2 * MIB:4 * MIB])
+        response = http.client.HTTPResponse(sock)
+        response.begin()
+        assert response.status == 415, response.status
+        sock.close()
 
 
 def listeners(folder):
@@ -719,11 +844,11 @@ def listeners(folder):
 
 
 GROUPS = {
-    "wire": [whole, lengths, hangs, checksums, parts, refusals, framing, drips, expiry, disk_full],
+    "wire": [whole, lengths, hangs, checksums, parts, refusals, framing, stands, forms, drips, expiry, disk_full],
     "clients": [tuspy, (node, 1), (node, 3), draft],
     "kill": [kills],
     "load": [load],
-    "titles": [title, title_killed, early, listeners],
+    "titles": [title, title_killed, title_later, titles_kept, title_gone, early, listeners],
 }
 
 

@@ -23,8 +23,8 @@ typedef struct host {
     pthread_mutex_t lock;
     thing things[THINGS];
     uint64_t versions;
-    int fail_append, fail_sync, fail_put, fail_source; /* the n-th fails */
-    vp_status fail_half;                               /* so, and half of the bytes were taken */
+    int fail_append, fail_sync, fail_put, fail_source, fail_remove; /* the n-th fails */
+    vp_status fail_half;                                            /* so, and half of the bytes were taken */
     int calls, released, opens, closes;
 } host;
 
@@ -229,11 +229,13 @@ static vp_status data_source(void *user, const char *id, const void *token, uint
 static vp_status data_remove(void *user, const char *id, const void *token, uint64_t token_size,
                              vp_error *err)
 {
-    thing *t = find(user, id);
+    host *h = user;
+    thing *t = find(h, id);
 
-    (void)err;
     (void)token;
     (void)token_size;
+    if (h->fail_remove && --h->fail_remove == 0)
+        return vp_error_set(err, VP_E_IO, "HOST_DISK", 42, "remove failed");
     if (!t) return VP_OK;
     free(t->data);
     t->data = NULL;
@@ -504,6 +506,74 @@ static void more(void **state)
     host_empty(&h);
 }
 
+/* A concatenation that is not made leaves nothing; one whose record came to be keeps its bytes. */
+static void concat_fails(void **state)
+{
+    room *r = *state;
+    host h = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    vp_upload_options o = VP_UPLOAD_OPTIONS_INIT;
+    vp_upload *u = NULL;
+
+    host_store(r, &h, NULL);
+    o.flags = VP_UPLOADF_PARTIAL;
+    o.length = 1000;
+    o.id = "p";
+    assert_int_equal(vp_ingest_create(r->store, &o, &u, &r->err), VP_OK);
+    assert_int_equal(append(u, 1000, 1, &r->err), VP_OK);
+    assert_int_equal(vp_upload_sync(u, &r->err), VP_OK);
+    vp_upload_close(u);
+    o = (vp_upload_options)VP_UPLOAD_OPTIONS_INIT;
+    o.id = "f";
+    o.parts = "p p";
+    for (int what = 0; what < 4; what++) {
+        h.fail_append = what == 0 ? 2 : 0;
+        h.fail_sync = what == 1;
+        h.fail_put = what == 2;
+        h.fail_source = what == 3 ? 2 : 0;
+        assert_int_equal(vp_ingest_create(r->store, &o, &u, &r->err), VP_E_IO);
+        assert_null(find(&h, "f"));
+        assert_int_equal(h.opens, h.closes);
+    }
+    assert_int_equal(vp_ingest_create(r->store, &o, &u, &r->err), VP_OK);
+    vp_upload_close(u);
+    assert_int_equal(vp_ingest_create(r->store, &o, &u, &r->err), VP_E_CONFLICT);
+    assert_int_equal(stat_offset(r->store, "f"), 2000);
+    assert_int_equal(find(&h, "f")->confirmed, 2000);
+    room_again(r, NULL);
+    host_empty(&h);
+}
+
+/* A removal that broke off is brought to its end by the next one, and what it gave back is not given twice. */
+static void removed_again(void **state)
+{
+    room *r = *state;
+    host h = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    vp_ingest_options o = VP_INGEST_OPTIONS_INIT;
+    vp_upload_info info = VP_UPLOAD_INFO_INIT;
+    vp_upload *u;
+
+    o.quota = 1000;
+    for (int other = 0; other < 2; other++) {
+        host_store(r, &h, &o);
+        u = make_upload(r, "a", 1000);
+        assert_int_equal(append(u, 500, 1, &r->err), VP_OK);
+        assert_int_equal(vp_upload_sync(u, &r->err), VP_OK);
+        vp_upload_close(u);
+        h.fail_remove = 1;
+        assert_int_equal(vp_ingest_remove(r->store, "a", &r->err), VP_E_IO);
+        assert_int_equal(vp_ingest_stat(r->store, "a", &info, NULL, &r->err), VP_END);
+        assert_non_null(find(&h, "a"));
+        if (other) host_store(r, &h, &o); /* as after a kill */
+        assert_int_equal(vp_ingest_remove(r->store, "a", &r->err), VP_OK);
+        assert_null(find(&h, "a"));
+        u = make_upload(r, "b", 1000); /* the quota has room for it again */
+        vp_upload_close(u);
+        assert_int_equal(vp_ingest_remove(r->store, "b", &r->err), VP_OK);
+    }
+    room_again(r, NULL);
+    host_empty(&h);
+}
+
 /* Bytes of which nobody knows how many were taken are not sent again through the same handle. */
 static void half_taken(void **state)
 {
@@ -626,6 +696,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(failures, room_open, room_close),
         cmocka_unit_test_setup_teardown(more, room_open, room_close),
         cmocka_unit_test_setup_teardown(quota_comes_back, room_open, room_close),
+        cmocka_unit_test_setup_teardown(concat_fails, room_open, room_close),
+        cmocka_unit_test_setup_teardown(removed_again, room_open, room_close),
         cmocka_unit_test_setup_teardown(half_taken, room_open, room_close),
         cmocka_unit_test_setup_teardown(without_error, room_open, room_close),
         cmocka_unit_test_setup_teardown(concatenated_again, room_open, room_close),

@@ -135,6 +135,39 @@ static void full_file_system(void **state)
 
 /* ---- peeking ---- */
 
+/* One that is removed and made again is another: nothing of its bytes, nor of the old ones, is given for it. */
+static void peeking_another(void **state)
+{
+    room *r = *state;
+    vp_ingest_options io = VP_INGEST_OPTIONS_INIT;
+
+    io.now_us = room_clock;
+    io.now_user = r;
+    room_again(r, &io);
+    for (int looked = 0; looked < 2; looked++) {
+        vp_upload *u = make_upload(r, "a", 1000);
+        vp_source *s = NULL;
+        uint8_t piece[100];
+        size_t got;
+
+        assert_int_equal(append(u, 400, 1, &r->err), VP_OK);
+        assert_int_equal(vp_upload_sync(u, &r->err), VP_OK);
+        vp_upload_close(u);
+        assert_int_equal(vp_ingest_peek(r->store, "a", &s, &r->err), VP_OK);
+        if (looked) assert_int_equal(vp_source_read_at(s, 0, piece, 100, &got, &r->err), VP_OK);
+        assert_int_equal(vp_ingest_remove(r->store, "a", &r->err), VP_OK);
+        r->now_us += 1;
+        u = make_upload(r, "a", 1000);
+        assert_int_equal(append(u, 600, 2, &r->err), VP_OK);
+        assert_int_equal(vp_upload_sync(u, &r->err), VP_OK);
+        vp_upload_close(u);
+        assert_int_equal(vp_source_read_at(s, looked ? 500 : 0, piece, 100, &got, &r->err), VP_E_STATE);
+        vp_source_unref(s);
+        assert_int_equal(vp_ingest_remove(r->store, "a", &r->err), VP_OK);
+        r->now_us += 1;
+    }
+}
+
 static void peeking(void **state)
 {
     room *r = *state;
@@ -317,6 +350,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(quota, room_open, room_close),
         cmocka_unit_test_setup_teardown(file_limit, room_open, room_close),
         cmocka_unit_test_setup_teardown(peeking, room_open, room_close),
+        cmocka_unit_test_setup_teardown(peeking_another, room_open, room_close),
         cmocka_unit_test_setup_teardown(no_memory, room_open, room_close),
         cmocka_unit_test_setup_teardown(random_ways, room_open, room_close),
     };
