@@ -8,8 +8,9 @@
  *     create ID LENGTH|- [SCOPE [partial]] | join ID ID,ID | open ID | append ID FROM SIZE | sync ID | length ID N
  *     | check ID ALGORITHM | checkend ID HEX | finish ID | close ID | stat ID | read ID | peek ID FROM SIZE | remove ID
  *     | list | expire | tidy SECONDS | many COUNT SIZE PREFIX SCOPE | memory | counts | closing MS | quit
- *     | tus METHOD TARGET FROM SIZE[!] [HEADERS]
+ *     | fail N | tus METHOD TARGET FROM SIZE[!] [HEADERS]
  *
+ * fail: the N-th allocation from then on fails, once; 0 ends that, and tells how many were left.
  * tus: a request by tus with these bytes as its body, which breaks off behind them where a ! stands; the lines of its
  * headers have '_' for a space and '|' between them. Its answer: "ok STATUS Name=value ..." and, for GET, "SIZE SHA".
  *
@@ -27,6 +28,7 @@
 
 #include <vodpipe/tus.h>
 
+#include "base/fault.h"
 #include "base/hash.h"
 #include "s3/ingest_s3.h"
 
@@ -413,6 +415,9 @@ static void line(char *text)
     } else if (strcmp(words[0], "stat") == 0 || strcmp(words[0], "read") == 0 ||
                strcmp(words[0], "peek") == 0) {
         st = look(words[0], words[1], words[2], words[3], more, 65536, &err);
+    } else if (strcmp(words[0], "fail") == 0) {
+        snprintf(more, 65536, "%ld", atomic_exchange(&vpi_alloc_fail_at, atol(words[1])));
+        st = VP_OK;
     } else if (strcmp(words[0], "tus") == 0) {
         st = by_tus(words, more, 65536, &err);
     } else if (handle(words[1])) {

@@ -801,6 +801,54 @@ def memory(folder):
         print("one upload of 200 MiB: %d kB; each of 30 at 1 MiB: %d kB" % (more, grown // 30))
 
 
+# ---- without memory ----
+
+def allocations(folder):
+    """The n-th allocation of a flow fails: NOMEM, or done none the less, and what was told stays; then it goes on."""
+    b = Bytes(folder, 12 * MIB, 23)
+    size = 6 * MIB + 100000
+    flow = (("create", "a", size, "s"), ("append", "a", 0, 100000), ("sync", "a"), ("append", "a", 100000, size - 100000),
+            ("sync", "a"), ("close", "a"), ("open", "a"), ("finish", "a"), ("close", "a"), ("stat", "a"), ("peek", "a", 0, 1000),
+            ("read", "a"), ("list",), ("expire",), ("remove", "a"))
+    with S3F() as s3, Host(s3, b.path, PART) as a:
+        a.ok("create", "other", size, "s")  # who shares has more to do
+        write(a, "other", 0, size)
+        a.ok("finish", "other")
+        at, failed, count = 1, 0, 0
+        while True:
+            a.ok("fail", at)
+            for words in flow:
+                answer = a.ask(*words)
+                if answer.startswith("fail"):
+                    assert answer.startswith("fail NOMEM"), (at, words, answer)
+                    failed += 1
+                    break
+            left = int(a.ok("fail", 0)[0])
+            a.ask("close", "a")
+            answer = a.ask("open", "a")  # END where it was never made, or is removed
+            if answer.startswith("ok"):
+                now = int(answer.split()[1])
+                a.ok("append", "a", now, size - now)
+                assert a.ok("finish", "a")[1] == b.sha(0, size), at
+                a.ok("close", "a")
+                assert a.ok("read", "a") == [str(size), b.sha(0, size)], at
+                a.ok("remove", "a")
+            else:
+                assert answer.startswith("end") or "NO_SUCH" in answer or "NOT_FOUND" in answer, (at, answer)
+                a.ok("remove", "a")
+            count += 1
+            if left > 0:
+                break
+            at += 1 if os.environ.get("CI_FULL") or at < 40 else 1 + at // 12
+        assert count > 20 and failed > 10, (count, failed)
+        a.ok("remove", "other")
+        a.ok("tidy", NOW)
+        kept = [k for k in s3.objects() if "/shared/" not in k]
+        assert not kept and not s3.uploads(), (kept, s3.uploads())
+        a.quit()
+        print("%d allocations, %d of %d flows failed" % (at - left, failed, count))
+
+
 # ---- by tus ----
 
 TUS = "Tus-Resumable:_1.0.0"
@@ -928,7 +976,7 @@ def main():
             cases.run(case.__name__ + "".join(" " + w for w in what), one)
     for case in {"ways": [careless, denied, corrupt, ends, a_day_later, uploads_of_nobody],
                  "kills": [kills, kills_and_faults], "takeover": [late_parts, stopped],
-                 "share": [share_faults, share_killed, share_half], "memory": [memory], "tus": [tus_faults]}.get(group, []):
+                 "share": [share_faults, share_killed, share_half], "memory": [memory, allocations], "tus": [tus_faults]}.get(group, []):
         cases.run(case.__name__, case)
     if group == "share":
         cases.run("small", share, 70000)
