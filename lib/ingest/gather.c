@@ -13,14 +13,13 @@
 #include "base/fault.h"
 #include "ingest/store_int.h"
 
-#define SLABS 4u
-#define SLAB_BUFFERS 4u
+#define SLABS 8u
+#define SLAB_BUFFERS 2u
 #define BUFFERS (SLABS * SLAB_BUFFERS)
 #define PAGE 4096u
 #define SOON_US 250000
-#define WORTH 2u /* an upload gathers when so many buffers of it are still to come */
 
-#define DEFAULT_BYTES ((size_t)512 << 10)
+#define DEFAULT_BYTES ((size_t)1 << 20)
 
 _Atomic size_t vpi_gather_bytes = DEFAULT_BYTES;
 
@@ -51,7 +50,7 @@ vpi_gather_pool *vpi_gather_pool_free(vpi_gather_pool *p, bool forked)
     return NULL;
 }
 
-/* Four buffers at once are one large page, which a disk takes as one piece. */
+/* Two buffers at once are one large page, which a disk takes as one piece. */
 static void add_slab_synced(vpi_gather_pool *p)
 {
     size_t bytes = SLAB_BUFFERS * p->bytes;
@@ -146,8 +145,7 @@ static vp_status choose(vp_upload *u, size_t size, vp_error *err)
     uint64_t limit = vpi_upload_limit(u);
     int64_t now;
 
-    if (u->gather.have == 0 && limit - u->position < (uint64_t)WORTH * u->ingest->gather->bytes)
-        return VP_END;
+    if (u->gather.have == 0 && limit - u->position < u->ingest->gather->bytes) return VP_END;
     now = vpi_now_us();
     if (u->gather.have > 0) {
         if (now - u->gather.since_us <= SOON_US) return VP_OK;
@@ -165,7 +163,7 @@ vp_status vpi_gather_add_synced(vp_upload *upload, const uint8_t *data, size_t s
     size_t n, room;
 
     *done = 0;
-    if (!upload->ingest->gather || upload->ingest->o.sync_bytes / 2 < upload->ingest->gather->bytes)
+    if (!upload->ingest->gather || upload->ingest->o.sync_bytes < upload->ingest->gather->bytes)
         return VP_END;
     while (*done < size) {
         vp_status st = choose(upload, size - *done, err);

@@ -134,12 +134,12 @@ static void not_gathered(void **state)
 {
     room *r = *state;
     vp_ingest_options o = VP_INGEST_OPTIONS_INIT;
-    vp_upload *u = make_upload(r, "x", 2 * BUFFER - 1);
+    vp_upload *u = make_upload(r, "x", BUFFER - 1);
 
     assert_int_equal(append(u, 1000, SEED, &r->err), VP_OK);
     assert_int_equal(written(r, "x"), 1000);
-    finish(r, u, 2 * BUFFER - 1);
-    o.sync_bytes = BUFFER;
+    finish(r, u, BUFFER - 1);
+    o.sync_bytes = BUFFER - 1;
     room_again(r, &o);
     u = make_upload(r, "y", LENGTH);
     assert_int_equal(append(u, 1000, SEED, &r->err), VP_OK);
