@@ -6,9 +6,7 @@
  * Takes uploads at /files/ (tus 1.0, and the IETF's draft), publishes each, and shows it: the page is at /.
  */
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,10 +19,8 @@
 #include "server.h"
 
 #define LOOK_FROM                                                                                            \
-    (1u << 20)     /* so many bytes of an upload are looked at, once they are durable, while the rest comes */
-#define BEAT_S 15  /* between two signs of life to who reads events */
-#define THREADS 32 /* of libmicrohttpd */
-#define CONNECTION_MEMORY 65536 /* for headers and one read; touched as far as it is used */
+    (1u << 20)    /* so many bytes of an upload are looked at, once they are durable, while the rest comes */
+#define BEAT_S 15 /* between two signs of life to who reads events */
 
 static int usage(void)
 {
@@ -193,9 +189,8 @@ static bool is_upload(const char *target, const char *method)
 /* *state of a request for a page, whose first call is over. */
 static char page_begun;
 
-static enum MHD_Result on_request(void *user, struct MHD_Connection *c, const char *target,
-                                  const char *method, const char *version, const char *data, size_t *size,
-                                  void **state)
+enum MHD_Result on_request(void *user, struct MHD_Connection *c, const char *target, const char *method,
+                           const char *version, const char *data, size_t *size, void **state)
 {
     (void)version;
     if (!*state && !request_clear(c)) return answer_text(c, 400, "text/plain", "where does it end?\n");
@@ -211,66 +206,11 @@ static enum MHD_Result on_request(void *user, struct MHD_Connection *c, const ch
     return page_request(user, c, target, method);
 }
 
-static void on_end(void *user, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode why)
+void on_end(void *user, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode why)
 {
     (void)user, (void)c;
     if (*state != &page_begun) upload_request_end(*state, why);
     *state = NULL;
-}
-
-/* vp_tus reads percent signs itself, and no page here has any. */
-static size_t keep_escapes(void *user, struct MHD_Connection *c, char *text)
-{
-    (void)user, (void)c;
-    return strlen(text);
-}
-
-typedef union address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-} address;
-
-static bool read_address(const settings *set, address *to)
-{
-    memset(to, 0, sizeof(*to));
-    if (inet_pton(AF_INET6, set->host, &to->v6.sin6_addr) == 1) {
-        to->v6.sin6_family = AF_INET6;
-        to->v6.sin6_port = htons(set->port);
-        return true;
-    }
-    to->v4.sin_family = AF_INET;
-    to->v4.sin_port = htons(set->port);
-    return inet_pton(AF_INET, strcmp(set->host, "localhost") ? set->host : "127.0.0.1", &to->v4.sin_addr) ==
-           1;
-}
-
-static bool start_http(server *s)
-{
-    const union MHD_DaemonInfo *info;
-    address at;
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
-
-    if (!read_address(&s->set, &at)) {
-        fprintf(stderr, "upload-server: %s is no address\n", s->set.host);
-        return false;
-    }
-    if (at.any.sa_family == AF_INET6) flags |= MHD_USE_IPv6;
-    s->http = MHD_start_daemon(flags, s->set.port, NULL, NULL, on_request, s, MHD_OPTION_SOCK_ADDR, &at.any,
-                               MHD_OPTION_NOTIFY_COMPLETED, on_end, s, MHD_OPTION_UNESCAPE_CALLBACK,
-                               keep_escapes, NULL, MHD_OPTION_CONNECTION_LIMIT, 16384u,
-                               MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                               (size_t)CONNECTION_MEMORY, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)THREADS,
-                               MHD_OPTION_LISTEN_BACKLOG_SIZE, 1024u, MHD_OPTION_END);
-    if (!s->http) {
-        fprintf(stderr, "upload-server: cannot listen at %s:%u\n", s->set.host, s->set.port);
-        return false;
-    }
-    info = MHD_get_daemon_info(s->http, MHD_DAEMON_INFO_BIND_PORT);
-    printf(strchr(s->set.host, ':') ? "listening http://[%s]:%u\n" : "listening http://%s:%u\n", s->set.host,
-           info ? info->port : s->set.port);
-    fflush(stdout);
-    return true;
 }
 
 /* ---- from start to end ---- */
@@ -318,12 +258,13 @@ static int serve(server *s, const sigset_t *signals)
         if (!have_titles) goto done;
     }
     have_events = pthread_create(&events, NULL, event_thread, s) == 0;
-    if (have_events && start_http(s)) {
+    if (have_events) s->http = http_start(s);
+    if (s->http) {
         sigwait(signals, &sig);
         status = 0;
     }
     stop(s);
-    if (s->http) MHD_stop_daemon(s->http);
+    http_stop(s->http);
 done:
     if (err.status < 0) fprintf(stderr, "upload-server: %s: %s\n", err.reason, err.message);
     if (have_events) pthread_join(events, NULL);

@@ -61,7 +61,7 @@ typedef struct server {
     vp_queue *queue;    /* of the store and of requests */
     vp_cancel *stop;    /* suspends the publish that runs */
     vp_store *outcomes; /* ID.done and ID.failed: which titles need no more work */
-    struct MHD_Daemon *http;
+    struct http *http;
     char *tus_script, *player_script; /* "" where they could not be had when this was built */
 
     pthread_mutex_t refusals_lock;
@@ -76,6 +76,19 @@ typedef struct server {
     listener *listeners;
     bool stopping;
 } server;
+
+/* ---- main.c: what libmicrohttpd calls for a request, and at its end ---- */
+
+enum MHD_Result on_request(void *user, struct MHD_Connection *c, const char *target, const char *method,
+                           const char *version, const char *data, size_t *size, void **state);
+void on_end(void *user, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode why);
+
+/* ---- http.c: connections onto threads ---- */
+
+typedef struct http http;
+/* Listens, and says so; NULL: it cannot, and said why. */
+http *http_start(server *s);
+void http_stop(http *h);
 
 /* ---- requests.c: /files/ ---- */
 

@@ -15,6 +15,7 @@ static vp_status begin_synced(vp_upload *u, const char *algorithm, vp_error *err
     if (u->check.running) return vpi_fail(err, VP_E_STATE, NULL, "a chunk is under check");
     /* A back end that cannot take bytes back is opened anew at what is durable. */
     if (!u->ingest->back.ops->any_order) VPI_TRY(vpi_upload_sync_synced(u, err));
+    VPI_TRY(vpi_gather_flush_synced(u, err));
     vpi_digest_init(&u->check.digest, kind);
     u->check.hash = u->hash;
     u->check.declared = u->declared;
@@ -25,6 +26,7 @@ static vp_status begin_synced(vp_upload *u, const char *algorithm, vp_error *err
 void vpi_upload_check_drop_synced(vp_upload *upload)
 {
     if (!upload->check.running) return;
+    vpi_gather_drop_synced(upload);
     upload->check.running = false;
     vpi_ranges_dispose(&upload->check.ranges);
     if (upload->position != upload->counted && !upload->ingest->back.ops->any_order) upload->begun = false;
@@ -66,6 +68,7 @@ static vp_status end_synced(vp_upload *u, const void *digest, size_t size, vp_er
     uint8_t found[VPI_DIGEST_MAX];
 
     if (!u->check.running) return vpi_fail(err, VP_E_STATE, NULL, "no chunk is under check");
+    VPI_TRY(vpi_gather_flush_synced(u, err));
     vpi_digest_peek(&u->check.digest, found);
     if (size != vpi_digest_size(u->check.digest.algorithm) || memcmp(found, digest, size) != 0) {
         vpi_upload_check_drop_synced(u);

@@ -12,6 +12,9 @@
 
 #define COPY_PIECE (1u << 20)
 #define COPY_STEP (256u << 20)
+#define DIRECT_PAGE 4096u
+
+_Atomic size_t vpi_dirs_direct_least = 64u << 10;
 
 static int data_open(dir_item *it, int flags)
 {
@@ -37,6 +40,68 @@ static int write_all(int fd, uint64_t offset, const void *data, size_t size, siz
         *done += (size_t)n;
     }
     return 0;
+}
+
+/* Calls on the descriptor never overlap, but for syncs, which do not care. */
+static bool set_direct(dir_item *it, bool direct)
+{
+    if (it->direct == direct) return true;
+    if (fcntl(it->data, F_SETFL, direct ? O_DIRECT : 0) != 0) return false;
+    it->direct = direct;
+    return true;
+}
+
+static int write_plain(dir_item *it, uint64_t offset, const uint8_t *data, size_t size, size_t *done)
+{
+    *done = 0;
+    if (size == 0) return 0;
+    if (!set_direct(it, false)) return -errno;
+    return write_all(it->data, offset, data, size, done);
+}
+
+/*
+ * Past the page cache: no copy, no pages to find, no writing back for the sync to wait for. What is read of it comes
+ * from the disk. Where that cannot be, the pages go the usual way, from the first that did not.
+ */
+static int write_direct(dir_item *it, uint64_t offset, const uint8_t *data, size_t size, size_t *done)
+{
+    size_t n = 0;
+    int rc;
+
+    if (!set_direct(it, true)) {
+        atomic_store(&it->store->indirect, true);
+        return write_plain(it, offset, data, size, done);
+    }
+    rc = write_all(it->data, offset, data, size, done);
+    if (rc != -EINVAL) return rc;
+    /* Also for an end that is no whole block any more. */
+    if (*done % DIRECT_PAGE == 0) atomic_store(&it->store->indirect, true);
+    rc = write_plain(it, offset + *done, data + *done, size - *done, &n);
+    *done += n;
+    return rc;
+}
+
+/* Whole pages that lie in memory as in the file are written past the cache where that is worth it. */
+static int write_item(dir_item *it, uint64_t offset, const uint8_t *data, size_t size, size_t *done)
+{
+    size_t head = (size_t)((DIRECT_PAGE - offset % DIRECT_PAGE) % DIRECT_PAGE), pages, n = 0;
+    int rc;
+
+    *done = 0;
+    if (size < head + DIRECT_PAGE ||
+        size < atomic_load_explicit(&vpi_dirs_direct_least, memory_order_relaxed) ||
+        (uintptr_t)data % DIRECT_PAGE != offset % DIRECT_PAGE ||
+        atomic_load_explicit(&it->store->indirect, memory_order_relaxed))
+        return write_plain(it, offset, data, size, done);
+    rc = write_plain(it, offset, data, head, done);
+    if (rc < 0) return rc;
+    pages = (size - head) / DIRECT_PAGE * DIRECT_PAGE;
+    rc = write_direct(it, offset + head, data + head, pages, &n);
+    *done += n;
+    if (rc < 0) return rc;
+    rc = write_plain(it, offset + *done, data + *done, size - *done, &n);
+    *done += n;
+    return rc;
 }
 
 static int read_all(int fd, uint64_t offset, void *data, size_t size)
@@ -108,6 +173,7 @@ static int own_copy(dir_item *it, uint64_t valid)
     rc = vpi_dirs_unlink(at, temp);
     if (rc < 0) return rc;
     it->data = vpi_dirs_openat(at, temp, O_RDWR | O_CREAT | O_EXCL);
+    it->direct = false;
     rc = it->data < 0 ? it->data : copy_bytes(from, it->data, 0, 0, valid);
     if (rc == 0) rc = vpi_dirs_datasync(it->store, it->data);
     if (rc == 0) rc = vpi_fault_disk();
@@ -187,7 +253,7 @@ vp_status vpi_dirs_write(void *item, uint64_t offset, const void *data, size_t s
 
     *done = 0;
     VPI_TRY(vpi_dirs_step(it, err));
-    rc = write_all(it->data, offset, data, size, done);
+    rc = write_item(it, offset, data, size, done);
     vpi_dirs_step_end(it);
     return rc < 0 ? vpi_fail_errno(err, -rc, it->id, "writing the upload failed") : VP_OK;
 }
@@ -210,7 +276,7 @@ vp_status vpi_dirs_sync_data(void *item, vpi_buf *token, vp_error *err)
 vp_status vpi_dirs_read(void *item, uint64_t offset, void *data, size_t size, vp_error *err)
 {
     dir_item *it = item;
-    int rc = it->data < 0 ? -EBADF : read_all(it->data, offset, data, size);
+    int rc = it->data < 0 ? -EBADF : set_direct(it, false) ? read_all(it->data, offset, data, size) : -errno;
 
     return rc < 0 ? vpi_fail_errno(err, -rc, it->id, "reading the upload failed") : VP_OK;
 }
@@ -234,7 +300,7 @@ vp_status vpi_dirs_copy(void *item, uint64_t offset, const char *from, uint64_t 
             close(fd);
             return st;
         }
-        rc = copy_bytes(fd, it->data, lseek(fd, 0, SEEK_CUR), offset, n);
+        rc = set_direct(it, false) ? copy_bytes(fd, it->data, lseek(fd, 0, SEEK_CUR), offset, n) : -errno;
         vpi_dirs_step_end(it);
         if (rc == 0 && lseek(fd, (off_t)n, SEEK_CUR) < 0) rc = -errno;
         offset += n;

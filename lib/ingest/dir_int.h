@@ -32,6 +32,7 @@ typedef struct dir_store {
     vpi_dir *root;
     uint32_t fork_mark, wait_ms;
     bool unsynced;
+    atomic_bool indirect; /* the file system refused direct writes */
     pthread_mutex_t lock; /* of making folders */
     dir_folder uploads, shared, waiting;
     dir_folder parts[DIR_FOLDERS];
@@ -46,6 +47,7 @@ typedef struct dir_item {
     bool created;      /* there is a record; otherwise close takes the files away */
     bool folder_dirty; /* the record or the data got a name that is not durable yet */
     bool cut;          /* the data were, and that is not durable yet */
+    bool direct;       /* `data` writes past the page cache */
     uint64_t fence, number;
     unsigned slot; /* where the record of that number is */
     size_t room;   /* of a slot */
@@ -80,6 +82,8 @@ void vpi_dirs_step_end(dir_item *it);
 bool vpi_dirs_drop_blank(int folder, const char *name);
 
 /* ---- dir_data.c ---- */
+/* Writes of so many bytes go past the page cache; tests make it less. */
+extern _Atomic size_t vpi_dirs_direct_least;
 vp_status vpi_dirs_begin(void *item, const vpi_buf *token, uint64_t offset, uint64_t length, vp_error *err);
 vp_status vpi_dirs_finish(void *item, const vpi_buf *token, uint64_t size, vp_error *err);
 vp_status vpi_dirs_write(void *item, uint64_t offset, const void *data, size_t size, size_t *done,

@@ -121,6 +121,7 @@ vp_status vpi_upload_finish_synced(vp_upload *upload, vp_error *err)
     vp_status st;
 
     if (r->state == VP_UPLOAD_FINISHED) return upload->ingest->back.ops->check(upload->item, err);
+    VPI_TRY(vpi_gather_flush_synced(upload, err));
     VPI_TRY(whole_synced(upload, err));
     VPI_TRY(settle_synced(upload, r, err));
     VPI_TRY(share_synced(upload, err));

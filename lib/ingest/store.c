@@ -51,6 +51,7 @@ static void dispose(vp_ingest *s)
 
     vpi_hook_remove(s->context, &s->hook);
     vpi_threads_free(s->pool);
+    vpi_gather_pool_free(s->gather, forked);
     if (s->back.ops) s->back.ops->release(s->back.user);
     vp_queue_unref(s->o.queue);
     if (!forked) pthread_mutex_destroy(&s->lock);
@@ -112,6 +113,8 @@ vp_status vp_ingest_directory(vp_context *context, const char *path, const vp_in
     VPI_TRY(store_new(context, options, &s, err));
     st = vpi_back_directory(s->context, path, s->o.flags & VP_INGESTF_VOLATILE, s->o.lock_wait_ms, &s->back,
                             err);
+    if (st == VP_OK) s->gather = vpi_gather_pool_new();
+    if (st == VP_OK && !s->gather) st = vpi_fail_nomem(err);
     if (st == VP_OK) return store_ready(s, out, err);
     dispose(s);
     return st;

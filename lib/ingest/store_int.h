@@ -20,6 +20,9 @@
 #define VPI_INGEST_BUCKETS 256u
 #define VPI_INGEST_THREADS_MAX 64u
 
+/* gather.c */
+typedef struct vpi_gather_pool vpi_gather_pool;
+
 struct vp_ingest {
     atomic_uint refs;
     vp_context *context; /* a reference */
@@ -28,6 +31,7 @@ struct vp_ingest {
     vpi_back back;
     vpi_hook hook;
     vpi_threads *pool;
+    vpi_gather_pool *gather; /* NULL: the back end gathers itself */
     pthread_mutex_t lock;
     struct {
         vp_upload *open[VPI_INGEST_BUCKETS]; /* the newest handle of each id that is open here */
@@ -54,9 +58,16 @@ struct vp_upload {
     bool taken;                /* by a newer request in this process */
     vp_error failure;          /* status < 0: nothing more is written through this handle */
     _Atomic uint64_t position; /* where the next append goes; read without the lock */
-    uint64_t counted;          /* `position`, or where it was at check_begin */
+    uint64_t counted;          /* `position` without what is gathered, or where it was at check_begin */
     vpi_digest hash, declared; /* of `counted` bytes, as far as they came in order */
     vpi_ranges ranges;         /* with ANY_ORDER: written; rec.ranges are durable */
+    struct {
+        uint8_t *data;     /* a buffer of the pool, aligned; NULL: none is borrowed */
+        size_t from, have; /* gathered and not written: data + from */
+        int64_t since_us;  /* of the first byte */
+        size_t came;       /* of a slow one, since then */
+        bool slow;         /* did not fill its buffer soon */
+    } gather;
     struct {
         bool running;
         vpi_digest digest;
@@ -116,6 +127,24 @@ uint64_t vpi_upload_limit(const vp_upload *upload);
 /* Writes and hashes; what it means is the caller's to note. *done also on failure. */
 vp_status vpi_upload_write_synced(vp_upload *upload, uint64_t offset, const void *data, size_t size,
                                   size_t *done, vp_error *err);
+
+/* ---- gather.c ---- */
+/* Bytes of a buffer, for tests; of stores that are made later. A multiple of 4096. */
+extern _Atomic size_t vpi_gather_bytes;
+vpi_gather_pool *vpi_gather_pool_new(void);
+vpi_gather_pool *vpi_gather_pool_free(vpi_gather_pool *pool, bool forked);
+/*
+ * Takes the next bytes as far as they are to be gathered and writes what has become worth it. VP_END: those behind
+ * *done go straight to the back end. After a failure `position` says what was taken.
+ */
+vp_status vpi_gather_add_synced(vp_upload *upload, const uint8_t *data, size_t size, size_t *done,
+                                vp_error *err);
+/* Nothing is gathered any more; on failure `position` goes back to what was written. */
+vp_status vpi_gather_flush_synced(vp_upload *upload, vp_error *err);
+/* What is gathered never came. */
+void vpi_gather_drop_synced(vp_upload *upload);
+/* The buffer goes back, with what is in it. */
+void vpi_gather_return_synced(vp_upload *upload);
 
 /* ---- sync.c ---- */
 /* Everything that counts is durable. */

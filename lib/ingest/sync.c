@@ -90,6 +90,7 @@ vp_status vpi_upload_sync_synced(vp_upload *upload, vp_error *err)
     vp_status st;
 
     VPI_TRY(vpi_upload_wait_behind_synced(upload, err));
+    VPI_TRY(vpi_gather_flush_synced(upload, err));
     /* Where it costs no request, also an answer about nothing must not come from a handle that was taken over. */
     if (pending(upload) == 0)
         return upload->ingest->back.ops->overlap ? upload->ingest->back.ops->check(upload->item, err) : VP_OK;

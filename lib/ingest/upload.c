@@ -44,6 +44,7 @@ vp_upload *vpi_upload_unref(vp_upload *upload)
 
 static void close_item(vp_upload *u)
 {
+    vpi_gather_return_synced(u);
     if (u->item) u->ingest->back.ops->close(u->item);
     u->item = NULL;
     u->begun = false;
@@ -75,11 +76,21 @@ static bool lock_until(pthread_mutex_t *lock, uint32_t wait_ms)
     return true;
 }
 
+/* All that can still be durable is. */
+static void settle_synced(vp_upload *u)
+{
+    vp_error ignored = VP_ERROR_INIT;
+
+    vpi_upload_check_drop_synced(u);
+    if (u->failure.status < 0) return;
+    (void)vpi_gather_flush_synced(u, &ignored); /* what had room is kept */
+    if (u->failure.status >= 0) (void)vpi_upload_sync_synced(u, &ignored);
+}
+
 /* An older handle of this process gives up what it holds; what came through it counts. */
 static vp_status displace(vp_upload *old, vp_error *err)
 {
     struct timespec until;
-    vp_error ignored = VP_ERROR_INIT;
     uint32_t wait_ms = old->ingest->o.lock_wait_ms;
     bool locked;
 
@@ -91,8 +102,7 @@ static vp_status displace(vp_upload *old, vp_error *err)
                         "another request writes the upload and does not end");
     }
     if (!old->taken) {
-        vpi_upload_check_drop_synced(old);
-        if (old->failure.status >= 0) (void)vpi_upload_sync_synced(old, &ignored);
+        settle_synced(old);
         old->taken = true;
         close_item(old);
     }
@@ -155,13 +165,10 @@ vp_status vpi_upload_take(vp_ingest *ingest, const char *id, unsigned how, vp_up
 
 void vpi_upload_leave(vp_upload *upload, bool sync)
 {
-    vp_error ignored = VP_ERROR_INIT;
-
     pthread_mutex_lock(&upload->lock);
     while (upload->behind || upload->start.kind != VPI_START_NONE)
         pthread_cond_wait(&upload->idle, &upload->lock);
-    vpi_upload_check_drop_synced(upload);
-    if (sync && !upload->taken && upload->failure.status >= 0) (void)vpi_upload_sync_synced(upload, &ignored);
+    if (sync && !upload->taken) settle_synced(upload);
     upload->taken = true;
     close_item(upload);
     pthread_mutex_unlock(&upload->lock);
@@ -338,9 +345,14 @@ vp_status vpi_upload_write_synced(vp_upload *upload, uint64_t offset, const void
 
 static vp_status append_in_order(vp_upload *u, const void *data, size_t size, vp_error *err)
 {
-    size_t done;
-    vp_status st = vpi_upload_write_synced(u, u->position, data, size, &done, err);
+    size_t gathered, done;
+    vp_status st;
 
+    VPI_TRY(reserve_synced(u, u->position + size, err));
+    st = vpi_gather_add_synced(u, data, size, &gathered, err);
+    if (st != VP_END) return st;
+    data = (const uint8_t *)data + gathered;
+    st = vpi_upload_write_synced(u, u->position, data, size - gathered, &done, err);
     if (u->check.running) vpi_digest_add(&u->check.digest, data, done);
     u->position += done;
     if (!u->check.running) u->counted = u->position;
