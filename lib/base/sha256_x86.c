@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * SHA-256 by special instructions of x86. A step of SHA-NI takes four cycles and starts every second one, and each
- * waits for the one before: two messages side by side cost hardly more than one. With AVX-512 there are sixteen messages, one
- * in each lane, and plain arithmetic in place of those steps: there are 32 registers, rotations, and any function of
- * three bits in one go, so that a byte takes half the time of two messages by SHA-NI, where there are sixteen.
+ * waits for the one before: two messages side by side cost hardly more than one. With AVX-512 there are sixteen, one in
+ * each lane, and plain arithmetic in place of those steps: there are 32 registers, rotations, and any function of three
+ * bits in one go, so that sixteen take half the time that they take two by two.
  */
 
 #include "base/sha256_int.h"
