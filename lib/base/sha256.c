@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* FIPS 180-4, sections 4.1.2, 5.1.1 and 6.2. */
 
-#include "base/buf.h"
-#include "base/hash.h"
+#include <pthread.h>
 
-static const uint32_t k[64] = {
+#include "base/buf.h"
+#include "base/sha256_int.h"
+
+/* Fewer messages than that are done sooner two by two. */
+#define SIXTEEN_FROM 8u
+#define k vpi_sha256_k
+
+const uint32_t vpi_sha256_k[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
     0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
@@ -63,6 +69,42 @@ static void compress(uint32_t state[8], const uint8_t *p)
     state[7] += h;
 }
 
+static void plain(uint32_t state[8], const uint8_t *p, size_t blocks)
+{
+    for (; blocks; blocks--, p += 64) compress(state, p);
+}
+
+/* ---- by which instructions ---- */
+
+static vpi_sha256_kernels best;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void setup(void)
+{
+    best.one = plain;
+    vpi_sha256_kernels_x86(&best, VPI_SHA256_AVX512);
+}
+
+static const vpi_sha256_kernels *kernels(void)
+{
+    pthread_once(&once, setup);
+    return &best;
+}
+
+void vpi_sha256_limit(int most)
+{
+    pthread_once(&once, setup);
+    best = (vpi_sha256_kernels){ .one = plain };
+    vpi_sha256_kernels_x86(&best, most);
+}
+
+unsigned vpi_sha256_lanes(void)
+{
+    return kernels()->sixteen ? VPI_SHA256_LANES : kernels()->two ? 2 : 1;
+}
+
+/* ---- messages ---- */
+
 void vpi_sha256_init(vpi_sha256 *s)
 {
     static const uint32_t start[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
@@ -83,12 +125,66 @@ void vpi_sha256_add(vpi_sha256 *s, const void *data, size_t size)
 
         if (n > 0) memcpy(s->block + fill, p, n);
         if (fill + n < 64) return;
-        compress(s->h, s->block);
+        kernels()->one(s->h, s->block, 1);
         p += n;
         size -= n;
     }
-    for (; size >= 64; p += 64, size -= 64) compress(s->h, p);
-    if (size > 0) memcpy(s->block, p, size);
+    if (size >= 64) kernels()->one(s->h, p, size / 64);
+    if (size % 64 > 0) memcpy(s->block, p + size / 64 * 64, size % 64);
+}
+
+/* The lanes that are left over do the work of the first one again. */
+static void add_wide(vpi_sha256 *s, const uint8_t *const p[], unsigned n, size_t blocks)
+{
+    uint32_t state[8][VPI_SHA256_LANES];
+    const uint8_t *from[VPI_SHA256_LANES];
+
+    for (unsigned i = 0; i < VPI_SHA256_LANES; i++) {
+        const uint32_t *h = s[i < n ? i : 0].h;
+
+        from[i] = p[i < n ? i : 0];
+        for (unsigned j = 0; j < 8; j++) state[j][i] = h[j];
+    }
+    kernels()->sixteen(state, from, blocks);
+    for (unsigned i = 0; i < n; i++)
+        for (unsigned j = 0; j < 8; j++) s[i].h[j] = state[j][i];
+}
+
+static void add_blocks(vpi_sha256 *s, const uint8_t *const p[], unsigned n, size_t blocks)
+{
+    const vpi_sha256_kernels *by = kernels();
+
+    while (n > 0) {
+        unsigned now = VPI_MIN(n, VPI_SHA256_LANES);
+
+        if (by->sixteen && now >= (by->two ? SIXTEEN_FROM : 2)) {
+            add_wide(s, p, now, blocks);
+        } else if (by->two && now >= 2) {
+            uint32_t *const state[2] = { s[0].h, s[1].h };
+
+            by->two(state, p, blocks);
+            now = 2;
+        } else {
+            by->one(s->h, *p, blocks);
+            now = 1;
+        }
+        s += now;
+        p += now;
+        n -= now;
+    }
+}
+
+void vpi_sha256_add_many(vpi_sha256 *s, const uint8_t *const data[], unsigned n, size_t size)
+{
+    size_t whole = size / 64 * 64;
+
+    for (unsigned i = 0; i < n; i++)
+        if (s[i].length % 64) whole = 0; /* all of it one by one */
+    if (whole) add_blocks(s, data, n, whole / 64);
+    for (unsigned i = 0; i < n; i++) {
+        s[i].length += whole;
+        if (size > whole) vpi_sha256_add(&s[i], data[i] + whole, size - whole);
+    }
 }
 
 void vpi_sha256_add_u64(vpi_sha256 *s, uint64_t v)

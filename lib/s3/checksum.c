@@ -29,18 +29,25 @@ vp_status vpi_s3_summer_restart(vpi_s3_summer *s, vp_error *err)
     return start(s->md5, EVP_md5(), err);
 }
 
-vp_status vpi_s3_summer_init(vpi_s3_summer *s, const vp_s3 *s3, vp_error *err)
+static vp_status init(vpi_s3_summer *s, const vp_s3 *s3, bool sha256, vp_error *err)
 {
+    vp_status st;
+
     memset(s, 0, sizeof(*s));
     s->crc64 = s3->checksum == VP_S3_CHECKSUM_CRC64NVME;
-    if (s3->sign_payload && !(s->sha256 = EVP_MD_CTX_new())) return vpi_fail_nomem(err);
+    if (sha256 && !(s->sha256 = EVP_MD_CTX_new())) return vpi_fail_nomem(err);
     if (s3->checksum == VP_S3_CHECKSUM_MD5 && !(s->md5 = EVP_MD_CTX_new())) {
         vpi_s3_summer_dispose(s);
         return vpi_fail_nomem(err);
     }
-    vp_status st = vpi_s3_summer_restart(s, err);
+    st = vpi_s3_summer_restart(s, err);
     if (st < 0) vpi_s3_summer_dispose(s);
     return st;
+}
+
+vp_status vpi_s3_summer_init(vpi_s3_summer *s, const vp_s3 *s3, vp_error *err)
+{
+    return init(s, s3, s3->sign_payload, err);
 }
 
 vp_status vpi_s3_summer_add(vpi_s3_summer *s, const void *data, size_t size, vp_error *err)
@@ -78,6 +85,47 @@ void vpi_s3_summer_dispose(vpi_s3_summer *s)
     EVP_MD_CTX_free(s->sha256);
     EVP_MD_CTX_free(s->md5);
     s->sha256 = s->md5 = NULL;
+}
+
+/* ---- many at a time ---- */
+
+vp_status vpi_s3_summers_start(vpi_s3_summers **summers, const vp_s3 *s3, unsigned count, vp_error *err)
+{
+    vpi_s3_summers *s = *summers;
+
+    if (!s) s = *summers = vpi_calloc(1, sizeof(*s));
+    if (!s) return vpi_fail_nomem(err);
+    for (unsigned i = 0; i < count; i++) {
+        if (i < s->count)
+            VPI_TRY(vpi_s3_summer_restart(&s->others[i], err));
+        else
+            VPI_TRY(init(&s->others[i], s3, false, err));
+        vpi_sha256_init(&s->sha256[i]);
+    }
+    for (unsigned i = count; i < s->count; i++) vpi_s3_summer_dispose(&s->others[i]);
+    s->count = count;
+    return VP_OK;
+}
+
+vp_status vpi_s3_summers_add(vpi_s3_summers *s, const uint8_t *const data[], size_t size, vp_error *err)
+{
+    vpi_sha256_add_many(s->sha256, data, s->count, size);
+    for (unsigned i = 0; i < s->count; i++) VPI_TRY(vpi_s3_summer_add(&s->others[i], data[i], size, err));
+    return VP_OK;
+}
+
+vp_status vpi_s3_summers_done(vpi_s3_summers *s, unsigned i, vpi_s3_sums *out, vp_error *err)
+{
+    VPI_TRY(vpi_s3_summer_done(&s->others[i], out, err));
+    vpi_sha256_hex(&s->sha256[i], out->sha256);
+    return VP_OK;
+}
+
+void vpi_s3_summers_free(vpi_s3_summers *s)
+{
+    if (!s) return;
+    for (unsigned i = 0; i < VPI_S3_TOGETHER; i++) vpi_s3_summer_dispose(&s->others[i]);
+    vpi_free(s);
 }
 
 vp_status vpi_s3_sum(const vp_s3 *s3, const void *data, size_t size, vpi_s3_sums *out, vp_error *err)

@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 
+#include "base/hash.h"
 #include "http/loop.h"
 #include "s3_int.h"
 #include "sign.h"
@@ -35,6 +36,19 @@ vp_status vpi_s3_summer_restart(vpi_s3_summer *summer, vp_error *err);
 vp_status vpi_s3_summer_add(vpi_s3_summer *summer, const void *data, size_t size, vp_error *err);
 vp_status vpi_s3_summer_done(vpi_s3_summer *summer, vpi_s3_sums *out, vp_error *err);
 void vpi_s3_summer_dispose(vpi_s3_summer *summer); /* accepts a zeroed one */
+/* Bodies of one length whose bytes pass at a time: what vpi_sha256_add_many gains. */
+#define VPI_S3_TOGETHER 16u
+typedef struct vpi_s3_summers {
+    unsigned count;
+    vpi_sha256 sha256[VPI_S3_TOGETHER];
+    vpi_s3_summer others[VPI_S3_TOGETHER];
+} vpi_s3_summers;
+/* Of a client that signs payloads. *summers: those from before, or NULL. */
+vp_status vpi_s3_summers_start(vpi_s3_summers **summers, const vp_s3 *s3, unsigned count, vp_error *err);
+vp_status vpi_s3_summers_add(vpi_s3_summers *summers, const uint8_t *const data[], size_t size,
+                             vp_error *err);
+vp_status vpi_s3_summers_done(vpi_s3_summers *summers, unsigned index, vpi_s3_sums *out, vp_error *err);
+void vpi_s3_summers_free(vpi_s3_summers *summers); /* NULL is allowed */
 /* All of a body at once. */
 vp_status vpi_s3_sum(const vp_s3 *s3, const void *data, size_t size, vpi_s3_sums *out, vp_error *err);
 uint64_t vpi_s3_crc64(uint64_t crc, const void *data, size_t size); /* crc64.c; start with 0 */

@@ -47,7 +47,7 @@ vp_status vpi_s3_writer_wait(vpi_s3_writer *w, vp_cancel *cancel, vp_s3_info *in
     return st;
 }
 
-static vp_status changed(const char *key, vp_error *err)
+vp_status vpi_s3_source_changed(const char *key, vp_error *err)
 {
     vpi_error_key(err, key);
     return vpi_fail(err, VP_E_CONFLICT, "SOURCE_CHANGED", "the source changed while it was sent");
@@ -62,7 +62,7 @@ vp_status vpi_s3_source_same(vp_source *source, const char *identity, uint64_t s
 
     VPI_TRY(vp_source_identity(source, now, sizeof(now), err));
     VPI_TRY(vp_source_size(source, &bytes, err));
-    return bytes == size && strcmp(now, identity) == 0 ? VP_OK : changed(key, err);
+    return bytes == size && strcmp(now, identity) == 0 ? VP_OK : vpi_s3_source_changed(key, err);
 }
 
 vp_status vpi_s3_writer_fill(vpi_s3_writer *w, vp_source *source, const char *key, vpi_s3_fill_fn fn,
@@ -77,10 +77,16 @@ vp_status vpi_s3_writer_fill(vpi_s3_writer *w, vp_source *source, const char *ke
     while (at < size) {
         size_t want = (size_t)VPI_MIN(size - at, READ_SIZE), room, got;
         void *data;
+        vp_status st;
 
+        VPI_TRY(st = vpi_s3_writer_fill_parts(w, fn, user, err));
+        if (st == VP_OK) {
+            at = vpi_s3_writer_bytes(w);
+            continue;
+        }
         VPI_TRY(vpi_s3_writer_space(w, want, &data, &room, err));
         VPI_TRY(vp_source_read_at(source, at, data, VPI_MIN(room, want), &got, err));
-        if (!got) return changed(key, err);
+        if (!got) return vpi_s3_source_changed(key, err);
         VPI_TRY(vpi_s3_writer_put(w, got, err));
         at += got;
         if (fn) VPI_TRY(fn(user, at, err));

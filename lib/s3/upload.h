@@ -203,13 +203,20 @@ vp_status vpi_s3_writer_forget(vpi_s3_writer *w, vp_error *err);
 vpi_s3_writer *vpi_s3_writer_free(vpi_s3_writer *w);
 uint64_t vpi_s3_writer_bytes(const vpi_s3_writer *w);
 
+/* Called after each piece with the bytes so far. */
+typedef vp_status (*vpi_s3_fill_fn)(void *user, uint64_t bytes, vp_error *err);
+/*
+ * Of a local file, where it pays: the next parts, hashed together and sent. fn may be NULL. VP_END: nothing was done,
+ * go on with vpi_s3_writer_space.
+ */
+vp_status vpi_s3_writer_fill_parts(vpi_s3_writer *w, vpi_s3_fill_fn fn, void *user, vp_error *err);
+
 /* put.c: CONFLICT SOURCE_CHANGED where it is not what it was. */
+vp_status vpi_s3_source_changed(const char *key, vp_error *err);
 vp_status vpi_s3_source_same(vp_source *source, const char *identity, uint64_t size, const char *key,
                              vp_error *err);
 /* finish, and waiting for it on this thread. */
 vp_status vpi_s3_writer_wait(vpi_s3_writer *w, vp_cancel *cancel, vp_s3_info *info, vp_error *err);
-/* Called after each piece with the bytes so far. */
-typedef vp_status (*vpi_s3_fill_fn)(void *user, uint64_t bytes, vp_error *err);
 /* All of a source; CONFLICT SOURCE_CHANGED where it is another at the end. fn may be NULL. */
 vp_status vpi_s3_writer_fill(vpi_s3_writer *w, vp_source *source, const char *key, vpi_s3_fill_fn fn,
                              void *user, vp_error *err);

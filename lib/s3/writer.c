@@ -1,78 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Bytes in order become an object: one request where they are few, else parts that go out while the next one is
- * filled. Each buffer is hashed as it is filled, by whoever fills it. Bytes of a file are not kept: a block at a time
- * is hashed, and the transfer reads them once more, from the page cache into the buffer that it sends from.
+ * filled. Each buffer is hashed as it is filled, by whoever fills it.
  */
 
-#include "upload.h"
+#include "writer_int.h"
 
 #define NOTE_US 250000 /* what came in since is looked for on the server (parts.c) */
 #define FIRST_ROOM ((size_t)64 << 10)
-/* Bytes of a file that are hashed at a time: in the cache of one core. */
-#define BLOCK_SIZE ((size_t)256 << 10)
-
-/*
- * One body on its way. Made by need, kept until the writer ends, so that a list of them never changes under a reader.
- */
-typedef struct slot {
-    struct slot *next;
-    vpi_s3_writer *writer;
-    vpi_s3_part_op part;
-    uint8_t *data;
-    size_t capacity;
-    uint64_t at, size; /* of a file instead */
-    bool busy;
-} slot;
-
-struct vpi_s3_writer {
-    vp_s3 *s3;
-    char *bucket, *key, *lines;
-    uint64_t size;
-    uint32_t flags;
-    bool keep;
-    vp_store *work;
-    void (*part_in)(void *user);
-    void *part_user;
-    vp_cancel *cancel;
-    vp_s3_upload *upload;
-    /* a file; the transfers read it too */
-    vp_source *file;
-    char identity[256];
-    uint64_t file_size;
-    /* of whoever fills */
-    uint8_t *block; /* of a file, in place of data */
-    uint8_t *data;
-    size_t used, capacity, limit;
-    vpi_s3_summer summer;
-    uint32_t noted;   /* parts in the journal */
-    int64_t noted_us; /* when it was written */
-    uint32_t number;  /* of the part that is filled */
-    uint64_t bytes;
-    pthread_mutex_t lock;
-    pthread_cond_t idle; /* nothing runs */
-    struct {
-        slot *slots;
-        unsigned running;
-        bool stopping, finishing, completing, ended;
-        uint32_t parts_in;
-        vp_status st;
-        vp_error err;
-    } synced;
-    /* the end */
-    bool single;
-    char marker[VPI_S3_MARKER];
-    vpi_s3_op look;
-    vp_s3_info info;
-    vpi_s3_finish fin;
-    void (*done)(void *user, vp_status st, const vp_s3_info *info, const vp_error *err);
-    void *user;
-};
 
 /* ---- memory ---- */
 
-/* A while of the wait for room, with the client's lock; what came in meanwhile is written down without it. */
-static vp_status wait_synced(vpi_s3_writer *w, vp_error *err)
+vp_status vpi_s3_writer_room_synced(vpi_s3_writer *w, vp_error *err)
 {
     vp_s3 *s3 = w->s3;
     vp_status st;
@@ -93,7 +32,7 @@ static vp_status hold(vpi_s3_writer *w, size_t bytes, vp_error *err)
 
     pthread_mutex_lock(&s3->lock);
     while (st >= 0 && s3->synced.held + bytes > s3->o.memory && s3->synced.flying && !s3->synced.closed) {
-        st = wait_synced(w, err);
+        st = vpi_s3_writer_room_synced(w, err);
     }
     if (st >= 0) s3->synced.held += bytes;
     pthread_mutex_unlock(&s3->lock);
@@ -114,47 +53,6 @@ static void take_off(vp_s3 *s3)
     pthread_mutex_lock(&s3->lock);
     s3->synced.flying++;
     pthread_mutex_unlock(&s3->lock);
-}
-
-/* A file takes no memory while it waits; but what was just read should still be in the page cache when it is sent. */
-static vp_status hold_ahead(vpi_s3_writer *w, vp_error *err)
-{
-    vp_s3 *s3 = w->s3;
-    vp_status st = VP_OK;
-
-    pthread_mutex_lock(&s3->lock);
-    while (st >= 0 && s3->synced.flying >= 2 * s3->o.connections && !s3->synced.closed) {
-        st = wait_synced(w, err);
-    }
-    pthread_mutex_unlock(&s3->lock);
-    return st;
-}
-
-static uint8_t *take_block(vp_s3 *s3)
-{
-    uint8_t *block;
-
-    pthread_mutex_lock(&s3->lock);
-    block = s3->synced.block;
-    s3->synced.block = NULL;
-    pthread_mutex_unlock(&s3->lock);
-    return block ? block : vpi_alloc(BLOCK_SIZE);
-}
-
-/* The next file takes it: fresh memory costs as much as reading into it. */
-static void give_block(vpi_s3_writer *w)
-{
-    uint8_t *block = w->block;
-
-    if (!block) return;
-    w->block = NULL;
-    pthread_mutex_lock(&w->s3->lock);
-    if (!w->s3->synced.block) {
-        w->s3->synced.block = block;
-        block = NULL;
-    }
-    pthread_mutex_unlock(&w->s3->lock);
-    vpi_free(block);
 }
 
 static vp_status grow(vpi_s3_writer *w, size_t want, vp_error *err)
@@ -207,7 +105,7 @@ static void landed(vpi_s3_writer *w)
 
 static void on_part(vpi_s3_op *op, vp_status st)
 {
-    slot *s = op->user;
+    vpi_s3_slot *s = op->user;
     vpi_s3_writer *w = s->writer;
 
     if (st == VP_END) st = vpi_fail(&op->err, VP_E_IO, "S3_ERROR", "the server knows no such upload");
@@ -226,9 +124,9 @@ static void on_part(vpi_s3_op *op, vp_status st)
     landed(w);
 }
 
-static slot *take_slot(vpi_s3_writer *w)
+static vpi_s3_slot *take_slot(vpi_s3_writer *w)
 {
-    slot *s;
+    vpi_s3_slot *s;
 
     pthread_mutex_lock(&w->lock);
     for (s = w->synced.slots; s && s->busy; s = s->next) {}
@@ -249,7 +147,7 @@ static slot *take_slot(vpi_s3_writer *w)
     return s;
 }
 
-static void give_slot(vpi_s3_writer *w, slot *s)
+static void give_slot(vpi_s3_writer *w, vpi_s3_slot *s)
 {
     pthread_mutex_lock(&w->lock);
     s->busy = false;
@@ -269,27 +167,8 @@ static vp_status is_in(vpi_s3_writer *w, const vpi_s3_sums *sums, vp_error *err)
     return vpi_s3_part_offered(w->upload, w->number, sums, &bytes, err);
 }
 
-/*
- * Bytes of a file for libcurl. It is looked at before the first and after the last of them: what went out in between is
- * of the file as it was hashed, whatever the server compares.
- */
-static size_t read_file(void *user, uint64_t at, void *to, size_t room, vp_error *err)
-{
-    slot *s = user;
-    vpi_s3_writer *w = s->writer;
-    size_t want = (size_t)VPI_MIN(room, s->size - at), got = 0;
-
-    if (at == 0 && vpi_s3_source_same(w->file, w->identity, w->file_size, w->key, err) < 0) return 0;
-    if (vp_source_read_at(w->file, s->at + at, to, want, &got, err) < 0) return 0;
-    if ((!got || at + got == s->size) &&
-        vpi_s3_source_same(w->file, w->identity, w->file_size, w->key, err) < 0)
-        return 0;
-    if (!got) vpi_fail(err, VP_E_CONFLICT, "SOURCE_CHANGED", "the source became shorter while it was sent");
-    return got;
-}
-
 /* The bytes that were filled become the operation's. */
-static void move_body(vpi_s3_writer *w, slot *s)
+static void move_body(vpi_s3_writer *w, vpi_s3_slot *s)
 {
     vpi_s3_op *op = &s->part.op;
 
@@ -298,7 +177,7 @@ static void move_body(vpi_s3_writer *w, slot *s)
     if (w->file && w->used) {
         s->at = w->bytes - w->used;
         s->size = w->used;
-        op->read = read_file;
+        op->read = vpi_s3_file_read;
         op->read_user = s;
     }
     s->data = w->data;
@@ -321,16 +200,14 @@ static vp_status start(vpi_s3_writer *w, vpi_s3_op *op, vp_error *err)
     return VP_OK;
 }
 
-static vp_status send_part(vpi_s3_writer *w, vp_error *err)
+vp_status vpi_s3_writer_send(vpi_s3_writer *w, const vpi_s3_sums *sums, vp_error *err)
 {
-    vpi_s3_sums sums;
-    slot *s;
+    vpi_s3_slot *s;
     vp_status st;
 
     if (w->number > VPI_S3_PARTS_MAX)
         return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "an object of more than %u parts", VPI_S3_PARTS_MAX);
-    VPI_TRY(vpi_s3_summer_done(&w->summer, &sums, err));
-    VPI_TRY(st = is_in(w, &sums, err));
+    VPI_TRY(st = is_in(w, sums, err));
     if (st == VP_OK) {
         w->used = 0;
         w->number++;
@@ -339,10 +216,10 @@ static vp_status send_part(vpi_s3_writer *w, vp_error *err)
         pthread_mutex_unlock(&w->lock);
         return VP_OK;
     }
-    if (w->file) VPI_TRY(hold_ahead(w, err));
+    if (w->file) VPI_TRY(vpi_s3_file_hold(w, err));
     s = take_slot(w);
     if (!s) return vpi_fail_nomem(err);
-    st = vpi_s3_part_prepare(w->upload, &s->part, w->number, w->data, w->used, &sums, err);
+    st = vpi_s3_part_prepare(w->upload, &s->part, w->number, w->data, w->used, sums, err);
     if (st < 0) {
         give_slot(w, s);
         return st;
@@ -365,7 +242,14 @@ static vp_status send_part(vpi_s3_writer *w, vp_error *err)
     return st;
 }
 
-/* More bytes than one request takes: from now on it goes in parts. */
+static vp_status send_part(vpi_s3_writer *w, vp_error *err)
+{
+    vpi_s3_sums sums;
+
+    VPI_TRY(vpi_s3_summer_done(&w->summer, &sums, err));
+    return vpi_s3_writer_send(w, &sums, err);
+}
+
 static vp_status begin_upload(vpi_s3_writer *w, vp_error *err)
 {
     vp_s3_upload *u = NULL;
@@ -400,7 +284,7 @@ static vp_status set_limit(vpi_s3_writer *w, vp_error *err)
     return VP_OK;
 }
 
-static vp_status check(vpi_s3_writer *w, vp_error *err)
+vp_status vpi_s3_writer_check(vpi_s3_writer *w, vp_error *err)
 {
     vp_status st;
 
@@ -410,6 +294,13 @@ static vp_status check(vpi_s3_writer *w, vp_error *err)
     if (st < 0) vpi_error_copy(err, &w->synced.err);
     pthread_mutex_unlock(&w->lock);
     return st;
+}
+
+vp_status vpi_s3_writer_parts(vpi_s3_writer *w, vp_error *err)
+{
+    if (w->upload) return VP_OK;
+    VPI_TRY(begin_upload(w, err));
+    return set_limit(w, err);
 }
 
 vp_status vpi_s3_writer_new(vp_s3 *s3, const vpi_s3_writer_options *o, vpi_s3_writer **out, vp_error *err)
@@ -449,13 +340,6 @@ fail:
     return st;
 }
 
-void vpi_s3_writer_of_file(vpi_s3_writer *w, vp_source *source, const char *identity)
-{
-    w->file = vp_source_ref(source);
-    w->file_size = w->size;
-    vpi_strlcpy(w->identity, identity, sizeof(w->identity));
-}
-
 vp_status vpi_s3_writer_note(vpi_s3_writer *w, vp_error *err)
 {
     uint32_t in;
@@ -470,7 +354,7 @@ vp_status vpi_s3_writer_note(vpi_s3_writer *w, vp_error *err)
 
 vp_status vpi_s3_writer_space(vpi_s3_writer *w, size_t want, void **data, size_t *room, vp_error *err)
 {
-    VPI_TRY(check(w, err));
+    VPI_TRY(vpi_s3_writer_check(w, err));
     if (w->size != VP_SIZE_UNKNOWN && w->bytes >= w->size)
         return vpi_fail(err, VP_E_ARG, NULL, "more bytes than the object was to have");
     if (w->used == w->limit) {
@@ -480,9 +364,9 @@ vp_status vpi_s3_writer_space(vpi_s3_writer *w, size_t want, void **data, size_t
     }
     VPI_TRY(vpi_s3_writer_note(w, err));
     if (w->file) {
-        if (!w->block && !(w->block = take_block(w->s3))) return vpi_fail_nomem(err);
+        VPI_TRY(vpi_s3_file_block(w, err));
         *data = w->block;
-        *room = VPI_MIN(VPI_MIN(w->limit - w->used, BLOCK_SIZE), VPI_MAX(want, 1));
+        *room = VPI_MIN(VPI_MIN(w->limit - w->used, VPI_S3_BLOCK), VPI_MAX(want, 1));
         return VP_OK;
     }
     if (w->used == w->capacity) VPI_TRY(grow(w, want, err));
@@ -573,7 +457,7 @@ static void after_last(vpi_s3_writer *w)
 
 static void on_look(vpi_s3_op *op, vp_status st)
 {
-    slot *s = op->user;
+    vpi_s3_slot *s = op->user;
     vpi_s3_writer *w = s->writer;
 
     if (st == VP_OK) {
@@ -593,7 +477,7 @@ static void on_look(vpi_s3_op *op, vp_status st)
 }
 
 /* If-None-Match says "taken" too where our own first try was done and its answer lost. */
-static bool look(vpi_s3_writer *w, slot *s)
+static bool look(vpi_s3_writer *w, vpi_s3_slot *s)
 {
     vp_error err = VP_ERROR_INIT;
 
@@ -617,7 +501,7 @@ static bool look(vpi_s3_writer *w, slot *s)
 
 static void on_single(vpi_s3_op *op, vp_status st)
 {
-    slot *s = op->user;
+    vpi_s3_slot *s = op->user;
     vpi_s3_writer *w = s->writer;
 
     if (st == VP_END) st = vpi_fail(&op->err, VP_E_IO, "S3_ERROR", "the server knows no such bucket");
@@ -638,9 +522,9 @@ static vp_status send_single(vpi_s3_writer *w, vp_error *err)
 {
     vpi_s3_op *op;
     vp_status st;
-    slot *s;
+    vpi_s3_slot *s;
 
-    if (w->file) VPI_TRY(hold_ahead(w, err));
+    if (w->file) VPI_TRY(vpi_s3_file_hold(w, err));
     s = take_slot(w);
     if (!s) return vpi_fail_nomem(err);
     op = &s->part.op;
@@ -698,12 +582,12 @@ void vpi_s3_writer_finish(vpi_s3_writer *w,
 
     w->done = done;
     w->user = user;
-    give_block(w);
+    vpi_s3_file_give(w);
     pthread_mutex_lock(&w->lock);
     w->synced.running++; /* ours, so that the end does not come while we still add */
     w->synced.finishing = true;
     pthread_mutex_unlock(&w->lock);
-    st = check(w, &err);
+    st = vpi_s3_writer_check(w, &err);
     if (st >= 0 && w->size != VP_SIZE_UNKNOWN && w->bytes != w->size)
         st = vpi_fail(&err, VP_E_ARG, NULL, "fewer bytes than the object was to have");
     if (st >= 0 && !w->upload) {
@@ -723,7 +607,7 @@ void vpi_s3_writer_finish(vpi_s3_writer *w,
 void vpi_s3_writer_stop(vpi_s3_writer *w)
 {
     vp_error err = VP_ERROR_INIT;
-    slot *list;
+    vpi_s3_slot *list;
     bool finishing;
 
     vpi_fail(&err, VP_E_CANCELED, NULL, "canceled");
@@ -734,7 +618,7 @@ void vpi_s3_writer_stop(vpi_s3_writer *w)
     finishing = w->synced.completing && !w->synced.ended;
     w->synced.running++; /* ours: so the writer stays while its operations end one by one */
     pthread_mutex_unlock(&w->lock);
-    for (slot *s = list; s; s = s->next) vpi_s3_stop(w->s3, &s->part.op);
+    for (vpi_s3_slot *s = list; s; s = s->next) vpi_s3_stop(w->s3, &s->part.op);
     vpi_s3_stop(w->s3, &w->look);
     if (finishing) vpi_s3_finish_stop(&w->fin);
     pthread_mutex_lock(&w->lock);
@@ -793,18 +677,19 @@ vpi_s3_writer *vpi_s3_writer_free(vpi_s3_writer *w)
         if (w->upload && !w->keep) abort_now(w);
     }
     while (w->synced.slots) {
-        slot *s = w->synced.slots;
+        vpi_s3_slot *s = w->synced.slots;
 
         w->synced.slots = s->next;
         vpi_s3_op_dispose(&s->part.op);
         vpi_free(s);
     }
-    give_block(w);
+    vpi_s3_file_give(w);
     if (w->capacity) release(w->s3, w->capacity, false);
     vpi_free(w->data);
     vpi_s3_op_dispose(&w->look);
     vpi_s3_finish_dispose(&w->fin);
     vpi_s3_summer_dispose(&w->summer);
+    vpi_s3_summers_free(w->summers);
     vp_s3_upload_unref(w->upload);
     vp_store_unref(w->work);
     vp_source_unref(w->file);

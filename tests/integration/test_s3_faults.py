@@ -137,6 +137,18 @@ def s03_s04_parts():
         # an unknown size goes through the sink in the same way: see test_s3_cli
 
 
+def parts_hashed_together():
+    """Few parts while connections wait, then as many as the processor hashes at a time, what is left, and its end."""
+    part = 5 * MIB + 3
+    with S3F() as s3:
+        for checksum, parts in ((4, 21), (2, 7), (3, 2)):
+            seen = len(s3.log())
+            put(s3, parts * part + 1000, args=["part=%d" % part, "from=%d" % part, "connections=2", "checksum=%d" % checksum],
+                key="k%d" % checksum)
+            sent = [r for r in s3.log(seen) if r["op"] == "UploadPart"]
+            assert len(sent) == parts + 1 and {r["status"] for r in sent} == {200}, sent
+
+
 def s05_slow_down():
     with S3F() as s3, Folder() as folder:
         for i in range(200):
@@ -1045,7 +1057,7 @@ GROUPS = {
     "sources": [sources_in_faults, sources_that_change],
     "answers": [s01_complete_says_error_in_200, s02_answer_of_complete_is_lost, s16_etags, s25_hostile_answers,
                 pages_of_portals, complete_is_lost_then_denied],
-    "requests": [s03_s04_parts, s09_regions, s09_endpoint_of_another_region, s10_no_redirect_with_credentials, s11_styles, s12_keys, s14_s15_checksums,
+    "requests": [s03_s04_parts, parts_hashed_together, s09_regions, s09_endpoint_of_another_region, s10_no_redirect_with_credentials, s11_styles, s12_keys, s14_s15_checksums,
                  s17_expect, refusals, presigned, tokens],
     "time": [s05_slow_down, s06_s07_clock, s08_credentials_end_in_mid_upload, s18_idle_connections, s18_connections_are_kept, deadlines, s19_stalled,
              s19_trickles],

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "base/hash.h"
+#include "base/sha256_int.h"
 
 /* RFC 3720 B.4. */
 static void crc_vectors(void **state)
@@ -65,12 +65,11 @@ static void sha_of(const char *text, size_t repeat, char hex[65])
 }
 
 /* FIPS 180-4 examples. */
-static void sha_vectors(void **state)
+static void vectors(void)
 {
     char hex[65], other[65];
     vpi_sha256 s;
 
-    (void)state;
     sha_of("", 1, hex);
     assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     sha_of("abc", 1, hex);
@@ -98,13 +97,12 @@ static void sha_vectors(void **state)
     assert_string_equal(hex, other);
 }
 
-static void sha_pieces(void **state)
+static void pieces(void)
 {
     uint8_t data[300], one[32], two[32];
     size_t size, cut;
     vpi_sha256 s;
 
-    (void)state;
     for (size = 0; size < sizeof(data); size++) data[size] = (uint8_t)(size * 7);
     for (size = 0; size <= sizeof(data); size += 11) {
         vpi_sha256_init(&s);
@@ -120,13 +118,112 @@ static void sha_pieces(void **state)
     }
 }
 
+/* By all instructions that this processor has, and without them. */
+static void each_way(void (*fn)(void))
+{
+    for (int most = VPI_SHA256_PLAIN; most <= VPI_SHA256_AVX512; most++) {
+        vpi_sha256_limit(most);
+        fn();
+    }
+}
+
+static void sha_vectors(void **state)
+{
+    (void)state;
+    each_way(vectors);
+}
+
+static void sha_pieces(void **state)
+{
+    (void)state;
+    each_way(pieces);
+}
+
+#define MANY 35 /* two times sixteen, two, and one */
+static uint8_t noise[MANY][400];
+
+/* What many messages of one length come to, first `first` bytes of each and then the rest, is what each comes to. */
+static void same_as_alone(unsigned n, size_t size, size_t first)
+{
+    vpi_sha256 s[MANY], alone;
+    const uint8_t *from[MANY] = { NULL };
+    uint8_t want[32], got[32];
+    unsigned i;
+
+    for (i = 0; i < n; i++) {
+        vpi_sha256_init(&s[i]);
+        from[i] = noise[i] + i % 5;
+    }
+    vpi_sha256_add_many(s, from, n, first);
+    for (i = 0; i < n; i++) from[i] += first;
+    vpi_sha256_add_many(s, from, n, size - first);
+    for (i = 0; i < n; i++) {
+        vpi_sha256_init(&alone);
+        vpi_sha256_add(&alone, noise[i] + i % 5, size);
+        vpi_sha256_done(&alone, want);
+        vpi_sha256_done(&s[i], got);
+        assert_memory_equal(got, want, 32);
+    }
+}
+
+static void lengths(void)
+{
+    for (unsigned n = 0; n <= MANY; n++) {
+        for (size_t size = 0; size <= 320; size += size % 64 == 8 ? 48 : 1) {
+            same_as_alone(n, size, size);
+            same_as_alone(n, size, size / 128 * 64);
+            same_as_alone(n, size, size / 3);
+        }
+    }
+}
+
+static void sha_many(void **state)
+{
+    uint32_t seed = 1;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(noise); i++) {
+        seed = seed * 1664525u + 1013904223u;
+        (&noise[0][0])[i] = (uint8_t)(seed >> 24);
+    }
+    each_way(lengths);
+}
+
+/* Messages of unlike lengths before. */
+static void unlike(void)
+{
+    vpi_sha256 s[3];
+    const uint8_t *from[3] = { noise[0], noise[1], noise[2] };
+    char got[65], want[65];
+
+    for (unsigned i = 0; i < 3; i++) {
+        vpi_sha256_init(&s[i]);
+        vpi_sha256_add(&s[i], noise[3], 40 * i);
+    }
+    vpi_sha256_add_many(s, from, 3, 300);
+    for (unsigned i = 0; i < 3; i++) {
+        vpi_sha256 alone;
+
+        vpi_sha256_init(&alone);
+        vpi_sha256_add(&alone, noise[3], 40 * i);
+        vpi_sha256_add(&alone, noise[i], 300);
+        vpi_sha256_hex(&alone, want);
+        vpi_sha256_hex(&s[i], got);
+        assert_string_equal(got, want);
+    }
+}
+
+static void sha_unlike(void **state)
+{
+    (void)state;
+    each_way(unlike);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(crc_vectors),
-        cmocka_unit_test(crc_ways),
-        cmocka_unit_test(sha_vectors),
-        cmocka_unit_test(sha_pieces),
+        cmocka_unit_test(crc_vectors), cmocka_unit_test(crc_ways), cmocka_unit_test(sha_vectors),
+        cmocka_unit_test(sha_pieces),  cmocka_unit_test(sha_many), cmocka_unit_test(sha_unlike),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

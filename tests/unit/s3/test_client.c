@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/sha256_int.h"
 #include "s3/upload.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -389,6 +390,54 @@ static void sums(void **state)
     assert_string_equal(text, "FPucAw==");
 }
 
+/* Bodies of one length that are hashed together: each has the sums that it has alone, which OpenSSL makes. */
+static void check_together(vpi_s3_summers **summers, const vp_s3 *s3, unsigned count, size_t size)
+{
+    static uint8_t data[VPI_S3_TOGETHER * 20000];
+    const uint8_t *from[VPI_S3_TOGETHER] = { NULL };
+    vpi_s3_sums sums, want;
+    vp_error err = VP_ERROR_INIT;
+
+    for (size_t i = 0; i < sizeof(data); i++) data[i] = (uint8_t)(i * 31 + i / 7 + i / 1999);
+    assert_int_equal(vpi_s3_summers_start(summers, s3, count, &err), VP_OK);
+    for (size_t at = 0; at < size; at += 8192) {
+        for (unsigned i = 0; i < count; i++) from[i] = data + i * size + at;
+        assert_int_equal(vpi_s3_summers_add(*summers, from, VPI_MIN(8192, size - at), &err), VP_OK);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        memset(&sums, 0xFF, sizeof(sums));
+        assert_int_equal(vpi_s3_summers_done(*summers, i, &sums, &err), VP_OK);
+        assert_int_equal(vpi_s3_sum(s3, data + i * size, size, &want, &err), VP_OK);
+        assert_string_equal(sums.sha256, want.sha256);
+        assert_int_equal(strlen(sums.sha256), 64);
+        assert_memory_equal(sums.md5, want.md5, sizeof(sums.md5));
+        assert_true(sums.crc64 == want.crc64);
+        assert_int_equal(sums.crc32c, want.crc32c);
+    }
+}
+
+static void together(void **state)
+{
+    static const int kinds[] = { VP_S3_CHECKSUM_CRC64NVME, VP_S3_CHECKSUM_MD5, VP_S3_CHECKSUM_NONE };
+    static const unsigned counts[] = { 2, 16, 1, 7, 8, 15, 3, 16 };
+
+    (void)state;
+    for (int most = VPI_SHA256_PLAIN; most <= VPI_SHA256_AVX512; most++) {
+        vpi_sha256_limit(most);
+        for (size_t k = 0; k < VPI_COUNT(kinds); k++) {
+            vp_s3 s3 = { .sign_payload = true, .checksum = kinds[k] };
+            vpi_s3_summers *summers = NULL;
+
+            for (size_t i = 0; i < VPI_COUNT(counts); i++) {
+                check_together(&summers, &s3, counts[i], 16384);
+                check_together(&summers, &s3, counts[i], 19999);
+            }
+            vpi_s3_summers_free(summers);
+        }
+    }
+    vpi_s3_summers_free(NULL);
+}
+
 /* ---- XML (S01, S25) ---- */
 
 static vp_status collect(void *user, const char *path, const char *text, vp_error *err)
@@ -524,13 +573,14 @@ static void times(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(addresses),   cmocka_unit_test(endpoints_refused),
-        cmocka_unit_test(regions),     cmocka_unit_test(defaults),
-        cmocka_unit_test(part_sizes),  cmocka_unit_test(vendors),
-        cmocka_unit_test(common_pace), cmocka_unit_test(regional_endpoints),
-        cmocka_unit_test(sums),        cmocka_unit_test(xml),
-        cmocka_unit_test(escapes),     cmocka_unit_test(object_lines),
-        cmocka_unit_test(tokens),      cmocka_unit_test(times),
+        cmocka_unit_test(addresses),    cmocka_unit_test(endpoints_refused),
+        cmocka_unit_test(regions),      cmocka_unit_test(defaults),
+        cmocka_unit_test(part_sizes),   cmocka_unit_test(vendors),
+        cmocka_unit_test(common_pace),  cmocka_unit_test(regional_endpoints),
+        cmocka_unit_test(sums),         cmocka_unit_test(together),
+        cmocka_unit_test(xml),          cmocka_unit_test(escapes),
+        cmocka_unit_test(object_lines), cmocka_unit_test(tokens),
+        cmocka_unit_test(times),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
