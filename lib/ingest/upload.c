@@ -155,13 +155,11 @@ vp_status vpi_upload_take(vp_ingest *ingest, const char *id, unsigned how, vp_up
 
 void vpi_upload_leave(vp_upload *upload, bool sync)
 {
-    vp_error ignored = VP_ERROR_INIT;
-
     pthread_mutex_lock(&upload->lock);
     while (upload->behind || upload->start.kind != VPI_START_NONE)
         pthread_cond_wait(&upload->idle, &upload->lock);
     vpi_upload_check_drop_synced(upload);
-    if (sync && !upload->taken && upload->failure.status >= 0) (void)vpi_upload_sync_synced(upload, &ignored);
+    if (sync && !upload->taken && upload->failure.status >= 0) vpi_upload_save_synced(upload);
     upload->taken = true;
     close_item(upload);
     pthread_mutex_unlock(&upload->lock);
