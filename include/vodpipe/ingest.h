@@ -92,10 +92,11 @@ VP_API vp_ingest *vp_ingest_unref(vp_ingest *ingest);
 
 typedef struct vp_upload_options {
     uint32_t struct_size;
-    uint32_t flags;       /* VP_UPLOADF_PARTIAL, VP_UPLOADF_ANY_ORDER */
-    uint64_t length;      /* bytes; VP_SIZE_UNKNOWN: told later (vp_upload_set_length) */
-    const char *id;       /* NULL: 32 random hex digits are made */
-    const char *scope;    /* whose it is: equal bytes are shared within one scope only; NULL: "" */
+    uint32_t flags;    /* VP_UPLOADF_PARTIAL, VP_UPLOADF_ANY_ORDER */
+    uint64_t length;   /* bytes; VP_SIZE_UNKNOWN: told later (vp_upload_set_length) */
+    const char *id;    /* NULL: 32 random hex digits are made */
+    const char *scope; /* whose it is: equal bytes are shared within one scope only; NULL, "": in a directory
+                             those of 128 KiB or less are not shared, which is quicker */
     const void *metadata; /* the host's bytes, kept as they are */
     uint64_t metadata_size;
     const char *

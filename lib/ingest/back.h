@@ -12,6 +12,8 @@
 #include "ingest/record.h"
 #include "io/io.h"
 
+#define VPI_SMALL (128u << 10)
+
 typedef struct vpi_back_ops {
     bool any_order; /* write takes any offset below the length, and drop is at hand */
     bool overlap;   /* sync_data may run while write does */
@@ -21,9 +23,9 @@ typedef struct vpi_back_ops {
     /*
      * A new upload of this id. Nothing of it is visible until create_end, which stores the first record: durable, or
      * so that the first put makes it and its name durable. CONFLICT ALREADY_EXISTS. room: bytes that the record may
-     * come to.
+     * come to. small: at most VPI_SMALL bytes will come, in order, and are not shared.
      */
-    vp_status (*create)(void *back, const char *id, size_t room, void **item, vp_error *err);
+    vp_status (*create)(void *back, const char *id, size_t room, bool small, void **item, vp_error *err);
     vp_status (*create_end)(void *item, const void *record, size_t size, bool durable, vp_error *err);
     /*
      * Takes it. record gets its bytes. VP_END: there is none. CONFLICT ALREADY_RUNNING. idle: nothing happens where

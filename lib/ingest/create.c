@@ -90,6 +90,13 @@ static vp_status fill_record(vp_ingest *s, const vp_upload_options *o, vpi_recor
     return VP_OK;
 }
 
+/* Its bytes may be kept with its record: none needs a place of its own to be shared, copied to or filled in parts. */
+static bool is_small(const vp_ingest *s, const vpi_record *r)
+{
+    if (r->length > VPI_SMALL || r->parts || (r->flags & VP_UPLOADF_ANY_ORDER)) return false;
+    return !r->scope || (s->o.flags & VP_INGESTF_NO_DEDUP);
+}
+
 static vp_status create_item(vp_upload *u, vp_error *err)
 {
     vp_ingest *s = u->ingest;
@@ -97,7 +104,8 @@ static vp_status create_item(vp_upload *u, vp_error *err)
     bool durable;
     vp_status st;
 
-    VPI_TRY(s->back.ops->create(s->back.user, u->rec.id, vpi_record_room(&u->rec), &u->item, err));
+    VPI_TRY(s->back.ops->create(s->back.user, u->rec.id, vpi_record_room(&u->rec), is_small(s, &u->rec),
+                                &u->item, err));
     u->opened = 1;
     vpi_strlcpy(u->id, u->rec.id, sizeof(u->id));
     u->hash = u->rec.hash;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The bytes of uploads as files. */
+/* The bytes of uploads: as files, or in the file of the record. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 #include "base/fault.h"
-#include "ingest/dir_int.h"
+#include "base/hash.h"
+#include "ingest/dir_slot.h"
 
 #define COPY_PIECE (1u << 20)
 #define COPY_STEP (256u << 20)
@@ -183,6 +184,20 @@ static int own_copy(dir_item *it, uint64_t valid)
     return rc;
 }
 
+/* Inside: what this item found or wrote is all there is. -ENODATA: there is less. */
+static int cut_inside(dir_item *it, uint64_t offset)
+{
+    uint64_t end = it->base + offset;
+    int rc;
+
+    if (it->end < end) return -ENODATA;
+    if (it->end == end) return 0;
+    rc = vpi_fault_disk();
+    if (rc == 0 && ftruncate(it->rec, (off_t)end) != 0) rc = -errno;
+    if (rc == 0) it->end = end;
+    return rc;
+}
+
 /* -ENODATA: there is less. */
 static int open_valid(dir_item *it, uint64_t offset)
 {
@@ -222,8 +237,10 @@ vp_status vpi_dirs_begin(void *item, const vpi_buf *token, uint64_t offset, uint
 
     (void)token;
     (void)length;
+    /* Nobody else has written, or the first write will say so. */
+    if (it->base > 0 && it->end == it->base + offset) return VP_OK;
     VPI_TRY(vpi_dirs_step(it, err));
-    rc = open_valid(it, offset);
+    rc = it->base > 0 ? cut_inside(it, offset) : open_valid(it, offset);
     vpi_dirs_step_end(it);
     return opened(it, rc, err);
 }
@@ -235,8 +252,9 @@ vp_status vpi_dirs_finish(void *item, const vpi_buf *token, uint64_t size, vp_er
     int rc;
 
     (void)token;
+    if (it->base > 0 && it->end == it->base + size) return VP_OK;
     VPI_TRY(vpi_dirs_step(it, err));
-    rc = open_valid(it, size);
+    rc = it->base > 0 ? cut_inside(it, size) : open_valid(it, size);
     if (rc == 0 && it->cut) rc = vpi_dirs_datasync(it->store, it->data);
     if (rc == 0) it->cut = false;
     vpi_dirs_step_end(it);
@@ -244,6 +262,18 @@ vp_status vpi_dirs_finish(void *item, const vpi_buf *token, uint64_t size, vp_er
 }
 
 /* ---- bytes ---- */
+
+/* What is written again, or beyond what counts, is summed when it is put. */
+static void note_inside(dir_item *it, uint64_t offset, const void *data, size_t size)
+{
+    it->end = VPI_MAX(it->end, it->base + offset + size);
+    if (it->summed == offset) {
+        it->sum = vpi_crc32c(it->sum, data, size);
+        it->summed += size;
+    } else if (offset < it->summed) {
+        it->summed = UINT64_MAX;
+    }
+}
 
 vp_status vpi_dirs_write(void *item, uint64_t offset, const void *data, size_t size, size_t *done,
                          vp_error *err)
@@ -253,7 +283,12 @@ vp_status vpi_dirs_write(void *item, uint64_t offset, const void *data, size_t s
 
     *done = 0;
     VPI_TRY(vpi_dirs_step(it, err));
-    rc = write_item(it, offset, data, size, done);
+    if (it->base > 0) {
+        rc = write_all(it->rec, it->base + offset, data, size, done);
+        note_inside(it, offset, data, *done);
+    } else {
+        rc = write_item(it, offset, data, size, done);
+    }
     vpi_dirs_step_end(it);
     return rc < 0 ? vpi_fail_errno(err, -rc, it->id, "writing the upload failed") : VP_OK;
 }
@@ -264,6 +299,7 @@ vp_status vpi_dirs_sync_data(void *item, vpi_buf *token, vp_error *err)
     int rc = 0;
 
     (void)token;
+    if (it->base > 0) return VP_OK; /* with the record */
     if (it->data >= 0) rc = vpi_dirs_datasync(it->store, it->data);
     if (rc == 0) it->cut = false;
     if (rc == 0 && it->folder_dirty) {
@@ -276,37 +312,78 @@ vp_status vpi_dirs_sync_data(void *item, vpi_buf *token, vp_error *err)
 vp_status vpi_dirs_read(void *item, uint64_t offset, void *data, size_t size, vp_error *err)
 {
     dir_item *it = item;
-    int rc = it->data < 0 ? -EBADF : set_direct(it, false) ? read_all(it->data, offset, data, size) : -errno;
+    int fd = it->base > 0 ? it->rec : it->data, rc = -EBADF;
+
+    if (fd >= 0)
+        rc = fd == it->data && !set_direct(it, false) ? -errno : read_all(fd, it->base + offset, data, size);
 
     return rc < 0 ? vpi_fail_errno(err, -rc, it->id, "reading the upload failed") : VP_OK;
+}
+
+/* The bytes of an upload, to read. The record says where they are, as of the newest slot. */
+typedef struct place {
+    int fd;
+    uint64_t base, end; /* of the bytes, in the file */
+    uint32_t sum;       /* with a base: of what is confirmed */
+} place;
+
+static int find_bytes(dir_store *d, const char *id, place *p)
+{
+    char name[DIR_NAME_ROOM];
+    dir_folder *f;
+    slot_file c = { 0 };
+    struct stat s;
+    int at = vpi_dirs_upload_folder(d, id, false, &f), rc;
+
+    if (at < 0) return at;
+    *p = (place){ .fd = -1 };
+    vpi_dirs_name(name, "", id, ".rec");
+    p->fd = vpi_dirs_openat(at, name, O_RDONLY);
+    if (p->fd < 0) return p->fd;
+    rc = vpi_slots_read(p->fd, &c);
+    if (rc == 0 && c.head.inside) {
+        p->base = vpi_slot_base(c.room);
+        p->end = c.end;
+        p->sum = c.newest < 0 ? 0 : c.slots[c.newest].sum;
+    }
+    vpi_buf_dispose(&c.bytes);
+    if (rc == 0 && p->base == 0) {
+        close(p->fd);
+        vpi_dirs_name(name, "", id, ".data");
+        p->fd = vpi_dirs_openat(at, name, O_RDONLY);
+        if (p->fd < 0) return p->fd;
+        if (fstat(p->fd, &s) != 0) rc = -errno;
+        p->end = (uint64_t)s.st_size;
+    }
+    if (rc < 0) close(p->fd);
+    return rc;
 }
 
 vp_status vpi_dirs_copy(void *item, uint64_t offset, const char *from, uint64_t size, vp_error *err)
 {
     dir_item *it = item;
-    char name[DIR_NAME_ROOM];
-    dir_folder *f;
-    int at = vpi_dirs_upload_folder(it->store, from, false, &f), fd, rc;
+    uint64_t at;
+    place p;
+    int rc = find_bytes(it->store, from, &p);
 
-    vpi_dirs_name(name, "", from, ".data");
-    fd = at < 0 ? at : vpi_dirs_openat(at, name, O_RDONLY);
-    if (fd < 0) return vpi_fail_errno(err, -fd, from, "opening a part failed");
-    rc = 0;
+    if (rc == -ENOMEM) return vpi_fail_nomem(err);
+    if (rc < 0) return vpi_fail_errno(err, -rc, from, "opening a part failed");
+    at = p.base;
     while (rc == 0 && size > 0) {
         uint64_t n = VPI_MIN(size, (uint64_t)COPY_STEP);
         vp_status st = vpi_dirs_step(it, err);
 
         if (st < 0) {
-            close(fd);
+            close(p.fd);
             return st;
         }
-        rc = set_direct(it, false) ? copy_bytes(fd, it->data, lseek(fd, 0, SEEK_CUR), offset, n) : -errno;
+        rc = set_direct(it, false) ? copy_bytes(p.fd, it->data, at, offset, n) : -errno;
         vpi_dirs_step_end(it);
-        if (rc == 0 && lseek(fd, (off_t)n, SEEK_CUR) < 0) rc = -errno;
+        at += n;
         offset += n;
         size -= n;
     }
-    close(fd);
+    close(p.fd);
     if (rc == -ENOMEM) return vpi_fail_nomem(err);
     return rc < 0 ? vpi_fail_errno(err, -rc, it->id, "copying a part failed") : VP_OK;
 }
@@ -315,19 +392,20 @@ vp_status vpi_dirs_source(void *back, const char *id, const vpi_buf *token, uint
                           vp_source **out, vp_error *err)
 {
     dir_store *d = back;
-    char name[DIR_NAME_ROOM];
-    dir_folder *f;
-    struct stat s;
-    int at = vpi_dirs_upload_folder(d, id, false, &f), fd;
+    char mark[24];
+    place p;
+    int rc = find_bytes(d, id, &p);
 
     (void)token;
-    vpi_dirs_name(name, "", id, ".data");
-    fd = at < 0 ? at : vpi_dirs_openat(at, name, O_RDONLY);
-    if (fd < 0) return vpi_fail_errno(err, -fd, id, "opening the upload's bytes failed");
-    if (fstat(fd, &s) != 0 || (uint64_t)s.st_size < size || (finished && (uint64_t)s.st_size != size)) {
-        close(fd);
+    if (rc == -ENOMEM) return vpi_fail_nomem(err);
+    if (rc < 0) return vpi_fail_errno(err, -rc, id, "opening the upload's bytes failed");
+    if (p.end < p.base || p.end - p.base < size || (finished && p.end - p.base != size)) {
+        close(p.fd);
         return vpi_fail(err, VP_E_DATA, "UPLOAD_CORRUPT",
                         "the upload's file has not the size that was confirmed");
     }
-    return vpi_source_fd(d->context, fd, id, out, err);
+    if (p.base == 0) return vpi_source_fd(d->context, p.fd, id, out, err);
+    /* The file changes with each request that looks at the upload, the bytes do not. */
+    snprintf(mark, sizeof(mark), "%08lx", (unsigned long)p.sum);
+    return vpi_source_range(d->context, p.fd, p.base, size, mark, id, out, err);
 }

@@ -46,11 +46,16 @@ typedef struct dir_item {
     bool held;         /* the lock is held from create to create_end */
     bool created;      /* there is a record; otherwise close takes the files away */
     bool folder_dirty; /* the record or the data got a name that is not durable yet */
-    bool cut;          /* the data were, and that is not durable yet */
+    bool cut;          /* the data were, and that is not durable yet; with a file of their own */
     bool direct;       /* `data` writes past the page cache */
     uint64_t fence, number;
     unsigned slot; /* where the record of that number is */
     size_t room;   /* of a slot */
+    /* Where the bytes begin in the file of the record; 0: they have a file of their own. Then: */
+    uint64_t base;
+    uint64_t end;    /* of the file */
+    uint64_t summed; /* so many of the bytes have the CRC-32C `sum` */
+    uint32_t sum;
     char id[VP_UPLOAD_ID_MAX + 1];
 } dir_item;
 
@@ -66,7 +71,7 @@ int vpi_dirs_unlink(int at, const char *name); /* 0 also when there is none */
 int vpi_dirs_datasync(const dir_store *d, int fd);
 
 /* ---- dir_record.c ---- */
-vp_status vpi_dirs_create(void *back, const char *id, size_t room, void **item, vp_error *err);
+vp_status vpi_dirs_create(void *back, const char *id, size_t room, bool inside, void **item, vp_error *err);
 vp_status vpi_dirs_create_end(void *item, const void *record, size_t size, bool durable, vp_error *err);
 vp_status vpi_dirs_take(void *back, const char *id, bool idle, void **item, vpi_buf *record, uint64_t *fence,
                         vp_error *err);

@@ -99,9 +99,11 @@ vp_status vpi_dirs_share(void *item, vpi_buf *token, const char *scope, const ch
 {
     dir_item *it = item;
     char path[PATH_ROOM], name[DIR_NAME_ROOM];
-    int at = vpi_dirs_open(it->store, &it->store->shared, NULL, "shared", true), rc = -EAGAIN;
+    int at, rc = -EAGAIN;
 
     (void)token; /* the data are found by the id */
+    if (it->base > 0) return VP_OK;
+    at = vpi_dirs_open(it->store, &it->store->shared, NULL, "shared", true);
     if (at < 0) return vpi_fail_errno(err, -at, NULL, "making the folder of shared bytes failed");
     shared_path(path, scope, sha256);
     vpi_dirs_name(name, "", it->id, ".data");
@@ -127,12 +129,16 @@ vp_status vpi_dirs_share(void *item, vpi_buf *token, const char *scope, const ch
 
 /* ---- removing ---- */
 
-static int remove_data(dir_item *it, const char *scope, const char *sha256)
+static int remove_data(dir_item *it, const char *scope, const char *sha256, bool record_goes)
 {
     char name[DIR_NAME_ROOM], path[PATH_ROOM];
     struct stat ours, theirs;
     int at = atomic_load(&it->folder->fd), shared, rc;
 
+    if (it->base > 0 && !record_goes) {
+        rc = vpi_fault_disk();
+        return rc == 0 && ftruncate(it->rec, (off_t)it->base) != 0 ? -errno : rc;
+    }
     vpi_dirs_name(name, "", it->id, ".data");
     if (fstatat(at, name, &ours, AT_SYMLINK_NOFOLLOW) != 0) return errno == ENOENT ? 0 : -errno;
     rc = vpi_dirs_unlink(at, name);
@@ -161,7 +167,7 @@ vp_status vpi_dirs_remove_data(void *item, const vpi_buf *token, const char *sco
 
     (void)token;
     VPI_TRY(vpi_dirs_step(it, err));
-    rc = remove_data(it, scope, sha256);
+    rc = remove_data(it, scope, sha256, false);
     vpi_dirs_step_end(it);
     return rc < 0 ? vpi_fail_errno(err, -rc, it->id, "removing the upload failed") : VP_OK;
 }
@@ -178,7 +184,7 @@ vp_status vpi_dirs_remove(void *item, const vpi_buf *token, const char *scope, c
     VPI_TRY(vpi_dirs_step(it, err));
     /* Data without a record are nobody's and are tidied away; a record without data would be a lie. */
     rc = vpi_dirs_unlink(atomic_load(&it->folder->fd), name);
-    if (rc == 0) rc = remove_data(it, scope, sha256);
+    if (rc == 0) rc = remove_data(it, scope, sha256, true);
     if (rc == 0) rc = vpi_dirs_sync(it->store, it->folder);
     vpi_dirs_step_end(it);
     return rc < 0 ? vpi_fail_errno(err, -rc, it->id, "removing the upload failed") : VP_OK;

@@ -101,12 +101,13 @@ static vp_status item_new(host_store *s, const char *id, host_item **out, vp_err
     return VP_OK;
 }
 
-static vp_status create(void *back, const char *id, size_t room, void **item, vp_error *err)
+static vp_status create(void *back, const char *id, size_t room, bool small, void **item, vp_error *err)
 {
     vp_ingest_reply reply;
     host_item *it = NULL;
     vp_status st;
 
+    (void)small;
     if (room > VPI_RECORD_MAX) return vpi_fail(err, VP_E_LIMIT, NULL, "the record would be too large");
     /* create_end decides; this is so that data of another are not touched. */
     st = get(back, id, &reply, err);

@@ -5,6 +5,7 @@
 #define MAGIC 0x56505552u /* "VPUR" */
 #define VERSION 1u
 #define HEAD 84u
+#define OFFSET_AT 24u
 
 /* Bits of the marks. */
 #define MARK_SHARED 1u
@@ -81,6 +82,13 @@ void vpi_record_write(const vpi_record *r, vpi_buf *b)
     if (b->failed) return;
     vpi_buf_patch_be32(b, begin + 8, (uint32_t)(b->size - begin + 4));
     vpi_buf_be32(b, vpi_crc32c(0, b->data + begin, b->size - begin));
+}
+
+uint64_t vpi_record_confirms(const void *data, size_t size)
+{
+    const uint8_t *p = data;
+
+    return size > HEAD && p[6] != VPI_UPLOAD_GONE ? vpi_rd64(p + OFFSET_AT) : 0;
 }
 
 size_t vpi_record_room(const vpi_record *r)

@@ -55,6 +55,8 @@ void vpi_record_dispose(vpi_record *r); /* accepts an empty one; leaves an empty
 void vpi_record_write(const vpi_record *r, vpi_buf *b);
 /* DATA UPLOAD_CORRUPT; VERSION when a newer library wrote it. id: whose it must be, or NULL. */
 vp_status vpi_record_read(vpi_record *r, const char *id, const void *data, size_t size, vp_error *err);
+/* How many bytes a record of vpi_record_write confirms; 0 also when they are gone. */
+uint64_t vpi_record_confirms(const void *data, size_t size);
 /* The largest that this record can become, without a token. */
 size_t vpi_record_room(const vpi_record *r);
 

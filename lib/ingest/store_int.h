@@ -149,6 +149,8 @@ void vpi_gather_return_synced(vp_upload *upload);
 /* ---- sync.c ---- */
 /* Everything that counts is durable. */
 vp_status vpi_upload_sync_synced(vp_upload *upload, vp_error *err);
+/* The same where nobody is told of it: a handle that has nothing to save is not looked at. */
+void vpi_upload_save_synced(vp_upload *upload);
 /* The record is put as it is; no sync may run behind. */
 vp_status vpi_upload_put_synced(vp_upload *upload, vp_error *err);
 /* Opens the lock until no sync runs behind: then the handle may have been taken over, or it failed. */

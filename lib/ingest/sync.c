@@ -83,6 +83,13 @@ static uint64_t pending(const vp_upload *u)
     return u->counted - u->rec.offset;
 }
 
+void vpi_upload_save_synced(vp_upload *upload)
+{
+    vp_error ignored = VP_ERROR_INIT;
+
+    if (pending(upload) > 0) (void)vpi_upload_sync_synced(upload, &ignored);
+}
+
 vp_status vpi_upload_sync_synced(vp_upload *upload, vp_error *err)
 {
     vpi_buf token = { 0 };

@@ -116,6 +116,7 @@ void vpi_tus_work_delete(vp_tus_request *r);  /* DELETE */
 void vpi_tus_work_release(vp_tus_request *r); /* closes the upload, after vp_tus_close */
 /* r->info and r->kept by what is stored. */
 vp_status vpi_tus_stat(vp_tus_request *r, vp_error *err);
+vp_status vpi_tus_keep(vp_tus_request *r, const vp_bytes *metadata, vp_error *err);
 /* The upload is whole and finished: the host shall be asked. Closes the handle. */
 void vpi_tus_ask_finish(vp_tus_request *r);
 void vpi_tus_free(vp_tus_request *r);

@@ -3,21 +3,29 @@
 
 #include "ingest/tus_int.h"
 
+/* What the store keeps for us with the upload, to r->kept. */
+vp_status vpi_tus_keep(vp_tus_request *r, const vp_bytes *metadata, vp_error *err)
+{
+    int refusal;
+
+    vpi_tus_kept_dispose(&r->kept);
+    refusal = vpi_tus_kept_read(vp_bytes_data(metadata), (size_t)vp_bytes_size(metadata), &r->kept);
+    return refusal == VPI_TUS_NOMEM ? vpi_fail_nomem(err) : VP_OK;
+}
+
 /* r->info and r->kept, as stored. */
 vp_status vpi_tus_stat(vp_tus_request *r, vp_error *err)
 {
     vp_bytes *metadata = NULL;
     vp_status st;
-    int refusal;
 
     vp_upload_info_init(&r->info, sizeof(r->info));
     st = vp_ingest_stat(r->tus->ingest, r->id, &r->info, &metadata, err);
     if (st != VP_OK) return st;
-    vpi_tus_kept_dispose(&r->kept);
-    refusal = vpi_tus_kept_read(vp_bytes_data(metadata), (size_t)vp_bytes_size(metadata), &r->kept);
+    st = vpi_tus_keep(r, metadata, err);
     vp_bytes_unref(metadata);
     r->length = r->info.length;
-    return refusal == VPI_TUS_NOMEM ? vpi_fail_nomem(err) : VP_OK;
+    return st;
 }
 
 /*

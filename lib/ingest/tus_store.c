@@ -18,6 +18,11 @@ uint64_t vpi_tus_store_expire_ms(vp_ingest *ingest)
     return ingest->o.expire_ms;
 }
 
+const vp_bytes *vpi_tus_store_metadata(const vp_upload *upload)
+{
+    return upload->rec.metadata;
+}
+
 bool vpi_tus_store_taken(vp_upload *upload)
 {
     bool taken;

@@ -213,8 +213,10 @@ static void open_finished(vp_tus_request *r)
 void vpi_tus_work_open(vp_tus_request *r)
 {
     vp_error err = VP_ERROR_INIT;
-    vp_status st = vpi_tus_stat(r, &err);
+    vp_status st = vp_ingest_open(r->tus->ingest, r->id, &r->upload, &err);
 
+    if (st == VP_OK) st = look(r, &err);
+    if (st == VP_OK) st = vpi_tus_keep(r, vpi_tus_store_metadata(r->upload), &err);
     if (st != VP_OK) {
         fail(r, st, &err);
         return;
@@ -222,16 +224,12 @@ void vpi_tus_work_open(vp_tus_request *r)
     set_limit(r);
     if (r->info.flags & VP_UPLOADF_FINAL) {
         vpi_tus_refuse(r, 403, "a concatenation takes no bytes");
+        r->upload = vp_upload_close(r->upload);
         return;
     }
     if (r->info.state == VP_UPLOAD_FINISHED) {
+        r->upload = vp_upload_close(r->upload);
         open_finished(r);
-        return;
-    }
-    st = vp_ingest_open(r->tus->ingest, r->id, &r->upload, &err);
-    if (st == VP_OK) st = look(r, &err);
-    if (st != VP_OK) {
-        fail(r, st, &err);
         return;
     }
     r->at = vp_upload_offset(r->upload);

@@ -84,7 +84,7 @@ static void settle_synced(vp_upload *u)
     vpi_upload_check_drop_synced(u);
     if (u->failure.status < 0) return;
     (void)vpi_gather_flush_synced(u, &ignored); /* what had room is kept */
-    if (u->failure.status >= 0) (void)vpi_upload_sync_synced(u, &ignored);
+    if (u->failure.status >= 0) vpi_upload_save_synced(u);
 }
 
 /* An older handle of this process gives up what it holds; what came through it counts. */

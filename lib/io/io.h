@@ -35,6 +35,9 @@ vp_status vpi_store_new_internal(vp_context *context, const vp_store_ops *ops, v
 vp_status vpi_source_bytes(vp_context *context, vp_bytes *bytes, vp_source **out, vp_error *err);
 /* Takes fd over, also on failure. name: for errors. ARG when it is not a regular file. */
 vp_status vpi_source_fd(vp_context *context, int fd, const char *name, vp_source **out, vp_error *err);
+/* The same of `size` bytes from `base` on. mark: what tells them from others at this place, for their identity. */
+vp_status vpi_source_range(vp_context *context, int fd, uint64_t base, uint64_t size, const char *mark,
+                           const char *name, vp_source **out, vp_error *err);
 /* A local file: reading a second time what was just read does not block for long, on any thread. */
 bool vpi_source_is_file(const vp_source *source);
 /* All of a source, at most limit bytes (LIMIT, INPUT_LIMIT), 0: 64 MiB. */

@@ -150,6 +150,7 @@ static void made_while_tidied(void **state)
 
     o.lock_wait_ms = 50;
     room_again(r, &o);
+    made_scope = "s";
     vp_upload_close(make_upload(r, "x", 1000));
     snprintf(path, sizeof(path), "%s/uploads/%02x/x.rec", r->path, vpi_crc32c(0, "x", 1) % 64);
     assert_int_equal(unlink(path), 0);
@@ -214,19 +215,27 @@ static void counted_while_told(void **state)
 /* ---- a sync of the record that fails ---- */
 
 /* What the failed sync may have left on the disk is taken back there, too, before the next opening cuts the data. */
-static void taken_back(void **state)
+static void taken_back_of(room *r, const char *scope)
 {
-    room *r = *state;
-    vp_upload *u = make_upload(r, "a", 1000);
+    vp_upload *u;
 
+    made_scope = scope;
+    u = make_upload(r, "a", 1000);
     assert_int_equal(append(u, 500, SEED, &r->err), VP_OK);
     syncs = 0;
     atomic_store(&vpi_disk_fail_with, EIO);
-    atomic_store(&vpi_disk_fail_at, 4); /* data, their folder, slot, and then its sync */
+    atomic_store(&vpi_disk_fail_at, scope ? 4 : 2); /* data, their folder, slot, and then its sync */
     assert_int_equal(vp_upload_sync(u, &r->err), VP_E_IO);
-    assert_int_equal(syncs, 2); /* data, and the slot that was wiped */
+    assert_int_equal(syncs, scope ? 2 : 1); /* data, and the slot that was wiped */
     assert_int_equal(stat_offset(r->store, "a"), 0);
     vp_upload_close(u);
+    assert_int_equal(vp_ingest_remove(r->store, "a", &r->err), VP_OK);
+}
+
+static void taken_back(void **state)
+{
+    taken_back_of(*state, "s");
+    taken_back_of(*state, NULL);
 }
 
 int main(void)

@@ -4,12 +4,13 @@
 #include "workers.h"
 
 /* What was killed before anybody was told of it leaves nothing for ever. */
-static void killed_and_left(void **state)
+static void left_behind(void **state, const char *scope)
 {
     room *r = *state;
     bool killed = true;
     int finished = 0;
 
+    made_scope = scope;
     for (long n = 1; killed && n < STEPS_MAX; n++) {
         worker w = { .pipe = -1 };
         told t = { 0 };
@@ -36,13 +37,22 @@ static void killed_and_left(void **state)
     assert_true(finished > 0 && finished < 6);
 }
 
+static void killed_and_left(void **state)
+{
+    left_behind(state, NULL);
+    left_behind(state, "s");
+}
+
 static void killed_upload(void **state)
 {
     room *r = *state;
     long n = 0;
     bool killed = true;
 
-    for (int twin = 0; twin < 2; twin++) {
+    for (int way = 0; way < 4; way++) {
+        bool twin = way % 2;
+
+        made_scope = way < 2 ? NULL : "s";
         for (n = 1, killed = true; killed && n < STEPS_MAX; n++) {
             told t = { 0 };
 
@@ -52,16 +62,17 @@ static void killed_upload(void **state)
             check_upload(r, &t, twin);
         }
         assert_false(killed);
-        assert_true(n > 20); /* there were steps to be killed at */
+        assert_true(n > (way < 2 ? 15 : 20)); /* there were steps to be killed at */
     }
 }
 
 /* Two kills in one upload: the second while the first is recovered from. */
-static void killed_twice(void **state)
+static void twice(void **state, const char *scope)
 {
     room *r = *state;
     bool first = true;
 
+    made_scope = scope;
     for (long n = 1; first && n < STEPS_MAX; n += 5) {
         bool second = true;
 
@@ -78,11 +89,18 @@ static void killed_twice(void **state)
     assert_false(first);
 }
 
-static void killed_remove(void **state)
+static void killed_twice(void **state)
+{
+    twice(state, NULL);
+    twice(state, "s");
+}
+
+static void killed_removing(void **state, const char *scope)
 {
     room *r = *state;
     bool killed = true;
 
+    made_scope = scope;
     for (long n = 1; killed && n < STEPS_MAX; n++) {
         worker w = { .pipe = -1 };
         told t = { 0 };
@@ -120,6 +138,12 @@ static void killed_remove(void **state)
     assert_false(killed);
 }
 
+static void killed_remove(void **state)
+{
+    killed_removing(state, NULL);
+    killed_removing(state, "s");
+}
+
 static void make_parts(const room *r, size_t second)
 {
     worker w = { .pipe = -1 };
@@ -129,6 +153,7 @@ static void make_parts(const room *r, size_t second)
     assert_int_equal(begin(&w, r, false), VP_OK);
     o.flags = VP_UPLOADF_PARTIAL;
     o.length = 1000;
+    o.scope = made_scope;
     for (int i = 0; i < 2; i++) {
         o.id = i ? "p2" : "p1";
         assert_int_equal(vp_ingest_create(w.store, &o, &u, NULL), VP_OK);
@@ -152,12 +177,13 @@ static void check_parts(vp_source *s, unsigned count)
 }
 
 /* U18: none or all. */
-static void killed_concat(void **state)
+static void concat_of(void **state, const char *scope)
 {
     room *r = *state;
     bool killed = true;
     int untold = 0;
 
+    made_scope = scope;
     for (long n = 1; killed && n < STEPS_MAX; n++) {
         worker w = { .pipe = -1 };
         told t = { 0 };
@@ -197,12 +223,19 @@ static void killed_concat(void **state)
     assert_true(untold >= 2); /* it is synced before anybody is told */
 }
 
+static void killed_concat(void **state)
+{
+    concat_of(state, NULL);
+    concat_of(state, "s");
+}
+
 /* The same of one that waits for a part that grows; also after a restart it is made. */
-static void killed_waiting(void **state)
+static void waiting_for(void **state, const char *scope)
 {
     room *r = *state;
     bool killed = true;
 
+    made_scope = scope;
     for (long n = 1; killed && n < STEPS_MAX; n++) {
         worker w = { .pipe = -1 };
         told t = { 0 };
@@ -239,6 +272,12 @@ static void killed_waiting(void **state)
         end(&w);
     }
     assert_false(killed);
+}
+
+static void killed_waiting(void **state)
+{
+    waiting_for(state, NULL);
+    waiting_for(state, "s");
 }
 
 static vp_status wait_work(worker *w, vp_error *err)
@@ -289,11 +328,12 @@ static void killed_before_waiting(void **state)
     assert_false(killed);
 }
 
-static void killed_expire(void **state)
+static void expiring(void **state, const char *scope)
 {
     room *r = *state;
     bool killed = true;
 
+    made_scope = scope;
     for (long n = 1; killed && n < STEPS_MAX; n++) {
         worker w = { .pipe = -1 };
         told t = { 0 };
@@ -315,11 +355,17 @@ static void killed_expire(void **state)
         future_days = 0;
         assert_int_equal(vp_ingest_stat(w.store, "p1", &info, NULL, &r->err), VP_END);
         assert_string_equal(r->err.reason, "UPLOAD_UNKNOWN");
-        assert_int_equal(files_like(r, "*.data"), 1);
+        assert_int_equal(files_like(r, "*.data"), scope ? 1 : 0);
         assert_int_equal(files_like(r, "*.rec"), 1);
         end(&w);
     }
     assert_false(killed);
+}
+
+static void killed_expire(void **state)
+{
+    expiring(state, NULL);
+    expiring(state, "s");
 }
 
 int main(void)

@@ -5,10 +5,11 @@
 
 /* ---- changes that fail ---- */
 
-static void failing(const room *r, int number)
+static void failing_in(const room *r, int number, const char *scope)
 {
     bool left = true;
 
+    made_scope = scope;
     for (long n = 1; left && n < STEPS_MAX; n++) {
         worker w = { .pipe = -1 };
         vp_error err = VP_ERROR_INIT;
@@ -32,6 +33,12 @@ static void failing(const room *r, int number)
     assert_false(left);
 }
 
+static void failing(const room *r, int number)
+{
+    failing_in(r, number, NULL);
+    failing_in(r, number, "s");
+}
+
 static void io_errors(void **state)
 {
     failing(*state, EIO);
@@ -52,19 +59,20 @@ static void path_of(const room *r, const char *end, char path[256])
  * U12: after a failed sync the handle is dead, nothing more was told, and what the kernel holds of the bytes is not
  * believed: here it is even other bytes.
  */
-static void failed_sync(void **state)
+static void failed_sync_of(room *r, const char *scope, long step)
 {
-    room *r = *state;
-    vp_upload *u = make_upload(r, "x", SIZE);
+    vp_upload *u;
     vp_source *s = NULL;
     char path[256];
     int fd;
 
+    made_scope = scope;
+    u = make_upload(r, "x", SIZE);
     assert_int_equal(append(u, 1000, SEED, &r->err), VP_OK);
     assert_int_equal(vp_upload_sync(u, &r->err), VP_OK);
     assert_int_equal(append(u, 5000, SEED, &r->err), VP_OK);
     atomic_store(&vpi_disk_fail_with, EIO);
-    atomic_store(&vpi_disk_fail_at, 1);
+    atomic_store(&vpi_disk_fail_at, step);
     assert_int_equal(vp_upload_sync(u, &r->err), VP_E_IO);
     assert_int_equal(r->err.native, EIO);
     assert_int_equal(vp_upload_sync(u, &r->err), VP_E_IO); /* not tried again */
@@ -72,10 +80,10 @@ static void failed_sync(void **state)
     assert_int_equal(vp_upload_finish(u, NULL, NULL, &r->err), VP_E_IO);
     vp_upload_close(u);
     assert_int_equal(stat_offset(r->store, "x"), 1000);
-    path_of(r, "data", path);
+    path_of(r, scope ? "data" : "rec", path);
     fd = open(path, O_WRONLY);
     assert_true(fd >= 0);
-    assert_int_equal(pwrite(fd, "garbage", 7, 1000), 7);
+    assert_int_equal(pwrite(fd, "garbage", 7, scope ? 1000 : 3 * 4096 + 1000), 7);
     close(fd);
     assert_int_equal(vp_ingest_open(r->store, "x", &u, &r->err), VP_OK);
     assert_int_equal(vp_upload_offset(u), 1000);
@@ -84,17 +92,26 @@ static void failed_sync(void **state)
     assert_content(s, SIZE, SEED);
     vp_source_unref(s);
     vp_upload_close(u);
+    assert_int_equal(vp_ingest_remove(r->store, "x", &r->err), VP_OK);
+}
+
+static void failed_sync(void **state)
+{
+    failed_sync_of(*state, "s", 1);  /* the bytes */
+    failed_sync_of(*state, NULL, 1); /* the slot that confirms them, and then the sync of both */
+    failed_sync_of(*state, NULL, 2);
 }
 
 /* The sync of the record fails: the offset that it would have said is not told by anybody afterwards. */
-static void failed_record(void **state)
+static void failed_record_of(room *r, const char *scope)
 {
-    room *r = *state;
-    vp_upload *u = make_upload(r, "x", SIZE);
+    vp_upload *u;
 
+    made_scope = scope;
+    u = make_upload(r, "x", SIZE);
     assert_int_equal(append(u, 1000, SEED, &r->err), VP_OK);
     atomic_store(&vpi_disk_fail_with, EIO);
-    atomic_store(&vpi_disk_fail_at, 3); /* data, slot, and then its sync */
+    atomic_store(&vpi_disk_fail_at, scope ? 4 : 2); /* bytes and folder, slot, and then its sync */
     assert_int_equal(vp_upload_sync(u, &r->err), VP_E_IO);
     assert_int_equal(stat_offset(r->store, "x"), 0);
     vp_upload_close(u);
@@ -103,6 +120,13 @@ static void failed_record(void **state)
     assert_int_equal(vp_ingest_open(r->store, "x", &u, &r->err), VP_OK);
     assert_int_equal(vp_upload_offset(u), 0);
     vp_upload_close(u);
+    assert_int_equal(vp_ingest_remove(r->store, "x", &r->err), VP_OK);
+}
+
+static void failed_record(void **state)
+{
+    failed_record_of(*state, "s");
+    failed_record_of(*state, NULL);
 }
 
 /* U13: a write that has no room keeps what had. */
@@ -153,6 +177,7 @@ static void torn(void **state)
     char path[256];
     size_t size;
 
+    made_scope = "s";
     path_of(r, "rec", path);
     for (int round = 0; round < 2; round++) {
         uint64_t old = round ? 1000 : 0;
@@ -232,6 +257,7 @@ static vp_upload *make_large(room *r, size_t metadata, uint32_t flags)
     memset(bytes, 'm', sizeof(bytes));
     o.id = "x";
     o.length = 2000;
+    o.scope = made_scope;
     o.flags = flags;
     o.metadata = bytes;
     o.metadata_size = metadata;
@@ -261,11 +287,11 @@ static const struct {
  * The machine stopped after an upload was made and before its first sync: of the record there is a prefix, with or
  * without its first pages.
  */
-static void made_and_lost(void **state)
+static void lost(room *r, const char *scope)
 {
     static uint8_t whole[400000], left[400000];
-    room *r = *state;
 
+    made_scope = scope;
     for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
         char path[256];
         size_t size;
@@ -286,6 +312,12 @@ static void made_and_lost(void **state)
     }
 }
 
+static void made_and_lost(void **state)
+{
+    lost(*state, NULL);
+    lost(*state, "s");
+}
+
 /* What the first sync was about to write, in any order of its sectors: each is there or was never written. */
 static void first_sync_torn(void **state)
 {
@@ -294,6 +326,7 @@ static void first_sync_torn(void **state)
     uint32_t seed = 1;
     int gone = 0, there = 0;
 
+    made_scope = "s";
     for (int round = 0; round < 400; round++) {
         size_t k = (size_t)round % (sizeof(kinds) / sizeof(kinds[0])), size, cut;
         vp_upload *u = make_large(r, kinds[k].metadata, kinds[k].flags);

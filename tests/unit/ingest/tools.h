@@ -32,6 +32,9 @@ typedef struct room {
     int64_t now_us; /* of room_clock */
 } room;
 
+/* Of uploads that are made: small ones without a scope keep their bytes with the record, others in a file. */
+static const char *made_scope;
+
 static inline int64_t room_clock(void *user)
 {
     return ((room *)user)->now_us;
@@ -67,6 +70,7 @@ static inline int room_open(void **state)
     /* Most tests need no disk: a file system in memory makes thousands of syncs cheap. */
     snprintf(r->path, sizeof(r->path), "%s/vpt-ingest-XXXXXX", where());
     *state = r;
+    made_scope = NULL;
     r->now_us = INT64_C(1800000000000000);
     if (!mkdtemp(r->path) || vp_context_new(NULL, &r->context, NULL) != VP_OK) return -1;
     r->store = room_store(r, NULL);
@@ -154,6 +158,7 @@ static inline vp_upload *make_upload(room *r, const char *id, uint64_t length)
 
     o.id = id;
     o.length = length;
+    o.scope = made_scope;
     assert_int_equal(vp_ingest_create(r->store, &o, &u, &r->err), VP_OK);
     return u;
 }

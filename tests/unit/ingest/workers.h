@@ -49,6 +49,7 @@ static inline vp_status upload_work(worker *w, vp_error *err)
     if (st == VP_END) {
         o.id = "x";
         o.length = SIZE;
+        o.scope = made_scope;
         o.metadata = "m";
         o.metadata_size = 1;
         st = vp_ingest_create(w->store, &o, &u, err);
@@ -218,7 +219,7 @@ static inline int files_like(const room *r, const char *pattern)
     return n;
 }
 
-/* Another upload of the same bytes, so that finish has something to share. */
+/* Another upload of the same bytes, so that finish has something to share where there is a scope. */
 static inline void make_twin(const room *r)
 {
     worker w = { .pipe = -1 };
@@ -228,6 +229,7 @@ static inline void make_twin(const room *r)
     assert_int_equal(begin(&w, r, false), VP_OK);
     o.id = "twin";
     o.length = SIZE;
+    o.scope = made_scope;
     assert_int_equal(vp_ingest_create(w.store, &o, &u, NULL), VP_OK);
     assert_int_equal(append(u, SIZE, SEED, NULL), VP_OK);
     assert_int_equal(vp_upload_finish(u, NULL, NULL, NULL), VP_OK);

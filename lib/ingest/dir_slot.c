@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "ingest/dir_slot.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fault.h"
+#include "base/hash.h"
+
+#define PAGE SLOT_PAGE
+#define HEAD_MAGIC 0x56505546u   /* "VPUF" */
+#define SLOT_MAGIC 0x56505553u   /* "VPUS" */
+#define INSIDE_MAGIC 0x56505549u /* "VPUI" */
+#define HEAD_SIZE 32u
+#define HEAD_APART 1u
+#define HEAD_INSIDE 2u
+#define APART_HEAD 32u
+#define INSIDE_HEAD 40u
+#define FILE_MAX (PAGE + 2 * (uint64_t)(VPI_RECORD_MAX + 2 * PAGE))
+#define FIRST_READ (3u * PAGE)
+#define SUM_PIECE 32768u
+
+static unsigned slot_head_size(bool inside)
+{
+    return inside ? INSIDE_HEAD : APART_HEAD;
+}
+
+size_t vpi_slot_room(size_t record, bool inside)
+{
+    return (slot_head_size(inside) + record + PAGE - 1) / PAGE * PAGE;
+}
+
+size_t vpi_slot_most(size_t room, bool inside)
+{
+    return room - slot_head_size(inside);
+}
+
+uint64_t vpi_slot_base(size_t room)
+{
+    return PAGE + 2 * (uint64_t)room;
+}
+
+/* ---- reading ---- */
+
+static slot_head parse_head(const uint8_t *p)
+{
+    uint32_t kind = vpi_rd32(p + 4);
+
+    if (vpi_rd32(p) != HEAD_MAGIC || kind < HEAD_APART || kind > HEAD_INSIDE || vpi_rd32(p + 24) == 0 ||
+        vpi_rd32(p + 28) != vpi_crc32c(0, p, 28))
+        return (slot_head){ 0 };
+    return (slot_head){ vpi_rd64(p + 8), vpi_rd64(p + 16), (size_t)vpi_rd32(p + 24) * PAGE,
+                        kind == HEAD_INSIDE };
+}
+
+static bool blank(const uint8_t *p, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (p[i]) return false;
+    }
+    return true;
+}
+
+/* Of all but the sum itself. */
+static uint32_t slot_sum(const uint8_t *p, size_t size, bool inside)
+{
+    uint32_t sum = vpi_crc32c(0, p, 24);
+
+    return inside ? vpi_crc32c(sum, p + 28, INSIDE_HEAD - 28 + size) : vpi_crc32c(sum, p + APART_HEAD, size);
+}
+
+static bool parse_slot(const uint8_t *p, size_t room, bool inside, slot *s)
+{
+    unsigned head = slot_head_size(inside);
+    size_t size = vpi_rd32(p + 4);
+
+    *s = (slot){ 0 };
+    if (vpi_rd32(p) != (inside ? INSIDE_MAGIC : SLOT_MAGIC) || size > room - head) return false;
+    if (vpi_rd32(p + 24) != slot_sum(p, size, inside)) return false;
+    *s = (slot){ .number = vpi_rd64(p + 8), .fence = vpi_rd64(p + 16), .record = p + head, .size = size };
+    if (inside) {
+        s->bytes = vpi_rd32(p + 28);
+        s->sum = vpi_rd32(p + 32);
+    }
+    return s->number > 0;
+}
+
+/*
+ * Whether something was confirmed of a record without a valid slot. The head comes with the first sync, and says more
+ * than UNNAMED only after one: where it is blank or says that, a machine stopped before.
+ */
+static bool was_confirmed(const slot_file *f)
+{
+    return f->head.room > 0 ? f->head.durable != SLOT_UNNAMED : f->torn && !blank(f->bytes.data, HEAD_SIZE);
+}
+
+static void parse(slot_file *f)
+{
+    bool all;
+
+    f->newest = f->dropped = -1;
+    f->torn = false;
+    if (f->bytes.size < PAGE + 2 * PAGE) {
+        /* Made by a process that was killed before it wrote all, or by a machine that was. */
+        f->head = (slot_head){ 0 };
+        return;
+    }
+    f->room = f->head.inside ? f->head.room : (f->bytes.size - PAGE) / 2 / PAGE * PAGE;
+    all = f->head.room == 0 || (f->head.room == f->room && f->bytes.size >= vpi_slot_base(f->room));
+    for (int i = 0; i < 2; i++) {
+        const uint8_t *p;
+
+        f->slots[i] = (slot){ 0 };
+        if (!all) continue;
+        p = f->bytes.data + PAGE + (size_t)i * f->room;
+        if (!parse_slot(p, f->room, f->head.inside, &f->slots[i])) {
+            f->torn = f->torn || !blank(p, APART_HEAD);
+        } else if (f->newest < 0 || f->slots[i].number > f->slots[f->newest].number) {
+            f->newest = i;
+        }
+    }
+    if (f->newest < 0) f->torn = was_confirmed(f);
+}
+
+/* Appends up to `size` bytes. */
+static int read_more(int fd, vpi_buf *b, size_t size)
+{
+    size_t have = b->size, end = have + size;
+
+    if (size == 0) return 0;
+    if (!vpi_buf_space(b, size)) return -ENOMEM;
+    while (have < end) {
+        ssize_t n = pread(fd, b->data + have, end - have, (off_t)have);
+
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return -errno;
+        if (n == 0) break;
+        have += (size_t)n;
+    }
+    b->size = have;
+    return 0;
+}
+
+int vpi_slots_read(int fd, slot_file *f)
+{
+    struct stat s;
+    uint64_t want;
+    int rc;
+
+    if (fstat(fd, &s) != 0) return -errno;
+    f->end = (uint64_t)s.st_size;
+    f->links = (unsigned)s.st_nlink;
+    f->head = (slot_head){ 0 };
+    vpi_buf_clear(&f->bytes);
+    rc = read_more(fd, &f->bytes, (size_t)VPI_MIN(f->end, (uint64_t)FIRST_READ));
+    if (rc == 0 && f->bytes.size >= HEAD_SIZE) f->head = parse_head(f->bytes.data);
+    want = f->head.inside ? vpi_slot_base(f->head.room) : f->end;
+    if (rc == 0 && want > FILE_MAX) rc = -EFBIG;
+    want = VPI_MIN(want, f->end);
+    if (rc == 0 && want > f->bytes.size) rc = read_more(fd, &f->bytes, (size_t)(want - f->bytes.size));
+    if (rc == 0) parse(f);
+    return rc;
+}
+
+uint64_t vpi_slot_fence(int fd)
+{
+    uint8_t p[HEAD_SIZE];
+
+    return pread(fd, p, sizeof(p), 0) == (ssize_t)sizeof(p) ? parse_head(p).fence : 0;
+}
+
+int vpi_slot_sum(int fd, uint64_t at, uint64_t size, uint32_t *sum)
+{
+    uint8_t piece[SUM_PIECE];
+
+    *sum = 0;
+    while (size > 0) {
+        ssize_t n = pread(fd, piece, (size_t)VPI_MIN(size, (uint64_t)sizeof(piece)), (off_t)at);
+
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return n < 0 ? -errno : -ENODATA;
+        *sum = vpi_crc32c(*sum, piece, (size_t)n);
+        at += (uint64_t)n;
+        size -= (uint64_t)n;
+    }
+    return 0;
+}
+
+int vpi_slots_prove(int fd, slot_file *f)
+{
+    while (f->newest >= 0 && f->slots[f->newest].number > f->head.durable) {
+        const slot *s = &f->slots[f->newest];
+        uint32_t sum;
+        int rc = vpi_slot_sum(fd, vpi_slot_base(f->room), s->bytes, &sum);
+
+        if (rc < 0 && rc != -ENODATA) return rc;
+        if (rc == 0 && sum == s->sum) break;
+        f->dropped = f->newest;
+        f->slots[f->dropped] = (slot){ 0 };
+        f->newest = f->slots[1 - f->dropped].number > 0 ? 1 - f->dropped : -1;
+        if (f->newest < 0) f->torn = was_confirmed(f);
+    }
+    return 0;
+}
+
+/* ---- writing ---- */
+
+static void put64(uint8_t *p, uint64_t v)
+{
+    for (int i = 7; i >= 0; i--, v >>= 8) p[i] = (uint8_t)v;
+}
+
+static void put32(uint8_t *p, uint32_t v)
+{
+    for (int i = 3; i >= 0; i--, v >>= 8) p[i] = (uint8_t)v;
+}
+
+int vpi_slot_write_at(int fd, const void *data, size_t size, uint64_t offset)
+{
+    const uint8_t *p = data;
+    int rc = vpi_fault_disk();
+
+    if (rc < 0) return rc;
+    while (size > 0) {
+        ssize_t n = pwrite(fd, p, size, (off_t)offset);
+
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return n < 0 ? -errno : -ENOSPC;
+        p += n;
+        size -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    return 0;
+}
+
+static void make_head(uint8_t *p, slot_head h)
+{
+    memset(p, 0, HEAD_SIZE);
+    put32(p, HEAD_MAGIC);
+    put32(p + 4, h.inside ? HEAD_INSIDE : HEAD_APART);
+    put64(p + 8, h.fence);
+    put64(p + 16, h.durable);
+    put32(p + 24, (uint32_t)(h.room / PAGE));
+    put32(p + 28, vpi_crc32c(0, p, 28));
+}
+
+int vpi_slot_write_head(int fd, slot_head h)
+{
+    uint8_t p[HEAD_SIZE];
+
+    make_head(p, h);
+    return vpi_slot_write_at(fd, p, sizeof(p), 0);
+}
+
+static void make_slot(uint8_t *p, bool inside, const slot *s)
+{
+    unsigned head = slot_head_size(inside);
+
+    memset(p, 0, head);
+    put32(p, inside ? INSIDE_MAGIC : SLOT_MAGIC);
+    put32(p + 4, (uint32_t)s->size);
+    put64(p + 8, s->number);
+    put64(p + 16, s->fence);
+    if (inside) {
+        put32(p + 28, s->bytes);
+        put32(p + 32, s->sum);
+    }
+    memcpy(p + head, s->record, s->size);
+    put32(p + 24, slot_sum(p, s->size, inside));
+}
+
+int vpi_slots_make(int fd, slot_head h, const slot *first)
+{
+    size_t size = (size_t)vpi_slot_base(h.room);
+    uint8_t *p = vpi_calloc(1, size);
+    int rc;
+
+    if (!p) return -ENOMEM;
+    make_head(p, h);
+    make_slot(p + PAGE, h.inside, first);
+    rc = vpi_slot_write_at(fd, p, size, 0);
+    vpi_free(p);
+    return rc;
+}
+
+int vpi_slot_write(int fd, const slot_head *h, unsigned which, const slot *s)
+{
+    size_t size = slot_head_size(h->inside) + s->size;
+    uint8_t small[PAGE], *p = small;
+    int rc;
+
+    if (size > sizeof(small) && !(p = vpi_alloc(size))) return -ENOMEM;
+    make_slot(p, h->inside, s);
+    rc = vpi_slot_write_at(fd, p, size, PAGE + (uint64_t)which * h->room);
+    if (p != small) vpi_free(p);
+    return rc;
+}
+
+int vpi_slot_wipe(int fd, size_t room, unsigned which)
+{
+    static const uint8_t none[INSIDE_HEAD];
+
+    return vpi_slot_write_at(fd, none, sizeof(none), PAGE + (uint64_t)which * room);
+}
