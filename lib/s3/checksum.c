@@ -52,7 +52,7 @@ vp_status vpi_s3_summer_init(vpi_s3_summer *s, const vp_s3 *s3, vp_error *err)
 
 vp_status vpi_s3_summer_add(vpi_s3_summer *s, const void *data, size_t size, vp_error *err)
 {
-    s->sums.crc32c = vpi_crc32c(s->sums.crc32c, data, size);
+    if (!s->no_crc32c) s->sums.crc32c = vpi_crc32c(s->sums.crc32c, data, size);
     if (s->crc64) s->sums.crc64 = vpi_s3_crc64(s->sums.crc64, data, size);
     if ((s->sha256 && !EVP_DigestUpdate(s->sha256, data, size)) ||
         (s->md5 && !EVP_DigestUpdate(s->md5, data, size)))
@@ -89,7 +89,8 @@ void vpi_s3_summer_dispose(vpi_s3_summer *s)
 
 /* ---- many at a time ---- */
 
-vp_status vpi_s3_summers_start(vpi_s3_summers **summers, const vp_s3 *s3, unsigned count, vp_error *err)
+vp_status vpi_s3_summers_start(vpi_s3_summers **summers, const vp_s3 *s3, unsigned count, bool no_crc32c,
+                               vp_error *err)
 {
     vpi_s3_summers *s = *summers;
 
@@ -100,6 +101,7 @@ vp_status vpi_s3_summers_start(vpi_s3_summers **summers, const vp_s3 *s3, unsign
             VPI_TRY(vpi_s3_summer_restart(&s->others[i], err));
         else
             VPI_TRY(init(&s->others[i], s3, false, err));
+        s->others[i].no_crc32c = no_crc32c;
         vpi_sha256_init(&s->sha256[i]);
     }
     for (unsigned i = count; i < s->count; i++) vpi_s3_summer_dispose(&s->others[i]);

@@ -25,10 +25,11 @@ typedef struct vpi_s3_sums {
     uint32_t crc32c;
 } vpi_s3_sums;
 
-/* Made while the bytes pass. Which ones: those that the client's requests name, and CRC32C always. */
+/* Made while the bytes pass. Which ones: those that the client's requests name, and CRC32C, for tokens. */
 typedef struct vpi_s3_summer {
     void *sha256, *md5; /* EVP_MD_CTX; NULL: not wanted */
     bool crc64;
+    bool no_crc32c; /* no request names it, and there is no token */
     vpi_s3_sums sums;
 } vpi_s3_summer;
 vp_status vpi_s3_summer_init(vpi_s3_summer *summer, const vp_s3 *s3, vp_error *err);
@@ -44,7 +45,8 @@ typedef struct vpi_s3_summers {
     vpi_s3_summer others[VPI_S3_TOGETHER];
 } vpi_s3_summers;
 /* Of a client that signs payloads. *summers: those from before, or NULL. */
-vp_status vpi_s3_summers_start(vpi_s3_summers **summers, const vp_s3 *s3, unsigned count, vp_error *err);
+vp_status vpi_s3_summers_start(vpi_s3_summers **summers, const vp_s3 *s3, unsigned count, bool no_crc32c,
+                               vp_error *err);
 vp_status vpi_s3_summers_add(vpi_s3_summers *summers, const uint8_t *const data[], size_t size,
                              vp_error *err);
 vp_status vpi_s3_summers_done(vpi_s3_summers *summers, unsigned index, vpi_s3_sums *out, vp_error *err);

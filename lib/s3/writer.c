@@ -330,6 +330,7 @@ vp_status vpi_s3_writer_new(vp_s3 *s3, const vpi_s3_writer_options *o, vpi_s3_wr
     }
     st = vpi_s3_summer_init(&w->summer, s3, err);
     if (st < 0) goto fail;
+    w->summer.no_crc32c = !w->work && s3->checksum != VP_S3_CHECKSUM_CRC32C;
     st = set_limit(w, err);
     if (st < 0) goto fail;
     *out = w;

@@ -11,7 +11,6 @@
 
 /* Of parts that are hashed together: what was read first should be in the page cache when it is sent. */
 #define TOGETHER_BYTES (UINT64_C(256) << 20)
-#define TOGETHER_FEW 4u
 
 void vpi_s3_writer_of_file(vpi_s3_writer *w, vp_source *source, const char *identity)
 {
@@ -91,17 +90,6 @@ void vpi_s3_file_give(vpi_s3_writer *w)
 
 /* ---- many parts at a time ---- */
 
-/* While connections wait for bytes, few parts that come soon are better than many that cost less. */
-static unsigned wanted(vp_s3 *s3)
-{
-    unsigned lanes = VPI_MIN(vpi_sha256_lanes(), VPI_S3_TOGETHER);
-
-    pthread_mutex_lock(&s3->lock);
-    if (2 * s3->synced.flying < s3->o.connections) lanes = VPI_MIN(lanes, TOGETHER_FEW);
-    pthread_mutex_unlock(&s3->lock);
-    return lanes;
-}
-
 /* Reads the next `room` bytes of each part and hashes them. */
 static vp_status add_piece(vpi_s3_writer *w, uint64_t at, size_t room, size_t stride, vp_error *err)
 {
@@ -147,10 +135,10 @@ vp_status vpi_s3_writer_fill_parts(vpi_s3_writer *w, vpi_s3_fill_fn fn, void *us
     VPI_TRY(vpi_s3_writer_parts(w, err));
     left = (w->file_size - w->bytes) / w->limit;
     most = VPI_MAX(TOGETHER_BYTES / w->limit, 2);
-    n = (unsigned)VPI_MIN(VPI_MIN(left, most), wanted(w->s3));
+    n = (unsigned)VPI_MIN(VPI_MIN(left, most), VPI_MIN(vpi_sha256_lanes(), VPI_S3_TOGETHER));
     if (n < 2) return VP_END;
     VPI_TRY(vpi_s3_file_block(w, err));
-    VPI_TRY(vpi_s3_summers_start(&w->summers, w->s3, n, err));
+    VPI_TRY(vpi_s3_summers_start(&w->summers, w->s3, n, w->summer.no_crc32c, err));
     piece = (VPI_S3_BLOCK / n - VPI_S3_APART) / 4096 * 4096;
     for (uint64_t at = 0; at < w->limit; at += piece) {
         VPI_TRY(add_piece(w, at, (size_t)VPI_MIN(piece, w->limit - at), piece + VPI_S3_APART, err));

@@ -399,7 +399,7 @@ static void check_together(vpi_s3_summers **summers, const vp_s3 *s3, unsigned c
     vp_error err = VP_ERROR_INIT;
 
     for (size_t i = 0; i < sizeof(data); i++) data[i] = (uint8_t)(i * 31 + i / 7 + i / 1999);
-    assert_int_equal(vpi_s3_summers_start(summers, s3, count, &err), VP_OK);
+    assert_int_equal(vpi_s3_summers_start(summers, s3, count, false, &err), VP_OK);
     for (size_t at = 0; at < size; at += 8192) {
         for (unsigned i = 0; i < count; i++) from[i] = data + i * size + at;
         assert_int_equal(vpi_s3_summers_add(*summers, from, VPI_MIN(8192, size - at), &err), VP_OK);
