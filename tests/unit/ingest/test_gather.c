@@ -173,7 +173,7 @@ static void many(void **state)
     room *r = *state;
     vp_upload *all[40];
     int without = 0;
-    char id[8];
+    char id[16];
 
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < 40; i++) {
