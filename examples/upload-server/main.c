@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * upload-server --listen 127.0.0.1:PORT --data DIR [--max-size N] [--expire SECONDS] [--no-publish] [--refuse-early]
- *               [--url URL] [--volatile]
+ *               [--sync BYTES] [--url URL] [--volatile]
  *
  * Takes uploads at /files/ (tus 1.0, and the IETF's draft), publishes each, and shows it: the page is at /.
  */
@@ -26,7 +26,7 @@ static int usage(void)
 {
     fprintf(stderr,
             "usage: upload-server --listen HOST:PORT --data DIR [--max-size BYTES] [--expire SECONDS]\n"
-            "                     [--no-publish] [--refuse-early] [--url URL] [--volatile]\n");
+            "                     [--no-publish] [--refuse-early] [--sync BYTES] [--url URL] [--volatile]\n");
     return 2;
 }
 
@@ -74,6 +74,7 @@ static bool read_arguments(int argc, char **argv, settings *set)
             i++;
             if (strcmp(name, "--listen") == 0 && read_listen(value, set)) continue;
             if (strcmp(name, "--max-size") == 0 && read_number(value, &set->max_size)) continue;
+            if (strcmp(name, "--sync") == 0 && read_number(value, &set->sync) && set->sync > 0) continue;
             if (strcmp(name, "--expire") == 0 && read_number(value, &set->expire_s) &&
                 set->expire_s <= UINT64_MAX / 1000)
                 continue;
@@ -106,8 +107,9 @@ static vp_status open_store(server *s, vp_error *err)
     o.flags = s->set.quick ? VP_INGESTF_VOLATILE : 0;
     o.max_size = s->set.max_size;
     o.expire_ms = s->set.expire_s * 1000;
-    if (s->set.refuse) o.sync_bytes = LOOK_FROM; /* sooner durable than by itself, and so sooner refused */
-    o.queue = s->set.publish ? s->queue : NULL;  /* what grows is looked at */
+    /* Sooner durable than by itself, and so sooner refused. */
+    o.sync_bytes = s->set.sync ? s->set.sync : s->set.refuse ? LOOK_FROM / 2 : 0;
+    o.queue = s->set.publish ? s->queue : NULL; /* what grows is looked at */
     if (st >= 0) st = vp_ingest_directory(s->context, uploads, &o, &s->ingest, err);
     t.base_url = s->set.url;
     t.flags = VP_TUSF_CONCAT_EARLY;

@@ -21,7 +21,7 @@ typedef struct settings {
     const char *data; /* folder of all that is kept */
     char host[256];
     uint16_t port; /* 0: any */
-    uint64_t max_size, expire_s;
+    uint64_t max_size, expire_s, sync;
     bool publish, refuse, quick; /* quick: nothing is synced, for measuring */
     const char *url;             /* what Location begins with; NULL: a path */
 } settings;

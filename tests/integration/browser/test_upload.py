@@ -135,7 +135,8 @@ class Place:
 @contextlib.contextmanager
 def place(browser, folder, *options, limit=None):
     name = os.path.basename(folder)
-    with uploads.Server(os.path.join(folder, "data"), *options) as server, Proxy(server.port, limit) as proxy:
+    # Little is gathered or waits for a sync, so that what has come is seen in the files.
+    with uploads.Server(os.path.join(folder, "data"), "--sync", "262144", *options) as server, Proxy(server.port, limit) as proxy:
         page = browser.page()
         p = Place(server, proxy, page)
         try:
