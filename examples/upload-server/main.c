@@ -108,7 +108,7 @@ static vp_status open_store(server *s, vp_error *err)
     o.max_size = s->set.max_size;
     o.expire_ms = s->set.expire_s * 1000;
     /* Sooner durable than by itself, and so sooner refused. */
-    o.sync_bytes = s->set.sync ? s->set.sync : s->set.refuse ? LOOK_FROM / 2 : 0;
+    o.sync_bytes = s->set.sync ? s->set.sync : s->set.refuse ? LOOK_FROM : 0;
     o.queue = s->set.publish ? s->queue : NULL; /* what grows is looked at */
     if (st >= 0) st = vp_ingest_directory(s->context, uploads, &o, &s->ingest, err);
     t.base_url = s->set.url;
