@@ -98,11 +98,11 @@ static bool parse_names(vp_tus_request *r)
     if (disposition) vpi_draft_filename(disposition, &name);
     if (name.size) {
         vpi_buf_str(&text, "filename ");
-        vpi_tus_base64_add(&text, name.data, name.size);
+        vpi_base64_add(&text, name.data, name.size);
     }
     if (type && *type) {
         vpi_buf_str(&text, text.size ? ",filetype " : "filetype ");
-        vpi_tus_base64_add(&text, type, strlen(type));
+        vpi_base64_add(&text, type, strlen(type));
     }
     line = vpi_buf_failed(&name) ? NULL : vpi_buf_steal_string(&text);
     /* Names so long that they cannot be kept are not: the draft has no refusal for them. */

@@ -126,7 +126,7 @@ bool vpi_draft_bytes(const char *text, const char *name, uint8_t *to, size_t siz
             p = *p == '=' ? bare_item(value) : p;
             if (!p) return false;
             found = value[0] == ':' && p - value - 2 <= 64 &&
-                    vpi_tus_base64(value + 1, (size_t)(p - value - 2), bytes, &got) && got == size;
+                    vpi_base64_bytes(value + 1, (size_t)(p - value - 2), bytes, &got) && got == size;
             if (found) memcpy(to, bytes, size);
         } else if (*p == '=') {
             p = bare_item(p + 1);

@@ -224,55 +224,6 @@ bool vpi_tus_below(const char *target, size_t target_size, const char *base_path
     return strip(target + scheme, n - scheme, base_path, rest, size);
 }
 
-static int sextet(char c)
-{
-    if (c >= 'A' && c <= 'Z') return c - 'A';
-    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
-    if (c >= '0' && c <= '9') return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-bool vpi_tus_base64(const char *text, size_t size, uint8_t *to, size_t *got)
-{
-    size_t n = 0;
-
-    if (size % 4 != 0) return false;
-    for (size_t i = 0; i < size; i += 4) {
-        const char *t = text + i;
-        size_t pad = i + 4 < size || t[3] != '=' ? 0 : t[2] != '=' ? 1 : 2;
-        uint32_t v = 0;
-
-        for (size_t k = 0; k < 4 - pad; k++) {
-            int s = sextet(t[k]);
-
-            if (s < 0) return false;
-            v |= (uint32_t)s << (18 - 6 * k);
-        }
-        /* RFC 4648 3.5: bits that no byte holds are zero. */
-        if ((pad == 1 && (v & 0xFF)) || (pad == 2 && (v & 0xFFFF))) return false;
-        to[n++] = (uint8_t)(v >> 16);
-        if (pad < 2) to[n++] = (uint8_t)(v >> 8);
-        if (pad < 1) to[n++] = (uint8_t)v;
-    }
-    *got = n;
-    return true;
-}
-
-void vpi_tus_base64_add(vpi_buf *to, const void *data, size_t size)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const uint8_t *p = data;
-
-    for (size_t i = 0; i < size; i += 3) {
-        size_t n = VPI_MIN(size - i, 3);
-        uint32_t v = (uint32_t)p[i] << 16 | (n > 1 ? (uint32_t)p[i + 1] << 8 : 0) | (n > 2 ? p[i + 2] : 0u);
-        char out[4] = { digits[v >> 18], digits[v >> 12 & 63], n > 1 ? digits[v >> 6 & 63] : '=',
-                        n > 2 ? digits[v & 63] : '=' };
-
-        vpi_buf_add(to, out, 4);
-    }
-}
-
 void vpi_tus_date(int64_t us, char out[32])
 {
     static const char days[] = "ThuFriSatSunMonTueWed";

@@ -8,6 +8,7 @@
  * VPI_TUS_NOMEM. Everything read here comes from strangers.
  */
 
+#include "base/base64.h"
 #include "base/buf.h"
 
 #define VPI_TUS_NOMEM (-1)
@@ -53,9 +54,6 @@ bool vpi_tus_id(const char *text, size_t size, char id[68]);
  */
 bool vpi_tus_below(const char *target, size_t target_size, const char *base_path, const char *base_url,
                    const char **rest, size_t *size);
-/* RFC 4648 4, strict; to has room for size / 4 * 3 bytes. */
-bool vpi_tus_base64(const char *text, size_t size, uint8_t *to, size_t *got);
-void vpi_tus_base64_add(vpi_buf *to, const void *data, size_t size);
 
 typedef struct vpi_tus_pair {
     const char *name;

@@ -36,7 +36,7 @@ static bool read_pair(vpi_tus_metadata *m, const char *text, size_t size, uint8_
     p->name = (const char *)*to;
     if (vpi_tus_metadata_get(m, p->name)) return false;
     *to += name + 1;
-    if (space && !vpi_tus_base64(space + 1, size - name - 1, *to, &got)) return false;
+    if (space && !vpi_base64_bytes(space + 1, size - name - 1, *to, &got)) return false;
     p->value = *to;
     p->size = got;
     *to += got;
@@ -83,7 +83,7 @@ void vpi_tus_metadata_write(const vpi_tus_metadata *m, vpi_buf *to)
         if (i) vpi_buf_u8(to, ',');
         vpi_buf_str(to, m->pair[i].name);
         if (m->pair[i].size) vpi_buf_u8(to, ' ');
-        vpi_tus_base64_add(to, m->pair[i].value, m->pair[i].size);
+        vpi_base64_add(to, m->pair[i].value, m->pair[i].size);
     }
 }
 
@@ -139,7 +139,7 @@ int vpi_tus_sum_read(const char *value, vpi_tus_sum *out)
         uint8_t digest[48];
 
         if (strlen(known[i].name) != name || memcmp(known[i].name, value, name) != 0) continue;
-        if (text > 64 || !vpi_tus_base64(space + 1, text, digest, &out->size) || out->size != known[i].size)
+        if (text > 64 || !vpi_base64_bytes(space + 1, text, digest, &out->size) || out->size != known[i].size)
             return 400;
         memcpy(out->digest, digest, out->size);
         out->algorithm = known[i].name;

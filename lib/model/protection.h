@@ -7,6 +7,7 @@
  * which writers of segments reach the cipher. lib/crypt fills both, lib/job joins them.
  */
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "base/common.h"
 #include "base/error.h"
@@ -98,9 +99,6 @@ bool vpi_uuid_parse(const char *text, uint8_t to[16]);
 /* 2 * size hex digits, either case, nothing else. */
 bool vpi_hex_parse(const char *text, uint8_t *to, size_t size);
 void vpi_hex_text(const uint8_t *data, size_t size, char *to); /* lower case, NUL-terminated */
-/* RFC 4648 4; decode: false for what is not base64, no whitespace; out may hold part of it then. */
-void vpi_base64_add(vpi_buf *out, const void *data, size_t size);
-bool vpi_base64_decode(const char *text, size_t length, vpi_buf *out);
 
 /* ---- hooks: per sample (ISO/IEC 23001-7) ---- */
 

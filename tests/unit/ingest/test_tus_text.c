@@ -208,16 +208,16 @@ static void base64(void **state)
 
     (void)state;
     for (size_t i = 0; i < VPI_COUNT(good); i++) {
-        assert_true(vpi_tus_base64(good[i].text, strlen(good[i].text), to, &got));
+        assert_true(vpi_base64_bytes(good[i].text, strlen(good[i].text), to, &got));
         assert_int_equal(got, strlen(good[i].bytes));
         assert_memory_equal(to, good[i].bytes, got);
         vpi_buf_clear(&b);
-        vpi_tus_base64_add(&b, good[i].bytes, got);
+        vpi_base64_add(&b, good[i].bytes, got);
         assert_int_equal(b.size, strlen(good[i].text));
         if (b.size) assert_memory_equal(b.data, good[i].text, b.size);
     }
     for (size_t i = 0; i < VPI_COUNT(bad); i++)
-        if (vpi_tus_base64(bad[i], strlen(bad[i]), to, &got)) fail_msg("%s", bad[i]);
+        if (vpi_base64_bytes(bad[i], strlen(bad[i]), to, &got)) fail_msg("%s", bad[i]);
     vpi_buf_dispose(&b);
 }
 
