@@ -67,6 +67,57 @@ void vpi_digest_add(vpi_digest *d, const void *data, size_t size)
     if (d->algorithm == VPI_DIGEST_CRC32C) d->crc = vpi_crc32c(d->crc, data, size);
 }
 
+/* The words of a SHA-256 that stands between two blocks, as they are hashed several at a time. */
+static void to_lane(const vpi_digest *d, vpi_sha256 *lane)
+{
+    const context *c = (const context *)(const void *)d->state;
+
+    lane->length = d->length;
+    for (unsigned i = 0; i < 8; i++) lane->h[i] = c->sha256.h[i];
+}
+
+static void from_lane(vpi_digest *d, const vpi_sha256 *lane)
+{
+    context *c = of(d);
+
+    for (unsigned i = 0; i < 8; i++) c->sha256.h[i] = lane->h[i];
+    d->length = lane->length;
+    c->sha256.Nl = (SHA_LONG)(d->length << 3);
+    c->sha256.Nh = (SHA_LONG)(d->length >> 29);
+}
+
+void vpi_digest_add_many(const vpi_digest_input *in, unsigned n)
+{
+    vpi_sha256 lanes[VPI_DIGEST_LANES];
+    const uint8_t *from[VPI_DIGEST_LANES];
+    const vpi_digest_input *at[VPI_DIGEST_LANES];
+    bool several = n > 1 && vpi_sha256_lanes() > 1;
+    size_t common = SIZE_MAX;
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        bool fits = several && in[i].digest->algorithm == VPI_DIGEST_SHA256 &&
+                    in[i].digest->length % BLOCK == 0 && in[i].size >= BLOCK && count < VPI_DIGEST_LANES;
+
+        if (!fits) {
+            vpi_digest_add(in[i].digest, in[i].data, in[i].size);
+            continue;
+        }
+        to_lane(in[i].digest, &lanes[count]);
+        from[count] = in[i].data;
+        at[count++] = &in[i];
+        common = VPI_MIN(common, in[i].size / BLOCK * BLOCK);
+    }
+    if (count > 1) {
+        vpi_sha256_add_many(lanes, from, count, common);
+        for (unsigned i = 0; i < count; i++) from_lane(at[i]->digest, &lanes[i]);
+    } else {
+        common = 0;
+    }
+    for (unsigned i = 0; i < count; i++)
+        vpi_digest_add(at[i]->digest, at[i]->data + common, at[i]->size - common);
+}
+
 void vpi_digest_peek(const vpi_digest *d, uint8_t out[VPI_DIGEST_MAX])
 {
     vpi_digest copy = *d;

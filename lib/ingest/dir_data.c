@@ -14,6 +14,7 @@
 #define COPY_PIECE (1u << 20)
 #define COPY_STEP (256u << 20)
 #define DIRECT_PAGE 4096u
+#define DIRECT_MOST 2u
 
 _Atomic size_t vpi_dirs_direct_least = 64u << 10;
 
@@ -97,7 +98,12 @@ static int write_item(dir_item *it, uint64_t offset, const uint8_t *data, size_t
     rc = write_plain(it, offset, data, head, done);
     if (rc < 0) return rc;
     pages = (size - head) / DIRECT_PAGE * DIRECT_PAGE;
-    rc = write_direct(it, offset + head, data + head, pages, &n);
+    /* Where nothing is synced, what the disk cannot take at once goes through the cache and waits for nobody. */
+    if (atomic_fetch_add(&it->store->direct, 1) >= DIRECT_MOST && it->store->unsynced)
+        rc = write_plain(it, offset + head, data + head, pages, &n);
+    else
+        rc = write_direct(it, offset + head, data + head, pages, &n);
+    atomic_fetch_sub(&it->store->direct, 1);
     *done += n;
     if (rc < 0) return rc;
     rc = write_plain(it, offset + *done, data + *done, size - *done, &n);

@@ -33,6 +33,7 @@ typedef struct dir_store {
     uint32_t fork_mark, wait_ms;
     bool unsynced;
     atomic_bool indirect; /* the file system refused direct writes */
+    atomic_uint direct;   /* writes past the cache that run */
     pthread_mutex_t lock; /* of making folders */
     dir_folder uploads, shared, waiting;
     dir_folder parts[DIR_FOLDERS];
@@ -43,6 +44,8 @@ typedef struct dir_item {
     dir_store *store;
     dir_folder *folder;
     int rec, data;
+    pthread_mutex_t steps_lock;
+    unsigned steps;    /* by it: that run right now, and share the lock of the file */
     bool held;         /* the lock is held from create to create_end */
     bool created;      /* there is a record; otherwise close takes the files away */
     bool folder_dirty; /* the record or the data got a name that is not durable yet */

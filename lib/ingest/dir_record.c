@@ -55,6 +55,7 @@ static vp_status item_new(dir_store *d, const char *id, dir_folder *f, dir_item 
     it->store = d;
     it->folder = f;
     it->rec = it->data = -1;
+    pthread_mutex_init(&it->steps_lock, NULL);
     vpi_strlcpy(it->id, id, sizeof(it->id));
     *out = it;
     return VP_OK;
@@ -75,21 +76,33 @@ void vpi_dirs_close(void *item)
     }
     if (it->data >= 0) close(it->data);
     if (it->rec >= 0) close(it->rec);
+    if (!vpi_forked(it->store->fork_mark)) pthread_mutex_destroy(&it->steps_lock);
     vpi_free(it);
 }
 
+/* A write and a put may come at the same time, from two threads: the file's lock is both's. */
 vp_status vpi_dirs_step(dir_item *it, vp_error *err)
 {
+    vp_status st = VP_OK;
+
     if (it->held) return VP_OK;
-    VPI_TRY(vpi_dirs_lock_wait(it->store, it->rec, it->id, err));
-    if (vpi_slot_fence(it->rec) == it->fence) return VP_OK;
-    vpi_dirs_step_end(it);
-    return vpi_fail(err, VP_E_CONFLICT, "TAKEN_OVER", "a newer request writes the upload");
+    pthread_mutex_lock(&it->steps_lock);
+    if (it->steps == 0) st = vpi_dirs_lock_wait(it->store, it->rec, it->id, err);
+    if (st == VP_OK && vpi_slot_fence(it->rec) != it->fence) {
+        if (it->steps == 0) vpi_dirs_lock(it->rec, LOCK_STEP, F_UNLCK);
+        st = vpi_fail(err, VP_E_CONFLICT, "TAKEN_OVER", "a newer request writes the upload");
+    }
+    if (st == VP_OK) it->steps++;
+    pthread_mutex_unlock(&it->steps_lock);
+    return st;
 }
 
 void vpi_dirs_step_end(dir_item *it)
 {
-    if (!it->held) vpi_dirs_lock(it->rec, LOCK_STEP, F_UNLCK);
+    if (it->held) return;
+    pthread_mutex_lock(&it->steps_lock);
+    if (--it->steps == 0) vpi_dirs_lock(it->rec, LOCK_STEP, F_UNLCK);
+    pthread_mutex_unlock(&it->steps_lock);
 }
 
 vp_status vpi_dirs_check(void *item, vp_error *err)
@@ -243,7 +256,7 @@ vp_status vpi_dirs_create_end(void *item, const void *record, size_t size, bool 
     it->folder_dirty = !durable;
     it->created = true;
     it->held = false;
-    vpi_dirs_step_end(it);
+    vpi_dirs_lock(it->rec, LOCK_STEP, F_UNLCK);
     return VP_OK;
 }
 
@@ -337,7 +350,7 @@ vp_status vpi_dirs_take(void *back, const char *id, bool idle, void **item, vpi_
 done:
     vpi_buf_dispose(&c.bytes);
     if (st == VP_OK) {
-        vpi_dirs_step_end(it);
+        vpi_dirs_lock(it->rec, LOCK_STEP, F_UNLCK);
         *item = it;
     } else {
         vpi_dirs_close(it);

@@ -113,8 +113,7 @@ vp_status vp_ingest_directory(vp_context *context, const char *path, const vp_in
     VPI_TRY(store_new(context, options, &s, err));
     st = vpi_back_directory(s->context, path, s->o.flags & VP_INGESTF_VOLATILE, s->o.lock_wait_ms, &s->back,
                             err);
-    if (st == VP_OK) s->gather = vpi_gather_pool_new();
-    if (st == VP_OK && !s->gather) st = vpi_fail_nomem(err);
+    if (st == VP_OK) st = vpi_gather_pool_new(s->context, &s->gather, err);
     if (st == VP_OK) return store_ready(s, out, err);
     dispose(s);
     return st;

@@ -3,7 +3,7 @@
 #define VPI_INGEST_STORE_INT_H
 
 /*
- * The core. Order of locks: an upload's, then the store's; the pool's is taken alone or inside an upload's.
+ * The core. Order of locks: an upload's, then the store's; those of pools are taken alone or inside an upload's.
  *
  * Each upload handle has a lock, because three may come to it at the same time: the request that has it, the pool that
  * syncs behind it, and a newer request in this process that takes it over.
@@ -15,13 +15,10 @@
 #include "base/context.h"
 #include "base/queue.h"
 #include "ingest/back.h"
-#include "ingest/threads.h"
+#include "ingest/gather.h"
 
 #define VPI_INGEST_BUCKETS 256u
 #define VPI_INGEST_THREADS_MAX 64u
-
-/* gather.c */
-typedef struct vpi_gather_pool vpi_gather_pool;
 
 struct vp_ingest {
     atomic_uint refs;
@@ -58,16 +55,16 @@ struct vp_upload {
     bool taken;                /* by a newer request in this process */
     vp_error failure;          /* status < 0: nothing more is written through this handle */
     _Atomic uint64_t position; /* where the next append goes; read without the lock */
-    uint64_t counted;          /* `position` without what is gathered, or where it was at check_begin */
+    uint64_t counted; /* `position` without what is gathered or under way, or where it was at check_begin */
     vpi_digest hash, declared; /* of `counted` bytes, as far as they came in order */
     vpi_ranges ranges;         /* with ANY_ORDER: written; rec.ranges are durable */
     struct {
-        uint8_t *data;     /* a buffer of the pool, aligned; NULL: none is borrowed */
-        size_t from, have; /* gathered and not written: data + from */
-        int64_t since_us;  /* of the first byte */
-        size_t came;       /* of a slow one, since then */
-        bool slow;         /* did not fill its buffer soon */
+        vpi_block *block; /* that is filled; NULL: none is borrowed */
+        int64_t since_us; /* of the first byte */
+        size_t came;      /* of a slow one, since then */
+        bool slow;        /* did not fill its block soon */
     } gather;
+    vpi_flow flow; /* blocks that were filled */
     struct {
         bool running;
         vpi_digest digest;
@@ -124,26 +121,31 @@ void vpi_upload_fail_synced(vp_upload *upload, const vp_error *e);
 vp_status vpi_upload_begin_synced(vp_upload *upload, vp_error *err);
 /* Bytes that it may have at most. */
 uint64_t vpi_upload_limit(const vp_upload *upload);
+/* What a failed write means for the handle. */
+void vpi_upload_write_failed_synced(vp_upload *upload, const vp_error *e);
 /* Writes and hashes; what it means is the caller's to note. *done also on failure. */
 vp_status vpi_upload_write_synced(vp_upload *upload, uint64_t offset, const void *data, size_t size,
                                   size_t *done, vp_error *err);
 
 /* ---- gather.c ---- */
-/* Bytes of a buffer, for tests; of stores that are made later. A multiple of 4096. */
+/* For tests, of stores that are made later: bytes of a block, a multiple of 4096; blocks of an upload under way. */
 extern _Atomic size_t vpi_gather_bytes;
-vpi_gather_pool *vpi_gather_pool_new(void);
+extern _Atomic unsigned vpi_gather_ahead;
+vp_status vpi_gather_pool_new(vp_context *context, vpi_gather_pool **out, vp_error *err);
 vpi_gather_pool *vpi_gather_pool_free(vpi_gather_pool *pool, bool forked);
 /*
- * Takes the next bytes as far as they are to be gathered and writes what has become worth it. VP_END: those behind
+ * Takes the next bytes as far as they are to be gathered and hands on what has become worth it. VP_END: those behind
  * *done go straight to the back end. After a failure `position` says what was taken.
  */
 vp_status vpi_gather_add_synced(vp_upload *upload, const uint8_t *data, size_t size, size_t *done,
                                 vp_error *err);
-/* Nothing is gathered any more; on failure `position` goes back to what was written. */
+/* Nothing is gathered or under way any more; on failure `position` goes back to what was written. */
 vp_status vpi_gather_flush_synced(vp_upload *upload, vp_error *err);
-/* What is gathered never came. */
+/* Takes what has come through by now. */
+void vpi_gather_settle_synced(vp_upload *upload);
+/* What is gathered never came; nothing is under way. */
 void vpi_gather_drop_synced(vp_upload *upload);
-/* The buffer goes back, with what is in it. */
+/* The same at the end of a handle. */
 void vpi_gather_return_synced(vp_upload *upload);
 
 /* ---- sync.c ---- */

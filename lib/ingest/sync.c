@@ -168,6 +168,7 @@ static void run_behind(vp_upload *u)
     vp_status st;
 
     pthread_mutex_lock(&u->lock);
+    vpi_gather_settle_synced(u);
     st = u->taken || u->failure.status < 0 ? VP_END : snapshot(u, &s, &e);
     if (st == VP_OK) {
         pthread_mutex_unlock(&u->lock);

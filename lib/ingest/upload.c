@@ -310,6 +310,17 @@ static vp_status reserve_synced(vp_upload *u, uint64_t to, vp_error *err)
     return st;
 }
 
+void vpi_upload_write_failed_synced(vp_upload *upload, const vp_error *e)
+{
+    /* Room may come back, and what was written is there; after all else nothing is certain. */
+    if (!upload->ingest->back.ops->any_order) {
+        /* Nobody knows how much of it was taken, and none can be taken back: not even no memory leaves it as it was. */
+        vpi_error_copy(&upload->failure, e);
+    } else if (strcmp(e->reason, "DISK_FULL") != 0) {
+        vpi_upload_fail_synced(upload, e);
+    }
+}
+
 vp_status vpi_upload_write_synced(vp_upload *upload, uint64_t offset, const void *data, size_t size,
                                   size_t *done, vp_error *err)
 {
@@ -332,14 +343,7 @@ vp_status vpi_upload_write_synced(vp_upload *upload, uint64_t offset, const void
         if (declared->length == at) vpi_digest_add(declared, p, n);
         *done += n;
     }
-    /* Room may come back, and what was written is there; after all else nothing is certain. */
-    if (st < 0 && !upload->ingest->back.ops->any_order) {
-        /* Nobody knows how much of it was taken, and none can be taken back: not even no memory leaves it as it was. */
-        upload->failure.status = st;
-        if (err) vpi_error_copy(&upload->failure, err);
-    } else if (st < 0 && err && strcmp(err->reason, "DISK_FULL") != 0) {
-        vpi_upload_fail_synced(upload, err);
-    }
+    if (st < 0 && err) vpi_upload_write_failed_synced(upload, err);
     return st;
 }
 

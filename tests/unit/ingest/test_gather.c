@@ -1,29 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Pieces of large uploads that are gathered, and whole pages that go past the page cache. */
+/*
+ * Pieces of large uploads that are gathered, and whole pages that go past the page cache: each block before its call
+ * returns; test_flow.c has the others.
+ */
 
 #include <dirent.h>
 #include <sys/mount.h>
 #include <time.h>
 
-#include "workers.h"
-
-#define BUFFER 8192u
-#define LENGTH 200000u
-
-static void path_of(const room *r, const char *id, char path[256])
-{
-    snprintf(path, 256, "%s/uploads/%02x/%s.data", r->path, vpi_crc32c(0, id, strlen(id)) % 64, id);
-}
-
-/* Bytes in the file. */
-static uint64_t written(const room *r, const char *id)
-{
-    char path[256];
-    struct stat s;
-
-    path_of(r, id, path);
-    return stat(path, &s) == 0 ? (uint64_t)s.st_size : 0;
-}
+#include "gather_tools.h"
 
 /* Whether a descriptor of this process on the upload's bytes writes past the cache. */
 static bool is_direct(const room *r, const char *id)
@@ -59,22 +44,6 @@ static bool can_direct(const room *r)
     if (fd >= 0) close(fd);
     unlink(path);
     return fd >= 0;
-}
-
-static void finish(room *r, vp_upload *u, uint64_t length)
-{
-    vp_upload_info info = VP_UPLOAD_INFO_INIT;
-    vp_source *s = NULL;
-    char hex[65];
-
-    if (vp_upload_offset(u) < length)
-        assert_int_equal(append(u, (size_t)(length - vp_upload_offset(u)), SEED, &r->err), VP_OK);
-    assert_int_equal(vp_upload_finish(u, &s, &info, &r->err), VP_OK);
-    assert_content(s, length, SEED);
-    content_sha256(length, SEED, hex);
-    assert_string_equal(info.sha256, hex);
-    vp_source_unref(s);
-    vp_upload_close(u);
 }
 
 /* ---- the way of the bytes ---- */
@@ -361,6 +330,7 @@ int main(void)
     };
 
     atomic_store(&vpi_gather_bytes, BUFFER);
+    atomic_store(&vpi_gather_ahead, 0);
     atomic_store(&vpi_dirs_direct_least, 4096);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
