@@ -10,6 +10,8 @@
  * for its blocks; they need nothing of it but what is named here.
  */
 
+#include <pthread.h>
+
 #include "base/error.h"
 #include "ingest/digest.h"
 #include "ingest/threads.h"

@@ -139,7 +139,7 @@ static void full_write(void **state)
     assert_int_equal(vp_upload_sync(u, &r->err), VP_OK);
     atomic_store(&vpi_disk_fail_with, ENOSPC);
     atomic_store(&vpi_disk_fail_at, 1);
-    assert_int_equal(append(u, 8192, SEED, &r->err), VP_E_IO);
+    assert_int_equal(append_through(u, 8192, SEED, &r->err), VP_E_IO);
     assert_reason(&r->err, VP_E_IO, "DISK_FULL");
     assert_int_equal(vp_upload_sync(u, &r->err), VP_OK);
     assert_int_equal(stat_offset(r->store, "x"), 1000);

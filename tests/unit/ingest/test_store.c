@@ -209,7 +209,7 @@ static void take_over_apart(void **state)
     assert_int_equal(append(old, 5000, 3, &r->err), VP_OK); /* never confirmed */
     assert_int_equal(vp_ingest_open(other, "t", &new, &r->err), VP_OK);
     assert_int_equal(vp_upload_offset(new), 5000);
-    if (append(old, 8192, 4, &r->err) == VP_OK) assert_int_equal(vp_upload_sync(old, &r->err), VP_E_CONFLICT);
+    assert_int_equal(append_through(old, 8192, 4, &r->err), VP_E_CONFLICT);
     assert_reason(&r->err, VP_E_CONFLICT, "TAKEN_OVER");
     vp_upload_close(old);
     assert_int_equal(append(new, 95000, 3, &r->err), VP_OK);

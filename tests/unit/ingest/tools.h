@@ -125,6 +125,14 @@ static inline vp_status append(vp_upload *u, size_t size, unsigned seed, vp_erro
     return st;
 }
 
+/* What is under way when the call ends is told of by the sync. */
+static inline vp_status append_through(vp_upload *u, size_t size, unsigned seed, vp_error *err)
+{
+    vp_status st = append(u, size, seed, err);
+
+    return st == VP_OK ? vp_upload_sync(u, err) : st;
+}
+
 static inline void assert_content(vp_source *source, uint64_t size, unsigned seed)
 {
     uint64_t found = 0;
