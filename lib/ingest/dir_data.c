@@ -194,8 +194,9 @@ static int own_copy(dir_item *it, uint64_t valid)
 static int cut_inside(dir_item *it, uint64_t offset)
 {
     uint64_t end = it->base + offset;
-    int rc;
+    int rc = vpi_small_write(it);
 
+    if (rc < 0) return rc;
     if (it->end < end) return -ENODATA;
     if (it->end == end) return 0;
     rc = vpi_fault_disk();
@@ -258,7 +259,7 @@ vp_status vpi_dirs_finish(void *item, const vpi_buf *token, uint64_t size, vp_er
     int rc;
 
     (void)token;
-    if (it->base > 0 && it->end == it->base + size) return VP_OK;
+    if (it->base > 0 && (it->end == it->base + size || vpi_small_is_all(it, size))) return VP_OK;
     VPI_TRY(vpi_dirs_step(it, err));
     rc = it->base > 0 ? cut_inside(it, size) : open_valid(it, size);
     if (rc == 0 && it->cut) rc = vpi_dirs_datasync(it->store, it->data);
@@ -272,7 +273,6 @@ vp_status vpi_dirs_finish(void *item, const vpi_buf *token, uint64_t size, vp_er
 /* What is written again, or beyond what counts, is summed when it is put. */
 static void note_inside(dir_item *it, uint64_t offset, const void *data, size_t size)
 {
-    it->end = VPI_MAX(it->end, it->base + offset + size);
     if (it->summed == offset) {
         it->sum = vpi_crc32c(it->sum, data, size);
         it->summed += size;
@@ -288,9 +288,16 @@ vp_status vpi_dirs_write(void *item, uint64_t offset, const void *data, size_t s
     int rc;
 
     *done = 0;
+    if (vpi_small_keep(it, offset, data, size)) {
+        *done = size;
+        note_inside(it, offset, data, size);
+        return VP_OK;
+    }
     VPI_TRY(vpi_dirs_step(it, err));
     if (it->base > 0) {
-        rc = write_all(it->rec, it->base + offset, data, size, done);
+        rc = vpi_small_write(it);
+        if (rc == 0) rc = write_all(it->rec, it->base + offset, data, size, done);
+        it->end = VPI_MAX(it->end, it->base + offset + *done);
         note_inside(it, offset, data, *done);
     } else {
         rc = write_item(it, offset, data, size, done);
@@ -320,9 +327,8 @@ vp_status vpi_dirs_read(void *item, uint64_t offset, void *data, size_t size, vp
     dir_item *it = item;
     int fd = it->base > 0 ? it->rec : it->data, rc = -EBADF;
 
-    if (fd >= 0)
-        rc = fd == it->data && !set_direct(it, false) ? -errno : read_all(fd, it->base + offset, data, size);
-
+    if (fd >= 0) rc = fd == it->rec ? vpi_small_write(it) : set_direct(it, false) ? 0 : -errno;
+    if (rc == 0) rc = read_all(fd, it->base + offset, data, size);
     return rc < 0 ? vpi_fail_errno(err, -rc, it->id, "reading the upload failed") : VP_OK;
 }
 
@@ -405,7 +411,8 @@ vp_status vpi_dirs_source(void *back, const char *id, const vpi_buf *token, uint
     (void)token;
     if (rc == -ENOMEM) return vpi_fail_nomem(err);
     if (rc < 0) return vpi_fail_errno(err, -rc, id, "opening the upload's bytes failed");
-    if (p.end < p.base || p.end - p.base < size || (finished && p.end - p.base != size)) {
+    /* Behind bytes that are inside a page may be filled up. */
+    if (p.end < p.base || p.end - p.base < size || (finished && p.base == 0 && p.end != size)) {
         close(p.fd);
         return vpi_fail(err, VP_E_DATA, "UPLOAD_CORRUPT",
                         "the upload's file has not the size that was confirmed");
@@ -413,5 +420,7 @@ vp_status vpi_dirs_source(void *back, const char *id, const vpi_buf *token, uint
     if (p.base == 0) return vpi_source_fd(d->context, p.fd, id, out, err);
     /* The file changes with each request that looks at the upload, the bytes do not. */
     snprintf(mark, sizeof(mark), "%08lx", (unsigned long)p.sum);
+    /* Of one that grows the caller knows where it ends. */
+    if (!finished) size = (uint64_t)INT64_MAX - p.base;
     return vpi_source_range(d->context, p.fd, p.base, size, mark, id, out, err);
 }

@@ -14,6 +14,7 @@
 #include "io/dir.h"
 
 #define DIR_FOLDERS 64u
+#define DIR_SMALL 32u /* buffers for small uploads */
 #define DIR_NAME_ROOM (VP_UPLOAD_ID_MAX + 32)
 
 /* A folder that is kept open; syncs that come together cost one. */
@@ -35,6 +36,11 @@ typedef struct dir_store {
     atomic_bool indirect; /* the file system refused direct writes */
     atomic_uint direct;   /* writes past the cache that run */
     pthread_mutex_t lock; /* of making folders */
+    struct {
+        pthread_mutex_t lock;
+        unsigned made, idle;
+        uint8_t *free[DIR_SMALL]; /* the last one is the one that was used last */
+    } small;
     dir_folder uploads, shared, waiting;
     dir_folder parts[DIR_FOLDERS];
 } dir_store;
@@ -56,7 +62,9 @@ typedef struct dir_item {
     size_t room;   /* of a slot */
     /* Where the bytes begin in the file of the record; 0: they have a file of their own. Then: */
     uint64_t base;
-    uint64_t end;    /* of the file */
+    uint64_t end;   /* of what counts in the file */
+    uint8_t *small; /* room for a slot, then `small_have` bytes that the file has not; NULL: it has all */
+    size_t small_have;
     uint64_t summed; /* so many of the bytes have the CRC-32C `sum` */
     uint32_t sum;
     char id[VP_UPLOAD_ID_MAX + 1];

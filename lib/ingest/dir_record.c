@@ -74,6 +74,7 @@ void vpi_dirs_close(void *item)
         vpi_dirs_name(name, "", it->id, ".rec");
         vpi_dirs_unlink(at, name);
     }
+    vpi_small_return(it);
     if (it->data >= 0) close(it->data);
     if (it->rec >= 0) close(it->rec);
     if (!vpi_forked(it->store->fork_mark)) pthread_mutex_destroy(&it->steps_lock);
@@ -482,20 +483,32 @@ static int sum_inside(dir_item *it, uint64_t size, slot *s)
     return 0;
 }
 
+/* The slot, and what it confirms where that is in memory only. */
+static int write_slot(dir_item *it, const slot_head *h, unsigned which, slot *s)
+{
+    uint64_t bytes = vpi_record_confirms(s->record, s->size);
+    int rc = 0;
+
+    if (vpi_small_is_all(it, bytes)) return vpi_small_put(it, h, s);
+    if (bytes > 0) rc = vpi_small_write(it);
+    if (rc == 0) rc = sum_inside(it, bytes, s);
+    return rc == 0 ? vpi_slot_write(it->rec, h, which, s) : rc;
+}
+
 static int put_slot(dir_item *it, const void *record, size_t size)
 {
     unsigned other = 1 - it->slot;
     slot_head h = head_of(it, it->number);
     slot s = { .number = it->number + 1, .fence = it->fence, .record = record, .size = size };
-    int rc = sum_inside(it, vpi_record_confirms(record, size), &s);
+    int rc = write_slot(it, &h, other, &s);
 
-    if (rc == 0) rc = vpi_slot_write(it->rec, &h, other, &s);
     if (rc == -ENOMEM) return rc;
     if (rc == 0) rc = sync_record(it->store, it->folder, it->rec, !it->folder_dirty);
     if (rc == 0) {
         it->folder_dirty = false;
         it->slot = other;
         it->number++;
+        if (s.bytes > 0) vpi_small_return(it);
         /* If this cannot be written, whoever comes next syncs once more. */
         (void)vpi_slot_write_head(it->rec, head_of(it, it->number));
     } else {

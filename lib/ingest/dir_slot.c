@@ -253,8 +253,9 @@ int vpi_slot_write_head(int fd, slot_head h)
     return vpi_slot_write_at(fd, p, sizeof(p), 0);
 }
 
-static void make_slot(uint8_t *p, bool inside, const slot *s)
+void vpi_slot_form(uint8_t *p, const slot_head *h, const slot *s)
 {
+    bool inside = h->inside;
     unsigned head = slot_head_size(inside);
 
     memset(p, 0, head);
@@ -278,8 +279,11 @@ int vpi_slots_make(int fd, slot_head h, const slot *first)
 
     if (!p) return -ENOMEM;
     make_head(p, h);
-    make_slot(p + PAGE, h.inside, first);
-    rc = vpi_slot_write_at(fd, p, size, 0);
+    vpi_slot_form(p + PAGE, &h, first);
+    /* Bytes inside need free space in any case, and the second slot comes with them. */
+    rc = vpi_slot_write_at(fd, p, h.inside ? PAGE + h.room : size, 0);
+    if (rc == 0 && h.inside) rc = vpi_fault_disk();
+    if (rc == 0 && h.inside && ftruncate(fd, (off_t)size) != 0) rc = -errno;
     vpi_free(p);
     return rc;
 }
@@ -291,7 +295,7 @@ int vpi_slot_write(int fd, const slot_head *h, unsigned which, const slot *s)
     int rc;
 
     if (size > sizeof(small) && !(p = vpi_alloc(size))) return -ENOMEM;
-    make_slot(p, h->inside, s);
+    vpi_slot_form(p, h, s);
     rc = vpi_slot_write_at(fd, p, size, PAGE + (uint64_t)which * h->room);
     if (p != small) vpi_free(p);
     return rc;

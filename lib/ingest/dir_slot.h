@@ -67,8 +67,24 @@ int vpi_slot_write_at(int fd, const void *data, size_t size, uint64_t offset);
 int vpi_slot_write_head(int fd, slot_head h);
 /* Head and first slot of a new file, and all room of both. */
 int vpi_slots_make(int fd, slot_head h, const slot *first);
+/* A slot of h's kind, without what fills its room. */
+void vpi_slot_form(uint8_t *p, const slot_head *h, const slot *s);
 /* which: 0, 1. */
 int vpi_slot_write(int fd, const slot_head *h, unsigned which, const slot *s);
 int vpi_slot_wipe(int fd, size_t room, unsigned which);
+
+/* ---- dir_small.c ---- */
+void vpi_small_init(dir_store *d);
+void vpi_small_dispose(dir_store *d, bool forked);
+/* True: the bytes are kept in memory. */
+bool vpi_small_keep(dir_item *it, uint64_t offset, const void *data, size_t size);
+/* What is kept goes into the file, without a record of it. */
+int vpi_small_write(dir_item *it);
+/* Whether a put that confirms so many bytes can take them along. */
+bool vpi_small_is_all(const dir_item *it, uint64_t size);
+/* Second slot and bytes; fills in what s says of the bytes. They are still kept. */
+int vpi_small_put(dir_item *it, const slot_head *h, slot *s);
+/* Nothing is kept any more. */
+void vpi_small_return(dir_item *it);
 
 #endif

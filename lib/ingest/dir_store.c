@@ -9,7 +9,7 @@
 
 #include "base/fault.h"
 #include "base/hash.h"
-#include "ingest/dir_int.h"
+#include "ingest/dir_slot.h"
 
 #define FOLDER_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
@@ -178,6 +178,7 @@ static void release(void *back)
     folder_dispose(&d->waiting, forked);
     for (unsigned i = 0; i < DIR_FOLDERS; i++) folder_dispose(&d->parts[i], forked);
     vpi_dir_free(d->root);
+    vpi_small_dispose(d, forked);
     if (!forked) pthread_mutex_destroy(&d->lock);
     vpi_free(d);
 }
@@ -231,6 +232,7 @@ vp_status vpi_back_directory(vp_context *context, const char *path, bool unsynce
     d->unsynced = unsynced;
     d->wait_ms = wait_ms;
     pthread_mutex_init(&d->lock, NULL);
+    vpi_small_init(d);
     folder_init(&d->uploads);
     folder_init(&d->shared);
     folder_init(&d->waiting);

@@ -23,6 +23,8 @@ vp_status vpi_file_read_at(void *user, uint64_t offset, void *data, size_t capac
     *got = 0;
     if (offset > INT64_MAX - f->base) return VP_OK;
     capacity = VPI_MIN(capacity, (size_t)PTRDIFF_MAX);
+    /* Of a range what is behind it is not its own; a file may grow. */
+    if (f->base > 0) capacity = (size_t)VPI_MIN((uint64_t)capacity, f->size - VPI_MIN(offset, f->size));
     do {
         n = pread(f->fd, data, capacity, (off_t)(f->base + offset));
     } while (n < 0 && errno == EINTR);
