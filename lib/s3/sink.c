@@ -4,62 +4,23 @@
  * way and tells the first failure. Nothing is visible before its commit: S3 shows objects whole or not at all.
  */
 
-#include <zlib.h>
-
 #include "io/io.h"
-#include "upload.h"
+#include "sink_int.h"
 
-#define MANIFEST_MAX ((size_t)64 << 20)
 #define CACHE_SEGMENTS "public, max-age=31536000, immutable"
 #define CACHE_MANIFESTS "public, max-age=60"
-
-typedef struct s3_sink s3_sink;
-
-typedef struct s3_object {
-    s3_sink *sink;
-    char *key; /* in the bucket */
-    vpi_s3_writer *writer;
-    vp_cancel *cancel; /* what interrupt of its time fires */
-    z_stream *zip;     /* NULL: stored as it is */
-    struct s3_object *next;
-    bool stopped;
-    bool large; /* it went in parts, so that something of it may be in the journal */
-} s3_object;
-
-struct s3_sink {
-    vp_s3 *s3;
-    char *bucket, *prefix; /* prefix with its '/' at the end, or "" */
-    vp_s3_object object;   /* strings are ours */
-    char *strings[10];
-    char *cache_segments, *cache_manifests; /* NULL: as the job says */
-    uint32_t flags;
-    vp_s3_headers_fn headers;
-    void (*release)(void *user);
-    void *user;
-    vp_store *work;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    struct {
-        vp_cancel *cancel;
-        s3_object *pending; /* committed, on their way */
-        s3_object *ended;   /* to be freed, and taken out of the journal, by a thread that may wait */
-        unsigned count, interrupting;
-        vp_status st;
-        vp_error err;
-    } synced;
-};
 
 static bool is_manifest(int32_t kind)
 {
     return kind == VP_OBJECT_PLAYLIST || kind == VP_OBJECT_MASTER;
 }
 
-static char *full_key(const s3_sink *s, const char *key)
+char *vpi_s3_sink_key(const vpi_s3_sink *s, const char *key)
 {
     return vpi_asprintf("%s%s", s->prefix, key);
 }
 
-static vp_cancel *cancel_ref(s3_sink *s)
+vp_cancel *vpi_s3_sink_cancel(vpi_s3_sink *s)
 {
     vp_cancel *c;
 
@@ -69,96 +30,9 @@ static vp_cancel *cancel_ref(s3_sink *s)
     return c;
 }
 
-/* ---- compressed manifests ---- */
-
-static voidpf zip_alloc(voidpf user, uInt count, uInt size)
-{
-    (void)user;
-    return vpi_calloc(count, size);
-}
-
-static void zip_free(voidpf user, voidpf p)
-{
-    (void)user;
-    vpi_free(p);
-}
-
-static vp_status zip_new(s3_object *o, vp_error *err)
-{
-    o->zip = vpi_calloc(1, sizeof(*o->zip));
-    if (!o->zip) return vpi_fail_nomem(err);
-    o->zip->zalloc = zip_alloc;
-    o->zip->zfree = zip_free;
-    /* 16: a gzip header, which zlib leaves without time and name */
-    if (deflateInit2(o->zip, Z_BEST_COMPRESSION, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK)
-        return VP_OK;
-    vpi_free(o->zip);
-    o->zip = NULL;
-    return vpi_fail_nomem(err);
-}
-
-static vp_status zip_write(s3_object *o, const void *data, size_t size, int flush, vp_error *err)
-{
-    int rc = Z_OK;
-
-    o->zip->next_in = (Bytef *)(uintptr_t)data;
-    o->zip->avail_in = (uInt)size;
-    while (o->zip->avail_in || (flush == Z_FINISH && rc != Z_STREAM_END)) {
-        size_t room, had;
-        void *to;
-
-        VPI_TRY(vpi_s3_writer_space(o->writer, 4096, &to, &room, err));
-        o->zip->next_out = to;
-        o->zip->avail_out = (uInt)room;
-        rc = deflate(o->zip, flush);
-        had = room - o->zip->avail_out;
-        if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR)
-            return vpi_fail(err, VP_E_INTERNAL, NULL, "zlib fails with %d", rc);
-        VPI_TRY(vpi_s3_writer_put(o->writer, had, err));
-    }
-    return VP_OK;
-}
-
-/* What was stored compressed, as it was. *out stays as it is where it was not. */
-static vp_status unzip(vp_bytes **out, vp_error *err)
-{
-    const uint8_t *data = vp_bytes_data(*out);
-    size_t size = (size_t)vp_bytes_size(*out);
-    z_stream z = { .zalloc = zip_alloc, .zfree = zip_free };
-    vpi_buf plain = { 0 };
-    vp_bytes *bytes;
-    int rc = Z_OK;
-    vp_status st;
-
-    if (size < 18 || data[0] != 0x1F || data[1] != 0x8B) return VP_OK;
-    if (inflateInit2(&z, 15 + 16) != Z_OK) return vpi_fail_nomem(err);
-    z.next_in = (Bytef *)(uintptr_t)data;
-    z.avail_in = (uInt)size;
-    while (rc == Z_OK && plain.size < MANIFEST_MAX) {
-        uint8_t piece[16384];
-
-        z.next_out = piece;
-        z.avail_out = sizeof(piece);
-        rc = inflate(&z, Z_NO_FLUSH);
-        vpi_buf_add(&plain, piece, sizeof(piece) - z.avail_out);
-    }
-    inflateEnd(&z);
-    if (rc != Z_STREAM_END)
-        st = rc == Z_MEM_ERROR
-                 ? vpi_fail_nomem(err)
-                 : vpi_fail(err, VP_E_DATA, "INPUT_CORRUPT", "a compressed manifest is damaged");
-    else
-        st = vpi_bytes_from_buf(&plain, &bytes, err);
-    vpi_buf_dispose(&plain);
-    if (st < 0) return st;
-    vp_bytes_unref(*out);
-    *out = bytes;
-    return VP_OK;
-}
-
 /* ---- headers ---- */
 
-static const char *cache_of(const s3_sink *s, const vp_object_info *info)
+static const char *cache_of(const vpi_s3_sink *s, const vp_object_info *info)
 {
     switch (info->kind) {
     case VP_OBJECT_KEY:
@@ -178,7 +52,8 @@ static const char *cache_of(const s3_sink *s, const vp_object_info *info)
     }
 }
 
-static vp_status make_lines(s3_sink *s, const vp_object_info *info, bool zip, vpi_buf *lines, vp_error *err)
+static vp_status make_lines(vpi_s3_sink *s, const vp_object_info *info, bool zip, vpi_buf *lines,
+                            vp_error *err)
 {
     vp_s3_object o = s->object;
     const char *cache = cache_of(s, info);
@@ -194,7 +69,7 @@ static vp_status make_lines(s3_sink *s, const vp_object_info *info, bool zip, vp
 
 /* ---- objects ---- */
 
-static void object_free(s3_object *o)
+static void object_free(vpi_s3_sink_object *o)
 {
     if (!o) return;
     vpi_s3_writer_free(o->writer);
@@ -206,9 +81,9 @@ static void object_free(s3_object *o)
 }
 
 /* Those that have ended, on a thread that may wait. */
-static vp_status reap(s3_sink *s, vp_error *err)
+static vp_status reap(vpi_s3_sink *s, vp_error *err)
 {
-    s3_object *list;
+    vpi_s3_sink_object *list;
     vp_status st = VP_OK;
 
     pthread_mutex_lock(&s->lock);
@@ -216,7 +91,7 @@ static vp_status reap(s3_sink *s, vp_error *err)
     if (list) s->synced.ended = NULL;
     pthread_mutex_unlock(&s->lock);
     while (list) {
-        s3_object *o = list;
+        vpi_s3_sink_object *o = list;
 
         list = o->next;
         if (o->large && st >= 0) st = vpi_s3_writer_forget(o->writer, err);
@@ -227,10 +102,10 @@ static vp_status reap(s3_sink *s, vp_error *err)
 
 static vp_status s3_begin(void *user, const vp_object_info *info, void **object, vp_error *err)
 {
-    s3_sink *s = user;
+    vpi_s3_sink *s = user;
     vpi_s3_writer_options w = { .bucket = s->bucket, .size = info->size, .work = s->work };
     bool zip = s->flags & VP_SINK_S3_GZIP && is_manifest(info->kind);
-    s3_object *o;
+    vpi_s3_sink_object *o;
     vpi_buf lines = { 0 };
     vp_status st;
 
@@ -238,8 +113,8 @@ static vp_status s3_begin(void *user, const vp_object_info *info, void **object,
     o = vpi_calloc(1, sizeof(*o));
     if (!o) return vpi_fail_nomem(err);
     o->sink = s;
-    o->cancel = cancel_ref(s);
-    o->key = full_key(s, info->key);
+    o->cancel = vpi_s3_sink_cancel(s);
+    o->key = vpi_s3_sink_key(s, info->key);
     if (!o->key) {
         st = vpi_fail_nomem(err);
         goto done;
@@ -252,7 +127,7 @@ static vp_status s3_begin(void *user, const vp_object_info *info, void **object,
     w.lines = (const char *)lines.data;
     w.cancel = o->cancel;
     VPI_GO(vpi_s3_writer_new(s->s3, &w, &o->writer, err));
-    if (zip) VPI_GO(zip_new(o, err));
+    if (zip) VPI_GO(vpi_s3_zip_new(o, err));
     *object = o;
     o = NULL;
 done:
@@ -263,11 +138,11 @@ done:
 
 static vp_status s3_write(void *user, void *object, const void *data, size_t size, vp_error *err)
 {
-    s3_object *o = object;
+    vpi_s3_sink_object *o = object;
     const uint8_t *p = data;
 
     (void)user;
-    if (o->zip) return zip_write(o, data, size, Z_NO_FLUSH, err);
+    if (o->zip) return vpi_s3_zip_write(o, data, size, Z_NO_FLUSH, err);
     while (size) {
         size_t room;
         void *to;
@@ -284,8 +159,8 @@ static vp_status s3_write(void *user, void *object, const void *data, size_t siz
 
 static void s3_abort(void *user, void *object)
 {
-    s3_sink *s = user;
-    s3_object *o = object;
+    vpi_s3_sink *s = user;
+    vpi_s3_sink_object *o = object;
     bool large = vpi_s3_writer_upload(o->writer) != NULL;
     char *key;
 
@@ -298,12 +173,12 @@ static void s3_abort(void *user, void *object)
 
 static void on_done(void *user, vp_status st, const vp_s3_info *info, const vp_error *err)
 {
-    s3_object *o = user;
-    s3_sink *s = o->sink;
+    vpi_s3_sink_object *o = user;
+    vpi_s3_sink *s = o->sink;
 
     (void)info;
     pthread_mutex_lock(&s->lock);
-    for (s3_object **at = &s->synced.pending; *at; at = &(*at)->next) {
+    for (vpi_s3_sink_object **at = &s->synced.pending; *at; at = &(*at)->next) {
         if (*at != o) continue;
         *at = o->next;
         break;
@@ -321,19 +196,19 @@ static void on_done(void *user, vp_status st, const vp_s3_info *info, const vp_e
     pthread_mutex_unlock(&s->lock);
 }
 
-static bool same_key_synced(const s3_sink *s, const char *key)
+static bool same_key_synced(const vpi_s3_sink *s, const char *key)
 {
-    for (const s3_object *o = s->synced.pending; o; o = o->next)
+    for (const vpi_s3_sink_object *o = s->synced.pending; o; o = o->next)
         if (strcmp(o->key, key) == 0) return true;
     return false;
 }
 
 static vp_status s3_commit(void *user, void *object, vp_error *err)
 {
-    s3_sink *s = user;
-    s3_object *o = object;
+    vpi_s3_sink *s = user;
+    vpi_s3_sink_object *o = object;
     unsigned most = 8 * s->s3->o.connections;
-    vp_status st = o->zip ? zip_write(o, "", 0, Z_FINISH, err) : VP_OK;
+    vp_status st = o->zip ? vpi_s3_zip_write(o, "", 0, Z_FINISH, err) : VP_OK;
 
     o->large = vpi_s3_writer_upload(o->writer) != NULL;
     pthread_mutex_lock(&s->lock);
@@ -360,7 +235,7 @@ static void s3_interrupt(void *user);
 
 static vp_status s3_flush(void *user, vp_error *err)
 {
-    s3_sink *s = user;
+    vpi_s3_sink *s = user;
     bool told = false;
     vp_status st;
 
@@ -381,118 +256,11 @@ static vp_status s3_flush(void *user, vp_error *err)
     return reap(s, err);
 }
 
-/* ---- what is there ---- */
-
-static vp_status get_whole(s3_sink *s, const char *key, vp_cancel *cancel, vp_bytes **out, vp_error *err)
-{
-    vp_status st = vp_s3_get(s->s3, s->bucket, key, MANIFEST_MAX, cancel, out, err);
-
-    if (st == VP_OK) st = unzip(out, err);
-    if (st < 0) *out = vp_bytes_unref(*out);
-    return st;
-}
-
-static bool may_be_zipped(const s3_sink *s, const char *key)
-{
-    const char *dot = strrchr(key, '.');
-
-    return s->flags & VP_SINK_S3_GZIP && dot &&
-           (!strcmp(dot, ".m3u8") || !strcmp(dot, ".mpd") || !strcmp(dot, ".json") || !strcmp(dot, ".html"));
-}
-
-static vp_status s3_stat(void *user, const char *key, vp_object_info *info, vp_error *err)
-{
-    s3_sink *s = user;
-    vp_s3_info found = VP_S3_INFO_INIT;
-    vp_cancel *cancel = cancel_ref(s);
-    char *full = full_key(s, key);
-    vp_bytes *bytes = NULL;
-    vp_status st = full ? vp_s3_head(s->s3, s->bucket, full, cancel, &found, err) : vpi_fail_nomem(err);
-
-    info->size = found.size;
-    info->mtime_us = (uint64_t)VPI_MAX(found.mtime_us, 0);
-    if (st == VP_OK && may_be_zipped(s, key)) {
-        st = get_whole(s, full, cancel, &bytes, err);
-        if (st == VP_OK) info->size = vp_bytes_size(bytes);
-    }
-    vp_bytes_unref(bytes);
-    vpi_free(full);
-    vp_cancel_unref(cancel);
-    return st;
-}
-
-typedef struct relative {
-    size_t skip;
-    vp_list_fn fn;
-    void *user;
-} relative;
-
-static vp_status on_listed(void *user, const vp_object_info *info)
-{
-    const relative *r = user;
-    vp_object_info ours = *info;
-
-    ours.key += r->skip;
-    /* Consoles make objects like "titles/" to show folders: none of a title. */
-    return vpi_key_valid(ours.key) ? r->fn(r->user, &ours) : VP_OK;
-}
-
-static vp_status s3_list(void *user, const char *prefix, vp_list_fn fn, void *fn_user, vp_error *err)
-{
-    s3_sink *s = user;
-    relative r = { strlen(s->prefix), fn, fn_user };
-    vp_cancel *cancel = cancel_ref(s);
-    char *full = full_key(s, prefix);
-    vp_status st =
-        full ? vp_s3_list(s->s3, s->bucket, full, on_listed, &r, cancel, err) : vpi_fail_nomem(err);
-
-    vpi_free(full);
-    vp_cancel_unref(cancel);
-    return st;
-}
-
-static vp_status s3_open(void *user, const char *key, vp_source **out, vp_error *err)
-{
-    s3_sink *s = user;
-    vp_s3_info found = VP_S3_INFO_INIT;
-    vp_cancel *cancel = cancel_ref(s);
-    char *full = full_key(s, key);
-    vp_bytes *bytes = NULL;
-    vp_status st = VP_OK;
-
-    if (!full) {
-        st = vpi_fail_nomem(err);
-    } else if (may_be_zipped(s, key)) {
-        st = get_whole(s, full, cancel, &bytes, err);
-        if (st == VP_OK)
-            st = vp_source_memory(s->s3->context, vp_bytes_data(bytes), vp_bytes_size(bytes), out, err);
-    } else {
-        st = vp_s3_head(s->s3, s->bucket, full, cancel, &found, err);
-        if (st == VP_OK) st = vp_source_s3(s->s3, s->bucket, full, out, err);
-    }
-    vp_bytes_unref(bytes);
-    vpi_free(full);
-    vp_cancel_unref(cancel);
-    return st;
-}
-
-static vp_status s3_remove(void *user, const char *key, vp_error *err)
-{
-    s3_sink *s = user;
-    vp_cancel *cancel = cancel_ref(s);
-    char *full = full_key(s, key);
-    vp_status st = full ? vp_s3_delete(s->s3, s->bucket, full, cancel, err) : vpi_fail_nomem(err);
-
-    vpi_free(full);
-    vp_cancel_unref(cancel);
-    return st;
-}
-
 /* ---- the whole ---- */
 
-static s3_object *not_stopped_synced(const s3_sink *s)
+static vpi_s3_sink_object *not_stopped_synced(const vpi_s3_sink *s)
 {
-    s3_object *o = s->synced.pending;
+    vpi_s3_sink_object *o = s->synced.pending;
 
     while (o && o->stopped) o = o->next;
     return o;
@@ -501,7 +269,7 @@ static s3_object *not_stopped_synced(const s3_sink *s)
 /* Ends what runs; what begins later is not concerned. */
 static void s3_interrupt(void *user)
 {
-    s3_sink *s = user;
+    vpi_s3_sink *s = user;
     vp_cancel *fresh = NULL;
 
     vp_cancel_new(&fresh, NULL);
@@ -512,7 +280,7 @@ static void s3_interrupt(void *user)
         s->synced.cancel = fresh;
     }
     s->synced.interrupting++; /* nothing that has ended is freed meanwhile */
-    for (s3_object *o; (o = not_stopped_synced(s)) != NULL;) {
+    for (vpi_s3_sink_object *o; (o = not_stopped_synced(s)) != NULL;) {
         o->stopped = true;
         pthread_mutex_unlock(&s->lock);
         vpi_s3_writer_stop(o->writer);
@@ -524,7 +292,7 @@ static void s3_interrupt(void *user)
 
 static void s3_release(void *user)
 {
-    s3_sink *s = user;
+    vpi_s3_sink *s = user;
     bool forked = vpi_forked(s->s3->fork_mark);
 
     if (!forked) {
@@ -549,7 +317,7 @@ static void s3_release(void *user)
     vpi_free(s);
 }
 
-static vp_status keep_object(s3_sink *s, const vp_s3_object *object, vp_error *err)
+static vp_status keep_object(vpi_s3_sink *s, const vp_s3_object *object, vp_error *err)
 {
     vpi_buf lines = { 0 };
     const char **fields[10];
@@ -571,7 +339,7 @@ static vp_status keep_object(s3_sink *s, const vp_s3_object *object, vp_error *e
     return st;
 }
 
-static vp_status fill(s3_sink *s, const vp_sink_s3_options *o, vp_error *err)
+static vp_status fill(vpi_s3_sink *s, const vp_sink_s3_options *o, vp_error *err)
 {
     size_t n = o->prefix ? strlen(o->prefix) : 0;
 
@@ -593,7 +361,7 @@ vp_status vp_sink_s3(vp_s3 *s3, const vp_sink_s3_options *options, vp_sink **out
     static const vpi_sink_extra none = { 0 };
     vp_sink_s3_options o = VP_SINK_S3_OPTIONS_INIT;
     vp_sink_ops ops = VP_SINK_OPS_INIT;
-    s3_sink *s;
+    vpi_s3_sink *s;
     vp_status st;
 
     vpi_error_reset(err);
@@ -616,10 +384,10 @@ vp_status vp_sink_s3(vp_s3 *s3, const vp_sink_s3_options *options, vp_sink **out
     ops.commit = s3_commit;
     ops.abort = s3_abort;
     ops.flush = s3_flush;
-    ops.stat = s3_stat;
-    ops.list = s3_list;
-    ops.open = s3_open;
-    ops.remove = s3_remove;
+    ops.stat = vpi_s3_sink_stat;
+    ops.list = vpi_s3_sink_list;
+    ops.open = vpi_s3_sink_open;
+    ops.remove = vpi_s3_sink_remove;
     ops.interrupt = s3_interrupt;
     ops.release = s3_release;
     if (st >= 0) st = vpi_context_check(s3->context, err);

@@ -2,7 +2,10 @@
 #ifndef VPI_S3_WRITER_INT_H
 #define VPI_S3_WRITER_INT_H
 
-/* Inside of a writer: writer.c has its parts and its end, writer_file.c the bytes of local files. */
+/*
+ * Inside of a writer: writer.c fills it, writer_send.c has its bodies on their way, writer_end.c its end, writer_file.c
+ * the bytes of local files.
+ */
 
 #include "upload.h"
 
@@ -75,8 +78,26 @@ vp_status vpi_s3_writer_check(vpi_s3_writer *w,
 vp_status vpi_s3_writer_room_synced(vpi_s3_writer *w, vp_error *err);
 /* More bytes than one request takes: from now on it goes in parts. Nothing where it does already. */
 vp_status vpi_s3_writer_parts(vpi_s3_writer *w, vp_error *err);
+
+/* writer_send.c */
 /* The `used` bytes before `bytes` are the next part. */
 vp_status vpi_s3_writer_send(vpi_s3_writer *w, const vpi_s3_sums *sums, vp_error *err);
+vp_status vpi_s3_writer_send_part(vpi_s3_writer *w,
+                                  vp_error *err);  /* with the sums that were made as it was filled */
+vpi_s3_slot *vpi_s3_writer_slot(vpi_s3_writer *w); /* NULL: no memory */
+void vpi_s3_writer_move(vpi_s3_writer *w,
+                        vpi_s3_slot *s); /* the bytes that were filled become the operation's */
+/* Of a writer that was stopped meanwhile nothing goes on. */
+vp_status vpi_s3_writer_start(vpi_s3_writer *w, vpi_s3_op *op, vp_error *err);
+void vpi_s3_writer_take_off(vp_s3 *s3);
+void vpi_s3_writer_release(vp_s3 *s3, size_t bytes, bool flew);
+void vpi_s3_writer_failed_synced(vpi_s3_writer *w, vp_status st,
+                                 const vp_error *err); /* the first one is told */
+/* One less that runs. After it the writer may be gone. */
+void vpi_s3_writer_landed(vpi_s3_writer *w);
+
+/* writer_end.c: nothing runs any more, and no bytes come. */
+void vpi_s3_writer_after_last(vpi_s3_writer *w);
 
 /* writer_file.c */
 size_t vpi_s3_file_read(void *user, uint64_t at, void *to, size_t room, vp_error *err); /* user: its slot */
