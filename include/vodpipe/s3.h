@@ -397,7 +397,11 @@ VP_API vp_status vp_s3_upload_has(vp_s3_upload *upload, uint32_t number, uint64_
  */
 VP_API vp_status vp_s3_upload_part(vp_s3_upload *upload, uint32_t number, const void *data, uint64_t size,
                                    vp_cancel *cancel, vp_error *err);
-/* Makes the object of parts 1 to the last one that is in; STATE where one is missing. Safe to repeat. */
+/*
+ * Makes the object of parts 1 to the last one that is in; STATE where one is missing. Safe to repeat. IO S3_ERROR,
+ * which may work later, where the server has parts otherwise than they were sent: vp_s3_upload_has no longer has them,
+ * and they are to be sent again.
+ */
 VP_API vp_status vp_s3_upload_complete(vp_s3_upload *upload, vp_cancel *cancel, vp_s3_info *out,
                                        vp_error *err);
 /*

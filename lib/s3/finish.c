@@ -2,14 +2,15 @@
 /*
  * The end of an upload in parts. Complete may have been done although its answer was lost, and then the server knows no
  * such upload any more: so the object is looked at before anything is called a failure, and nothing is aborted before
- * (S01, S02).
+ * (S01, S02). Where the server has other parts than it was told, its list of them is asked for.
  */
 
 #include <stdio.h>
 
 #include "upload.h"
 
-enum { COMPLETE, LOOK, ABORT };
+enum { COMPLETE, LOOK, LIST, ABORT };
+#define MENDS_MAX 3u /* parts that came in late may be followed by others */
 #define LATE_MS 5000 /* for taking parts away once nobody wants to wait */
 
 static void on_op(vpi_s3_op *op, vp_status st);
@@ -78,6 +79,7 @@ static vp_status list_synced(vpi_s3_finish *f, vp_error *err)
 
 static vp_status ask(vpi_s3_finish *f, int stage, vp_error *err)
 {
+    static const char *const methods[] = { "POST", "HEAD", "GET", "DELETE" };
     vp_s3_upload *u = f->upload;
     vpi_s3_op *op = &f->op;
 
@@ -87,13 +89,17 @@ static vp_status ask(vpi_s3_finish *f, int stage, vp_error *err)
     op->key = u->key;
     op->done = on_op;
     op->user = f;
-    op->method = stage == COMPLETE ? "POST" : stage == LOOK ? "HEAD" : "DELETE";
+    op->method = methods[stage];
     if (stage != LOOK) op->query = (const char *)f->query.data;
     if (stage == COMPLETE) {
         op->body = f->body.data;
         op->body_size = f->body.size;
         op->headers = f->lines;
         op->flags = VPI_S3_MAYBE_ERROR | VPI_S3_NO_SUMS;
+    }
+    if (stage == LIST) {
+        op->flags = VPI_S3_MAYBE_ERROR;
+        op->max_body = VPI_S3_PAGE_MAX;
     }
     if (stage == ABORT && atomic_load(&f->stopping)) op->limit_ms = LATE_MS;
     VPI_TRY(vpi_s3_start(u->s3, op, err));
@@ -123,13 +129,78 @@ static vp_status on_complete_text(void *user, const char *path, const char *text
 }
 
 /* Whatever the first failure was is told, also where what follows fails too. */
+static void give_up(vpi_s3_finish *f)
+{
+    vp_error err = VP_ERROR_INIT;
+
+    if (f->abort && !(f->resend && f->lost) && upload_query(f, &err) >= 0 && ask(f, ABORT, &err) >= 0) return;
+    end(f, f->st);
+}
+
+/* ---- other parts than they were ---- */
+
+static vp_status next_page(vpi_s3_finish *f, vp_error *err)
+{
+    VPI_TRY(vpi_s3_page_query(f->page, f->upload, &f->query, err));
+    return ask(f, LIST, err);
+}
+
+static void drop_page(vpi_s3_finish *f)
+{
+    vpi_s3_page_free(f->page);
+    f->page = NULL;
+}
+
 static void fail(vpi_s3_finish *f)
 {
     vp_error err = VP_ERROR_INIT;
 
-    if (f->abort && ask(f, ABORT, &err) >= 0) return;
-    end(f, f->st);
+    if (f->stale && f->mends < MENDS_MAX && !atomic_load(&f->stopping) &&
+        vpi_s3_page_new(&f->page, &err) >= 0) {
+        f->mends++;
+        if (next_page(f, &err) >= 0) return;
+        drop_page(f);
+    }
+    give_up(f);
 }
+
+static vp_status complete(vpi_s3_finish *f, vp_error *err);
+
+static vp_status complete_again(vpi_s3_finish *f, vp_error *err)
+{
+    vp_status st;
+
+    pthread_mutex_lock(&f->upload->lock);
+    st = list_synced(f, err);
+    pthread_mutex_unlock(&f->upload->lock);
+    return st < 0 ? st : complete(f, err);
+}
+
+static void listed(vpi_s3_finish *f, vp_status st)
+{
+    vp_error err = VP_ERROR_INIT;
+    uint32_t taken;
+
+    if (st == VP_OK) st = vpi_s3_page_read(f->page, &f->op, &err);
+    if (st == VP_AGAIN && next_page(f, &err) >= 0) return;
+    if (st == VP_OK) {
+        vpi_s3_parts_mend(f->upload, f->page->parts, &taken, &f->lost);
+        drop_page(f);
+        if (taken && !f->lost && complete_again(f, &err) >= 0) return;
+        if (f->lost) {
+            vp_error_init(&f->err);
+            f->st =
+                vpi_fail(&f->err, VP_E_IO, "S3_ERROR",
+                         "InvalidPart: the server has %u parts of the upload otherwise than they were sent",
+                         (unsigned)f->lost);
+            f->err.flags |= VP_ERRF_RETRYABLE; /* once they are sent again */
+        }
+    }
+    drop_page(f);
+    give_up(f);
+}
+
+/* ---- what came of it ---- */
 
 static void succeed(vpi_s3_finish *f)
 {
@@ -196,6 +267,8 @@ static void on_op(vpi_s3_op *op, vp_status st)
         }
         if (st == VP_END) st = vpi_fail(&op->err, VP_E_IO, "S3_ERROR", "the server knows no such upload");
         f->st = st;
+        f->stale = strcmp(op->code, "InvalidPart") == 0;
+        vp_error_init(&f->err);
         vpi_error_copy(&f->err, &op->err);
         /* what may have been done although it was not said */
         if ((strcmp(op->code, "NoSuchUpload") == 0 || st == VP_E_IO || st == VP_E_LIMIT ||
@@ -206,6 +279,9 @@ static void on_op(vpi_s3_op *op, vp_status st)
         return;
     case LOOK:
         looked(f, st);
+        return;
+    case LIST:
+        listed(f, st);
         return;
     default:
         if (st == VP_E_CANCELED && f->abort && atomic_load(&f->stopping) && !op->limit_ms &&
@@ -219,26 +295,31 @@ static void on_op(vpi_s3_op *op, vp_status st)
     }
 }
 
+static vp_status complete(vpi_s3_finish *f, vp_error *err)
+{
+    snprintf(f->lines, sizeof(f->lines), "Content-Type: application/xml\n%s%s", f->headers,
+             f->if_absent ? "If-None-Match: *\n" : "");
+    VPI_TRY(upload_query(f, err));
+    return ask(f, COMPLETE, err);
+}
+
 vp_status vpi_s3_finish_start(vpi_s3_finish *f, vp_error *err)
 {
-    bool complete;
+    bool done;
     vp_status st = VP_OK;
 
     pthread_mutex_lock(&f->upload->lock);
-    complete = f->upload->synced.complete;
-    if (!complete) st = list_synced(f, err);
+    done = f->upload->synced.complete;
+    if (!done) st = list_synced(f, err);
     pthread_mutex_unlock(&f->upload->lock);
     VPI_TRY(st);
-    if (complete) {                     /* it is the object already: only looked at again */
+    if (done) {                         /* it is the object already: only looked at again */
         f->info.size = VP_SIZE_UNKNOWN; /* the token may be older than the last parts */
         f->st = vpi_fail(&f->err, VP_E_CONFLICT, NULL, "the object of the upload was replaced or removed");
         f->abort = false;
         return ask(f, LOOK, err);
     }
-    snprintf(f->lines, sizeof(f->lines), "Content-Type: application/xml\n%s%s", f->headers,
-             f->if_absent ? "If-None-Match: *\n" : "");
-    VPI_TRY(upload_query(f, err));
-    return ask(f, COMPLETE, err);
+    return complete(f, err);
 }
 
 vp_status vpi_s3_finish_abort(vpi_s3_finish *f, vp_error *err)
@@ -251,5 +332,6 @@ void vpi_s3_finish_dispose(vpi_s3_finish *f)
 {
     vpi_buf_dispose(&f->body);
     vpi_buf_dispose(&f->query);
+    drop_page(f);
     vpi_s3_op_dispose(&f->op);
 }

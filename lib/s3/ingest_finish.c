@@ -71,13 +71,14 @@ static vp_status send_rest(vpi_hold *h, const char *id, vpi_hold_token *t, vp_ca
     uint8_t *bytes = vpi_alloc(n);
     char lines[96], *key = vpi_hold_key(h, t->key);
     vpi_hold_head head;
-    uint32_t number;
-    vp_status st = bytes && key ? vpi_hold_known(h, id, &head, NULL, cancel, err) : vpi_fail_nomem(err);
+    uint32_t number, last = 0;
+    vp_status st = bytes && key ? vpi_hold_known(h, id, &head, &last, cancel, err) : vpi_fail_nomem(err);
 
     if (st == VP_END) st = vpi_fail(err, VP_E_CONFLICT, "TAKEN_OVER", "the upload was removed");
     if (st >= 0) st = vpi_hold_load(h, id, t, bytes, n, cancel, err);
     if (st >= 0 && t->upload) {
-        number = vpi_hold_next_part(t, vpi_hold_last_part(t), head.epoch);
+        /* not the number of one that failed and may come in late */
+        number = vpi_hold_next_part(t, VPI_MAX(last, vpi_hold_last_part(t)), head.epoch);
         st = number <= VPI_S3_PARTS_MAX ? vp_s3_upload_part(t->upload, number, bytes, n, cancel, err)
                                         : vpi_fail(err, VP_E_LIMIT, "UPLOAD_TOO_LARGE",
                                                    "an object has at most %u parts", VPI_S3_PARTS_MAX);
@@ -90,10 +91,41 @@ static vp_status send_rest(vpi_hold *h, const char *id, vpi_hold_token *t, vp_ca
     return st;
 }
 
+/*
+ * Where numbers are of classes each has had one content only, as long as no class has come round: then a part that the
+ * server carried out late is the same bytes again.
+ */
+static bool each_number_once(vpi_hold *h, const char *id, const vpi_hold_token *t, vp_cancel *cancel)
+{
+    vpi_hold_head head;
+
+    return t->stride > 1 && vpi_hold_known(h, id, &head, NULL, cancel, NULL) == VP_OK &&
+           head.epoch <= t->stride;
+}
+
+static vp_status complete(vpi_hold *h, const char *id, vpi_hold_token *t, uint64_t size, vp_cancel *cancel,
+                          vp_error *err)
+{
+    vp_error why = VP_ERROR_INIT;
+    uint64_t in = vpi_hold_in_parts(t);
+    vp_status st;
+
+    t->upload->alone = each_number_once(h, id, t, cancel);
+    st = vp_s3_upload_complete(t->upload, cancel, NULL, &why);
+    if (st >= 0 || done_before(h, t, size, cancel, NULL) == VP_OK) return VP_OK;
+    if (vpi_hold_in_parts(t) < in) { /* and its bytes are nowhere else */
+        vpi_error_reset(err);
+        vpi_error_key(err, id);
+        return vpi_fail(err, VP_E_DATA, "UPLOAD_CORRUPT",
+                        "the bucket has parts of the upload otherwise than they were confirmed");
+    }
+    vpi_error_copy(err, &why);
+    return st;
+}
+
 static vp_status finish(vpi_hold *h, const char *id, vpi_hold_token *t, uint64_t size, vp_cancel *cancel,
                         vp_error *err)
 {
-    vp_error why = VP_ERROR_INIT;
     vp_status st = VP_END;
 
     if (t->kind == VPI_HOLD_SHARED || size == 0) return VP_OK; /* of no bytes there is no object */
@@ -105,12 +137,7 @@ static vp_status finish(vpi_hold *h, const char *id, vpi_hold_token *t, uint64_t
         if (st == VP_END) VPI_TRY(send_rest(h, id, t, cancel, err));
         VPI_TRY(st);
     }
-    if (st == VP_END && t->upload) {
-        st = vp_s3_upload_complete(t->upload, cancel, NULL, &why);
-        if (st < 0 && done_before(h, t, size, cancel, NULL) == VP_OK) st = VP_OK;
-        if (st < 0) vpi_error_copy(err, &why);
-        VPI_TRY(st);
-    }
+    if (st == VP_END && t->upload) VPI_TRY(complete(h, id, t, size, cancel, err));
     drop_pieces(h, id, t, cancel);
     return VP_OK;
 }

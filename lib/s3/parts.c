@@ -13,17 +13,31 @@
 
 #define AGAIN_SIZE ((size_t)256 << 10)
 
-typedef struct parts_page {
-    vpi_s3_listed *parts; /* by number - 1 */
-    uint32_t number;
-    vpi_s3_listed now;
-    bool truncated;
-    char marker[16];
-} parts_page;
+/* ---- pages ---- */
+
+vp_status vpi_s3_page_new(vpi_s3_page **out, vp_error *err)
+{
+    vpi_s3_page *p = vpi_calloc(1, sizeof(*p));
+
+    *out = NULL;
+    if (p) p->parts = vpi_calloc(VPI_S3_PARTS_MAX, sizeof(*p->parts));
+    if (p && p->parts) {
+        *out = p;
+        return VP_OK;
+    }
+    vpi_free(p);
+    return vpi_fail_nomem(err);
+}
+
+void vpi_s3_page_free(vpi_s3_page *p)
+{
+    if (p) vpi_free(p->parts);
+    vpi_free(p);
+}
 
 static vp_status on_parts(void *user, const char *path, const char *text, vp_error *err)
 {
-    parts_page *p = user;
+    vpi_s3_page *p = user;
 
     (void)err;
     if (strcmp(path, "ListPartsResult/Part/PartNumber") == 0) p->number = (uint32_t)strtoul(text, NULL, 10);
@@ -44,24 +58,35 @@ static vp_status on_parts(void *user, const char *path, const char *text, vp_err
     return VP_OK;
 }
 
-static vp_status list_parts(vp_s3_upload *u, parts_page *p, vp_cancel *cancel, vp_error *err)
+vp_status vpi_s3_page_query(vpi_s3_page *p, const vp_s3_upload *u, vpi_buf *query, vp_error *err)
 {
-    vpi_s3_op op = { .method = "GET", .bucket = u->bucket, .key = u->key, .max_body = (size_t)4 << 20 };
+    vpi_strlcpy(p->before, p->marker, sizeof(p->before));
+    vpi_buf_clear(query);
+    if (p->marker[0]) vpi_buf_printf(query, "part-number-marker=%lu&", strtoul(p->marker, NULL, 10));
+    vpi_buf_str(query, "uploadId=");
+    vpi_s3_encode(query, u->id, false);
+    vpi_buf_u8(query, 0);
+    return vpi_buf_failed(query) ? vpi_fail_nomem(err) : VP_OK;
+}
+
+vp_status vpi_s3_page_read(vpi_s3_page *p, const vpi_s3_op *op, vp_error *err)
+{
+    const vpi_buf *body = &op->call.answer.body;
+    char root[64];
+
+    p->truncated = false;
+    VPI_TRY(vpi_s3_xml(body->data, body->size, on_parts, p, root, err));
+    return p->truncated && p->marker[0] && strcmp(p->before, p->marker) != 0 ? VP_AGAIN : VP_OK;
+}
+
+static vp_status list_parts(vp_s3_upload *u, vpi_s3_page *p, vp_cancel *cancel, vp_error *err)
+{
+    vpi_s3_op op = { .method = "GET", .bucket = u->bucket, .key = u->key, .max_body = VPI_S3_PAGE_MAX };
     vpi_buf query = { 0 };
-    char root[64], before[16];
     vp_status st;
 
     do {
-        vpi_strlcpy(before, p->marker, sizeof(before));
-        vpi_buf_clear(&query);
-        if (p->marker[0]) vpi_buf_printf(&query, "part-number-marker=%lu&", strtoul(p->marker, NULL, 10));
-        vpi_buf_str(&query, "uploadId=");
-        vpi_s3_encode(&query, u->id, false);
-        vpi_buf_u8(&query, 0);
-        if (vpi_buf_failed(&query)) {
-            st = vpi_fail_nomem(err);
-            goto done;
-        }
+        VPI_GO(vpi_s3_page_query(p, u, &query, err));
         op.query = (const char *)query.data;
         op.flags = VPI_S3_MAYBE_ERROR;
         st = vpi_s3_run(u->s3, &op, cancel, err);
@@ -71,17 +96,18 @@ static vp_status list_parts(vp_s3_upload *u, parts_page *p, vp_cancel *cancel, v
             goto done;
         }
         if (st < 0) goto done;
-        p->truncated = false;
-        VPI_GO(vpi_s3_xml(op.call.answer.body.data, op.call.answer.body.size, on_parts, p, root, err));
-    } while (p->truncated && p->marker[0] && strcmp(before, p->marker) != 0);
+        VPI_GO(vpi_s3_page_read(p, &op, err));
+    } while (st == VP_AGAIN);
 done:
     vpi_buf_dispose(&query);
     vpi_s3_op_dispose(&op);
     return st;
 }
 
+/* ---- what is in ---- */
+
 /* ETags are compared as they are: the part on the server is the one that we sent. */
-static bool same_part(const vpi_s3_part *ours, const vpi_s3_listed *theirs)
+bool vpi_s3_part_same(const vpi_s3_part *ours, const vpi_s3_listed *theirs)
 {
     size_t n = strlen(theirs->etag);
 
@@ -108,23 +134,22 @@ static bool keep_offers_synced(vp_s3_upload *u, const vpi_s3_listed *parts)
 
 vp_status vpi_s3_upload_check(vp_s3_upload *u, vp_cancel *cancel, vp_error *err)
 {
-    parts_page p = { 0 };
+    vpi_s3_page *p;
     bool kept;
     vp_status st;
 
-    p.parts = vpi_calloc(VPI_S3_PARTS_MAX, sizeof(*p.parts));
-    if (!p.parts) return vpi_fail_nomem(err);
-    st = list_parts(u, &p, cancel, err);
+    VPI_TRY(vpi_s3_page_new(&p, err));
+    st = list_parts(u, p, cancel, err);
     if (st == VP_OK) {
         pthread_mutex_lock(&u->lock);
         for (size_t i = 0; i < u->synced.count; i++)
-            if (u->synced.parts[i].in && !same_part(&u->synced.parts[i], &p.parts[i]))
+            if (u->synced.parts[i].in && !vpi_s3_part_same(&u->synced.parts[i], &p->parts[i]))
                 u->synced.parts[i].in = u->synced.parts[i].noted = false;
-        kept = keep_offers_synced(u, p.parts);
+        kept = keep_offers_synced(u, p->parts);
         pthread_mutex_unlock(&u->lock);
         if (!kept) st = vpi_fail_nomem(err);
     }
-    vpi_free(p.parts);
+    vpi_s3_page_free(p);
     return st;
 }
 
@@ -139,8 +164,7 @@ static bool size_fits(const vp_s3_upload *u, uint32_t number, uint64_t size)
 
 /* ---- by their bytes ---- */
 
-/* Base64 of a checksum of so many bytes, four or eight. */
-static bool decode_sum(const char *text, size_t bytes, uint64_t *out)
+bool vpi_s3_sum_decode(const char *text, size_t bytes, uint64_t *out)
 {
     size_t n = 4 * ((bytes + 2) / 3);
     uint8_t raw[12];
@@ -223,10 +247,10 @@ static vp_status same_bytes(const vp_s3 *s3, const vpi_s3_listed *theirs, const 
 
     *same = false;
     if (theirs->size != b->size) return VP_OK;
-    if (decode_sum(theirs->crc64, 8, &sum)) {
+    if (vpi_s3_sum_decode(theirs->crc64, 8, &sum)) {
         if (s3->checksum != VP_S3_CHECKSUM_CRC64NVME) VPI_TRY(sum_again(b, NULL, &made, err));
         *same = sum == made;
-    } else if (decode_sum(theirs->crc32c, 4, &sum)) {
+    } else if (vpi_s3_sum_decode(theirs->crc32c, 4, &sum)) {
         *same = sum == sums->crc32c;
     } else if (may_be_md5(theirs->etag, md5)) {
         return same_md5(b, md5, same, err);
@@ -264,13 +288,13 @@ static vpi_s3_part part_of(const vpi_s3_listed *theirs)
     vpi_s3_part part = { .size = theirs->size, .in = true, .foreign = true };
 
     vpi_strlcpy(part.etag, theirs->etag, sizeof(part.etag));
-    if (decode_sum(theirs->crc64, 8, &part.crc64)) part.foreign = false;
+    if (vpi_s3_sum_decode(theirs->crc64, 8, &part.crc64)) part.foreign = false;
     return part;
 }
 
 vp_status vp_s3_upload_adopt(vp_s3_upload *u, vp_cancel *cancel, vp_error *err)
 {
-    parts_page p = { 0 };
+    vpi_s3_page *p;
     vp_status st;
 
     vpi_error_reset(err);
@@ -279,27 +303,26 @@ vp_status vp_s3_upload_adopt(vp_s3_upload *u, vp_cancel *cancel, vp_error *err)
         return vpi_fail(err, VP_E_UNSUPPORTED, NULL,
                         "parts of others: not with CRC32C, which they have none of");
     VPI_TRY(vpi_s3_ready(u->s3, cancel, err));
-    p.parts = vpi_calloc(VPI_S3_PARTS_MAX, sizeof(*p.parts));
-    if (!p.parts) return vpi_fail_nomem(err);
-    st = list_parts(u, &p, cancel, err);
+    VPI_TRY(vpi_s3_page_new(&p, err));
+    st = list_parts(u, p, cancel, err);
     if (st == VP_END) {
         vpi_error_key(err, u->key);
         st = vpi_fail(err, VP_E_CONFLICT, NULL, "the upload is there no more");
     }
     for (uint32_t n = 1; st >= 0 && n <= VPI_S3_PARTS_MAX; n++) {
-        const vpi_s3_listed *theirs = &p.parts[n - 1];
+        const vpi_s3_listed *theirs = &p->parts[n - 1];
         vpi_s3_part part;
         bool known;
 
         if (!theirs->etag[0] || !size_fits(u, n, theirs->size)) continue;
         pthread_mutex_lock(&u->lock);
-        known =
-            n <= u->synced.count && u->synced.parts[n - 1].in && same_part(&u->synced.parts[n - 1], theirs);
+        known = n <= u->synced.count && u->synced.parts[n - 1].in &&
+                vpi_s3_part_same(&u->synced.parts[n - 1], theirs);
         pthread_mutex_unlock(&u->lock);
         part = part_of(theirs);
         if (!known) st = vpi_s3_part_note_whole(u, n, &part, err);
     }
-    vpi_free(p.parts);
+    vpi_s3_page_free(p);
     vpi_error_op(err, "s3.upload_adopt");
     return st;
 }

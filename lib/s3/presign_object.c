@@ -108,6 +108,9 @@ vp_status vp_s3_upload_presign(vp_s3_upload *u, uint32_t number, uint32_t expire
     *url = NULL;
     if (number < 1 || number > VPI_S3_PARTS_MAX)
         return vpi_fail(err, VP_E_ARG, NULL, "number: 1 to %u", VPI_S3_PARTS_MAX);
+    pthread_mutex_lock(&u->lock);
+    u->synced.shown = true;
+    pthread_mutex_unlock(&u->lock);
     vpi_buf_printf(&query, "partNumber=%u&uploadId=", (unsigned)number);
     vpi_s3_encode(&query, u->id, false);
     vpi_buf_u8(&query, 0);

@@ -27,7 +27,7 @@ static void stop(void *user)
     vpi_s3_writer_stop(user);
 }
 
-vp_status vpi_s3_writer_wait(vpi_s3_writer *w, vp_cancel *cancel, vp_s3_info *info, vp_error *err)
+static vp_status wait_once(vpi_s3_writer *w, vp_cancel *cancel, vp_s3_info *info, vp_error *err)
 {
     ending e = { .err = VP_ERROR_INIT };
     vp_error why = VP_ERROR_INIT;
@@ -44,6 +44,20 @@ vp_status vpi_s3_writer_wait(vpi_s3_writer *w, vp_cancel *cancel, vp_s3_info *in
     }
     if (info) *info = e.info;
     vpi_s3_waiter_dispose(&e.waiter);
+    return st;
+}
+
+vp_status vpi_s3_writer_wait(vpi_s3_writer *w, vp_cancel *cancel, vp_s3_info *info, vp_error *err)
+{
+    vp_error why = VP_ERROR_INIT;
+    vp_status st = wait_once(w, cancel, info, &why);
+
+    while (st < 0 && vpi_s3_writer_lost(w)) {
+        vp_error_init(&why);
+        st = vpi_s3_writer_resend(w, &why);
+        if (st >= 0) st = wait_once(w, cancel, info, &why);
+    }
+    if (st < 0) vpi_error_copy(err, &why);
     return st;
 }
 
@@ -73,7 +87,7 @@ vp_status vpi_s3_writer_fill(vpi_s3_writer *w, vp_source *source, const char *ke
 
     VPI_TRY(vp_source_identity(source, identity, sizeof(identity), err));
     VPI_TRY(vp_source_size(source, &size, err));
-    if (size >= FROM_FILE && vpi_source_is_file(source)) vpi_s3_writer_of_file(w, source, identity);
+    vpi_s3_writer_of(w, source, identity, size >= FROM_FILE && vpi_source_is_file(source));
     while (at < size) {
         size_t want = (size_t)VPI_MIN(size - at, READ_SIZE), room, got;
         void *data;

@@ -80,6 +80,9 @@ vp_status vp_s3_upload_token(vp_s3_upload *u, vp_bytes **token, vp_error *err)
     vpi_error_reset(err);
     if (!u || !token) return vpi_fail(err, VP_E_ARG, NULL, "an argument is NULL");
     *token = NULL;
+    pthread_mutex_lock(&u->lock);
+    u->synced.shown = true;
+    pthread_mutex_unlock(&u->lock);
     st = vpi_s3_token_write(u, &out, err);
     if (st >= 0) st = vpi_bytes_from_buf(&out, token, err);
     vpi_buf_dispose(&out);

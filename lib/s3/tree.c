@@ -35,6 +35,7 @@ typedef struct tree_put {
     uint64_t told_bytes;
     putting *filling;
     unsigned most;
+    bool ending; /* nothing is sent any more */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct {
@@ -89,6 +90,27 @@ static void on_done(void *user, vp_status st, const vp_s3_info *info, const vp_e
     pthread_mutex_unlock(&t->lock);
 }
 
+static void go(tree_put *t, putting *p)
+{
+    pthread_mutex_lock(&t->lock);
+    t->synced.running++;
+    p->next = t->synced.on_way;
+    t->synced.on_way = p;
+    pthread_mutex_unlock(&t->lock);
+    vpi_s3_writer_finish(p->writer, on_done, p);
+}
+
+/* The server lost some of its parts: they are sent, and it is on its way again. */
+static bool send_again(tree_put *t, putting *p)
+{
+    if (t->ending || !vpi_s3_writer_lost(p->writer)) return false;
+    vp_error_init(&p->err);
+    p->st = vpi_s3_writer_resend(p->writer, &p->err);
+    if (p->st < 0) return false;
+    go(t, p);
+    return true;
+}
+
 /* Those that have ended: written down, freed. */
 static vp_status reap(tree_put *t, vp_error *err)
 {
@@ -103,6 +125,7 @@ static vp_status reap(tree_put *t, vp_error *err)
         putting *p = list;
 
         list = p->next;
+        if (p->st < 0 && st >= 0 && send_again(t, p)) continue;
         if (p->st < 0 && st >= 0) {
             st = p->st;
             vpi_error_copy(err, &p->err);
@@ -151,9 +174,11 @@ static vp_status wait_for(tree_put *t, unsigned most, vp_error *err)
         if (t->synced.running > most && !t->synced.ended) {
             vpi_s3_cond_wait(&t->changed, &t->lock);
         }
-        enough = t->synced.running <= most;
         pthread_mutex_unlock(&t->lock);
         VPI_TRY(reap(t, err));
+        pthread_mutex_lock(&t->lock);
+        enough = t->synced.running <= most && !t->synced.ended; /* some may run again */
+        pthread_mutex_unlock(&t->lock);
         VPI_TRY(st = vpi_cancel_check(t->cancel, err));
         if (enough) return st;
     }
@@ -236,12 +261,7 @@ static vp_status put_file(tree_put *t, vpi_tree_file *f, vp_error *err)
     if (st < 0) goto done;
     if (t->work && vpi_s3_writer_upload(p->writer))
         VPI_GO(vpi_tree_done_ends(&t->known, t->work, f, vpi_s3_writer_upload(p->writer)->marker, err));
-    pthread_mutex_lock(&t->lock);
-    t->synced.running++;
-    p->next = t->synced.on_way;
-    t->synced.on_way = p;
-    pthread_mutex_unlock(&t->lock);
-    vpi_s3_writer_finish(p->writer, on_done, p);
+    go(t, p);
     p = NULL;
 done:
     if (p) vpi_s3_writer_free(p->writer);
@@ -341,6 +361,7 @@ static vp_status put_all(tree_put *t, vp_error *err)
 /* After a failure: nothing of ours runs on when this returns. */
 static void end_running(tree_put *t, bool stop)
 {
+    t->ending = true;
     pthread_mutex_lock(&t->lock);
     for (;;) {
         putting *p = stop ? t->synced.on_way : NULL;

@@ -144,6 +144,7 @@ vp_status vpi_s3_upload_new(vp_s3 *s3, const char *bucket, const char *key, uint
     VPI_TRY(vpi_s3_upload_blank(s3, bucket, key, &u, err));
     u->size = size;
     u->part_size = part;
+    u->begun = true;
     vpi_s3_marker_make(u->marker);
     st = begin(u, lines, cancel, err);
     if (st < 0) {
@@ -176,6 +177,19 @@ vp_s3_upload *vp_s3_upload_unref(vp_s3_upload *u)
 
 /* ---- one part ---- */
 
+/* Whether nothing was sent as this number before; from now on something was. */
+static bool first_try(vp_s3_upload *u, uint32_t number)
+{
+    uint8_t bit = (uint8_t)(1u << number % 8);
+    bool first;
+
+    pthread_mutex_lock(&u->lock);
+    first = u->begun && !(u->synced.tried[number / 8] & bit);
+    u->synced.tried[number / 8] |= bit;
+    pthread_mutex_unlock(&u->lock);
+    return first;
+}
+
 vp_status vpi_s3_part_prepare(vp_s3_upload *u, vpi_s3_part_op *part, uint32_t number, const void *data,
                               size_t size, const vpi_s3_sums *sums, vp_error *err)
 {
@@ -195,6 +209,7 @@ vp_status vpi_s3_part_prepare(vp_s3_upload *u, vpi_s3_part_op *part, uint32_t nu
     memcpy(part->query, query.data, query.size);
     vpi_buf_dispose(&query);
     part->number = number;
+    part->alone = first_try(u, number);
     part->sums = *sums;
     part->op.method = "PUT";
     part->op.bucket = u->bucket;
@@ -232,9 +247,11 @@ vp_status vpi_s3_part_note_whole(vp_s3_upload *u, uint32_t number, const vpi_s3_
 
 vp_status vpi_s3_part_note(vp_s3_upload *u, vpi_s3_part_op *part, vp_error *err)
 {
-    vpi_s3_part p = {
-        .size = part->op.body_size, .crc32c = part->sums.crc32c, .crc64 = part->sums.crc64, .in = true
-    };
+    vpi_s3_part p = { .size = part->op.body_size,
+                      .crc32c = part->sums.crc32c,
+                      .crc64 = part->sums.crc64,
+                      .in = true,
+                      .alone = part->alone };
 
     vpi_s3_header(&part->op, "etag", p.etag, sizeof(p.etag));
     if (!p.etag[0]) {
@@ -248,7 +265,7 @@ vp_status vpi_s3_part_note(vp_s3_upload *u, vpi_s3_part_op *part, vp_error *err)
 vp_status vpi_s3_part_note_as(vp_s3_upload *u, uint32_t number, uint64_t size, const char *etag,
                               vp_error *err)
 {
-    vpi_s3_part p = { .size = size, .in = true };
+    vpi_s3_part p = { .size = size, .in = true, .alone = u->begun }; /* of the same source, each time */
 
     vpi_strlcpy(p.etag, etag, sizeof(p.etag));
     return vpi_s3_part_note_whole(u, number, &p, err);

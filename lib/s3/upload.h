@@ -12,9 +12,11 @@ typedef struct vpi_s3_part {
     uint64_t size;
     uint64_t crc64;
     uint32_t crc32c;
-    bool in;        /* the server has it, and said so */
-    bool noted;     /* it is in the journal */
-    bool foreign;   /* others sent it, and no checksum of it is known */
+    bool in;      /* the server has it, and said so */
+    bool noted;   /* it is in the journal */
+    bool foreign; /* others sent it, and no checksum of it is known */
+    bool
+        alone; /* whatever the server has of this number and size is of these bytes: no others were sent as it */
     char etag[136]; /* as the server wrote it, quotes kept (S16) */
 } vpi_s3_part;
 
@@ -39,13 +41,17 @@ struct vp_s3_upload {
     int32_t checksum;           /* what the upload was begun with: CRC32C, CRC64NVME or NONE */
     uint32_t values;            /* of the journal; of whoever writes it */
     bool sparse;                /* numbers of parts may be left out */
+    bool begun;                 /* by us, so that we know of all that is sent to it */
+    bool alone;                 /* each number has had one content only, whoever sent it */
     pthread_mutex_t lock;
     struct {
         vpi_s3_part *parts; /* by number - 1 */
         size_t count, cap;
         vpi_s3_offer *offers; /* the server has them, and we no word of it; vpi_s3_part_offered */
         size_t offer_count, offer_cap;
-        bool complete; /* it is an object now */
+        bool complete;                           /* it is an object now */
+        bool shown;                              /* others have addresses to send parts to */
+        uint8_t tried[VPI_S3_PARTS_MAX / 8 + 1]; /* numbers that were sent, a bit each */
     } synced;
 };
 
@@ -78,6 +84,7 @@ typedef struct vpi_s3_part_op {
     char query[1400];
     vpi_s3_sums sums;
     uint32_t number;
+    bool alone; /* as in vpi_s3_part */
 } vpi_s3_part_op;
 /* Fills op for the part; data and the struct are kept until done, which the caller sets before the start. */
 vp_status vpi_s3_part_prepare(vp_s3_upload *upload, vpi_s3_part_op *part, uint32_t number, const void *data,
@@ -91,9 +98,38 @@ vp_status vpi_s3_part_note_as(vp_s3_upload *upload, uint32_t number, uint64_t si
                               vp_error *err);
 
 /*
- * Makes the object of its parts; where the answer was lost, looks whether it is there (S01, S02). abort: takes the
- * parts
- * away where it is not. done on a thread of the client.
+ * parts.c. The server's list of parts, a page after the other.
+ */
+typedef struct vpi_s3_page {
+    vpi_s3_listed *parts; /* by number - 1 */
+    uint32_t number;
+    vpi_s3_listed now;
+    bool truncated;
+    char marker[16], before[16];
+} vpi_s3_page;
+#define VPI_S3_PAGE_MAX ((size_t)4 << 20) /* bytes of one */
+vp_status vpi_s3_page_new(vpi_s3_page **out, vp_error *err);
+void vpi_s3_page_free(vpi_s3_page *page);
+/* What asks for the next page. */
+vp_status vpi_s3_page_query(vpi_s3_page *page, const vp_s3_upload *upload, vpi_buf *query, vp_error *err);
+/* VP_AGAIN: there is more to ask for. */
+vp_status vpi_s3_page_read(vpi_s3_page *page, const vpi_s3_op *op, vp_error *err);
+/* Base64 of a checksum of so many bytes, four or eight. */
+bool vpi_s3_sum_decode(const char *text, size_t bytes, uint64_t *out);
+/* By size and ETag. */
+bool vpi_s3_part_same(const vpi_s3_part *ours, const vpi_s3_listed *theirs);
+/*
+ * mend.c. A try of a part that was given up may come in late, behind the one that went well, and where ETags are no MD5
+ * the part then has another one. Parts that are of the same bytes are taken as the server has them now, and counted in
+ * *taken; those that are not, or cannot be told, are in no more, and counted in *lost.
+ */
+void vpi_s3_parts_mend(vp_s3_upload *upload, const vpi_s3_listed *listed, uint32_t *taken, uint32_t *lost);
+
+/*
+ * Makes the object of its parts; where the answer was lost, looks whether it is there (S01, S02); where the server has
+ * other parts by now, takes those that are of the same bytes (vpi_s3_parts_mend). abort: takes the parts away where it
+ * comes to nothing; resend: not where some parts alone are to be sent again, as lost tells. done on a thread of the
+ * client.
  */
 typedef struct vpi_s3_finish {
     vp_s3_upload *upload;
@@ -101,7 +137,11 @@ typedef struct vpi_s3_finish {
     vpi_buf body, query;
     char headers[160], lines[256];
     int stage;
-    bool abort, if_absent, answered;
+    bool abort, if_absent, answered, resend;
+    bool stale;        /* what Complete failed with says that our list of parts is not the server's */
+    uint32_t lost;     /* parts that are not in any more */
+    uint32_t mends;    /* how often the list was put right */
+    vpi_s3_page *page; /* the server's */
     atomic_bool stopping;
     vp_status st;
     vp_error err;
@@ -174,10 +214,10 @@ typedef struct vpi_s3_writer_options {
 vp_status vpi_s3_writer_new(vp_s3 *s3, const vpi_s3_writer_options *options, vpi_s3_writer **out,
                             vp_error *err);
 /*
- * Before the first byte: they are those of a local file of the writer's size, from its start to its end, and none of
- * them is kept. What the file was when its work began is its identity; a change is SOURCE_CHANGED.
+ * Before the first byte: they are those of a source of the writer's size, from its start to its end. Of a local file
+ * none of them is kept. What the source was when the work began is its identity; a change is SOURCE_CHANGED.
  */
-void vpi_s3_writer_of_file(vpi_s3_writer *w, vp_source *source, const char *identity);
+void vpi_s3_writer_of(vpi_s3_writer *w, vp_source *source, const char *identity, bool local);
 /*
  * Where the next bytes go: at least one byte of room, at most want. Blocks for memory and for the begin of an upload.
  */
@@ -197,6 +237,13 @@ void vpi_s3_writer_finish(vpi_s3_writer *w,
                           void (*done)(void *user, vp_status st, const vp_s3_info *info, const vp_error *err),
                           void *user);
 void vpi_s3_writer_stop(vpi_s3_writer *w);
+/*
+ * writer_again.c. In place of freeing it after done with a failure: whether that was because the server has parts
+ * otherwise than they were sent, and they can be read again. Then they have to be sent, which blocks, and finish comes
+ * again; a few times at most.
+ */
+bool vpi_s3_writer_lost(const vpi_s3_writer *w);
+vp_status vpi_s3_writer_resend(vpi_s3_writer *w, vp_error *err);
 /* The upload was brought to its end: out of the journal. Blocks, so not in done. */
 vp_status vpi_s3_writer_forget(vpi_s3_writer *w, vp_error *err);
 /* Blocks until nothing of it runs; parts are aborted unless it is kept. After done, or instead of finish. */
@@ -215,7 +262,7 @@ vp_status vpi_s3_writer_fill_parts(vpi_s3_writer *w, vpi_s3_fill_fn fn, void *us
 vp_status vpi_s3_source_changed(const char *key, vp_error *err);
 vp_status vpi_s3_source_same(vp_source *source, const char *identity, uint64_t size, const char *key,
                              vp_error *err);
-/* finish, and waiting for it on this thread. */
+/* finish, and waiting for it on this thread; with parts sent again. */
 vp_status vpi_s3_writer_wait(vpi_s3_writer *w, vp_cancel *cancel, vp_s3_info *info, vp_error *err);
 /* All of a source; CONFLICT SOURCE_CHANGED where it is another at the end. fn may be NULL. */
 vp_status vpi_s3_writer_fill(vpi_s3_writer *w, vp_source *source, const char *key, vpi_s3_fill_fn fn,

@@ -49,6 +49,7 @@ void vpi_s3_writer_after_last(vpi_s3_writer *w)
     w->fin.done = on_finish;
     w->fin.user = w;
     w->fin.abort = !w->keep;
+    w->fin.resend = vpi_s3_writer_can_resend(w);
     w->fin.if_absent = (w->flags & VP_S3_IF_ABSENT) != 0;
     if (failed < 0) {
         w->fin.st = failed;
@@ -280,8 +281,8 @@ vpi_s3_writer *vpi_s3_writer_free(vpi_s3_writer *w)
         pthread_mutex_lock(&w->lock);
         while (w->synced.running) pthread_cond_wait(&w->idle, &w->lock);
         pthread_mutex_unlock(&w->lock);
-        if (w->upload && !w->keep) abort_now(w);
     }
+    if (w->upload && !w->keep && (!ended || vpi_s3_writer_lost(w))) abort_now(w);
     while (w->synced.slots) {
         vpi_s3_slot *s = w->synced.slots;
 
@@ -298,7 +299,7 @@ vpi_s3_writer *vpi_s3_writer_free(vpi_s3_writer *w)
     vpi_s3_summers_free(w->summers);
     vp_s3_upload_unref(w->upload);
     vp_store_unref(w->work);
-    vp_source_unref(w->file);
+    vp_source_unref(w->source);
     vpi_free(w->bucket);
     vpi_free(w->key);
     vpi_free(w->lines);

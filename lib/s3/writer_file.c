@@ -12,10 +12,11 @@
 /* Of parts that are hashed together: what was read first should be in the page cache when it is sent. */
 #define TOGETHER_BYTES (UINT64_C(256) << 20)
 
-void vpi_s3_writer_of_file(vpi_s3_writer *w, vp_source *source, const char *identity)
+void vpi_s3_writer_of(vpi_s3_writer *w, vp_source *source, const char *identity, bool local)
 {
-    w->file = vp_source_ref(source);
-    w->file_size = w->size;
+    w->source = vp_source_ref(source);
+    w->file = local ? w->source : NULL;
+    w->source_size = w->size;
     vpi_strlcpy(w->identity, identity, sizeof(w->identity));
 }
 
@@ -44,10 +45,10 @@ size_t vpi_s3_file_read(void *user, uint64_t at, void *to, size_t room, vp_error
     vpi_s3_writer *w = s->writer;
     size_t want = (size_t)VPI_MIN(room, s->size - at), got = 0;
 
-    if (at == 0 && vpi_s3_source_same(w->file, w->identity, w->file_size, w->key, err) < 0) return 0;
+    if (at == 0 && vpi_s3_source_same(w->file, w->identity, w->source_size, w->key, err) < 0) return 0;
     if (vp_source_read_at(w->file, s->at + at, to, want, &got, err) < 0) return 0;
     if ((!got || at + got == s->size) &&
-        vpi_s3_source_same(w->file, w->identity, w->file_size, w->key, err) < 0)
+        vpi_s3_source_same(w->file, w->identity, w->source_size, w->key, err) < 0)
         return 0;
     if (!got) vpi_fail(err, VP_E_CONFLICT, "SOURCE_CHANGED", "the source became shorter while it was sent");
     return got;
@@ -131,9 +132,9 @@ vp_status vpi_s3_writer_fill_parts(vpi_s3_writer *w, vpi_s3_fill_fn fn, void *us
     unsigned n;
     size_t piece;
 
-    if (!w->file || !w->s3->sign_payload || w->used || w->file_size - w->bytes <= w->limit) return VP_END;
+    if (!w->file || !w->s3->sign_payload || w->used || w->source_size - w->bytes <= w->limit) return VP_END;
     VPI_TRY(vpi_s3_writer_parts(w, err));
-    left = (w->file_size - w->bytes) / w->limit;
+    left = (w->source_size - w->bytes) / w->limit;
     most = VPI_MAX(TOGETHER_BYTES / w->limit, 2);
     n = (unsigned)VPI_MIN(VPI_MIN(left, most), VPI_MIN(vpi_sha256_lanes(), VPI_S3_TOGETHER));
     if (n < 2) return VP_END;

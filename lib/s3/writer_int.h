@@ -3,8 +3,8 @@
 #define VPI_S3_WRITER_INT_H
 
 /*
- * Inside of a writer: writer.c fills it, writer_send.c has its bodies on their way, writer_end.c its end, writer_file.c
- * the bytes of local files.
+ * Inside of a writer: writer.c fills it, writer_send.c has its bodies on their way, writer_end.c its end,
+ * writer_again.c what has to be sent once more, writer_file.c the bytes of local files.
  */
 
 #include "upload.h"
@@ -37,10 +37,11 @@ struct vpi_s3_writer {
     void *part_user;
     vp_cancel *cancel;
     vp_s3_upload *upload;
-    /* a file; the transfers read it too */
-    vp_source *file;
+    /* where all of its bytes are, so that a part of them can be sent again; NULL: they come once */
+    vp_source *source;
+    vp_source *file; /* the same where it is a local one; the transfers read it too */
     char identity[256];
-    uint64_t file_size;
+    uint64_t source_size;
     /* of whoever fills */
     uint8_t *block; /* of a file, in place of data */
     vpi_s3_summers *summers;
@@ -67,6 +68,7 @@ struct vpi_s3_writer {
     vpi_s3_op look;
     vp_s3_info info;
     vpi_s3_finish fin;
+    uint32_t resends;
     void (*done)(void *user, vp_status st, const vp_s3_info *info, const vp_error *err);
     void *user;
 };
@@ -98,6 +100,9 @@ void vpi_s3_writer_landed(vpi_s3_writer *w);
 
 /* writer_end.c: nothing runs any more, and no bytes come. */
 void vpi_s3_writer_after_last(vpi_s3_writer *w);
+
+/* writer_again.c: whether parts that the server lost can be sent again. */
+bool vpi_s3_writer_can_resend(const vpi_s3_writer *w);
 
 /* writer_file.c */
 size_t vpi_s3_file_read(void *user, uint64_t at, void *to, size_t room, vp_error *err); /* user: its slot */

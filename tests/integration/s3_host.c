@@ -26,6 +26,8 @@ static vp_s3_progress last = VP_S3_PROGRESS_INIT;
 static uint32_t stop_after; /* parts; 0: none */
 static uint64_t expires = 60;
 static unsigned headers_asked;
+static int held; /* sources are in memory */
+static int show; /* others get the address of a part */
 static vp_http_options http = VP_HTTP_OPTIONS_INIT;
 
 static unsigned life_s, credentials_asked; /* of what the callback gives */
@@ -112,6 +114,10 @@ static int set_option(const char *text)
         work_folder = value;
     else if (IS("stop"))
         stop_after = (uint32_t)atoi(value);
+    else if (IS("held"))
+        held = atoi(value);
+    else if (IS("show"))
+        show = atoi(value);
     else if (IS("expires"))
         expires = strtoull(value, NULL, 0);
     else
@@ -136,7 +142,20 @@ static vp_status on_listed(void *user, const vp_object_info *info)
 
 static vp_status read_file(vp_context *context, const char *path, vp_source **out, vp_error *err)
 {
-    return vp_source_file(context, path, out, err);
+    vp_source *file = NULL;
+    uint64_t size = 0;
+    size_t got = 0;
+    char *data;
+    vp_status st = vp_source_file(context, path, held ? &file : out, err);
+
+    if (!held || st < 0) return st;
+    st = vp_source_size(file, &size, err);
+    data = malloc((size_t)size + 1);
+    if (st >= 0) st = vp_source_read_at(file, 0, data, (size_t)size, &got, err);
+    if (st >= 0) st = vp_source_memory(context, data, got, out, err);
+    free(data);
+    vp_source_unref(file);
+    return st;
 }
 
 static void save_token(vp_s3_upload *upload, vp_error *err)
@@ -155,6 +174,7 @@ static vp_status upload(vp_context *context, vp_s3 *s3, char **a, vp_error *err)
 {
     vp_s3_upload *u = NULL;
     vp_source *source = NULL;
+    vp_bytes *url = NULL;
     vp_s3_info info = VP_S3_INFO_INIT;
     char text[1 << 16];
     uint64_t size = 0, part, at = 0;
@@ -184,6 +204,8 @@ static vp_status upload(vp_context *context, vp_s3 *s3, char **a, vp_error *err)
         if (st >= 0) save_token(u, err);
         if (st >= 0 && ++sent == stop_after) exit(9);
     }
+    if (st >= 0 && show) st = vp_s3_upload_presign(u, 1, 60, NULL, &url, err);
+    vp_bytes_unref(url);
     if (st >= 0) st = vp_s3_upload_complete(u, NULL, &info, err);
     if (st >= 0) printf("sent %u\n", sent);
     if (st >= 0) print_info(&info);
@@ -561,7 +583,9 @@ int main(int argc, char **argv)
     st = vp_context_new(&o, &context, &err);
     if (st >= 0) st = vp_s3_new(context, &options, &s3, &err);
     if (st >= 0) st = run(context, s3, argv[i], argc - i - 1, argv + i + 1, &err);
-    if (st < 0) fprintf(stderr, "%d %s %s\n", (int)st, err.reason, err.message);
+    if (st < 0)
+        fprintf(stderr, "%d %s %s%s\n", (int)st, err.reason, err.message,
+                err.flags & VP_ERRF_RETRYABLE ? " (may work later)" : "");
     if (credentials_asked) fprintf(stderr, "credentials were asked for %u times\n", credentials_asked);
     getrusage(RUSAGE_SELF, &used);
     if (s3 && vp_s3_get_counts(s3, &counts, NULL) >= 0)

@@ -401,6 +401,7 @@ class Connection(asyncio.BufferedProtocol):
     def apply(self, request):
         if request.error is not None:
             return self.of_error(request, request.error)
+        self.apply_late(request)
         try:
             answer = self.server.operations.table[request.op](request)
             request.applied = True
@@ -413,6 +414,36 @@ class Connection(asyncio.BufferedProtocol):
         if "origin" in request.headers and request.method != "OPTIONS":
             answer.headers += self.server.operations.cors(request) or []
         return answer
+
+    def put_off(self, request, fault):
+        """What has come of it is kept, for later; who sent it hears nothing."""
+        late = copy.copy(request)
+        request.body = None
+        self.server.late.append([fault.get("until", "CompleteMultipartUpload"), fault.get("nth_until", 1), fault.get("cut", 0),
+                                 late])
+        if fault.get("hang"):
+            self.state = "dead"
+            return
+        self.log(None, aborted=True)
+        self.close()
+
+    def apply_late(self, request):
+        for one in list(self.server.late):
+            until, _, cut, late = one
+            if until != request.op or (late.bucket, late.key) != (request.bucket, request.key):
+                continue
+            one[1] -= 1
+            if one[1] > 0:
+                continue
+            self.server.late.remove(one)
+            try:
+                self.server.operations.table[late.op](late)
+            except S3Error:
+                continue
+            if cut:
+                part = self.server.operations.upload(late).parts[int(late.query["partNumber"])]
+                part.chunks = list(s3_store.pieces(part.chunks, 0, part.size - cut))
+                part.size -= cut
 
     def of_error(self, request, error):
         request.error = error
@@ -464,6 +495,8 @@ class Connection(asyncio.BufferedProtocol):
 
     async def act_now(self, request, fault):
         action = fault["action"]
+        if action == "late" and request.error is None:
+            return self.put_off(request, fault)
         error = self.fault_error(request, fault)
         if action == "hang":
             if fault.get("when") == "applied":

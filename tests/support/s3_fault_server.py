@@ -98,6 +98,7 @@ class Server:
     def clear(self):
         self.requests, self.most_open, self.bytes_in, self.bytes_out = 0, len(self.open), 0, 0
         self.per_second, self.denied, self.bucket = {}, {}, (0, time.time())
+        self.late = []
         self.settings.done.clear()
 
     def add_buckets(self):

@@ -16,6 +16,8 @@
     reset            RST after "received" bytes of the request's body, or "sent" bytes of the answer's (then it was done)
     drop             the connection ends without answer, nothing done; "rst": true
     apply_drop       done, then the connection ends without answer; "rst": true
+    late             the connection ends without answer ("hang": true: it stays, silent); done right before the next "until"
+                     (CompleteMultipartUpload) of this key, or the "nth_until"; "cut": a part then lacks so many bytes
     close_after      the true answer, and the connection ends "delay" seconds (0) later without having said so
     hang             no answer; "when" as above; "delay": ends after so many seconds
     slow_first       the true answer after "delay" seconds
@@ -49,7 +51,7 @@ STATUS = {"SlowDown": 503, "ServiceUnavailable": 503, "InternalError": 500, "Too
           "NoSuchBucket": 404, "PreconditionFailed": 412, "ConditionalRequestConflict": 409, "OperationAborted": 409,
           "EntityTooSmall": 400, "InvalidPart": 400, "BadDigest": 400, "NotImplemented": 501, "BadGateway": 502,
           "GatewayTimeout": 504, "InsufficientStorage": 507, "QuotaExceeded": 403}
-ACTIONS = ("error", "error200", "ws", "reset", "drop", "apply_drop", "close_after", "hang", "slow_first", "drip",
+ACTIONS = ("error", "error200", "ws", "reset", "drop", "apply_drop", "late", "close_after", "hang", "slow_first", "drip",
            "permanent_redirect", "redirect", "malformed_region", "expect417", "never100", "html", "garbage", "short",
            "etag", "no_length", "reject_checksum", "delay_body", "slow_read", "replace", "whole", "wrong_range",
            "ok")
