@@ -48,7 +48,7 @@ static vp_status on_copied(void *user, const char *path, const char *text, vp_er
     return VP_OK;
 }
 
-static vp_status copy_part(vp_s3_upload *u, const char *bucket, const char *key, uint32_t number,
+vp_status vpi_s3_copy_part(vp_s3_upload *u, const char *bucket, const char *key, uint32_t number,
                            uint64_t from, uint64_t size, const char *etag, vp_cancel *cancel, vp_error *err)
 {
     vpi_s3_part_op part = { 0 };
@@ -96,7 +96,7 @@ static vp_status copy_parts(vp_s3 *s3, const char *bucket, const char *key, cons
     for (uint32_t number = 1; at < info->size; number++) {
         uint64_t size = VPI_MIN(step, info->size - at);
 
-        VPI_GO(copy_part(u, bucket, key, number, at, size, info->etag, cancel, err));
+        VPI_GO(vpi_s3_copy_part(u, bucket, key, number, at, size, info->etag, cancel, err));
         at += size;
     }
     st = vp_s3_upload_complete(u, cancel, NULL, err);

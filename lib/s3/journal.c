@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Uploads in parts, written down in a work store: `s3/HASH/upload` is the token as it was at the begin, `s3/HASH/00001`
- * and so on lines of the parts that came in later; `s3/HASH/begin` is there before, and goes when the token is in. HASH
- * is of bucket and key. Values are put once: of a part that is in several of them the last one counts.
+ * and so on lines of the parts that came in later; `s3/HASH/begin` is there before, and goes when the token is in;
+ * `s3/HASH/end` is written before Complete. HASH is of bucket and key. Values are put once: of a part that is in
+ * several of them the last one counts.
  */
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,6 +15,7 @@
 
 #define ROOT "s3/"
 #define BEGIN "begin-1"
+#define END "end-1"
 #define TOKEN_MAX (UINT64_C(1) << 20)
 #define VALUES_MAX 99999u
 
@@ -101,6 +104,31 @@ vp_status vpi_s3_journal_parts(vp_store *store, vp_s3_upload *u, vp_error *err)
         if (st == VP_OK) break;
     }
     vpi_buf_dispose(&lines);
+    return st < 0 ? st : VP_OK;
+}
+
+/* "end-1 PARTS", then for each "SIZE CRC32C CRC64". */
+vp_status vpi_s3_journal_end(vp_store *store, vp_s3_upload *u, vp_error *err)
+{
+    char name[VPI_S3_JOURNAL], path[VPI_S3_JOURNAL + 16];
+    vpi_buf text = { 0 };
+    vp_status st;
+
+    vpi_s3_journal_name(u->bucket, u->key, name);
+    entry(path, sizeof(path), name, "end");
+    pthread_mutex_lock(&u->lock);
+    vpi_buf_printf(&text, END " %zu\n", u->synced.count);
+    for (size_t i = 0; i < u->synced.count; i++) {
+        const vpi_s3_part *p = &u->synced.parts[i];
+
+        vpi_buf_printf(&text, "%" PRIu64 " %08x %016" PRIx64 "\n", p->size, (unsigned)p->crc32c, p->crc64);
+    }
+    pthread_mutex_unlock(&u->lock);
+    VPI_GO(vpi_buf_failed(&text) ? vpi_fail_nomem(err) : VP_OK);
+    VPI_GO(vp_store_remove(store, path, err)); /* of a process before, which may have had other bytes */
+    st = vp_store_put(store, path, text.data, text.size, err);
+done:
+    vpi_buf_dispose(&text);
     return st < 0 ? st : VP_OK;
 }
 
@@ -278,6 +306,61 @@ static vp_status load(vp_s3 *s3, vp_store *store, const char *name, vp_s3_upload
     return st;
 }
 
+/* The parts of the object that an upload was about to become; VP_END: these are none. */
+static vp_status parse_end(vp_s3_upload *u, char *text, uint64_t *size, vp_error *err)
+{
+    char *at = text + sizeof(END) - 1;
+    unsigned long count;
+
+    *size = 0;
+    if (strncmp(text, END " ", sizeof(END)) != 0) return VP_END;
+    count = strtoul(at, &at, 10);
+    if (count < 1 || count > VPI_S3_PARTS_MAX) return VP_END;
+    for (uint32_t n = 1; n <= count; n++) {
+        vpi_s3_part part = { .in = true, .noted = true };
+
+        if (*at != '\n') return VP_END;
+        part.size = strtoull(at + 1, &at, 10);
+        part.crc32c = (uint32_t)strtoul(at, &at, 16);
+        part.crc64 = strtoull(at, &at, 16);
+        if (!part.size || part.size > VPI_S3_PART_MAX) return VP_END;
+        *size += part.size;
+        VPI_TRY(vpi_s3_part_note_whole(u, n, &part, err));
+    }
+    u->synced.count = count;
+    return VP_OK;
+}
+
+/*
+ * The upload is gone: it may have become the object already, without anybody who heard of it. VP_END: it has not, or
+ * that cannot be told.
+ */
+static vp_status completed(vp_store *store, const char *name, vp_s3_upload *u, vp_cancel *cancel,
+                           vp_error *err)
+{
+    char path[VPI_S3_JOURNAL + 16], *text = NULL;
+    vp_s3_info info = VP_S3_INFO_INIT;
+    vp_bytes *bytes = NULL;
+    uint64_t size;
+    vp_status st;
+
+    entry(path, sizeof(path), name, "end");
+    VPI_GO(read_value(store, path, &bytes, err));
+    if (st != VP_OK) goto done;
+    text = vpi_strndup(vp_bytes_data(bytes), (size_t)vp_bytes_size(bytes));
+    VPI_GO(text ? VP_OK : vpi_fail_nomem(err));
+    VPI_GO(parse_end(u, text, &size, err));
+    if (st != VP_OK) goto done;
+    st = vp_s3_head(u->s3, u->bucket, u->key, cancel, &info, NULL);
+    if (st < 0) VPI_GO(vpi_cancel_check(cancel, err)); /* who may write need not be one who may read */
+    u->synced.complete = st == VP_OK && strcmp(info.upload, u->marker) == 0 && info.size == size;
+    st = u->synced.complete ? VP_OK : VP_END;
+done:
+    vpi_free(text);
+    vp_bytes_unref(bytes);
+    return st;
+}
+
 vp_status vpi_s3_journal_load(vp_s3 *s3, vp_store *store, const char *bucket, const char *key, uint64_t size,
                               vp_cancel *cancel, vp_s3_upload **out, vp_error *err)
 {
@@ -304,6 +387,7 @@ vp_status vpi_s3_journal_load(vp_s3 *s3, vp_store *store, const char *bucket, co
         st = VP_END;
     } else {
         st = vpi_s3_upload_check(u, cancel, err);
+        if (st == VP_END) st = completed(store, name, u, cancel, err);
     }
     if (st == VP_OK)
         *out = u;

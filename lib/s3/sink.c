@@ -103,7 +103,7 @@ static vp_status reap(vpi_s3_sink *s, vp_error *err)
 static vp_status s3_begin(void *user, const vp_object_info *info, void **object, vp_error *err)
 {
     vpi_s3_sink *s = user;
-    vpi_s3_writer_options w = { .bucket = s->bucket, .size = info->size, .work = s->work };
+    vpi_s3_writer_options w = { .bucket = s->bucket, .size = info->size, .work = s->work, .ends = true };
     bool zip = s->flags & VP_SINK_S3_GZIP && is_manifest(info->kind);
     vpi_s3_sink_object *o;
     vpi_buf lines = { 0 };

@@ -97,6 +97,10 @@ vp_status vpi_s3_part_note_whole(vp_s3_upload *upload, uint32_t number, const vp
 vp_status vpi_s3_part_note_as(vp_s3_upload *upload, uint32_t number, uint64_t size, const char *etag,
                               vp_error *err);
 
+/* copy.c: a part of so many bytes of an object that has this ETag, `from` on. Blocks. */
+vp_status vpi_s3_copy_part(vp_s3_upload *upload, const char *bucket, const char *key, uint32_t number,
+                           uint64_t from, uint64_t size, const char *etag, vp_cancel *cancel, vp_error *err);
+
 /*
  * parts.c. The server's list of parts, a page after the other.
  */
@@ -190,8 +194,16 @@ vp_status vpi_s3_journal_intend(vp_store *store, const char *bucket, const char 
 vp_status vpi_s3_journal_begin(vp_store *store, vp_s3_upload *upload, vp_error *err);
 /* Parts that came in since. */
 vp_status vpi_s3_journal_parts(vp_store *store, vp_s3_upload *upload, vp_error *err);
+/*
+ * Before Complete: sizes and sums of all parts, sent or on their way. What the server completes without us is known by
+ * our marker, and its bytes by these.
+ */
+vp_status vpi_s3_journal_end(vp_store *store, vp_s3_upload *upload, vp_error *err);
 vp_status vpi_s3_journal_clear(vp_store *store, const char *bucket, const char *key, vp_error *err);
-/* VP_END: none that is of use (and nothing of it is left). What the server has not is taken out. */
+/*
+ * VP_END: none that is of use (and nothing of it is left). What the server has not is taken out. With synced.complete
+ * it is the object already, and its parts are those of vpi_s3_journal_end.
+ */
 vp_status vpi_s3_journal_load(vp_s3 *s3, vp_store *store, const char *bucket, const char *key, uint64_t size,
                               vp_cancel *cancel, vp_s3_upload **out, vp_error *err);
 
@@ -210,6 +222,7 @@ typedef struct vpi_s3_writer_options {
         void *user); /* on a thread of the client: vpi_s3_writer_note has something to write; may be NULL */
     void *user;
     bool keep; /* an upload that fails is left for a later try, not aborted; with work only */
+    bool ends; /* vpi_s3_journal_end; with work only */
 } vpi_s3_writer_options;
 vp_status vpi_s3_writer_new(vp_s3 *s3, const vpi_s3_writer_options *options, vpi_s3_writer **out,
                             vp_error *err);

@@ -64,19 +64,26 @@ static vp_status grow(vpi_s3_writer *w, size_t want, vp_error *err)
 
 /* ---- filling ---- */
 
+vp_status vpi_s3_writer_begin(vpi_s3_writer *w, vp_error *err)
+{
+    vp_status st;
+
+    if (w->work) VPI_TRY(vpi_s3_journal_intend(w->work, w->bucket, w->key, err));
+    VPI_TRY(vpi_s3_upload_new(w->s3, w->bucket, w->key, w->size, w->lines, w->cancel, &w->upload, err));
+    st = w->work ? vpi_s3_journal_begin(w->work, w->upload, err) : VP_OK;
+    if (st < 0) w->keep = false; /* nothing is written down that a later try could find */
+    return st;
+}
+
 static vp_status begin_upload(vpi_s3_writer *w, vp_error *err)
 {
     vp_s3_upload *u = NULL;
     vp_status st = VP_END;
 
     if (w->work) st = vpi_s3_journal_load(w->s3, w->work, w->bucket, w->key, w->size, w->cancel, &u, err);
-    if (st == VP_END) {
-        if (w->work) VPI_TRY(vpi_s3_journal_intend(w->work, w->bucket, w->key, err));
-        VPI_TRY(vpi_s3_upload_new(w->s3, w->bucket, w->key, w->size, w->lines, w->cancel, &u, err));
-        st = w->work ? vpi_s3_journal_begin(w->work, u, err) : VP_OK;
-        if (st < 0) w->keep = false; /* nothing is written down that a later try could find */
-    }
-    w->upload = u; /* also after a failure: its parts have to go */
+    if (st == VP_END) return vpi_s3_writer_begin(w, err);
+    w->upload = u;
+    w->there = u && u->synced.complete;
     return st;
 }
 static vp_status set_limit(vpi_s3_writer *w, vp_error *err)
@@ -130,6 +137,7 @@ vp_status vpi_s3_writer_new(vp_s3 *s3, const vpi_s3_writer_options *o, vpi_s3_wr
     w->size = o->size;
     w->flags = o->flags;
     w->keep = o->keep && o->work;
+    w->ends = o->ends && o->work;
     w->cancel = o->cancel;
     w->part_in = o->part_in;
     w->part_user = o->user;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Parts that the server has otherwise than they were sent, or has no more, go again where their bytes can be read. */
+/*
+ * Parts that the server has otherwise than they were sent, or has no more, go again where their bytes can be read. And
+ * of an object that a process before us had completed, and which is another now, what is the same is copied.
+ */
 
 #include "writer_int.h"
 
@@ -70,4 +73,41 @@ vp_status vpi_s3_writer_resend(vpi_s3_writer *w, vp_error *err)
     w->number = count;
     w->bytes = total;
     return VP_OK;
+}
+
+/* ---- an object that is there ---- */
+
+static vp_status copy_same(vpi_s3_writer *w, vp_s3_upload *old, const char *etag, vp_error *err)
+{
+    uint64_t at = 0;
+
+    for (uint32_t n = 1; n < w->number; n++) { /* nobody else has the old one */
+        vpi_s3_part part = old->synced.parts[n - 1];
+
+        VPI_TRY(vpi_s3_copy_part(w->upload, w->bucket, w->key, n, at, part.size, etag, w->cancel, err));
+        pthread_mutex_lock(&w->upload->lock);
+        w->upload->synced.parts[n - 1].crc32c = part.crc32c;
+        w->upload->synced.parts[n - 1].crc64 = part.crc64;
+        pthread_mutex_unlock(&w->upload->lock);
+        VPI_TRY(vpi_s3_writer_note(w, err));
+        at += part.size;
+    }
+    return VP_OK;
+}
+
+vp_status vpi_s3_writer_anew(vpi_s3_writer *w, vp_error *err)
+{
+    vp_s3_upload *old = w->upload;
+    vp_s3_info info = VP_S3_INFO_INIT;
+    vp_status st = vp_s3_head(w->s3, w->bucket, w->key, w->cancel, &info, err);
+
+    if (st < 0) return st;
+    if (st == VP_END || strcmp(info.upload, old->marker) != 0)
+        return vpi_fail(err, VP_E_CONFLICT, NULL, "the object of the upload was replaced or removed");
+    w->upload = NULL;
+    w->there = false;
+    st = vpi_s3_writer_begin(w, err);
+    if (st >= 0) st = copy_same(w, old, info.etag, err);
+    vp_s3_upload_unref(old);
+    return st;
 }

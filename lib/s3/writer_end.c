@@ -180,6 +180,12 @@ static void forget_rest(vpi_s3_writer *w)
     pthread_mutex_unlock(&u->lock);
 }
 
+/* The object that is there, of which all is the same so far. */
+static bool has_more(const vpi_s3_writer *w)
+{
+    return w->upload->synced.count >= w->number;
+}
+
 void vpi_s3_writer_finish(vpi_s3_writer *w,
                           void (*done)(void *user, vp_status st, const vp_s3_info *info, const vp_error *err),
                           void *user)
@@ -202,7 +208,9 @@ void vpi_s3_writer_finish(vpi_s3_writer *w,
     } else if (st >= 0 && (w->used || w->number == 1)) {
         st = vpi_s3_writer_send_part(w, &err);
     }
+    if (st >= 0 && w->there && has_more(w)) st = vpi_s3_writer_anew(w, &err);
     if (st >= 0 && w->upload) forget_rest(w);
+    if (st >= 0 && w->upload && w->ends && !w->there) st = vpi_s3_journal_end(w->work, w->upload, &err);
     if (st < 0) {
         pthread_mutex_lock(&w->lock);
         vpi_s3_writer_failed_synced(w, st, &err);

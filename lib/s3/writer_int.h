@@ -31,7 +31,8 @@ struct vpi_s3_writer {
     char *bucket, *key, *lines;
     uint64_t size;
     uint32_t flags;
-    bool keep;
+    bool keep, ends;
+    bool there; /* the object is, by what the journal says: its bytes are compared with those that come */
     vp_store *work;
     void (*part_in)(void *user);
     void *part_user;
@@ -80,6 +81,8 @@ vp_status vpi_s3_writer_check(vpi_s3_writer *w,
 vp_status vpi_s3_writer_room_synced(vpi_s3_writer *w, vp_error *err);
 /* More bytes than one request takes: from now on it goes in parts. Nothing where it does already. */
 vp_status vpi_s3_writer_parts(vpi_s3_writer *w, vp_error *err);
+/* In place of whatever was before. Also after a failure w->upload may be one, whose parts have to go. */
+vp_status vpi_s3_writer_begin(vpi_s3_writer *w, vp_error *err);
 
 /* writer_send.c */
 /* The `used` bytes before `bytes` are the next part. */
@@ -103,6 +106,8 @@ void vpi_s3_writer_after_last(vpi_s3_writer *w);
 
 /* writer_again.c: whether parts that the server lost can be sent again. */
 bool vpi_s3_writer_can_resend(const vpi_s3_writer *w);
+/* The object that is there is another from the next part on: a new upload, with what is before it copied. */
+vp_status vpi_s3_writer_anew(vpi_s3_writer *w, vp_error *err);
 
 /* writer_file.c */
 size_t vpi_s3_file_read(void *user, uint64_t at, void *to, size_t room, vp_error *err); /* user: its slot */

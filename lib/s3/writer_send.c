@@ -137,6 +137,14 @@ vp_status vpi_s3_writer_start(vpi_s3_writer *w, vpi_s3_op *op, vp_error *err)
     return VP_OK;
 }
 
+/* What the part will be, for the journal's word of the end, which is written while it is on its way. */
+static vp_status foretell(vpi_s3_writer *w, const vpi_s3_sums *sums, vp_error *err)
+{
+    vpi_s3_part part = { .size = w->used, .crc32c = sums->crc32c, .crc64 = sums->crc64 };
+
+    return vpi_s3_part_note_whole(w->upload, w->number, &part, err);
+}
+
 vp_status vpi_s3_writer_send(vpi_s3_writer *w, const vpi_s3_sums *sums, vp_error *err)
 {
     vpi_s3_slot *s;
@@ -153,6 +161,8 @@ vp_status vpi_s3_writer_send(vpi_s3_writer *w, const vpi_s3_sums *sums, vp_error
         pthread_mutex_unlock(&w->lock);
         return VP_OK;
     }
+    if (w->there) VPI_TRY(vpi_s3_writer_anew(w, err));
+    if (w->ends) VPI_TRY(foretell(w, sums, err));
     if (w->file) VPI_TRY(vpi_s3_file_hold(w, err));
     s = vpi_s3_writer_slot(w);
     if (!s) return vpi_fail_nomem(err);

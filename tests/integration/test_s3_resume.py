@@ -164,7 +164,7 @@ def in_complete(_, make):
         s3.rules({"op": "CompleteMultipartUpload", "first": 1, "action": "slow_first", "delay": 60})
         command, sums = make(folder, os.path.join(folder.path, "work"))
         child = subprocess.Popen(command, env=environment(s3), stdout=subprocess.DEVNULL)
-        while not done(s3, "CompleteMultipartUpload") and not any("big" in k or "film" in k for k in s3.objects()):
+        while not done(s3, "CompleteMultipartUpload") and not any(re.search("big|film|grows", k) for k in s3.objects()):
             assert child.poll() is None, "it ended before it could be killed"
             time.sleep(0.01)
         child.kill()
@@ -178,6 +178,46 @@ def in_complete(_, make):
         first = {part_of(r) for r in s3.log()[:at] if r["op"] == "UploadPart" and r["applied"]}
         assert whole and not first & set(again), "parts that were sent again: %s" % again
         assert not s3.uploads(), s3.uploads()
+
+
+def in_complete_of_a_sink(_, options, settings):
+    """The same, of bytes that come once: other ones are sent, those before them are copied where they are."""
+    for change, sent, copied in (("same", [], []), ("middle", [3, 4, 5, 6, 7], [1, 2]), ("last", [7], [1, 2, 3, 4, 5, 6]),
+                                 ("longer", [7, 8], [1, 2, 3, 4, 5, 6]), ("shorter", [4], [1, 2, 3]),
+                                 ("cut", [], [1, 2, 3]), ("replaced", [1, 2, 3, 4, 5, 6, 7], [])):
+        with S3F() as s3, Folder() as folder:
+            s3.config(**settings)
+            s3.rules({"op": "CompleteMultipartUpload", "first": 1, "action": "slow_first", "delay": 60})
+            work = os.path.join(folder.path, "work")
+            command, sums = a_sink(folder, work, *options)
+            child = subprocess.Popen(command, env=environment(s3), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while "t/grows.mp4" not in s3.objects():
+                assert child.poll() is None, "it ended before it could be killed"
+                time.sleep(0.01)
+            child.kill()
+            child.wait()
+            path = os.path.join(folder.path, "in/grows.mp4")
+            with open(path, "r+b") as f:
+                if change == "replaced":
+                    s3.put("t/grows.mp4", f.read())
+                f.seek({"middle": 12 * MIB, "last": 33 * MIB, "longer": 33 * MIB + 7}.get(change, 0))
+                if change in ("middle", "last"):
+                    f.write(b"other")
+                elif change == "longer":
+                    f.write(folder.random.randbytes(4 * MIB))
+                elif change in ("shorter", "cut"):
+                    f.truncate(15 * MIB + (99 if change == "shorter" else 0))
+            with open(path, "rb") as f:
+                sums["t/grows.mp4"] = hashlib.sha256(f.read()).hexdigest()
+            at = len(s3.log())
+            run = subprocess.run(command, env=environment(s3), text=True, capture_output=True, timeout=300, check=False)
+            assert run.returncode == 0, (change, run.stderr[-600:])
+            assert s3.objects()["t/grows.mp4"]["sha256"] == sums["t/grows.mp4"], change
+            seen = {op: sorted(part_of(r)[1] for r in s3.log(at) if r["op"] == op and r["applied"])
+                    for op in ("UploadPart", "UploadPartCopy")}
+            assert seen == {"UploadPart": sent, "UploadPartCopy": copied}, (change, seen)
+            left = [n for _, _, names in os.walk(work) for n in names if ".tmp-" not in n]
+            assert not s3.uploads() and not left, (change, s3.uploads(), left)
 
 
 def in_complete_of_another(_):
@@ -310,6 +350,9 @@ GROUPS = {
     "scripted": [("put", many, PUT), ("tree", many, TREE), ("sink", many, SINK),
                  ("package", many, TITLE), ("in complete, a file", in_complete, a_file),
                  ("in complete, a tree", in_complete, a_tree), ("in complete, another file", in_complete_of_another),
+                 ("in complete, a sink", in_complete, a_sink), ("in complete, a sink, MD5", in_complete_of_a_sink, [], MD5),
+                 ("in complete, a sink, CRC-32C", in_complete_of_a_sink, ["checksum=3"], {}),
+                 ("in complete, a sink, CRC-64", in_complete_of_a_sink, ["checksum=4"], {}),
                  ("putting away", putting_away), ("nothing under way", nothing_under_way), ("in the host's hands", in_the_hosts_hands)],
     "versitygw": [("versitygw", on_others, "versitygw")],
     "minio": [("minio", on_others, "minio")],
