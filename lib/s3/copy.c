@@ -91,8 +91,7 @@ static vp_status copy_parts(vp_s3 *s3, const char *bucket, const char *key, cons
     vp_s3_upload *u;
     vp_status st;
 
-    VPI_TRY(vpi_s3_upload_new(s3, to_bucket, to_key, info->size, lines, cancel, &u, err));
-    u->checksum = VP_S3_CHECKSUM_NONE; /* the server's own: we have seen no byte */
+    VPI_TRY(vpi_s3_upload_new(s3, to_bucket, to_key, info->size, lines, true, cancel, &u, err));
     for (uint32_t number = 1; at < info->size; number++) {
         uint64_t size = VPI_MIN(step, info->size - at);
 

@@ -220,7 +220,7 @@ static vp_status begin_parts(vpi_hold_data *d, vp_cancel *cancel, vp_error *err)
     VPI_TRY(name_data(d, err));
     key = vpi_hold_key(d->hold, t->key);
     if (!key) return vpi_fail_nomem(err);
-    st = vpi_s3_upload_new(d->hold->s3, d->hold->bucket, key, d->length, TYPE_LINE, cancel, &u, err);
+    st = vpi_s3_upload_new(d->hold->s3, d->hold->bucket, key, d->length, TYPE_LINE, false, cancel, &u, err);
     vpi_free(key);
     VPI_TRY(st);
     u->part_size = part_size(d->hold->s3, d->length);

@@ -72,7 +72,7 @@ static const char *sum_headers(const vp_s3 *s3)
     return NULL;
 }
 
-static vp_status begin(vp_s3_upload *u, const char *lines, vp_cancel *cancel, vp_error *err)
+static vp_status begin(vp_s3_upload *u, const char *lines, bool plain, vp_cancel *cancel, vp_error *err)
 {
     vpi_s3_op op = { .method = "POST",
                      .bucket = u->bucket,
@@ -92,7 +92,7 @@ static vp_status begin(vp_s3_upload *u, const char *lines, vp_cancel *cancel, vp
         goto done;
     }
     op.headers = (const char *)headers.data;
-    op.sum_headers = sum_headers(u->s3);
+    op.sum_headers = plain ? NULL : sum_headers(u->s3);
     VPI_GO(vpi_s3_run(u->s3, &op, cancel, err));
     if (st == VP_END) {
         st = vpi_fail(err, VP_E_IO, "S3_ERROR", "the server knows no such bucket");
@@ -133,7 +133,7 @@ vp_status vpi_s3_upload_blank(vp_s3 *s3, const char *bucket, const char *key, vp
 }
 
 vp_status vpi_s3_upload_new(vp_s3 *s3, const char *bucket, const char *key, uint64_t size, const char *lines,
-                            vp_cancel *cancel, vp_s3_upload **out, vp_error *err)
+                            bool plain, vp_cancel *cancel, vp_s3_upload **out, vp_error *err)
 {
     uint64_t part = vpi_s3_part_size(s3, size);
     vp_s3_upload *u;
@@ -146,7 +146,7 @@ vp_status vpi_s3_upload_new(vp_s3 *s3, const char *bucket, const char *key, uint
     u->part_size = part;
     u->begun = true;
     vpi_s3_marker_make(u->marker);
-    st = begin(u, lines, cancel, err);
+    st = begin(u, lines, plain, cancel, err);
     if (st < 0) {
         vp_s3_upload_unref(u);
         return st;
@@ -293,7 +293,7 @@ vp_status vp_s3_upload_begin(vp_s3 *s3, const char *bucket, const char *key, uin
         st = vpi_fail_nomem(err);
         goto done;
     }
-    st = vpi_s3_upload_new(s3, bucket, key, size, (const char *)lines.data, cancel, out, err);
+    st = vpi_s3_upload_new(s3, bucket, key, size, (const char *)lines.data, false, cancel, out, err);
 done:
     vpi_buf_dispose(&lines);
     vpi_error_op(err, "s3.upload_begin");

@@ -59,9 +59,12 @@ struct vp_s3_upload {
 uint64_t vpi_s3_part_size(const vp_s3 *s3, uint64_t size);
 /* Bytes that part number n of an upload should have (parts grow where the whole is not known). */
 uint64_t vpi_s3_part_room(const vp_s3_upload *upload, uint32_t number);
-/* marker NULL: a new one. Blocks for its one request. */
+/*
+ * Blocks for its one request. plain: without checksums of its parts; MinIO refuses to copy parts into one with them,
+ * and versitygw has none of what it copies.
+ */
 vp_status vpi_s3_upload_new(vp_s3 *s3, const char *bucket, const char *key, uint64_t size, const char *lines,
-                            vp_cancel *cancel, vp_s3_upload **out, vp_error *err);
+                            bool plain, vp_cancel *cancel, vp_s3_upload **out, vp_error *err);
 /* With its names only; what is left is filled by who asks. */
 vp_status vpi_s3_upload_blank(vp_s3 *s3, const char *bucket, const char *key, vp_s3_upload **out,
                               vp_error *err);

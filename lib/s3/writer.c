@@ -64,12 +64,13 @@ static vp_status grow(vpi_s3_writer *w, size_t want, vp_error *err)
 
 /* ---- filling ---- */
 
-vp_status vpi_s3_writer_begin(vpi_s3_writer *w, vp_error *err)
+vp_status vpi_s3_writer_begin(vpi_s3_writer *w, bool plain, vp_error *err)
 {
     vp_status st;
 
     if (w->work) VPI_TRY(vpi_s3_journal_intend(w->work, w->bucket, w->key, err));
-    VPI_TRY(vpi_s3_upload_new(w->s3, w->bucket, w->key, w->size, w->lines, w->cancel, &w->upload, err));
+    VPI_TRY(
+        vpi_s3_upload_new(w->s3, w->bucket, w->key, w->size, w->lines, plain, w->cancel, &w->upload, err));
     st = w->work ? vpi_s3_journal_begin(w->work, w->upload, err) : VP_OK;
     if (st < 0) w->keep = false; /* nothing is written down that a later try could find */
     return st;
@@ -81,7 +82,7 @@ static vp_status begin_upload(vpi_s3_writer *w, vp_error *err)
     vp_status st = VP_END;
 
     if (w->work) st = vpi_s3_journal_load(w->s3, w->work, w->bucket, w->key, w->size, w->cancel, &u, err);
-    if (st == VP_END) return vpi_s3_writer_begin(w, err);
+    if (st == VP_END) return vpi_s3_writer_begin(w, false, err);
     w->upload = u;
     w->there = u && u->synced.complete;
     return st;

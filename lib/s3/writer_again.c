@@ -106,7 +106,7 @@ vp_status vpi_s3_writer_anew(vpi_s3_writer *w, vp_error *err)
         return vpi_fail(err, VP_E_CONFLICT, NULL, "the object of the upload was replaced or removed");
     w->upload = NULL;
     w->there = false;
-    st = vpi_s3_writer_begin(w, err);
+    st = vpi_s3_writer_begin(w, true, err);
     if (st >= 0) st = copy_same(w, old, info.etag, err);
     vp_s3_upload_unref(old);
     return st;

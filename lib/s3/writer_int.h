@@ -82,7 +82,7 @@ vp_status vpi_s3_writer_room_synced(vpi_s3_writer *w, vp_error *err);
 /* More bytes than one request takes: from now on it goes in parts. Nothing where it does already. */
 vp_status vpi_s3_writer_parts(vpi_s3_writer *w, vp_error *err);
 /* In place of whatever was before. Also after a failure w->upload may be one, whose parts have to go. */
-vp_status vpi_s3_writer_begin(vpi_s3_writer *w, vp_error *err);
+vp_status vpi_s3_writer_begin(vpi_s3_writer *w, bool plain, vp_error *err);
 
 /* writer_send.c */
 /* The `used` bytes before `bytes` are the next part. */

@@ -767,6 +767,23 @@ def presigned():
             host(s3, "expires=" + bad, "presign", "GET", "b", "k", good=False)
 
 
+def large_copies():
+    """In parts, which carry no checksum of ours: the server reads the bytes, not we."""
+    if not has_boto():
+        raise Skip("no boto3 (tests/support/requirements.txt)")
+    with S3F() as s3:
+        client = s3.boto()
+        s3.put("piece", bytes(64 * MIB))
+        upload = client.create_multipart_upload(Bucket="b", Key="large")["UploadId"]
+        parts = [{"PartNumber": n, "ETag": client.upload_part_copy(
+            Bucket="b", Key="large", UploadId=upload, PartNumber=n, CopySource="b/piece")["CopyPartResult"]["ETag"]}
+            for n in range(1, 84)]
+        client.complete_multipart_upload(Bucket="b", Key="large", UploadId=upload, MultipartUpload={"Parts": parts})
+        for checksum in range(5):
+            host(s3, "checksum=%d" % checksum, "copy", "b", "large", "b", "copy%d" % checksum)
+            assert host(s3, "head", "b", "copy%d" % checksum).value()["size"] == 83 * 64 * MIB
+
+
 def tokens():
     """Multipart in the host's hands: parts that are in are not sent again."""
     with S3F() as s3, Folder() as folder:
@@ -1059,7 +1076,7 @@ GROUPS = {
     "answers": [s01_complete_says_error_in_200, s02_answer_of_complete_is_lost, s16_etags, s25_hostile_answers,
                 pages_of_portals, complete_is_lost_then_denied],
     "requests": [s03_s04_parts, parts_hashed_together, s09_regions, s09_endpoint_of_another_region, s10_no_redirect_with_credentials, s11_styles, s12_keys, s14_s15_checksums,
-                 s17_expect, refusals, presigned, tokens],
+                 s17_expect, refusals, presigned, tokens, large_copies],
     "time": [s05_slow_down, s06_s07_clock, s08_credentials_end_in_mid_upload, s18_idle_connections, s18_connections_are_kept, deadlines, s19_stalled,
              s19_trickles],
     "trees": [s20_no_parts_are_left, s20_begin_is_lost, s20_killed_before_the_upload_has_a_name, s21_order, s23_headers, s24_source_changes],

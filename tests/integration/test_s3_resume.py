@@ -9,6 +9,8 @@ import hashlib
 import os
 import random
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -216,6 +218,8 @@ def in_complete_of_a_sink(_, options, settings):
             seen = {op: sorted(part_of(r)[1] for r in s3.log(at) if r["op"] == op and r["applied"])
                     for op in ("UploadPart", "UploadPartCopy")}
             assert seen == {"UploadPart": sent, "UploadPartCopy": copied}, (change, seen)
+            begun = [r for r in s3.log(at) if r["op"] == "CreateMultipartUpload"]
+            assert not copied or "x-amz-checksum-algorithm" not in begun[-1]["headers"], begun
             left = [n for _, _, names in os.walk(work) for n in names if ".tmp-" not in n]
             assert not s3.uploads() and not left, (change, s3.uploads(), left)
 
@@ -337,6 +341,45 @@ def others(s3, name):
     assert adopted, "at each kill the journal had a word of all parts"
 
 
+def in_complete_on_others(s3):
+    """As if a sink had been killed while the server made the object: the journal is put back to what it was then."""
+    client = s3.boto()
+    for checksum in (0, 3, 4):
+        for change in ("same", "middle", "shorter"):
+            with Folder() as folder:
+                path, _ = folder.file("grows.mp4", 33 * MIB + 7)
+                work, then = os.path.join(folder.path, "work"), os.path.join(folder.path, "then")
+                args = ["part=%d" % (5 * MIB), "checksum=%d" % checksum, "work=" + work, "sink", s3.bucket, "t",
+                        "grows.mp4=" + path]
+                child = subprocess.Popen([HOST, *args], env=environment(s3), stdout=subprocess.DEVNULL,
+                                         stderr=subprocess.DEVNULL)
+                while not os.path.exists(then):
+                    assert child.poll() is None, "it ended before its journal could be read"
+                    if any("end" in names for _, _, names in os.walk(work)):
+                        child.send_signal(signal.SIGSTOP)
+                        shutil.copytree(work, then)
+                        child.send_signal(signal.SIGCONT)
+                    time.sleep(0.001)
+                assert child.wait() == 0
+                shutil.rmtree(work)
+                os.rename(then, work)
+                with open(path, "r+b") as f:
+                    if change == "middle":
+                        f.seek(22 * MIB)
+                        f.write(b"other")
+                    elif change == "shorter":
+                        f.truncate(22 * MIB)
+                with open(path, "rb") as f:
+                    sha = hashlib.sha256(f.read()).hexdigest()
+                run = host(s3, *args)
+                most = {"same": 0, "middle": 14 * MIB, "shorter": 2 * MIB}[change]
+                assert run.counts["sent"] < most + 100000, (checksum, change, run.counts["sent"])
+                found = client.get_object(Bucket=s3.bucket, Key="t/grows.mp4")["Body"].read()
+                assert hashlib.sha256(found).hexdigest() == sha, (checksum, change)
+                assert not client.list_multipart_uploads(Bucket=s3.bucket).get("Uploads")
+                client.delete_object(Bucket=s3.bucket, Key="t/grows.mp4")
+
+
 def on_others(_, name):
     try:
         server = real_server(name)
@@ -344,6 +387,7 @@ def on_others(_, name):
         raise Skip(str(why)) from None
     with server as s3:
         others(s3, name)
+        in_complete_on_others(s3)
 
 
 GROUPS = {
