@@ -149,6 +149,7 @@ static vp_status begin(vp_tus *tus, const char *method, const char *target, cons
     r->tus = vp_tus_ref(tus);
     r->tag = tag;
     r->draft = draft;
+    r->head = strcmp(method, "HEAD") == 0;
     r->flags = draft ? VP_TUS_IS_DRAFT : 0;
     r->length = r->offset = r->content_length = r->new_length = r->limit = VP_SIZE_UNKNOWN;
     atomic_init(&r->owners, 1);

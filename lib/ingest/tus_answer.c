@@ -51,20 +51,25 @@ static bool has_header(const vp_tus_request *r, const char *name)
 
 void vpi_tus_answer_done(vp_tus_request *r)
 {
-    uint64_t size = r->source ? r->source_size : r->text.size;
     bool bodiless = r->status == 204 || r->status == 304;
+    uint64_t size;
 
     for (size_t k = 0; k < 2; k++)
         for (size_t i = 0; i < r->host[k].count; i++)
             vpi_tus_header(r, r->host[k].field[i].name, "%s", r->host[k].field[i].value);
     if (r->operation == VP_TUS_HEAD) vpi_buf_clear(&r->text);
     if (bodiless) vpi_buf_clear(&r->text);
+    size = r->source ? r->source_size : r->text.size;
     if (r->text.size && !has_header(r, "Content-Type"))
         vpi_tus_header(r, "Content-Type", "text/plain; charset=utf-8");
     if (r->text.size) vpi_tus_header(r, "X-Content-Type-Options", "nosniff");
-    /* RFC 9110 8.6: none in 204, and in answers to HEAD only what GET would have. */
-    if (!bodiless && r->operation != VP_TUS_HEAD)
+    /* RFC 9110 8.6: none in 204, and in answers to HEAD only what GET would have. Who frames goes by the line. */
+    if (!bodiless && !(r->head && r->operation == VP_TUS_HEAD))
         vpi_tus_header(r, "Content-Length", "%llu", (unsigned long long)size);
+    if (r->head) {
+        vpi_buf_clear(&r->text);
+        r->source = vp_source_unref(r->source);
+    }
     if (vpi_buf_failed(&r->headers) || vpi_buf_failed(&r->text)) {
         /* No memory even for the answer: its status is all there is. */
         vpi_buf_dispose(&r->headers);

@@ -40,6 +40,7 @@ struct vp_tus_request {
     int32_t state, next;
     int32_t operation;
     bool draft, finishing; /* finishing: ASK is VP_TUS_FINISH */
+    bool head;             /* the method of the request line: no content goes out, whatever overrides it */
 
     /* the request */
     vpi_tus_fields fields;

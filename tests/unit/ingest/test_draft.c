@@ -154,6 +154,12 @@ static void in_parts(void **state)
     assert_header(b, "Upload-Offset", "15");
     assert_int_equal(b.body_size, 0);
     assert_string_equal(ask(r, "GET", location, "", NULL).body, "helloworldagain");
+    b = draft(r, "GET", "/files/none", "", NULL);
+    assert_answer(b, 404);
+    assert_header(b, "Content-Length", "0");
+    b = draft(r, "HEAD", "/files/../none", "", NULL);
+    assert_answer(b, 404);
+    assert_int_equal(b.body_size, 0);
     /* The answer was lost: it is given again. */
     b = draft(r, "PATCH", location, PART "Upload-Complete: ?1\nUpload-Offset: 15\nContent-Length: 0\n", NULL);
     assert_answer(b, 200);

@@ -57,6 +57,7 @@ static void version(void **state)
             assert_header(a, "Tus-Version", "1.0.0");
             assert_header(a, "Tus-Resumable", "1.0.0");
             assert_int_equal(a.asks, 0);
+            assert_true((a.body_size == 0) == (strcmp(methods[i], "HEAD") == 0));
         }
     }
     assert_answer(ask(r, "GET", "/files/abc", "", NULL), 404); /* a link that a browser follows */
@@ -75,6 +76,7 @@ static void targets(void **state)
         a = ask(r, "HEAD", wrong[i], TUS, NULL);
         assert_answer(a, 404);
         assert_int_equal(a.asks, 0);
+        assert_int_equal(a.body_size, 0);
     }
     a = head(r, "abc");
     assert_answer(a, 404);
@@ -638,12 +640,24 @@ static void override(void **state)
     assert_int_equal(b.asked, VP_TUS_PATCH);
     b = ask(r, "GET", target_of(a.id), TUS "X-HTTP-Method-Override: HEAD\n", NULL);
     assert_header(b, "Upload-Offset", "5");
+    assert_header(b, "Content-Length", "0"); /* the client waits for what a GET is answered */
+    b = head(r, a.id);
+    assert_no_header(b, "Content-Length");
     b = ask(r, "POST", target_of(a.id), TUS "X-Http-Method-Override: DELETE\n", NULL);
     assert_answer(b, 204);
     assert_int_equal(b.asked, VP_TUS_DELETE);
     assert_answer(ask(r, "POST", "/files/", TUS "Upload-Length: 1\nX-HTTP-Method-Override: TRACE\n", NULL),
                   405);
     assert_answer(ask(r, "PATCH", "/files/", "X-HTTP-Method-Override: OPTIONS\n", NULL), 204);
+    /* Behind the answer to a HEAD comes the next one, never content. */
+    a = make(r, "", "hello");
+    b = ask(r, "HEAD", target_of(a.id), TUS "X-HTTP-Method-Override: GET\n", NULL);
+    assert_answer(b, 200);
+    assert_int_equal(b.asked, VP_TUS_GET);
+    assert_int_equal(b.body_size, 0);
+    b = ask(r, "HEAD", target_of(a.id), TUS "X-HTTP-Method-Override: PATCH\n", NULL);
+    assert_answer(b, 415);
+    assert_int_equal(b.body_size, 0);
 }
 
 int main(void)
