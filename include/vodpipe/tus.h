@@ -32,7 +32,8 @@
  * Everything that is wrong with a request is its answer (a status of 400 and above), also what the storage refuses or
  * fails at; nothing of its messages is in answers. A call fails only for what is wrong with the call (ARG, STATE), and
  * for NOMEM before anything of the request was done; later want of memory is an answer of 503. vp_tus_body and
- * vp_tus_end of a request that has its answer already do nothing.
+ * vp_tus_end of a request that has its answer already do nothing. A creation with bytes that is refused behind them
+ * leaves no upload, unless the host gave the id: in tus its client was told no url.
  *
  * Limits: 64 KiB and 128 lines of headers (431), 256 pairs of metadata, VP_UPLOAD_METADATA_MAX for metadata and
  * Upload-Concat together. Memory of a request: about 1 KiB and its headers, besides its upload. Bytes of bodies are

@@ -237,7 +237,7 @@ vp_tus_request *vp_tus_close(vp_tus_request *r)
     /* A step that is over, though the host was not told yet, is none that frees the request. */
     if (r->state == VP_TUS_BUSY && atomic_load(&r->done)) r->state = r->next;
     /* With a step under way its end frees the request; else an upload that was being written is synced. */
-    if (r->state != VP_TUS_BUSY && r->upload && r->tus->pool) vpi_tus_run(r, vpi_tus_work_release);
+    if (r->state != VP_TUS_BUSY && r->upload) vpi_tus_run(r, vpi_tus_work_release);
     if (atomic_fetch_sub(&r->owners, 1) == 1) vpi_tus_free(r);
     return NULL;
 }

@@ -55,6 +55,7 @@ struct vp_tus_request {
     bool trailer; /* the checksum comes behind the body */
     char *digest; /* draft: of the whole, as vp_upload_options.digest */
     vpi_tus_extra extra;
+    bool lost;              /* a creation that was refused: its client never learns the url */
     bool complete, interop; /* draft: Upload-Complete: ?1, Upload-Draft-Interop-Version is ours */
 
     /* the upload */
@@ -114,7 +115,7 @@ void vpi_tus_work_remove(vp_tus_request *r);  /* of a refused upload: the answer
 void vpi_tus_work_look(vp_tus_request *r);    /* HEAD */
 void vpi_tus_work_give(vp_tus_request *r);    /* GET */
 void vpi_tus_work_delete(vp_tus_request *r);  /* DELETE */
-void vpi_tus_work_release(vp_tus_request *r); /* closes the upload, after vp_tus_close */
+void vpi_tus_work_release(vp_tus_request *r); /* closes the upload, and removes what is lost */
 /* r->info and r->kept by what is stored. */
 vp_status vpi_tus_stat(vp_tus_request *r, vp_error *err);
 vp_status vpi_tus_keep(vp_tus_request *r, const vp_bytes *metadata, vp_error *err);

@@ -24,7 +24,7 @@ void vpi_tus_ask_finish(vp_tus_request *r)
 static void fail(vp_tus_request *r, vp_status st, const vp_error *err)
 {
     vpi_tus_refuse_status(r, st, err);
-    r->upload = vp_upload_close(r->upload);
+    vpi_tus_work_release(r);
 }
 
 /* From r->upload to r->info. */
@@ -337,7 +337,11 @@ void vpi_tus_work_remove(vp_tus_request *r)
 
 void vpi_tus_work_release(vp_tus_request *r)
 {
-    r->upload = vp_upload_close(r->upload);
+    if (r->lost && r->upload) {
+        vpi_tus_work_remove(r);
+    } else {
+        r->upload = vp_upload_close(r->upload);
+    }
 }
 
 void vpi_tus_work_delete(vp_tus_request *r)

@@ -413,6 +413,7 @@ def disk_full(folder):
             c = s.client()
             ballast = path_of(c.create(MIB, body=noise(MIB, 9)))
             data = noise(2 * MIB + MIB // 2)
+            assert c.create(len(data), body=data).status == 507     # its client was told no url: nothing stays
             path = path_of(c.create(len(data)))
             a = c.patch(path, 0, data)
             assert a.status == 507, a

@@ -2,6 +2,8 @@
 /* The core of tus 1.0 with creation, creation-with-upload, defer-length, checksum, termination. */
 #include "tus_tools.h"
 
+#include <time.h>
+
 static void options(void **state)
 {
     room *r = *state;
@@ -525,6 +527,49 @@ static void deferred(void **state)
 }
 
 /* U08 */
+static vp_status count_one(void *user, const vp_upload_info *info)
+{
+    (void)info;
+    ++*(unsigned *)user;
+    return VP_OK;
+}
+
+/* With a queue vp_tus_close does not wait for what it removes. */
+static void expect_uploads(room *r, unsigned want)
+{
+    const struct timespec pause = { 0, 1000000 };
+    unsigned count = want + 1;
+
+    for (unsigned i = 0; i < 5000 && count != want; i++) {
+        if (i) nanosleep(&pause, NULL);
+        count = 0;
+        assert_int_equal(vp_ingest_list(r->ingest, count_one, &count, NULL), VP_OK);
+    }
+    assert_int_equal(count, want);
+}
+
+/* A creation that is refused behind its first bytes: nobody knows the url, nothing may stay. */
+static void with_upload_refused(void **state)
+{
+    const char *wrong = TUS BYTES "Upload-Length: 11\nUpload-Checksum: sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=\n";
+    room *r = *state;
+    const host h = { .piece = 4 }, gone = { .stop = true };
+    vp_tus_accept_options own = VP_TUS_ACCEPT_OPTIONS_INIT;
+    host named = { .accept = &own };
+
+    assert_answer(ask(r, "POST", "/files/", wrong, "Hello world"), 460);
+    assert_answer(ask_as(r, &h, "POST", "/files/", TUS BYTES "Upload-Length: 5\n", "hello world", 11), 413);
+    assert_answer(
+        ask(r, "POST", "/files/", TUS BYTES "Upload-Length: 5\nTrailer: Upload-Checksum\n", "hello"), 400);
+    expect_uploads(r, 0);
+    /* One that the host has named may be known, and what a client that is gone has sent counts. */
+    own.id = "named";
+    assert_answer(ask_as(r, &named, "POST", "/files/", wrong, "Hello world", 11), 460);
+    expect_offset(r, "named", "0");
+    ask_as(r, &gone, "POST", "/files/", TUS BYTES "Upload-Length: 11\n", "hello", 5);
+    expect_uploads(r, 2);
+}
+
 static void checksum(void **state)
 {
     static const char *const right[] = { "sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=", "md5 XrY7u+Ae7tCTyyK7j1rNww==",
@@ -670,7 +715,7 @@ int main(void)
         ROOM_TEST(gone_at_the_end), ROOM_TEST(last_again),       ROOM_TEST(finish_refused),
         ROOM_TEST(empty),           ROOM_TEST(with_upload),      ROOM_TEST(deferred),
         ROOM_TEST(checksum),        ROOM_TEST(checksum_gone),    ROOM_TEST(checksum_trailer),
-        ROOM_TEST(termination),     ROOM_TEST(override),
+        ROOM_TEST(termination),     ROOM_TEST(override),         ROOM_TEST(with_upload_refused),
     };
     int bad = cmocka_run_group_tests_name("in the call", tests, NULL, NULL);
 
