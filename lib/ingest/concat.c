@@ -259,6 +259,20 @@ vp_status vpi_concat_try(vp_ingest *ingest, const char *id, vp_error *err)
     return st;
 }
 
+bool vpi_concat_lost(vp_ingest *ingest, const char *id)
+{
+    vp_error ignored = VP_ERROR_INIT;
+    vpi_record r = { 0 };
+    vp_status st = vpi_ingest_look(ingest, id, &r, &ignored);
+    bool waits = st == VP_OK && r.state == VP_UPLOAD_WAITING;
+    parts p;
+
+    /* VP_END: it is gone; VP_E_ARG: its id is another upload's now. */
+    if (waits) st = look_at_parts(ingest, r.parts, &p, &ignored);
+    vpi_record_dispose(&r);
+    return waits && (st == VP_END || st == VP_E_ARG);
+}
+
 typedef struct waking {
     vp_ingest *ingest;
     const char *part;

@@ -185,6 +185,8 @@ vp_status vpi_concat_try_synced(vp_upload *upload, vp_error *err);
 vp_status vpi_concat_try(vp_ingest *ingest, const char *id, vp_error *err);
 /* A partial upload became whole. */
 void vpi_concat_wake(vp_ingest *ingest, const char *part);
+/* It waits in vain: a part is gone. */
+bool vpi_concat_lost(vp_ingest *ingest, const char *id);
 
 /* ---- expire.c ---- */
 /* Scope and digest are those of the record. */

@@ -66,6 +66,10 @@ void vpi_tus_work_look(vp_tus_request *r)
         vpi_tus_refuse_status(r, st, &err);
         return;
     }
+    if (r->info.state == VP_UPLOAD_WAITING && vpi_tus_store_lost(r->tus->ingest, r->id)) {
+        vpi_tus_refuse(r, 410, "a part is gone");
+        return;
+    }
     vpi_tus_reply_head(r);
 }
 
@@ -75,7 +79,9 @@ void vpi_tus_work_give(vp_tus_request *r)
     vp_status st = vpi_tus_stat(r, &err);
 
     if (st == VP_OK && r->info.state != VP_UPLOAD_FINISHED) {
-        vpi_tus_refuse(r, 409, "the upload is not finished");
+        bool lost = r->info.state == VP_UPLOAD_WAITING && vpi_tus_store_lost(r->tus->ingest, r->id);
+
+        vpi_tus_refuse(r, lost ? 410 : 409, lost ? "a part is gone" : "the upload is not finished");
         return;
     }
     if (st == VP_OK) st = vp_ingest_source(r->tus->ingest, r->id, &r->source, &err);

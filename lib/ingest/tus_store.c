@@ -32,3 +32,8 @@ bool vpi_tus_store_taken(vp_upload *upload)
     pthread_mutex_unlock(&upload->lock);
     return taken;
 }
+
+bool vpi_tus_store_lost(vp_ingest *ingest, const char *id)
+{
+    return vpi_concat_lost(ingest, id);
+}

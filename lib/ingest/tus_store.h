@@ -14,5 +14,7 @@ uint64_t vpi_tus_store_expire_ms(vp_ingest *ingest); /* 0: never */
 const vp_bytes *vpi_tus_store_metadata(const vp_upload *upload);
 /* A newer request of this process has the upload. */
 bool vpi_tus_store_taken(vp_upload *upload);
+/* A concatenation that waits for parts of which one is gone. */
+bool vpi_tus_store_lost(vp_ingest *ingest, const char *id);
 
 #endif

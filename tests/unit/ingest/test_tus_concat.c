@@ -164,13 +164,46 @@ static void early(void **state)
     assert_string_equal(ask(r, "GET", target_of(f.id), "", NULL).body, "hello world");
 }
 
+/* What waits in vain says so, and can be removed. */
+static void in_vain(void **state)
+{
+    room *r = *state;
+    vp_ingest_options io = VP_INGEST_OPTIONS_INIT;
+    vp_tus_options to = VP_TUS_OPTIONS_INIT;
+    char a[128], list[256];
+    result f, p;
+
+    to.flags = VP_TUSF_CONCAT_EARLY;
+    io.max_size = 8;
+    room_use(r, io, to);
+    part(r, "hello ", a);
+    p = create(r, "Upload-Defer-Length: 1\nUpload-Concat: partial\n");
+    snprintf(list, sizeof(list), "%s %s", a, target_of(p.id));
+    f = join_as(r, list, "");
+    assert_answer(f, 201);
+    assert_answer(ask(r, "DELETE", target_of(p.id), TUS, NULL), 204);
+    p = head(r, f.id);
+    assert_answer(p, 410);
+    assert_no_header(p, "Upload-Offset");
+    assert_answer(ask(r, "GET", target_of(f.id), "", NULL), 410);
+    assert_answer(patch(r, f.id, 0, "", "x"), 403);
+    assert_answer(ask(r, "DELETE", target_of(f.id), TUS, NULL), 204);
+    assert_answer(head(r, f.id), 404);
+    /* Its parts turn out to be too long together. */
+    p = create(r, "Upload-Defer-Length: 1\nUpload-Concat: partial\n");
+    snprintf(list, sizeof(list), "%s %s", a, target_of(p.id));
+    f = join_as(r, list, "");
+    assert_answer(f, 201);
+    assert_answer(patch(r, p.id, 0, "Upload-Length: 5\n", "world"), 204);
+    assert_answer(head(r, f.id), 413);
+    assert_answer(ask(r, "DELETE", target_of(f.id), TUS, NULL), 204);
+    assert_answer(head(r, f.id), 404);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ROOM_TEST(parts),
-        ROOM_TEST(refused),
-        ROOM_TEST(limits),
-        ROOM_TEST(early),
+        ROOM_TEST(parts), ROOM_TEST(refused), ROOM_TEST(limits), ROOM_TEST(early), ROOM_TEST(in_vain),
     };
     int bad = cmocka_run_group_tests_name("in the call", tests, NULL, NULL);
 
