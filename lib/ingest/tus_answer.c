@@ -92,6 +92,7 @@ void vpi_tus_refuse(vp_tus_request *r, int32_t status, const char *text)
                        r->tus->flags & VP_TUSF_NO_DELETE ? "" : "DELETE, ");
     if (status == 423 || status == 503) vpi_tus_header(r, "Retry-After", "2");
     if (r->draft && status == 413) vpi_draft_limits(r);
+    if (!r->draft && r->operation == VP_TUS_PATCH) vpi_tus_expires(r); /* tus, Expiration: in every answer */
     vpi_buf_printf(&r->text, "%s\n", text);
     vpi_tus_answer_done(r);
 }

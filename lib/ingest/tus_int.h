@@ -140,6 +140,7 @@ void vpi_tus_refuse_status(vp_tus_request *r, vp_status st, const vp_error *err)
 void vpi_tus_answer_done(vp_tus_request *r);
 void vpi_tus_cors(vp_tus_request *r, bool preflight);
 
+void vpi_tus_expires(vp_tus_request *r); /* Upload-Expires, where the upload has one */
 void vpi_tus_reply_options(vp_tus_request *r);
 /* CREATE and PATCH that went well, also after FINISH; HEAD; by r->info. */
 void vpi_tus_reply_written(vp_tus_request *r);

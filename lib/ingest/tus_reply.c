@@ -24,7 +24,7 @@ void vpi_tus_reply_options(vp_tus_request *r)
     vpi_tus_answer_done(r);
 }
 
-static void expires(vp_tus_request *r)
+void vpi_tus_expires(vp_tus_request *r)
 {
     char date[32];
 
@@ -47,7 +47,7 @@ void vpi_tus_reply_written(vp_tus_request *r)
     if (!created || (r->flags & VP_TUS_HAS_BODY))
         vpi_tus_header(r, "Upload-Offset", "%llu",
                        (unsigned long long)(r->finishing ? r->length : r->info.offset));
-    expires(r);
+    vpi_tus_expires(r);
     if (created) vpi_buf_add(&r->text, r->host_text.data, r->host_text.size);
     vpi_tus_answer_done(r);
 }
@@ -69,7 +69,7 @@ void vpi_tus_reply_head(vp_tus_request *r)
     }
     if (r->kept.metadata) vpi_tus_header(r, "Upload-Metadata", "%s", r->kept.metadata);
     if (r->kept.concat) vpi_tus_header(r, "Upload-Concat", "%s", r->kept.concat);
-    expires(r);
+    vpi_tus_expires(r);
     vpi_tus_answer_done(r);
 }
 

@@ -190,6 +190,12 @@ static void expiry(void **state)
     assert_header(b, "Upload-Expires", "Sun, 06 Nov 1994 08:50:47 GMT");
     b = head(r, a.id);
     if (!header(&b, "Upload-Expires")) fail_msg("no expiry in HEAD");
+    b = patch(r, a.id, 4, "", "x");
+    assert_answer(b, 409);
+    assert_header(b, "Upload-Expires", "Sun, 06 Nov 1994 08:50:47 GMT");
+    b = patch(r, a.id, 5, "Upload-Checksum: sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=\n", "x");
+    assert_answer(b, 460);
+    assert_header(b, "Upload-Expires", "Sun, 06 Nov 1994 08:50:47 GMT");
     r->now_us += 61 * SECOND;
     assert_int_equal(vp_ingest_expire(r->ingest, NULL, &count, NULL), VP_OK);
     assert_int_equal(count, 1);
