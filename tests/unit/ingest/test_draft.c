@@ -248,9 +248,11 @@ static void append_refused(void **state)
     /* After the end. */
     b = draft(r, "PATCH", target, PART "Upload-Complete: ?1\nUpload-Offset: 10\n", "!");
     assert_answer(b, 400);
+    assert_header(b, "Upload-Complete", "?1");
     b = draft(r, "PATCH", target, PART "Upload-Complete: ?1\nUpload-Offset: 0\n", "helloworld");
     assert_answer(b, 409);
     assert_header(b, "Upload-Offset", "10");
+    assert_header(b, "Upload-Complete", "?1");
     expect_state(r, a.id, "10", "?1");
 }
 
