@@ -136,6 +136,7 @@ static bool parse_first_bytes(vp_tus_request *r)
     bool body =
         told ? r->content_length > 0 : typed || vpi_tus_field_get(&r->fields, "Transfer-Encoding") != NULL;
 
+    r->no_bytes = !body && typed;
     if (!body) return true;
     r->flags |= VP_TUS_HAS_BODY;
     if (r->parts) {

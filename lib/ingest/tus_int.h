@@ -52,8 +52,9 @@ struct vp_tus_request {
     vpi_tus_metadata metadata; /* of the request; in FINISH of the upload */
     vpi_tus_metadata replaced; /* the client's, where the host gave others: it may have pointers to them */
     vpi_tus_sum sum;
-    bool trailer; /* the checksum comes behind the body */
-    char *digest; /* draft: of the whole, as vp_upload_options.digest */
+    bool trailer;  /* the checksum comes behind the body */
+    bool no_bytes; /* a creation with a body that is empty */
+    char *digest;  /* draft: of the whole, as vp_upload_options.digest */
     vpi_tus_extra extra;
     bool lost;              /* a creation that was refused: its client never learns the url */
     bool complete, interop; /* draft: Upload-Complete: ?1, Upload-Draft-Interop-Version is ours */

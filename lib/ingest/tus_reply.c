@@ -44,7 +44,7 @@ void vpi_tus_reply_written(vp_tus_request *r)
     }
     vpi_tus_answer(r, created ? 201 : 204);
     if (created) vpi_tus_header(r, "Location", "%s%s", t->base_url ? t->base_url : t->base_path, r->id);
-    if (!created || (r->flags & VP_TUS_HAS_BODY))
+    if (!created || (r->flags & VP_TUS_HAS_BODY) || r->no_bytes)
         vpi_tus_header(r, "Upload-Offset", "%llu",
                        (unsigned long long)(r->finishing ? r->length : r->info.offset));
     vpi_tus_expires(r);

@@ -475,6 +475,11 @@ static void with_upload(void **state)
     assert_header(a, "Upload-Offset", "5");
     assert_int_equal(a.finishes, 1);
     assert_string_equal(ask(r, "GET", target_of(a.id), "", NULL).body, "hello");
+    /* A body that is empty, but one. */
+    a = ask(r, "POST", "/files/", TUS BYTES "Upload-Length: 5\nContent-Length: 0\n", "");
+    assert_answer(a, 201);
+    assert_header(a, "Upload-Offset", "0");
+    assert_int_equal(a.info.flags & VP_TUS_HAS_BODY, 0);
     /* A body without length and coding, as HTTP/2 has them. */
     a = ask(r, "POST", "/files/", TUS BYTES "Upload-Length: 5\n", "hello");
     assert_header(a, "Upload-Offset", "5");
