@@ -112,7 +112,7 @@ static vp_status open_store(server *s, vp_error *err)
     o.queue = s->set.publish ? s->queue : NULL; /* what grows is looked at */
     if (st >= 0) st = vp_ingest_directory(s->context, uploads, &o, &s->ingest, err);
     t.base_url = s->set.url;
-    t.flags = VP_TUSF_CONCAT_EARLY;
+    t.flags = VP_TUSF_CONCAT_EARLY | VP_TUSF_DRAFT;
     t.origins = "*"; /* whose page may upload: a host with users names its own */
     if (st >= 0) st = vp_tus_new(s->ingest, &t, &s->tus, err);
     return st;

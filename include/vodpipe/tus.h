@@ -67,6 +67,8 @@ typedef struct vp_tus_request vp_tus_request; /* one thread at a time */
 #define VP_TUSF_KEEP_REFUSED                                                                                 \
     0x20u                         /* reject at VP_TUS_FINISH leaves the upload FINISHED; else it is removed */
 #define VP_TUSF_CREDENTIALS 0x40u /* CORS: browsers may send cookies; not with origins "*" */
+#define VP_TUSF_DRAFT                                                                                        \
+    0x80u /* the host takes the IETF's draft on the same paths; OPTIONS, which names no protocol, tells both */
 
 typedef struct vp_tus_options {
     uint32_t struct_size;

@@ -157,7 +157,7 @@ static void reply_options(vp_tus_request *r)
     r->operation = VP_TUS_OPTIONS;
     vpi_tus_answer(r, 204);
     vpi_tus_cors(r, true);
-    vpi_draft_limits(r);
+    vpi_draft_options(r);
     vpi_tus_answer_done(r);
 }
 
@@ -214,6 +214,13 @@ void vpi_draft_limits(vp_tus_request *r)
 
     limits(r, text, sizeof(text));
     vpi_tus_header(r, "Upload-Limit", "%s", text);
+}
+
+void vpi_draft_options(vp_tus_request *r)
+{
+    vpi_tus_header(r, "Accept-Patch", "%s",
+                   r->draft ? PART_TYPE : "application/offset+octet-stream, " PART_TYPE);
+    vpi_draft_limits(r);
 }
 
 static void location(const vp_tus_request *r, vpi_buf *to)

@@ -57,7 +57,7 @@ static vp_status base_check(const char *base, bool path, vp_error *err)
 static vp_status options_check(const vp_tus_options *o, vp_error *err)
 {
     const uint32_t known = VP_TUSF_NO_GET | VP_TUSF_NO_DELETE | VP_TUSF_NO_CONCAT | VP_TUSF_CONCAT_EARLY |
-                           VP_TUSF_NO_DEFER | VP_TUSF_KEEP_REFUSED | VP_TUSF_CREDENTIALS;
+                           VP_TUSF_NO_DEFER | VP_TUSF_KEEP_REFUSED | VP_TUSF_CREDENTIALS | VP_TUSF_DRAFT;
 
     if (o->flags & ~known) return vpi_fail(err, VP_E_ARG, NULL, "unknown flags of vp_tus_options");
     if (o->base_path) VPI_TRY(base_check(o->base_path, true, err));

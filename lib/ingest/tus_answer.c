@@ -200,7 +200,7 @@ void vpi_tus_cors(vp_tus_request *r, bool preflight)
     if (!vpi_tus_field_get(&r->fields, "Access-Control-Request-Method")) return;
     vpi_tus_header(r, "Access-Control-Allow-Methods", "POST, HEAD, PATCH, OPTIONS%s%s%s",
                    t->flags & VP_TUSF_NO_GET ? "" : ", GET", t->flags & VP_TUSF_NO_DELETE ? "" : ", DELETE",
-                   r->draft ? ", PUT" : "");
+                   r->draft || (t->flags & VP_TUSF_DRAFT) ? ", PUT" : "");
     vpi_tus_header(r, "Access-Control-Allow-Headers", REQUEST_HEADERS "%s%s", t->allow_headers ? ", " : "",
                    t->allow_headers ? t->allow_headers : "");
     vpi_tus_header(r, "Access-Control-Max-Age", "86400");

@@ -150,6 +150,7 @@ void vpi_tus_reply_get(vp_tus_request *r);
 /* Of the draft. */
 void vpi_draft_reply_written(vp_tus_request *r);
 void vpi_draft_reply_head(vp_tus_request *r);
+void vpi_draft_options(vp_tus_request *r); /* what OPTIONS is told */
 void vpi_draft_limits(vp_tus_request *r);
 void vpi_draft_refuse_offset(vp_tus_request *r, uint64_t expected);
 void vpi_draft_refuse_length(vp_tus_request *r);

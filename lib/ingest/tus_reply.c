@@ -21,6 +21,7 @@ void vpi_tus_reply_options(vp_tus_request *r)
                        : "");
     vpi_tus_header(r, "Tus-Checksum-Algorithm", VPI_TUS_ALGORITHMS);
     if (max) vpi_tus_header(r, "Tus-Max-Size", "%llu", (unsigned long long)max);
+    if (t->flags & VP_TUSF_DRAFT) vpi_draft_options(r);
     vpi_tus_answer_done(r);
 }
 

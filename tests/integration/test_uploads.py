@@ -515,6 +515,9 @@ def draft(folder):
         lines = text[0].decode().split("\r\n")
         return int(lines[0].split()[1]), {k.lower(): v.strip() for k, _, v in (x.partition(":") for x in lines[1:])}, text[2]
     with server(folder) as s:
+        for more in ([], ["-H", "Upload-Draft-Interop-Version;"]):
+            status, h, _ = curl("-X", "OPTIONS", s.url + "/files/", *more)
+            assert status == 204 and "application/partial-upload" in h["accept-patch"], (status, h)
         status, h, _ = curl("-X", "POST", "-H", "Upload-Complete: ?0", "-H", "Upload-Length: %d" % len(data),
                             "--data-binary", "@" + head, s.url + "/files/")
         assert status == 201 and h["upload-complete"] == "?0" and h["upload-offset"] == str(MIB), (status, h)

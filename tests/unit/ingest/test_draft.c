@@ -37,6 +37,7 @@ static void options(void **state)
 
     assert_answer(a, 204);
     assert_header(a, "Upload-Limit", "min-size=0");
+    assert_header(a, "Accept-Patch", "application/partial-upload");
     assert_no_header(a, "Tus-Version");
     assert_no_header(a, "Tus-Resumable");
     io.max_size = 1000;
@@ -50,6 +51,16 @@ static void options(void **state)
     assert_header(a, "Upload-Limit", "max-size=1000, max-age=3600");
     assert_true(vpi_tus_listed(header(&a, "Access-Control-Allow-Methods"), "PUT"));
     assert_true(vpi_tus_listed(header(&a, "Access-Control-Allow-Headers"), "Upload-Complete"));
+    /* Nothing in OPTIONS tells whose it is. */
+    a = ask(r, "OPTIONS", "/files/", "", NULL);
+    assert_no_header(a, "Accept-Patch");
+    to.flags = VP_TUSF_DRAFT;
+    room_use(r, io, to);
+    a = ask(r, "OPTIONS", "/files/", "Origin: https://a\nAccess-Control-Request-Method: PUT\n", NULL);
+    assert_header(a, "Tus-Version", "1.0.0");
+    assert_header(a, "Accept-Patch", "application/offset+octet-stream, application/partial-upload");
+    assert_header(a, "Upload-Limit", "max-size=1000, max-age=3600");
+    assert_true(vpi_tus_listed(header(&a, "Access-Control-Allow-Methods"), "PUT"));
 }
 
 /* Upload Creation: all in one request, by POST and PUT; the host's answer is the resource's. */
