@@ -48,6 +48,7 @@ struct vp_tus_request {
     char id[68], sha256[68];
     uint64_t length, offset, content_length;
     uint64_t new_length; /* PATCH: told with it; VP_SIZE_UNKNOWN */
+    bool length_later;   /* it becomes the upload's when the checksum was found right */
     char *parts;
     vpi_tus_metadata metadata; /* of the request; in FINISH of the upload */
     vpi_tus_metadata replaced; /* the client's, where the host gave others: it may have pointers to them */

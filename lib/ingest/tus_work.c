@@ -150,6 +150,23 @@ static void refuse_length(vp_tus_request *r)
     r->upload = vp_upload_close(r->upload);
 }
 
+/* The body as it says itself would go beyond the end. False: refused. */
+static bool fits(vp_tus_request *r)
+{
+    uint64_t end;
+
+    if (r->content_length == VP_SIZE_UNKNOWN) return true;
+    if (!vpi_add_u64(r->at, r->content_length, &end)) end = UINT64_MAX;
+    if (end <= VPI_MIN(r->length, r->limit)) return true;
+    if (r->draft && end > r->length) {
+        vpi_draft_refuse_length(r);
+    } else {
+        vpi_tus_refuse(r, 413, "the body is longer than the upload");
+    }
+    r->upload = vp_upload_close(r->upload);
+    return false;
+}
+
 /* The client says how long the upload is, perhaps again. False: refused. */
 static bool set_length(vp_tus_request *r)
 {
@@ -167,27 +184,15 @@ static bool set_length(vp_tus_request *r)
         r->upload = vp_upload_close(r->upload);
         return false;
     }
+    r->length = r->new_length;
+    if (!fits(r)) return false;
+    /* With a checksum that is found wrong the upload stays as it was: after it. */
+    r->length_later = r->sum.algorithm || r->trailer;
+    if (r->length_later) return true;
     st = vp_upload_set_length(r->upload, r->new_length, &err);
     if (st == VP_OK) st = look(r, &err);
     if (st == VP_OK) return true;
     fail(r, st, &err);
-    return false;
-}
-
-/* The body as it says itself would go beyond the end. False: refused. */
-static bool fits(vp_tus_request *r)
-{
-    uint64_t end;
-
-    if (r->content_length == VP_SIZE_UNKNOWN) return true;
-    if (!vpi_add_u64(r->at, r->content_length, &end)) end = UINT64_MAX;
-    if (end <= VPI_MIN(r->length, r->limit)) return true;
-    if (r->draft && end > r->length) {
-        vpi_draft_refuse_length(r);
-    } else {
-        vpi_tus_refuse(r, 413, "the body is longer than the upload");
-    }
-    r->upload = vp_upload_close(r->upload);
     return false;
 }
 
@@ -299,6 +304,7 @@ void vpi_tus_work_end(vp_tus_request *r)
         if (st == VP_OK) vpi_tus_ask_finish(r);
         return;
     }
+    if (st == VP_OK && r->length_later) st = vp_upload_set_length(r->upload, r->new_length, &err);
     if (st == VP_OK) st = look(r, &err);
     if (st == VP_OK) r->at = vp_upload_offset(r->upload);
     if (r->info.flags & VP_UPLOADF_FINAL && r->info.state != VP_UPLOAD_WAITING) r->at = r->length;

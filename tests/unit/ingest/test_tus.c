@@ -529,9 +529,31 @@ static void deferred(void **state)
     assert_answer(b, 204);
     assert_int_equal(b.finishes, 1);
     assert_int_equal(b.finish.length, 5);
+    /* A request that is refused tells nothing. */
+    a = create(r, "Upload-Defer-Length: 1\n");
+    assert_answer(patch(r, a.id, 0, "Upload-Length: 3\nContent-Length: 5\n", "hello"), 413);
+    b = patch(r, a.id, 0, "Upload-Length: 9\nUpload-Checksum: sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=\n", "hello");
+    assert_answer(b, 460);
+    b = head(r, a.id);
+    assert_header(b, "Upload-Defer-Length", "1");
+    assert_header(b, "Upload-Offset", "0");
+    b = patch(r, a.id, 0, "Upload-Length: 11\nUpload-Checksum: sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=\n",
+              "hello world!");
+    assert_answer(b, 413);
+    b = patch(r, a.id, 0, "Upload-Length: 12\nUpload-Checksum: sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=\n",
+              "hello world");
+    assert_answer(b, 204);
+    assert_int_equal(b.finishes, 0);
+    b = head(r, a.id);
+    assert_header(b, "Upload-Length", "12");
+    assert_header(b, "Upload-Offset", "11");
+    a = create(r, "Upload-Defer-Length: 1\n");
+    b = patch(r, a.id, 0, "Upload-Length: 11\nUpload-Checksum: sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=\n",
+              "hello world");
+    assert_answer(b, 204);
+    assert_int_equal(b.finishes, 1);
 }
 
-/* U08 */
 static vp_status count_one(void *user, const vp_upload_info *info)
 {
     (void)info;
@@ -575,6 +597,7 @@ static void with_upload_refused(void **state)
     expect_uploads(r, 2);
 }
 
+/* U08 */
 static void checksum(void **state)
 {
     static const char *const right[] = { "sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=", "md5 XrY7u+Ae7tCTyyK7j1rNww==",
