@@ -14,7 +14,9 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "server.h"
 
@@ -90,6 +92,28 @@ static bool read_arguments(int argc, char **argv, settings *set)
 }
 
 /* ---- the store and what goes with it ---- */
+
+/* Where nothing can be written the start fails, not each upload. */
+static bool make_folder(const char *data)
+{
+    char path[4096];
+    size_t n = strlen(data);
+    int why = 0;
+
+    if (n >= sizeof(path)) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    for (size_t i = 1; i <= n; i++) {
+        if (data[i] && data[i] != '/') continue;
+        memcpy(path, data, i);
+        path[i] = 0;
+        why = mkdir(path, 0777) == 0 || errno == EEXIST ? 0 : errno;
+    }
+    if (access(data, R_OK | W_OK | X_OK) == 0) return true;
+    if (why) errno = why;
+    return false;
+}
 
 static vp_status open_store(server *s, vp_error *err)
 {
@@ -254,6 +278,10 @@ static int serve(server *s, const sigset_t *signals)
     bool have_events = false, have_titles = false;
     int sig, status = 1;
 
+    if (!make_folder(s->set.data)) {
+        fprintf(stderr, "upload-server: cannot write to %s: %s\n", s->set.data, strerror(errno));
+        return 1;
+    }
     if (open_store(s, &err) < 0) goto done;
     if (s->set.publish) {
         have_titles = publish_start(s, titles, &err);

@@ -29,7 +29,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from clips import AAC, X264, clip as define, lavfi, run as make_clip  # noqa: E402
 from titles import BUILD, FULL, SANITIZED, Cases, Skip, check, clip  # noqa: E402
-from uploads import TYPE, Client, Server, eventually, noise, path_of, sha256  # noqa: E402
+from uploads import SERVER, TYPE, Client, Server, eventually, noise, path_of, sha256  # noqa: E402
 
 NO_PUBLISH = "--no-publish"
 MIB = 1 << 20
@@ -104,6 +104,20 @@ def lengths(folder):
             assert c.ask("POST", "/files/", {name: value}).status == 400, (name, value)
         assert c.ask("POST", "/files/", {"Upload-Length": "1"}, version="0.2.2").status == 412
         assert c.ask("PATCH", path, {"Upload-Offset": "4", "Content-Type": "text/plain"}, body=b"").status == 415
+
+
+def started(folder):
+    """Where nothing can be written the start fails, not each upload."""
+    s = Server(os.path.join(folder, "a", "b"), NO_PUBLISH)
+    s.log = os.path.join(folder, "upload-server.log")       # beside a folder that is not there yet it cannot be
+    with s:
+        assert s.client().create(0).status == 201
+        assert s.stop() == 0, s.tail()
+    for data in ("/proc/none", os.path.join(folder, "file")):
+        with open(os.path.join(folder, "file"), "w", encoding="ascii"):
+            done = subprocess.run([SERVER, "--listen", "127.0.0.1:0", "--data", data], stdin=subprocess.DEVNULL, timeout=60,
+                                  capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and not done.stdout and data in done.stderr, done
 
 
 def hangs(folder):
@@ -848,7 +862,7 @@ def listeners(folder):
 
 
 GROUPS = {
-    "wire": [whole, lengths, hangs, checksums, parts, refusals, framing, stands, forms, drips, expiry, disk_full],
+    "wire": [started, whole, lengths, hangs, checksums, parts, refusals, framing, stands, forms, drips, expiry, disk_full],
     "clients": [tuspy, (node, 1), (node, 3), draft],
     "kill": [kills],
     "load": [load],
