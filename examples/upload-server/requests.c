@@ -282,10 +282,13 @@ static vp_status decide(request *r, vp_error *err)
 /* The first bytes are in: what is no video is refused before the rest is sent. */
 static void look_at_head(request *r)
 {
+    vp_tus_info info = VP_TUS_INFO_INIT;
     char reason[32], text[96];
 
     if (!r->s->set.refuse || r->brought < r->look_at) return;
     r->look_at = r->brought + LOOK_EACH;
+    if (!r->id[0] && vp_tus_get_info(r->tus, &info, NULL) >= 0) /* a creation has its id by now */
+        memcpy(r->id, info.id, sizeof(r->id));
     if (!titles_refused(r->s, r->id, reason, sizeof(reason))) return;
     snprintf(text, sizeof(text), "this cannot become a title: %s\n", reason);
     vp_tus_reject(r->tus, 415, NULL, text, strlen(text), NULL);

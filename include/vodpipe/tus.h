@@ -194,7 +194,8 @@ VP_API void vp_tus_accept_options_init(vp_tus_accept_options *options, size_t si
 VP_API vp_status vp_tus_accept(vp_tus_request *request, const vp_tus_accept_options *options, vp_error *err);
 /*
  * In ASK, and in BODY to stop early. status 400 to 599; headers: lines, or NULL; body (may be NULL) is copied. What was
- * written before counts (BODY), or see VP_TUSF_KEEP_REFUSED (FINISH).
+ * written before counts (BODY of a PATCH; a creation leaves nothing, unless the host gave its id), or see
+ * VP_TUSF_KEEP_REFUSED (FINISH).
  */
 VP_API vp_status vp_tus_reject(vp_tus_request *request, int32_t status, const char *headers, const void *body,
                                uint64_t size, vp_error *err);

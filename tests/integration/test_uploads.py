@@ -828,6 +828,21 @@ def early(folder):
         response.begin()
         assert response.status == 415, response.status
         sock.close()
+        # and of a creation that brings all: its client learns no url, nothing of it stays
+        ids = {n for _, _, names in os.walk(os.path.join(s.data, "uploads")) for n in names}
+        sock = socket.create_connection(("127.0.0.1", s.port), timeout=60)
+        sock.sendall(("POST /files/ HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Length: %d\r\nContent-Type: %s\r\n"
+                      "Content-Length: %d\r\n\r\n" % (len(data), TYPE, len(data))).encode() + data[:2 * MIB])
+        time.sleep(1)
+        sock.sendall(data[2 * MIB:4 * MIB])
+        response = http.client.HTTPResponse(sock)
+        response.begin()
+        assert response.status == 415, response.status
+        sock.close()
+        with eventually() as again:
+            while again():
+                if ids == {n for _, _, names in os.walk(os.path.join(s.data, "uploads")) for n in names}:
+                    break
 
 
 def listeners(folder):

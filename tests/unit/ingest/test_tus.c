@@ -583,11 +583,22 @@ static void with_upload_refused(void **state)
     const host h = { .piece = 4 }, gone = { .stop = true };
     vp_tus_accept_options own = VP_TUS_ACCEPT_OPTIONS_INIT;
     host named = { .accept = &own };
+    vp_tus_request *q = NULL;
 
     assert_answer(ask(r, "POST", "/files/", wrong, "Hello world"), 460);
     assert_answer(ask_as(r, &h, "POST", "/files/", TUS BYTES "Upload-Length: 5\n", "hello world", 11), 413);
     assert_answer(
         ask(r, "POST", "/files/", TUS BYTES "Upload-Length: 5\nTrailer: Upload-Checksum\n", "hello"), 400);
+    expect_uploads(r, 0);
+    /* By the host, in the middle. */
+    assert_int_equal(vp_tus_begin(r->tus, "POST", "/files/", TUS BYTES "Upload-Length: 9\n", 1, &q, NULL),
+                     VP_OK);
+    assert_int_equal(vp_tus_accept(q, NULL, NULL), VP_OK);
+    settle(r, q);
+    assert_int_equal(vp_tus_body(q, "hello", 5, NULL), VP_OK);
+    expect_uploads(r, 1);
+    assert_int_equal(vp_tus_reject(q, 415, NULL, NULL, 0, NULL), VP_OK);
+    vp_tus_close(q);
     expect_uploads(r, 0);
     /* One that the host has named may be known, and what a client that is gone has sent counts. */
     own.id = "named";
