@@ -20,6 +20,7 @@ enum MHD_Result answer_text(struct MHD_Connection *c, unsigned status, const cha
     if (!r) return MHD_NO;
     MHD_add_response_header(r, "Content-Type", type);
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+    if (status == MHD_HTTP_METHOD_NOT_ALLOWED) MHD_add_response_header(r, "Allow", "GET, HEAD");
     result = MHD_queue_response(c, status, r);
     MHD_destroy_response(r);
     return result;

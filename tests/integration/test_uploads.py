@@ -361,6 +361,8 @@ def forms(folder):
             assert c.get(base + "/").status == 200 and c.get(base).status == 200 and c.get(base + "/none").status == 404
             assert c.delete(base + path).status == 204
         assert c.head("ftp://x/files/a").status == 404
+        a = c.ask("PUT", "/", body=b"x")
+        assert a.status == 405 and a["Allow"] == "GET, HEAD", a
         assert c.ask("OPTIONS", "*", version=None)["Tus-Version"] == "1.0.0"
 
 
