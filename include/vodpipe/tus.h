@@ -33,7 +33,7 @@
  * fails at; nothing of its messages is in answers. A call fails only for what is wrong with the call (ARG, STATE), and
  * for NOMEM before anything of the request was done; later want of memory is an answer of 503. vp_tus_body and
  * vp_tus_end of a request that has its answer already do nothing. A creation with bytes that is refused behind them
- * leaves no upload, unless the host gave the id: in tus its client was told no url.
+ * leaves no upload, unless the host gave the id or took a 104: its client was told no url.
  *
  * Limits: 64 KiB and 128 lines of headers (431), 256 pairs of metadata, VP_UPLOAD_METADATA_MAX for metadata and
  * Upload-Concat together. Memory of a request: about 1 KiB and its headers, besides its upload. Bytes of bodies are
@@ -194,7 +194,7 @@ VP_API void vp_tus_accept_options_init(vp_tus_accept_options *options, size_t si
 VP_API vp_status vp_tus_accept(vp_tus_request *request, const vp_tus_accept_options *options, vp_error *err);
 /*
  * In ASK, and in BODY to stop early. status 400 to 599; headers: lines, or NULL; body (may be NULL) is copied. What was
- * written before counts (BODY of a PATCH; a creation leaves nothing, unless the host gave its id), or see
+ * written before counts (BODY of a PATCH; of a creation only where the client may know it, see above), or see
  * VP_TUSF_KEEP_REFUSED (FINISH).
  */
 VP_API vp_status vp_tus_reject(vp_tus_request *request, int32_t status, const char *headers, const void *body,

@@ -425,7 +425,7 @@ vp_status vp_tus_reject(vp_tus_request *r, int32_t status, const char *headers, 
         return vpi_fail(err, VP_E_STATE, NULL, "vp_tus_reject: too early or too late");
     vpi_tus_fields_dispose(&r->host[0]);
     VPI_TRY(read_host_fields(headers, &r->host[r->finishing], err));
-    r->lost = r->operation == VP_TUS_CREATE && !r->extra.id;
+    r->lost = r->operation == VP_TUS_CREATE && !r->url_told && !r->extra.id;
     vpi_tus_answer(r, status);
     vpi_buf_add(&r->text, body, (size_t)size);
     if (r->draft && r->operation != VP_TUS_HEAD && r->operation != VP_TUS_DELETE)
@@ -447,6 +447,7 @@ int32_t vp_tus_interim(vp_tus_request *r, const char **headers)
     if (headers) *headers = NULL;
     if (!r || !headers || r->state == VP_TUS_BUSY || !r->interim_new || vpi_buf_failed(&r->interim)) return 0;
     r->interim_new = false;
+    r->url_told = true;
     *headers = (const char *)r->interim.data;
     return 104;
 }

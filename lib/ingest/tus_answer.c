@@ -83,8 +83,8 @@ void vpi_tus_answer_done(vp_tus_request *r)
 
 void vpi_tus_refuse(vp_tus_request *r, int32_t status, const char *text)
 {
-    /* Clients of the draft may have read the url in a 104; whoever has taken the upload knows it, too. */
-    r->lost = r->operation == VP_TUS_CREATE && !r->draft && !r->extra.id && status != 409;
+    /* Whoever has taken the upload knows the url. */
+    r->lost = r->operation == VP_TUS_CREATE && !r->url_told && !r->extra.id && status != 409;
     vpi_tus_answer(r, status);
     if (status == 405)
         vpi_tus_header(r, "Allow", "POST, %sHEAD, %sPATCH, %sOPTIONS", r->draft ? "PUT, " : "",

@@ -83,7 +83,7 @@ struct vp_tus_request {
     vp_source *source;
     uint64_t source_from, source_size;
     vpi_buf interim;
-    bool interim_new;
+    bool interim_new, url_told; /* url_told: the host has had a 104 to send */
 
     /* a step that is run by the pool */
     void (*work)(vp_tus_request *r);

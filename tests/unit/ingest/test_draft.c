@@ -360,6 +360,13 @@ static void digests(void **state)
               "Upload-Complete: ?1\nRepr-Digest: sha-256=:uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek=:\n",
               "Hello world");
     assert_answer(a, 460);
+    expect_uploads(r, 1); /* nobody was told of the second one */
+    a = draft(r, "POST", "/files/",
+              "Upload-Draft-Interop-Version: 9\nUpload-Complete: ?1\n"
+              "Content-Digest: sha-256=:uU0nuZNNPgilLlLX2n2r+sSE7+N6U4DukIj3rOLvzek=:\n",
+              "Hello world");
+    assert_answer(a, 460);
+    expect_uploads(r, 2); /* but of this one, by a 104 */
     a = draft(r, "POST", "/files/", "Upload-Complete: ?0\n", "");
     assert_answer(draft(r, "PATCH", target_of(a.id),
                         PART "Upload-Complete: ?0\nUpload-Offset: 0\n"

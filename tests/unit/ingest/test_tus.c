@@ -2,8 +2,6 @@
 /* The core of tus 1.0 with creation, creation-with-upload, defer-length, checksum, termination. */
 #include "tus_tools.h"
 
-#include <time.h>
-
 static void options(void **state)
 {
     room *r = *state;
@@ -552,27 +550,6 @@ static void deferred(void **state)
               "hello world");
     assert_answer(b, 204);
     assert_int_equal(b.finishes, 1);
-}
-
-static vp_status count_one(void *user, const vp_upload_info *info)
-{
-    (void)info;
-    ++*(unsigned *)user;
-    return VP_OK;
-}
-
-/* With a queue vp_tus_close does not wait for what it removes. */
-static void expect_uploads(room *r, unsigned want)
-{
-    const struct timespec pause = { 0, 1000000 };
-    unsigned count = want + 1;
-
-    for (unsigned i = 0; i < 5000 && count != want; i++) {
-        if (i) nanosleep(&pause, NULL);
-        count = 0;
-        assert_int_equal(vp_ingest_list(r->ingest, count_one, &count, NULL), VP_OK);
-    }
-    assert_int_equal(count, want);
 }
 
 /* A creation that is refused behind its first bytes: nobody knows the url, nothing may stay. */

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -353,6 +354,27 @@ static inline result make(room *r, const char *more, const char *body)
     assert_answer(a, 201);
     assert_answer(patch(r, a.id, 0, "", body), 204);
     return a;
+}
+
+static inline vp_status count_one(void *user, const vp_upload_info *info)
+{
+    (void)info;
+    ++*(unsigned *)user;
+    return VP_OK;
+}
+
+/* With a queue vp_tus_close does not wait for what it removes. */
+static inline void expect_uploads(room *r, unsigned want)
+{
+    const struct timespec pause = { 0, 1000000 };
+    unsigned count = want + 1;
+
+    for (unsigned i = 0; i < 5000 && count != want; i++) {
+        if (i) nanosleep(&pause, NULL);
+        count = 0;
+        assert_int_equal(vp_ingest_list(r->ingest, count_one, &count, NULL), VP_OK);
+    }
+    assert_int_equal(count, want);
 }
 
 #define ROOM_TEST(fn) cmocka_unit_test_setup_teardown(fn, room_open, room_close)
