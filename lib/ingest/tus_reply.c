@@ -76,10 +76,25 @@ void vpi_tus_reply_head(vp_tus_request *r)
 
 /* ---- GET ---- */
 
-/* A tag of the list is ours. Those of If-None-Match may be weak (RFC 9110 13.1.2). */
-static bool names_tag(const char *list, const char *tag)
+/* A tag of the list is ours. Those of If-None-Match may be weak (RFC 9110 13.1.2), those of If-Match not (13.1.1). */
+static bool names_tag(const char *list, const char *tag, bool weak)
 {
-    return list && (strcmp(list, "*") == 0 || strstr(list, tag));
+    const char *at = strstr(list, tag);
+
+    if (strcmp(list, "*") == 0) return true;
+    while (at && !weak && at > list + 1 && at[-1] == '/' && at[-2] == 'W') at = strstr(at + 1, tag);
+    return at;
+}
+
+/* RFC 9110 13.2.2: If-Match comes before all else. 0: the conditions stand in the way of nothing. */
+static int conditions(const vp_tus_request *r, const char *tag)
+{
+    const char *match = vpi_tus_field_get(&r->fields, "If-Match");
+    const char *none = vpi_tus_field_get(&r->fields, "If-None-Match");
+
+    if (!tag[0]) return 0;
+    if (match && !names_tag(match, tag, false)) return 412;
+    return none && names_tag(none, tag, true) ? 304 : 0;
 }
 
 void vpi_tus_reply_get(vp_tus_request *r)
@@ -100,7 +115,7 @@ void vpi_tus_reply_get(vp_tus_request *r)
     }
     if (if_range && (!tag[0] || strcmp(if_range, tag) != 0)) range = NULL;
     status = vpi_tus_range(range, r->length, &from, &size);
-    if (tag[0] && names_tag(vpi_tus_field_get(&r->fields, "If-None-Match"), tag)) status = 304;
+    if (conditions(r, tag)) status = conditions(r, tag);
     /* Of an upload whose metadata nobody understands they are none. */
     vpi_tus_metadata_read(&m, r->kept.metadata);
     type = vpi_tus_safe_type(vpi_tus_metadata_get(&m, "filetype"));
@@ -113,7 +128,7 @@ void vpi_tus_reply_get(vp_tus_request *r)
     if (tag[0]) vpi_tus_header(r, "ETag", "%s", tag);
     if (status == 416) {
         vpi_tus_header(r, "Content-Range", "bytes */%llu", (unsigned long long)r->length);
-    } else if (status != 304) {
+    } else if (status < 300) {
         if (status == 206)
             vpi_tus_header(r, "Content-Range", "bytes %llu-%llu/%llu", (unsigned long long)from,
                            (unsigned long long)(from + size - 1), (unsigned long long)r->length);

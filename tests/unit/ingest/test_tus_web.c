@@ -159,6 +159,14 @@ static void download(void **state)
     assert_answer(b, 304);
     assert_no_header(b, "Content-Length");
     assert_int_equal(b.body_size, 0);
+    snprintf(lines, sizeof(lines), "Range: bytes=0-0\nIf-Match: \"other\", %s\n", tag);
+    assert_answer(ask(r, "GET", target_of(a.id), lines, NULL), 206);
+    assert_answer(ask(r, "GET", target_of(a.id), "If-Match: *\n", NULL), 200);
+    snprintf(lines, sizeof(lines), "If-Match: \"other\", W/%s\nIf-None-Match: %s\n", tag, tag);
+    b = ask(r, "GET", target_of(a.id), lines, NULL);
+    assert_answer(b, 412);
+    assert_header(b, "Content-Length", "0");
+    assert_int_equal(b.body_size, 0);
     /* A page that would run in this origin. */
     a = make(r, "Upload-Metadata: filetype dGV4dC9odG1s\n", "<script>");
     b = ask(r, "GET", target_of(a.id), "", NULL);
