@@ -100,7 +100,8 @@ static bool parse_names(vp_tus_request *r)
         vpi_buf_str(&text, "filename ");
         vpi_base64_add(&text, name.data, name.size);
     }
-    if (type && *type) {
+    /* Some clients give the type of an append to the creation, too: it is none of the representation. */
+    if (type && *type && !vpi_tus_type_is(type, PART_TYPE)) {
         vpi_buf_str(&text, text.size ? ",filetype " : "filetype ");
         vpi_base64_add(&text, type, strlen(type));
     }

@@ -95,6 +95,7 @@ static void whole(void **state)
     assert_string_equal(a.interim, want);
     expect_state(r, a.id, "5", "?1");
     assert_string_equal(ask(r, "GET", target_of(a.id), "", NULL).body, "hello");
+    assert_string_equal(draft(r, "POST", "/files/", PART "Upload-Complete: ?1\n", "hello").metadata, "");
     /* A length that nobody told: the end of the body is the end. */
     a = draft(r, "POST", "/files/", "Upload-Complete: ?1\n", "hello");
     assert_answer(a, 200);
