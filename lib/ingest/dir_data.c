@@ -185,7 +185,7 @@ static int own_copy(dir_item *it, uint64_t valid)
     if (rc == 0) rc = vpi_dirs_datasync(it->store, it->data);
     if (rc == 0) rc = vpi_fault_disk();
     if (rc == 0 && renameat(at, temp, at, name) != 0) rc = -errno;
-    it->folder_dirty = true;
+    it->name = vpi_dirs_named(it->folder);
     close(from);
     return rc;
 }
@@ -215,7 +215,7 @@ static int open_valid(dir_item *it, uint64_t offset)
         it->data = data_open(it, O_RDWR);
         if (it->data == -ENOENT && offset == 0) {
             it->data = data_open(it, O_RDWR | O_CREAT | O_EXCL);
-            it->folder_dirty = true;
+            it->name = vpi_dirs_named(it->folder);
         }
     }
     if (it->data < 0) return it->data;
@@ -315,9 +315,9 @@ vp_status vpi_dirs_sync_data(void *item, vpi_buf *token, vp_error *err)
     if (it->base > 0) return VP_OK; /* with the record */
     if (it->data >= 0) rc = vpi_dirs_datasync(it->store, it->data);
     if (rc == 0) it->cut = false;
-    if (rc == 0 && it->folder_dirty) {
-        rc = vpi_dirs_sync(it->store, it->folder);
-        if (rc == 0) it->folder_dirty = false;
+    if (rc == 0 && it->name > 0) {
+        rc = vpi_dirs_sync_name(it->store, it->folder, it->name);
+        if (rc == 0) it->name = 0;
     }
     return rc < 0 ? vpi_fail_errno(err, -rc, it->id, "making the upload durable failed") : VP_OK;
 }

@@ -13,18 +13,20 @@
 #include "ingest/back.h"
 #include "io/dir.h"
 
-#define DIR_FOLDERS 64u
+#define DIR_FOLDERS 16u
 #define DIR_SMALL 32u /* buffers for small uploads */
 #define DIR_NAME_ROOM (VP_UPLOAD_ID_MAX + 32)
 
-/* A folder that is kept open; syncs that come together cost one. */
+/* A folder that is kept open; syncs that come together cost one, and what one has covered needs none of its own. */
 typedef struct dir_folder {
-    atomic_int fd; /* -1 until it is used */
+    atomic_int fd;       /* -1 until it is used */
+    atomic_ullong names; /* that were made in it by this process */
     pthread_mutex_t lock;
     pthread_cond_t done_cond;
     uint64_t asked, done; /* by lock: syncs that were asked for, those that came to an end */
     bool running;
-    uint64_t failed; /* all up to here that `done` covers newly failed with `rc` */
+    uint64_t durable, doubtful; /* names up to here are; a sync of those up to here failed */
+    uint64_t failed;            /* all up to here that `done` covers newly failed with `rc` */
     int rc;
 } dir_folder;
 
@@ -51,12 +53,13 @@ typedef struct dir_item {
     dir_folder *folder;
     int rec, data;
     pthread_mutex_t steps_lock;
-    unsigned steps;    /* by it: that run right now, and share the lock of the file */
-    bool held;         /* the lock is held from create to create_end */
-    bool created;      /* there is a record; otherwise close takes the files away */
-    bool folder_dirty; /* the record or the data got a name that is not durable yet */
-    bool cut;          /* the data were, and that is not durable yet; with a file of their own */
-    bool direct;       /* `data` writes past the page cache */
+    unsigned steps; /* by it: that run right now, and share the lock of the file */
+    bool held;      /* the lock is held from create to create_end */
+    bool created;   /* there is a record; otherwise close takes the files away */
+    uint64_t
+        name; /* the newest that the record or the data got and that is not durable yet, of those of its folder; 0 */
+    bool cut;    /* the data were, and that is not durable yet; with a file of their own */
+    bool direct; /* `data` writes past the page cache */
     uint64_t fence, number;
     unsigned slot; /* where the record of that number is */
     size_t room;   /* of a slot */
@@ -76,6 +79,9 @@ dir_folder *vpi_dirs_folder(dir_store *d, const char *id);
 int vpi_dirs_open(dir_store *d, dir_folder *f, dir_folder *above, const char *name, bool make);
 int vpi_dirs_upload_folder(dir_store *d, const char *id, bool make, dir_folder **out);
 int vpi_dirs_sync(dir_store *d, dir_folder *f);
+/* A name was made; its number, for vpi_dirs_sync_name. */
+uint64_t vpi_dirs_named(dir_folder *f);
+int vpi_dirs_sync_name(dir_store *d, dir_folder *f, uint64_t name);
 void vpi_dirs_name(char name[DIR_NAME_ROOM], const char *before, const char *id, const char *after);
 int vpi_dirs_openat(int at, const char *name, int flags);
 int vpi_dirs_unlink(int at, const char *name); /* 0 also when there is none */

@@ -219,6 +219,7 @@ vp_status vpi_dirs_create(void *back, const char *id, size_t room, bool inside, 
     if (st == VP_AGAIN) st = make_over(it, at, err);
     if (st != VP_OK) goto done;
     it->held = true;
+    it->name = vpi_dirs_named(f);
     it->fence = 1;
     it->room = vpi_slot_room(room, inside);
     it->end = vpi_slot_base(it->room);
@@ -229,6 +230,7 @@ vp_status vpi_dirs_create(void *back, const char *id, size_t room, bool inside, 
         goto done;
     }
     if (!inside) st = make_data(it, at, err);
+    if (!inside) it->name = vpi_dirs_named(f);
 done:
     if (st == VP_OK) {
         *item = it;
@@ -254,7 +256,7 @@ vp_status vpi_dirs_create_end(void *item, const void *record, size_t size, bool 
     if (rc < 0) return vpi_fail_errno(err, -rc, it->id, "making the upload durable failed");
     /* If this cannot be written, whoever comes next syncs once more. */
     if (durable) (void)vpi_slot_write_head(it->rec, head_of(it, it->number));
-    it->folder_dirty = !durable;
+    if (durable) it->name = 0;
     it->created = true;
     it->held = false;
     vpi_dirs_lock(it->rec, LOCK_STEP, F_UNLCK);
@@ -314,7 +316,7 @@ static void take_over(dir_item *it, const slot_file *f)
     it->number = s->number;
     it->room = f->room;
     it->fence = VPI_MAX(f->head.fence, s->fence) + 1;
-    it->folder_dirty = never_put(f);
+    if (never_put(f)) it->name = vpi_dirs_named(it->folder); /* made by somebody, before */
     it->end = f->end;
     if (f->head.inside) it->base = vpi_slot_base(f->room);
     it->summed = s->bytes;
@@ -345,7 +347,7 @@ vp_status vpi_dirs_take(void *back, const char *id, bool idle, void **item, vpi_
         st = vpi_dirs_lock_failed(rc, id, err);
         goto done;
     }
-    rc = vpi_slot_write_head(it->rec, head_of(it, it->folder_dirty ? SLOT_UNNAMED : it->number));
+    rc = vpi_slot_write_head(it->rec, head_of(it, it->name > 0 ? SLOT_UNNAMED : it->number));
     if (rc < 0) st = vpi_fail_errno(err, -rc, id, "writing the upload's record failed");
     *fence = it->fence;
 done:
@@ -503,9 +505,10 @@ static int put_slot(dir_item *it, const void *record, size_t size)
     int rc = write_slot(it, &h, other, &s);
 
     if (rc == -ENOMEM) return rc;
-    if (rc == 0) rc = sync_record(it->store, it->folder, it->rec, !it->folder_dirty);
+    if (rc == 0) rc = vpi_dirs_datasync(it->store, it->rec);
+    if (rc == 0 && it->name > 0) rc = vpi_dirs_sync_name(it->store, it->folder, it->name);
     if (rc == 0) {
-        it->folder_dirty = false;
+        it->name = 0;
         it->slot = other;
         it->number++;
         if (s.bytes > 0) vpi_small_return(it);

@@ -297,6 +297,7 @@ static vp_status start_synced(vp_upload *u, int64_t now, vp_error *err)
 
     while (!b && u->flow.count > 0) {
         VPI_TRY(collect_synced(u, u->flow.count - 1, err));
+        now = vpi_now_us(); /* it was the disk that was slow */
         b = borrow(u, now);
     }
     if (!b) return VP_END;

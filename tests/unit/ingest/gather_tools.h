@@ -11,7 +11,7 @@
 
 static inline void path_of(const room *r, const char *id, char path[256])
 {
-    snprintf(path, 256, "%s/uploads/%02x/%s.data", r->path, vpi_crc32c(0, id, strlen(id)) % 64, id);
+    snprintf(path, 256, "%s/uploads/%02x/%s.data", r->path, vpi_crc32c(0, id, strlen(id)) % 16, id);
 }
 
 /* Bytes in the file. */

@@ -52,7 +52,7 @@ static void full_disk(void **state)
 /* Path of a file of upload "x". */
 static void path_of(const room *r, const char *end, char path[256])
 {
-    snprintf(path, 256, "%s/uploads/%02x/x.%s", r->path, vpi_crc32c(0, "x", 1) % 64, end);
+    snprintf(path, 256, "%s/uploads/%02x/x.%s", r->path, vpi_crc32c(0, "x", 1) % 16, end);
 }
 
 /*
@@ -146,6 +146,45 @@ static void full_write(void **state)
     assert_int_equal(append(u, 1000, SEED, &r->err), VP_OK); /* room came back */
     vp_upload_close(u);
     assert_int_equal(stat_offset(r->store, "x"), 2000);
+}
+
+/* Another id whose file is in the folder of x. */
+static void same_folder(char id[8])
+{
+    for (int i = 0; i < 1000; i++) {
+        snprintf(id, 8, "n%d", i);
+        if (vpi_crc32c(0, id, strlen(id)) % 16 == vpi_crc32c(0, "x", 1) % 16) return;
+    }
+    fail();
+}
+
+/* The sync of a folder covers the names that were made before it began; one that fails is no proof for any of them. */
+static void names(void **state)
+{
+    room *r = *state;
+    char other[8];
+
+    same_folder(other);
+    for (int broken = 0; broken < 2; broken++) {
+        vp_upload *u = make_upload(r, "x", 1000), *v = make_upload(r, other, 1000);
+
+        assert_int_equal(append(u, 500, SEED, &r->err), VP_OK);
+        assert_int_equal(append(v, 500, SEED, &r->err), VP_OK);
+        atomic_store(&vpi_disk_fail_with, EIO);
+        atomic_store(&vpi_disk_fail_at,
+                     broken ? 3 : 1000); /* the write, the sync of the file, that of its name */
+        assert_int_equal(vp_upload_sync(u, &r->err), broken ? VP_E_IO : VP_OK);
+        atomic_store(&vpi_disk_fail_at, 1000);
+        assert_int_equal(vp_upload_sync(v, &r->err), broken ? VP_E_IO : VP_OK);
+        /* A write, a sync, and what the head says; or those, none, and what takes the record back with its sync. */
+        assert_int_equal(atomic_exchange(&vpi_disk_fail_at, 0), broken ? 996 : 997);
+        vp_upload_close(u);
+        vp_upload_close(v);
+        assert_int_equal(stat_offset(r->store, "x"), broken ? 0 : 500);
+        assert_int_equal(stat_offset(r->store, other), broken ? 0 : 500);
+        assert_int_equal(vp_ingest_remove(r->store, "x", &r->err), VP_OK);
+        assert_int_equal(vp_ingest_remove(r->store, other, &r->err), VP_OK);
+    }
 }
 
 /* ---- torn records ---- */
@@ -486,6 +525,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(failed_sync, room_open, room_close),
         cmocka_unit_test_setup_teardown(failed_record, room_open, room_close),
         cmocka_unit_test_setup_teardown(full_write, room_open, room_close),
+        cmocka_unit_test_setup_teardown(names, room_open, room_close),
         cmocka_unit_test_setup_teardown(torn, room_open, room_close),
         cmocka_unit_test_setup_teardown(made_and_lost, room_open, room_close),
         cmocka_unit_test_setup_teardown(first_sync_torn, room_open, room_close),

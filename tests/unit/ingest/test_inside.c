@@ -17,7 +17,7 @@ typedef struct image {
 
 static void path_of(const room *r, const char *id, char path[256])
 {
-    snprintf(path, 256, "%s/uploads/%02x/%s.rec", r->path, vpi_crc32c(0, id, strlen(id)) % 64, id);
+    snprintf(path, 256, "%s/uploads/%02x/%s.rec", r->path, vpi_crc32c(0, id, strlen(id)) % 16, id);
 }
 
 static void load(const room *r, const char *id, image *i)
