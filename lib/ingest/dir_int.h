@@ -15,6 +15,7 @@
 
 #define DIR_FOLDERS 16u
 #define DIR_SMALL 32u /* buffers for small uploads */
+#define DIR_PARKED 64u
 #define DIR_NAME_ROOM (VP_UPLOAD_ID_MAX + 32)
 
 /* A folder that is kept open; syncs that come together cost one, and what one has covered needs none of its own. */
@@ -43,6 +44,11 @@ typedef struct dir_store {
         unsigned made, idle;
         uint8_t *free[DIR_SMALL]; /* the last one is the one that was used last */
     } small;
+    struct {
+        pthread_mutex_t lock;
+        struct dir_item *items[DIR_PARKED];
+        unsigned next; /* the oldest, or none */
+    } parked;
     dir_folder uploads, shared, waiting;
     dir_folder parts[DIR_FOLDERS];
 } dir_store;
@@ -68,6 +74,7 @@ typedef struct dir_item {
     uint64_t end;   /* of what counts in the file */
     uint8_t *small; /* room for a slot, then `small_have` bytes that the file has not; NULL: it has all */
     size_t small_have;
+    vpi_buf record;  /* as it was made, of one that may be parked */
     uint64_t summed; /* so many of the bytes have the CRC-32C `sum` */
     uint32_t sum;
     char id[VP_UPLOAD_ID_MAX + 1];
@@ -96,6 +103,9 @@ vp_status vpi_dirs_look(void *back, const char *id, vpi_buf *record, uint64_t *f
 vp_status vpi_dirs_put(void *item, const void *record, size_t size, vp_error *err);
 vp_status vpi_dirs_check(void *item, vp_error *err);
 void vpi_dirs_close(void *item);
+/* The same, and it is not parked. */
+void vpi_dirs_dispose(dir_item *it);
+int vpi_dirs_unlock_open(dir_item *it); /* as where it is not open */
 vp_status vpi_dirs_destroy(void *back, const char *id, vp_error *err);
 /* A step: the lock, and nobody has taken the upload. */
 vp_status vpi_dirs_step(dir_item *it, vp_error *err);

@@ -61,9 +61,18 @@ static vp_status item_new(dir_store *d, const char *id, dir_folder *f, dir_item 
     return VP_OK;
 }
 
+int vpi_dirs_unlock_open(dir_item *it)
+{
+    return vpi_dirs_lock(it->rec, LOCK_OPEN, F_UNLCK);
+}
+
 void vpi_dirs_close(void *item)
 {
-    dir_item *it = item;
+    if (!vpi_park(item)) vpi_dirs_dispose(item);
+}
+
+void vpi_dirs_dispose(dir_item *it)
+{
     char name[DIR_NAME_ROOM];
     int at = atomic_load(&it->folder->fd);
 
@@ -75,6 +84,7 @@ void vpi_dirs_close(void *item)
         vpi_dirs_unlink(at, name);
     }
     vpi_small_return(it);
+    vpi_buf_dispose(&it->record);
     if (it->data >= 0) close(it->data);
     if (it->rec >= 0) close(it->rec);
     if (!vpi_forked(it->store->fork_mark)) pthread_mutex_destroy(&it->steps_lock);
@@ -89,7 +99,7 @@ vp_status vpi_dirs_step(dir_item *it, vp_error *err)
     if (it->held) return VP_OK;
     pthread_mutex_lock(&it->steps_lock);
     if (it->steps == 0) st = vpi_dirs_lock_wait(it->store, it->rec, it->id, err);
-    if (st == VP_OK && vpi_slot_fence(it->rec) != it->fence) {
+    if (st == VP_OK && vpi_slot_head(it->rec).fence != it->fence) {
         if (it->steps == 0) vpi_dirs_lock(it->rec, LOCK_STEP, F_UNLCK);
         st = vpi_fail(err, VP_E_CONFLICT, "TAKEN_OVER", "a newer request writes the upload");
     }
@@ -256,7 +266,10 @@ vp_status vpi_dirs_create_end(void *item, const void *record, size_t size, bool 
     if (rc < 0) return vpi_fail_errno(err, -rc, it->id, "making the upload durable failed");
     /* If this cannot be written, whoever comes next syncs once more. */
     if (durable) (void)vpi_slot_write_head(it->rec, head_of(it, it->number));
-    if (durable) it->name = 0;
+    if (durable)
+        it->name = 0;
+    else
+        vpi_park_note(it, record, size);
     it->created = true;
     it->held = false;
     vpi_dirs_lock(it->rec, LOCK_STEP, F_UNLCK);
@@ -323,6 +336,48 @@ static void take_over(dir_item *it, const slot_file *f)
     it->sum = s->sum;
 }
 
+/* One that was parked, if it is still as it was. VP_END: it is not. */
+static vp_status resume(dir_item *it, bool idle, vpi_buf *record, uint64_t *fence, vp_error *err)
+{
+    struct stat s;
+    slot_head h;
+    int rc;
+
+    VPI_TRY(lock_record(it, idle, err));
+    h = vpi_slot_head(it->rec);
+    if (fstat(it->rec, &s) != 0 || s.st_nlink == 0 || (uint64_t)s.st_size != it->end ||
+        h.fence != it->fence || h.durable != SLOT_UNNAMED)
+        return VP_END;
+    vpi_buf_clear(record);
+    vpi_buf_add(record, it->record.data, it->record.size);
+    if (record->failed) return vpi_fail_nomem(err);
+    vpi_buf_dispose(&it->record);
+    it->fence++;
+    rc = vpi_dirs_lock(it->rec, LOCK_OPEN, F_RDLCK);
+    if (rc < 0) return vpi_dirs_lock_failed(rc, it->id, err);
+    rc = vpi_slot_write_head(it->rec, head_of(it, SLOT_UNNAMED));
+    if (rc < 0) return vpi_fail_errno(err, -rc, it->id, "writing the upload's record failed");
+    *fence = it->fence;
+    vpi_dirs_lock(it->rec, LOCK_STEP, F_UNLCK);
+    return VP_OK;
+}
+
+static vp_status take_parked(dir_store *d, const char *id, bool idle, void **item, vpi_buf *record,
+                             uint64_t *fence, vp_error *err)
+{
+    dir_item *it;
+    vp_status st = VP_END;
+
+    while (st == VP_END && (it = vpi_unpark(d, id)) != NULL) {
+        st = resume(it, idle, record, fence, err);
+        if (st == VP_OK)
+            *item = it;
+        else
+            vpi_dirs_dispose(it);
+    }
+    return st;
+}
+
 vp_status vpi_dirs_take(void *back, const char *id, bool idle, void **item, vpi_buf *record, uint64_t *fence,
                         vp_error *err)
 {
@@ -335,6 +390,8 @@ vp_status vpi_dirs_take(void *back, const char *id, bool idle, void **item, vpi_
 
     if (at == -ENOENT) return VP_END;
     if (at < 0) return vpi_fail_errno(err, -at, NULL, "opening the folder of uploads failed");
+    st = take_parked(d, id, idle, item, record, fence, err);
+    if (st != VP_END) return st;
     VPI_TRY(item_new(d, id, f, &it, err));
     it->created = true;
     st = open_locked(it, at, O_RDWR, idle, &c, err);
@@ -531,6 +588,7 @@ vp_status vpi_dirs_put(void *item, const void *record, size_t size, vp_error *er
 
     if (size > vpi_slot_most(it->room, it->base > 0))
         return vpi_fail(err, VP_E_INTERNAL, NULL, "the record has outgrown its room");
+    vpi_buf_dispose(&it->record); /* it is another now, or will be */
     VPI_TRY(vpi_dirs_step(it, err));
     rc = put_slot(it, record, size);
     vpi_dirs_step_end(it);

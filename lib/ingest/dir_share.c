@@ -181,6 +181,7 @@ vp_status vpi_dirs_remove(void *item, const vpi_buf *token, const char *scope, c
 
     (void)token;
     vpi_dirs_name(name, "", it->id, ".rec");
+    vpi_buf_dispose(&it->record); /* not to be parked */
     VPI_TRY(vpi_dirs_step(it, err));
     /* Data without a record are nobody's and are tidied away; a record without data would be a lie. */
     rc = vpi_dirs_unlink(atomic_load(&it->folder->fd), name);

@@ -163,11 +163,11 @@ int vpi_slots_read(int fd, slot_file *f)
     return rc;
 }
 
-uint64_t vpi_slot_fence(int fd)
+slot_head vpi_slot_head(int fd)
 {
     uint8_t p[HEAD_SIZE];
 
-    return pread(fd, p, sizeof(p), 0) == (ssize_t)sizeof(p) ? parse_head(p).fence : 0;
+    return pread(fd, p, sizeof(p), 0) == (ssize_t)sizeof(p) ? parse_head(p) : (slot_head){ 0 };
 }
 
 int vpi_slot_sum(int fd, uint64_t at, uint64_t size, uint32_t *sum)

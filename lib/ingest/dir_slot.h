@@ -57,7 +57,7 @@ size_t vpi_slot_most(size_t room, bool inside);
 uint64_t vpi_slot_base(size_t room);
 
 int vpi_slots_read(int fd, slot_file *f);
-uint64_t vpi_slot_fence(int fd); /* 0: the head cannot be read */
+slot_head vpi_slot_head(int fd); /* room 0: it cannot be read */
 /* Slots that are not known to be durable and confirm bytes that are not there are no longer valid. */
 int vpi_slots_prove(int fd, slot_file *f);
 /* The CRC-32C of `size` bytes from `at`; -ENODATA: there are fewer. */
@@ -86,5 +86,15 @@ bool vpi_small_is_all(const dir_item *it, uint64_t size);
 int vpi_small_put(dir_item *it, const slot_head *h, slot *s);
 /* Nothing is kept any more. */
 void vpi_small_return(dir_item *it);
+
+/* ---- dir_park.c ---- */
+void vpi_park_init(dir_store *d);
+void vpi_park_dispose(dir_store *d, bool forked);
+/* A small one was made with this record. */
+void vpi_park_note(dir_item *it, const void *record, size_t size);
+/* True: nothing of it changed since, and it is kept for the next who opens it. */
+bool vpi_park(dir_item *it);
+/* NULL: none of this id; else it is the caller's, to resume or to dispose of. */
+dir_item *vpi_unpark(dir_store *d, const char *id);
 
 #endif

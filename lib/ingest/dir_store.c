@@ -209,6 +209,7 @@ static void release(void *back)
     dir_store *d = back;
     bool forked = vpi_forked(d->fork_mark);
 
+    vpi_park_dispose(d, forked);
     folder_dispose(&d->uploads, forked);
     folder_dispose(&d->shared, forked);
     folder_dispose(&d->waiting, forked);
@@ -269,6 +270,7 @@ vp_status vpi_back_directory(vp_context *context, const char *path, bool unsynce
     d->wait_ms = wait_ms;
     pthread_mutex_init(&d->lock, NULL);
     vpi_small_init(d);
+    vpi_park_init(d);
     folder_init(&d->uploads);
     folder_init(&d->shared);
     folder_init(&d->waiting);

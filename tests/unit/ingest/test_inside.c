@@ -447,6 +447,83 @@ static void refused(void **state)
     }
 }
 
+/*
+ * Made and closed, an upload waits in memory for its bytes: whatever another process did with it meanwhile is seen.
+ * More of them than the store keeps are no less there.
+ */
+static void parked(void **state)
+{
+    room *r = *state;
+    vp_ingest *other = room_store(r, NULL);
+    vp_upload *u = NULL;
+    vp_source *s = NULL;
+    char id[16];
+
+    for (int way = 0; way < 4; way++) {
+        vp_upload_close(make_upload(r, "x", WHOLE));
+        if (way == 2) {
+            assert_int_equal(vp_ingest_remove(other, "x", &r->err), VP_OK);
+            assert_int_equal(vp_ingest_open(r->store, "x", &u, &r->err), VP_END);
+            continue;
+        }
+        if (way == 3) { /* removed, and made again by the other */
+            vp_ingest *mine = r->store;
+
+            assert_int_equal(vp_ingest_remove(other, "x", &r->err), VP_OK);
+            r->store = other;
+            u = make_upload(r, "x", WHOLE);
+            r->store = mine;
+        } else {
+            assert_int_equal(vp_ingest_open(other, "x", &u, &r->err), VP_OK);
+        }
+        if (way != 1) assert_int_equal(append(u, 5000, SEED, &r->err), VP_OK);
+        vp_upload_close(u);
+        assert_int_equal(vp_ingest_open(r->store, "x", &u, &r->err), VP_OK);
+        assert_int_equal(vp_upload_offset(u), way == 1 ? 0 : 5000);
+        vp_upload_close(u);
+        complete(r);
+        assert_int_equal(vp_ingest_remove(r->store, "x", &r->err), VP_OK);
+    }
+    for (int i = 0; i < 100; i++) vp_upload_close(part_of(r, i, 3000));
+    for (int i = 0; i < 100; i++) {
+        snprintf(id, sizeof(id), "m%d", i);
+        assert_int_equal(vp_ingest_open(r->store, id, &u, &r->err), VP_OK);
+        assert_int_equal(append(u, 3000, SEED, &r->err), VP_OK);
+        assert_int_equal(vp_upload_finish(u, &s, NULL, &r->err), VP_OK);
+        assert_content(s, 3000, SEED);
+        vp_source_unref(s);
+        vp_upload_close(u);
+    }
+    vp_ingest_unref(other);
+}
+
+/* It is not open: another process may remove it when its time is over. */
+static void parked_expires(void **state)
+{
+    room *r = *state;
+    worker w = { .pipe = -1 };
+    vp_upload *u = NULL;
+
+    assert_int_equal(begin(&w, r, true), VP_OK);
+    vp_ingest_unref(r->store);
+    r->store = room_store(r, NULL);
+    {
+        vp_upload_options o = VP_UPLOAD_OPTIONS_INIT;
+
+        o.id = "x";
+        o.length = WHOLE;
+        o.expire_ms = 1000;
+        assert_int_equal(vp_ingest_create(r->store, &o, &u, &r->err), VP_OK);
+        vp_upload_close(u);
+    }
+    future_days = 1;
+    assert_int_equal(expire_work(&w, NULL), VP_OK);
+    assert_int_equal(vp_ingest_open(r->store, "x", &u, &r->err), VP_END);
+    assert_string_equal(r->err.reason, "UPLOAD_EXPIRED");
+    future_days = 0;
+    end(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -460,6 +537,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(places, room_open, room_close),
         cmocka_unit_test_setup_teardown(many_at_once, room_open, room_close),
         cmocka_unit_test_setup_teardown(refused, room_open, room_close),
+        cmocka_unit_test_setup_teardown(parked, room_open, room_close),
+        cmocka_unit_test_setup_teardown(parked_expires, room_open, room_close),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
