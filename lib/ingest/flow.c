@@ -7,12 +7,13 @@
 
 #include <errno.h>
 
+#include "base/hash.h"
 #include "ingest/store_int.h"
 
 #define PAIR 2u
-#define MOVES_US 50000
-#define ALONE_MS 1
-#define WIDE 8u /* from so many on all lanes of AVX-512 are better than pairs */
+#define WIDE 8u        /* from so many on all lanes of AVX-512 are better than pairs */
+#define MOVES_US 50000 /* who has a block for longer stands still, or the disk does */
+#define ALONE_MS 1     /* that a block is left alone when its upload waits for it */
 
 static void add_last(vpi_block **first, vpi_block **last, vpi_block *block, vpi_block **next)
 {
@@ -126,8 +127,9 @@ static bool worth_hashing_synced(const vpi_gather_pool *p)
     unsigned ready = ready_to_hash_synced(p);
     int64_t since;
 
-    if (ready != 1) return ready;
+    if (ready != 1 || vpi_sha256_lanes() == 1) return ready;
     while (!is_ready_synced(p, lone)) lone = lone->next_hash;
+    if (lone->upload->flow.sums.hash.algorithm == VPI_DIGEST_NONE) return true;
     since = vpi_now_us() - MOVES_US;
     for (unsigned i = 0; i < p->made; i++) {
         const vpi_block *b = &p->blocks[i];
