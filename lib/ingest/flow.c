@@ -224,6 +224,7 @@ void vpi_flow_submit(vpi_gather_pool *pool, vpi_flow *flow, vpi_block *block)
     if (flow->first) flow->last->next = block;
     add_last(&flow->first, &flow->last, block, &block->next);
     flow->count++;
+    block->number = ++flow->submitted;
     rouse_writer_synced(pool);
     if (worth_hashing_synced(pool)) start_synced(&pool->hasher);
 }

@@ -214,6 +214,33 @@ static vp_status collect_synced(vp_upload *u, unsigned most, vp_error *err)
     return st;
 }
 
+uint64_t vpi_gather_reach_synced(const vp_upload *upload)
+{
+    return upload->check.running ? upload->counted : upload->position - gathered(upload);
+}
+
+/* The oldest up to this one that is not through. */
+static const vpi_block *not_through_synced(const vpi_flow *f, uint64_t number)
+{
+    const vpi_block *b = f->first;
+
+    while (b && b->written && b->hashed) b = b->next;
+    return b && b->number <= number ? b : NULL;
+}
+
+void vpi_gather_wait(vp_upload *upload)
+{
+    vpi_gather_pool *p = upload->ingest->gather;
+    const vpi_block *b;
+    uint64_t number;
+
+    if (!p) return;
+    pthread_mutex_lock(&p->lock);
+    number = upload->flow.submitted;
+    while ((b = not_through_synced(&upload->flow, number)) != NULL) vpi_flow_wait(p, b);
+    pthread_mutex_unlock(&p->lock);
+}
+
 void vpi_gather_settle_synced(vp_upload *upload)
 {
     vpi_gather_pool *p = upload->ingest->gather;

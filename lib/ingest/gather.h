@@ -33,6 +33,7 @@ typedef struct vpi_block {
     vp_upload *upload;
     struct vpi_block *next;                   /* of the upload, or idle */
     struct vpi_block *next_write, *next_hash; /* that wait */
+    uint64_t number;                          /* of those of the upload */
     bool written, hashed;
     size_t done;   /* bytes in the file */
     vp_error err;  /* status < 0: the rest is not */
@@ -43,6 +44,7 @@ typedef struct vpi_block {
 typedef struct vpi_flow {
     vpi_block *first, *last; /* oldest first */
     unsigned count;
+    uint64_t submitted;    /* by this handle */
     bool writing, hashing; /* one of them is, right now */
     bool failed;           /* those that follow are not written */
     vpi_sums sums;         /* of what was handed on, as far as it is hashed; whoever hashes has it */

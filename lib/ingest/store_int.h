@@ -141,6 +141,10 @@ vp_status vpi_gather_add_synced(vp_upload *upload, const uint8_t *data, size_t s
                                 vp_error *err);
 /* Nothing is gathered or under way any more; on failure `position` goes back to what was written. */
 vp_status vpi_gather_flush_synced(vp_upload *upload, vp_error *err);
+/* Bytes that count or are under way. */
+uint64_t vpi_gather_reach_synced(const vp_upload *upload);
+/* Without the upload's lock: waits until what is under way now has come through. */
+void vpi_gather_wait(vp_upload *upload);
 /* Takes what has come through by now. */
 void vpi_gather_settle_synced(vp_upload *upload);
 /* What is gathered never came; nothing is under way. */

@@ -147,14 +147,21 @@ vp_status vp_upload_sync(vp_upload *upload, vp_error *err)
 
 /* ---- behind the caller ---- */
 
+/* The same and what is under way, for which a sync behind waits. */
+static uint64_t coming(const vp_upload *u)
+{
+    if (u->rec.flags & VP_UPLOADF_ANY_ORDER) return pending(u);
+    return vpi_gather_reach_synced(u) - u->rec.offset;
+}
+
 vp_status vpi_upload_behind_synced(vp_upload *upload, vp_error *err)
 {
     uint64_t window = upload->ingest->o.sync_bytes;
 
-    if (pending(upload) < window) return VP_OK;
+    if (coming(upload) < window) return VP_OK;
     if (!upload->ingest->back.ops->overlap) return vpi_upload_sync_synced(upload, err);
-    if (upload->behind && pending(upload) / 2 >= window) VPI_TRY(vpi_upload_wait_behind_synced(upload, err));
-    if (upload->behind || pending(upload) < window) return VP_OK;
+    if (upload->behind && coming(upload) / 2 >= window) VPI_TRY(vpi_upload_wait_behind_synced(upload, err));
+    if (upload->behind || coming(upload) < window) return VP_OK;
     /* Without a thread the bytes wait for the next sync. */
     upload->behind = vpi_ingest_pool_add(upload->ingest, upload, VPI_START_BEHIND, NULL) == VP_OK;
     return VP_OK;
@@ -167,6 +174,7 @@ static void run_behind(vp_upload *u)
     state s = { 0 };
     vp_status st;
 
+    vpi_gather_wait(u);
     pthread_mutex_lock(&u->lock);
     vpi_gather_settle_synced(u);
     st = u->taken || u->failure.status < 0 ? VP_END : snapshot(u, &s, &e);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Blocks of large uploads that are written and hashed by other threads while the next are filled. */
 
+#include <time.h>
+
 #include "gather_tools.h"
 
 #define UPLOADS 6
@@ -108,6 +110,29 @@ static void beside_one_that_stalls(void **state)
     assert_int_equal(append(still, BUFFER / 2, SEED, &r->err), VP_OK);
     finish(r, u, MUCH);
     finish(r, still, MUCH);
+}
+
+/* What came becomes durable behind its request, also where no more comes. */
+static void stalled(void **state)
+{
+    room *r = *state;
+    vp_ingest_options o = VP_INGEST_OPTIONS_INIT;
+    struct timespec pause = { 0, 1000000 };
+
+    o.sync_bytes = 2 * BUFFER;
+    room_again(r, &o);
+    for (int round = 0; round < 50; round++) {
+        vp_upload *u = make_upload(r, "x", LENGTH);
+        int waited = 0;
+
+        assert_int_equal(append(u, 2 * BUFFER, SEED, &r->err), VP_OK);
+        while (stat_offset(r->store, "x") < 2 * BUFFER) {
+            assert_true(waited++ < 5000);
+            nanosleep(&pause, NULL);
+        }
+        vp_upload_close(u);
+        assert_int_equal(vp_ingest_remove(r->store, "x", &r->err), VP_OK);
+    }
 }
 
 /* ---- what fails ---- */
@@ -303,6 +328,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(in_turn, room_open, room_close),
         cmocka_unit_test_setup_teardown(at_once, room_open, room_close),
         cmocka_unit_test_setup_teardown(beside_one_that_stalls, room_open, room_close),
+        cmocka_unit_test_setup_teardown(stalled, room_open, room_close),
         cmocka_unit_test_setup_teardown(full_disk, room_open, room_close),
         cmocka_unit_test_setup_teardown(broken_disk, room_open, room_close),
         cmocka_unit_test_setup_teardown(no_memory, room_open, room_close),
