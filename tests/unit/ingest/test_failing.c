@@ -149,10 +149,10 @@ static void full_write(void **state)
 }
 
 /* Another id whose file is in the folder of x. */
-static void same_folder(char id[8])
+static void same_folder(char id[16])
 {
     for (int i = 0; i < 1000; i++) {
-        snprintf(id, 8, "n%d", i);
+        snprintf(id, 16, "n%d", i);
         if (vpi_crc32c(0, id, strlen(id)) % 16 == vpi_crc32c(0, "x", 1) % 16) return;
     }
     fail();
@@ -162,7 +162,7 @@ static void same_folder(char id[8])
 static void names(void **state)
 {
     room *r = *state;
-    char other[8];
+    char other[16];
 
     same_folder(other);
     for (int broken = 0; broken < 2; broken++) {

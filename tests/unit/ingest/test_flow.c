@@ -83,7 +83,7 @@ static void at_once(void **state)
 {
     room *r = *state;
     sender all[24] = { 0 };
-    char ids[24][8];
+    char ids[24][16];
 
     for (int i = 0; i < 24; i++) {
         snprintf(ids[i], sizeof(ids[i]), "t%d", i);
