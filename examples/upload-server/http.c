@@ -51,16 +51,13 @@ static size_t keep_escapes(void *user, struct MHD_Connection *c, char *text)
     return strlen(text);
 }
 
-static void count(void *user, struct MHD_Connection *c, void **state,
-                  enum MHD_ConnectionNotificationCode what)
+static void count_end(void *user, struct MHD_Connection *c, void **state,
+                      enum MHD_ConnectionNotificationCode what)
 {
     worker *w = user;
 
     (void)c, (void)state;
-    if (what == MHD_CONNECTION_NOTIFY_STARTED)
-        atomic_fetch_add(&w->connections, 1);
-    else
-        atomic_fetch_sub(&w->connections, 1);
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED) atomic_fetch_sub(&w->connections, 1);
 }
 
 static bool start_worker(worker *w, server *s)
@@ -70,7 +67,7 @@ static bool start_worker(worker *w, server *s)
 
     w->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, on_request, s, MHD_OPTION_NOTIFY_COMPLETED, on_end, s,
-        MHD_OPTION_NOTIFY_CONNECTION, count, w, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+        MHD_OPTION_NOTIFY_CONNECTION, count_end, w, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_END);
     return w->daemon;
@@ -78,7 +75,7 @@ static bool start_worker(worker *w, server *s)
 
 /* ---- the thread that accepts ---- */
 
-/* Of those with the fewest the one behind `last`: a count rises only when the other thread has seen the connection. */
+/* Of those with the fewest the one behind `last`. */
 static unsigned fewest(http *h, unsigned last)
 {
     unsigned best = (last + 1) % THREADS;
@@ -89,6 +86,18 @@ static unsigned fewest(http *h, unsigned last)
         if (atomic_load(&h->workers[at].connections) < atomic_load(&h->workers[best].connections)) best = at;
     }
     return best;
+}
+
+/* Counted here and not when the other thread sees it: that may be busy while many come. */
+static void give(worker *w, int fd, const address *from, socklen_t size)
+{
+    if (atomic_load(&w->connections) >= CONNECTIONS) {
+        close(fd);
+        return;
+    }
+    atomic_fetch_add(&w->connections, 1);
+    if (MHD_add_connection(w->daemon, fd, &from->any, size) != MHD_YES) /* closes it where it has no room */
+        atomic_fetch_sub(&w->connections, 1);
 }
 
 static void *accept_thread(void *user)
@@ -106,8 +115,7 @@ static void *accept_thread(void *user)
 
         if (fd >= 0) {
             at = fewest(h, at);
-            MHD_add_connection(h->workers[at].daemon, fd, &from.any,
-                               size); /* closes it where it has no room */
+            give(&h->workers[at], fd, &from, size);
         } else if (errno == EAGAIN) {
             poll(waits, 2, -1);
         } else if (errno != EINTR && errno != ECONNABORTED) {
