@@ -31,7 +31,6 @@ void vp_event_init(vp_event *event, size_t size)
 
 vp_status vp_queue_new(vp_queue **out, vp_error *err)
 {
-    pthread_condattr_t attr;
     vpi_error_reset(err);
     if (!out) return vpi_fail(err, VP_E_ARG, NULL, "out is needed");
     *out = NULL;
@@ -46,10 +45,7 @@ vp_status vp_queue_new(vp_queue **out, vp_error *err)
         return st;
     }
     pthread_mutex_init(&q->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&q->more, &attr);
-    pthread_condattr_destroy(&attr);
+    vpi_cond_init(&q->more);
     *out = q;
     return VP_OK;
 }
@@ -143,6 +139,16 @@ void vpi_queue_put(vp_queue *q, const void *owner, const vp_event *event, void *
     }
     pthread_cond_broadcast(&q->more);
     pthread_mutex_unlock(&q->lock);
+}
+
+void vpi_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &attr);
+    pthread_condattr_destroy(&attr);
 }
 
 void vpi_until_ms(int64_t ms, struct timespec *to)

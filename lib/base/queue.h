@@ -2,6 +2,7 @@
 #ifndef VPI_BASE_QUEUE_H
 #define VPI_BASE_QUEUE_H
 
+#include <pthread.h>
 #include <time.h>
 
 #include <vodpipe/event.h>
@@ -29,6 +30,8 @@ vp_status vpi_queue_take(vp_queue *queue, int64_t timeout_ms, vpi_queued **out, 
 /* Gives back what was taken and could not be delivered. */
 void vpi_queue_put_back(vp_queue *queue, vpi_queued *entry);
 
+/* A condition for pthread_cond_timedwait with times of vpi_until_ms. */
+void vpi_cond_init(pthread_cond_t *cond);
 /* The monotonic clock's time in so many milliseconds, for pthread_cond_timedwait. */
 void vpi_until_ms(int64_t ms, struct timespec *to);
 

@@ -3,6 +3,7 @@
 
 #include <time.h>
 
+#include "base/queue.h"
 #include "ranged.h"
 
 #define BLOCK VPI_RANGED_BLOCK
@@ -472,7 +473,6 @@ vp_status vpi_ranged_source(vp_context *context, const vpi_ranged_ops *ops, void
                             vp_error *err)
 {
     vp_source_ops source = VP_SOURCE_OPS_INIT;
-    pthread_condattr_t attr;
     ranged *r;
     vp_status st;
 
@@ -490,10 +490,7 @@ vp_status vpi_ranged_source(vp_context *context, const vpi_ranged_ops *ops, void
     source.interrupt = ranged_interrupt;
     source.release = ranged_release;
     pthread_mutex_init(&r->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&r->news, &attr);
-    pthread_condattr_destroy(&attr);
+    vpi_cond_init(&r->news);
     st = vpi_source_new_internal(context, &source, r, out, err);
     if (st < 0) {
         pthread_cond_destroy(&r->news);

@@ -229,7 +229,6 @@ vp_status vpi_dirs_create(void *back, const char *id, size_t room, bool inside, 
     if (st == VP_AGAIN) st = make_over(it, at, err);
     if (st != VP_OK) goto done;
     it->held = true;
-    it->name = vpi_dirs_named(f);
     it->fence = 1;
     it->room = vpi_slot_room(room, inside);
     it->end = vpi_slot_base(it->room);
@@ -240,7 +239,7 @@ vp_status vpi_dirs_create(void *back, const char *id, size_t room, bool inside, 
         goto done;
     }
     if (!inside) st = make_data(it, at, err);
-    if (!inside) it->name = vpi_dirs_named(f);
+    it->name = vpi_dirs_named(f); /* of both files */
 done:
     if (st == VP_OK) {
         *item = it;

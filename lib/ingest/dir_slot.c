@@ -273,17 +273,18 @@ void vpi_slot_form(uint8_t *p, const slot_head *h, const slot *s)
 
 int vpi_slots_make(int fd, slot_head h, const slot *first)
 {
-    size_t size = (size_t)vpi_slot_base(h.room);
+    uint64_t end = vpi_slot_base(h.room);
+    /* Bytes inside need free space in any case, and the second slot comes with them. */
+    size_t size = h.inside ? PAGE + h.room : (size_t)end;
     uint8_t *p = vpi_calloc(1, size);
     int rc;
 
     if (!p) return -ENOMEM;
     make_head(p, h);
     vpi_slot_form(p + PAGE, &h, first);
-    /* Bytes inside need free space in any case, and the second slot comes with them. */
-    rc = vpi_slot_write_at(fd, p, h.inside ? PAGE + h.room : size, 0);
+    rc = vpi_slot_write_at(fd, p, size, 0);
     if (rc == 0 && h.inside) rc = vpi_fault_disk();
-    if (rc == 0 && h.inside && ftruncate(fd, (off_t)size) != 0) rc = -errno;
+    if (rc == 0 && h.inside && ftruncate(fd, (off_t)end) != 0) rc = -errno;
     vpi_free(p);
     return rc;
 }

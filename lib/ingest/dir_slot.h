@@ -5,7 +5,7 @@
 /*
  * The file of a record: a head, then two slots that are written in turn, all at multiples of 4 KiB and written once in
  * full when the file is made, so that a later put changes no metadata of the file system and needs no free space. The
- * bytes of a small upload may follow behind the slots.
+ * bytes of a small upload may follow behind the slots; there the second slot is room only, and comes with them.
  *
  * The head holds what only has to be seen by processes of this machine: the fence, and the number of the slot that is
  * known to be durable. It is never synced for its own sake: after a crash of the machine nobody is left who could be

@@ -31,7 +31,6 @@ _Atomic unsigned vpi_gather_ahead = DEFAULT_AHEAD;
 vp_status vpi_gather_pool_new(vp_context *context, vpi_gather_pool **out, vp_error *err)
 {
     vpi_gather_pool *p = vpi_calloc(1, sizeof(*p));
-    pthread_condattr_t attr;
     vp_status st;
 
     if (!p) return vpi_fail_nomem(err);
@@ -43,10 +42,7 @@ vp_status vpi_gather_pool_new(vp_context *context, vpi_gather_pool **out, vp_err
     p->bytes = atomic_load(&vpi_gather_bytes);
     p->ahead = atomic_load(&vpi_gather_ahead);
     pthread_mutex_init(&p->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->moved, &attr);
-    pthread_condattr_destroy(&attr);
+    vpi_cond_init(&p->moved);
     vpi_flow_init(p);
     *out = p;
     return VP_OK;

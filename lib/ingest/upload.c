@@ -15,17 +15,13 @@
 vp_status vpi_upload_new(vp_ingest *ingest, vp_upload **out, vp_error *err)
 {
     vp_upload *u = vpi_calloc(1, sizeof(*u));
-    pthread_condattr_t attr;
 
     if (!u) return vpi_fail_nomem(err);
     atomic_init(&u->refs, 1);
     u->ingest = ingest;
     vp_error_init(&u->failure);
     pthread_mutex_init(&u->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&u->idle, &attr);
-    pthread_condattr_destroy(&attr);
+    vpi_cond_init(&u->idle);
     *out = u;
     return VP_OK;
 }

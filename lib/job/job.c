@@ -50,17 +50,13 @@ static void job_free(vp_job *job)
 
 static vp_job *job_alloc(void)
 {
-    pthread_condattr_t attr;
     vp_job *job = vpi_calloc(1, sizeof(*job));
     if (!job) return NULL;
     job->refs = 1;
     job->fork_mark = vpi_fork_mark();
     vp_error_init(&job->error);
     pthread_mutex_init(&job->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&job->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    vpi_cond_init(&job->changed);
     return job;
 }
 

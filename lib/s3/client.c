@@ -174,8 +174,8 @@ vp_status vp_s3_new(vp_context *context, const vp_s3_options *options, vp_s3 **o
     s3 = vpi_calloc(1, sizeof(*s3));
     if (!s3) return vpi_fail_nomem(err);
     pthread_mutex_init(&s3->lock, NULL);
-    vpi_s3_cond_init(&s3->renew);
-    vpi_s3_cond_init(&s3->room);
+    vpi_cond_init(&s3->renew);
+    vpi_cond_init(&s3->room);
     atomic_init(&s3->refs, 1);
     s3->fork_mark = vpi_fork_mark();
     s3->context = vp_context_ref(context);

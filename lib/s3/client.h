@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "base/hash.h"
+#include "base/queue.h"
 #include "http/loop.h"
 #include "s3_int.h"
 #include "sign.h"
@@ -151,8 +152,7 @@ void vpi_s3_header(const vpi_s3_op *op, const char *name, char *to, size_t capac
 
 /* ---- waiting ---- */
 
-/* By the monotonic clock; wait: at most 0.1 s, so that who waits can look at its cancel. */
-void vpi_s3_cond_init(pthread_cond_t *cond);
+/* One of vpi_cond_init: at most 0.1 s, so that who waits can look at its cancel. */
 void vpi_s3_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock);
 
 typedef struct vpi_s3_waiter {

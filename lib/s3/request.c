@@ -404,22 +404,12 @@ void vpi_s3_stop(vp_s3 *s3, vpi_s3_op *op)
 
 /* ---- waiting for one ---- */
 
-void vpi_s3_cond_init(pthread_cond_t *cond)
-{
-    pthread_condattr_t attr;
-
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(cond, &attr);
-    pthread_condattr_destroy(&attr);
-}
-
 void vpi_s3_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock)
 {
-    int64_t until = vpi_now_us() + 100000;
-    struct timespec t = { .tv_sec = (time_t)(until / 1000000), .tv_nsec = (long)(until % 1000000) * 1000 };
+    struct timespec until;
 
-    pthread_cond_timedwait(cond, lock, &t);
+    vpi_until_ms(100, &until);
+    pthread_cond_timedwait(cond, lock, &until);
 }
 
 void vpi_s3_wait_synced(vp_s3 *s3, pthread_cond_t *what)
@@ -431,7 +421,7 @@ void vpi_s3_waiter_init(vpi_s3_waiter *w)
 {
     memset(w, 0, sizeof(*w));
     pthread_mutex_init(&w->lock, NULL);
-    vpi_s3_cond_init(&w->ended);
+    vpi_cond_init(&w->ended);
 }
 
 void vpi_s3_waiter_end(vpi_s3_waiter *w, vp_status st)

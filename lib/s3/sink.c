@@ -373,7 +373,7 @@ vp_status vp_sink_s3(vp_s3 *s3, const vp_sink_s3_options *options, vp_sink **out
     s = vpi_calloc(1, sizeof(*s));
     if (!s) return vpi_fail_nomem(err);
     pthread_mutex_init(&s->lock, NULL);
-    vpi_s3_cond_init(&s->changed);
+    vpi_cond_init(&s->changed);
     s->s3 = vp_s3_ref(s3);
     s->work = vp_store_ref(o.work);
     st = fill(s, &o, err);

@@ -304,7 +304,7 @@ static void init_locks(vpi_s3_store *s)
 {
 
     pthread_mutex_init(&s->lock, NULL);
-    vpi_s3_cond_init(&s->changed);
+    vpi_cond_init(&s->changed);
 }
 
 vp_status vpi_s3_store_new(vp_s3 *s3, const char *bucket, const char *prefix, uint32_t life_s,

@@ -406,7 +406,7 @@ vp_status vp_s3_put_tree(vp_s3 *s3, const char *directory, const vp_sink_s3_opti
     t.most = 4 * s3->o.connections;
     t.prefix = n ? vpi_asprintf("%.*s/", (int)n, o.prefix) : vpi_strdup("");
     if (!t.prefix) return vpi_fail_nomem(err);
-    vpi_s3_cond_init(&t.changed);
+    vpi_cond_init(&t.changed);
     VPI_GO(vpi_tree_read(&t.tree, directory, cancel, err));
     if (t.tree.single && !n) {
         st = vpi_fail(err, VP_E_ARG, NULL, "prefix: the key of the one file is missing");
