@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -14,7 +15,6 @@
 #define COPY_PIECE (1u << 20)
 #define COPY_STEP (256u << 20)
 #define DIRECT_PAGE 4096u
-#define DIRECT_MOST 2u
 
 _Atomic size_t vpi_dirs_direct_least = 64u << 10;
 
@@ -83,6 +83,37 @@ static int write_direct(dir_item *it, uint64_t offset, const uint8_t *data, size
     return rc;
 }
 
+static int64_t processor_us(void)
+{
+    struct timespec t = { 0, 0 };
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* Where nothing is synced, what the disk cannot take soon goes through the cache and waits for nobody. */
+static int write_pages(dir_item *it, uint64_t offset, const uint8_t *data, size_t size, size_t *done)
+{
+    dir_store *s = it->store;
+    bool through = s->unsynced && vpi_pace_through(&s->pace, atomic_load(&s->direct));
+    unsigned running;
+    int64_t began;
+    int rc;
+
+    if (through) {
+        began = processor_us();
+        rc = write_plain(it, offset, data, size, done);
+        vpi_pace_through_took(&s->pace, *done, processor_us() - began);
+        return rc;
+    }
+    began = vpi_now_us();
+    running = atomic_fetch_add(&s->direct, 1) + 1;
+    rc = write_direct(it, offset, data, size, done);
+    atomic_fetch_sub(&s->direct, 1);
+    vpi_pace_past_took(&s->pace, *done, vpi_now_us() - began, running);
+    return rc;
+}
+
 /* Whole pages that lie in memory as in the file are written past the cache where that is worth it. */
 static int write_item(dir_item *it, uint64_t offset, const uint8_t *data, size_t size, size_t *done)
 {
@@ -98,12 +129,7 @@ static int write_item(dir_item *it, uint64_t offset, const uint8_t *data, size_t
     rc = write_plain(it, offset, data, head, done);
     if (rc < 0) return rc;
     pages = (size - head) / DIRECT_PAGE * DIRECT_PAGE;
-    /* Where nothing is synced, what the disk cannot take at once goes through the cache and waits for nobody. */
-    if (atomic_fetch_add(&it->store->direct, 1) >= DIRECT_MOST && it->store->unsynced)
-        rc = write_plain(it, offset + head, data + head, pages, &n);
-    else
-        rc = write_direct(it, offset + head, data + head, pages, &n);
-    atomic_fetch_sub(&it->store->direct, 1);
+    rc = write_pages(it, offset + head, data + head, pages, &n);
     *done += n;
     if (rc < 0) return rc;
     rc = write_plain(it, offset + *done, data + *done, size - *done, &n);
@@ -354,7 +380,7 @@ static int find_bytes(dir_store *d, const char *id, place *p)
     if (p->fd < 0) return p->fd;
     rc = vpi_slots_read(p->fd, &c);
     if (rc == 0 && c.head.inside) {
-        p->base = vpi_slot_base(c.room);
+        p->base = vpi_slot_at(c.room, true, 2);
         p->end = c.end;
         p->sum = c.newest < 0 ? 0 : c.slots[c.newest].sum;
     }

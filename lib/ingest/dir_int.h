@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "ingest/back.h"
+#include "ingest/dir_pace.h"
 #include "io/dir.h"
 
 #define DIR_FOLDERS 16u
@@ -38,6 +39,7 @@ typedef struct dir_store {
     bool unsynced;
     atomic_bool indirect; /* the file system refused direct writes */
     atomic_uint direct;   /* writes past the cache that run */
+    vpi_pace pace;        /* of a store that syncs nothing */
     pthread_mutex_t lock; /* of making folders */
     struct {
         pthread_mutex_t lock;

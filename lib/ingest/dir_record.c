@@ -231,7 +231,7 @@ vp_status vpi_dirs_create(void *back, const char *id, size_t room, bool inside, 
     it->held = true;
     it->fence = 1;
     it->room = vpi_slot_room(room, inside);
-    it->end = vpi_slot_base(it->room);
+    it->end = vpi_slot_at(it->room, inside, 2);
     if (inside) it->base = it->end;
     rc = vpi_dirs_lock(it->rec, LOCK_OPEN, F_RDLCK);
     if (rc < 0) {
@@ -313,7 +313,7 @@ static vp_status make_durable(dir_item *it, slot_file *f, vp_error *err)
     if (rc < 0) return unreadable(rc, it->id, err);
     if (f->newest < 0) return f->torn ? corrupt(it->id, err) : VP_END;
     /* It must not count again when other bytes come to be there. */
-    if (f->dropped >= 0) rc = vpi_slot_wipe(it->rec, f->room, (unsigned)f->dropped);
+    if (f->dropped >= 0) rc = vpi_slot_wipe(it->rec, &f->head, (unsigned)f->dropped);
     /* Its writer may have been killed between the write and the sync. */
     if (rc == 0 && f->slots[f->newest].number > f->head.durable && !never_put(f))
         rc = sync_record(it->store, it->folder, it->rec, f->head.durable != SLOT_UNNAMED);
@@ -330,7 +330,7 @@ static void take_over(dir_item *it, const slot_file *f)
     it->fence = VPI_MAX(f->head.fence, s->fence) + 1;
     if (never_put(f)) it->name = vpi_dirs_named(it->folder); /* made by somebody, before */
     it->end = f->end;
-    if (f->head.inside) it->base = vpi_slot_base(f->room);
+    if (f->head.inside) it->base = vpi_slot_at(f->room, true, 2);
     it->summed = s->bytes;
     it->sum = s->sum;
 }
@@ -575,7 +575,7 @@ static int put_slot(dir_item *it, const void *record, size_t size)
          * After a failed sync the kernel may hold for clean what is not on the disk: it must not be read again. Nor
          * after a crash, where the next opening has cut the data.
          */
-        if (vpi_slot_wipe(it->rec, it->room, other) == 0) (void)vpi_dirs_datasync(it->store, it->rec);
+        if (vpi_slot_wipe(it->rec, &h, other) == 0) (void)vpi_dirs_datasync(it->store, it->rec);
     }
     return rc;
 }

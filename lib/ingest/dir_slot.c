@@ -14,7 +14,7 @@
 #define INSIDE_MAGIC 0x56505549u /* "VPUI" */
 #define HEAD_SIZE 32u
 #define HEAD_APART 1u
-#define HEAD_INSIDE 2u
+#define HEAD_INSIDE 3u
 #define APART_HEAD 32u
 #define INSIDE_HEAD 40u
 #define FILE_MAX (PAGE + 2 * (uint64_t)(VPI_RECORD_MAX + 2 * PAGE))
@@ -26,19 +26,26 @@ static unsigned slot_head_size(bool inside)
     return inside ? INSIDE_HEAD : APART_HEAD;
 }
 
+/* That no record has, in the first slot. */
+static unsigned taken(bool inside)
+{
+    return slot_head_size(inside) + (inside ? SLOT_SECTOR : 0);
+}
+
 size_t vpi_slot_room(size_t record, bool inside)
 {
-    return (slot_head_size(inside) + record + PAGE - 1) / PAGE * PAGE;
+    return (taken(inside) + record + PAGE - 1) / PAGE * PAGE;
 }
 
 size_t vpi_slot_most(size_t room, bool inside)
 {
-    return room - slot_head_size(inside);
+    return room - taken(inside);
 }
 
-uint64_t vpi_slot_base(size_t room)
+uint64_t vpi_slot_at(size_t room, bool inside, unsigned which)
 {
-    return PAGE + 2 * (uint64_t)room;
+    if (inside) return which == 0 ? SLOT_SECTOR : which * (uint64_t)room;
+    return PAGE + which * (uint64_t)room;
 }
 
 /* ---- reading ---- */
@@ -47,7 +54,7 @@ static slot_head parse_head(const uint8_t *p)
 {
     uint32_t kind = vpi_rd32(p + 4);
 
-    if (vpi_rd32(p) != HEAD_MAGIC || kind < HEAD_APART || kind > HEAD_INSIDE || vpi_rd32(p + 24) == 0 ||
+    if (vpi_rd32(p) != HEAD_MAGIC || (kind != HEAD_APART && kind != HEAD_INSIDE) || vpi_rd32(p + 24) == 0 ||
         vpi_rd32(p + 28) != vpi_crc32c(0, p, 28))
         return (slot_head){ 0 };
     return (slot_head){ vpi_rd64(p + 8), vpi_rd64(p + 16), (size_t)vpi_rd32(p + 24) * PAGE,
@@ -76,7 +83,8 @@ static bool parse_slot(const uint8_t *p, size_t room, bool inside, slot *s)
     size_t size = vpi_rd32(p + 4);
 
     *s = (slot){ 0 };
-    if (vpi_rd32(p) != (inside ? INSIDE_MAGIC : SLOT_MAGIC) || size > room - head) return false;
+    if (vpi_rd32(p) != (inside ? INSIDE_MAGIC : SLOT_MAGIC) || size > vpi_slot_most(room, inside))
+        return false;
     if (vpi_rd32(p + 24) != slot_sum(p, size, inside)) return false;
     *s = (slot){ .number = vpi_rd64(p + 8), .fence = vpi_rd64(p + 16), .record = p + head, .size = size };
     if (inside) {
@@ -97,24 +105,24 @@ static bool was_confirmed(const slot_file *f)
 
 static void parse(slot_file *f)
 {
-    bool all;
+    bool inside = f->head.inside, all;
 
     f->newest = f->dropped = -1;
     f->torn = false;
-    if (f->bytes.size < PAGE + 2 * PAGE) {
+    if (f->bytes.size < vpi_slot_at(PAGE, inside, 2)) {
         /* Made by a process that was killed before it wrote all, or by a machine that was. */
         f->head = (slot_head){ 0 };
         return;
     }
-    f->room = f->head.inside ? f->head.room : (f->bytes.size - PAGE) / 2 / PAGE * PAGE;
-    all = f->head.room == 0 || (f->head.room == f->room && f->bytes.size >= vpi_slot_base(f->room));
+    f->room = inside ? f->head.room : (f->bytes.size - PAGE) / 2 / PAGE * PAGE;
+    all = f->head.room == 0 || (f->head.room == f->room && f->bytes.size >= vpi_slot_at(f->room, inside, 2));
     for (int i = 0; i < 2; i++) {
         const uint8_t *p;
 
         f->slots[i] = (slot){ 0 };
         if (!all) continue;
-        p = f->bytes.data + PAGE + (size_t)i * f->room;
-        if (!parse_slot(p, f->room, f->head.inside, &f->slots[i])) {
+        p = f->bytes.data + vpi_slot_at(f->room, inside, (unsigned)i);
+        if (!parse_slot(p, f->room, inside, &f->slots[i])) {
             f->torn = f->torn || !blank(p, APART_HEAD);
         } else if (f->newest < 0 || f->slots[i].number > f->slots[f->newest].number) {
             f->newest = i;
@@ -155,7 +163,7 @@ int vpi_slots_read(int fd, slot_file *f)
     vpi_buf_clear(&f->bytes);
     rc = read_more(fd, &f->bytes, (size_t)VPI_MIN(f->end, (uint64_t)FIRST_READ));
     if (rc == 0 && f->bytes.size >= HEAD_SIZE) f->head = parse_head(f->bytes.data);
-    want = f->head.inside ? vpi_slot_base(f->head.room) : f->end;
+    want = f->head.inside ? vpi_slot_at(f->head.room, true, 2) : f->end;
     if (rc == 0 && want > FILE_MAX) rc = -EFBIG;
     want = VPI_MIN(want, f->end);
     if (rc == 0 && want > f->bytes.size) rc = read_more(fd, &f->bytes, (size_t)(want - f->bytes.size));
@@ -192,7 +200,7 @@ int vpi_slots_prove(int fd, slot_file *f)
     while (f->newest >= 0 && f->slots[f->newest].number > f->head.durable) {
         const slot *s = &f->slots[f->newest];
         uint32_t sum;
-        int rc = vpi_slot_sum(fd, vpi_slot_base(f->room), s->bytes, &sum);
+        int rc = vpi_slot_sum(fd, vpi_slot_at(f->room, true, 2), s->bytes, &sum);
 
         if (rc < 0 && rc != -ENODATA) return rc;
         if (rc == 0 && sum == s->sum) break;
@@ -273,15 +281,15 @@ void vpi_slot_form(uint8_t *p, const slot_head *h, const slot *s)
 
 int vpi_slots_make(int fd, slot_head h, const slot *first)
 {
-    uint64_t end = vpi_slot_base(h.room);
+    uint64_t end = vpi_slot_at(h.room, h.inside, 2);
     /* Bytes inside need free space in any case, and the second slot comes with them. */
-    size_t size = h.inside ? PAGE + h.room : (size_t)end;
+    size_t size = h.inside ? h.room : (size_t)end;
     uint8_t *p = vpi_calloc(1, size);
     int rc;
 
     if (!p) return -ENOMEM;
     make_head(p, h);
-    vpi_slot_form(p + PAGE, &h, first);
+    vpi_slot_form(p + vpi_slot_at(h.room, h.inside, 0), &h, first);
     rc = vpi_slot_write_at(fd, p, size, 0);
     if (rc == 0 && h.inside) rc = vpi_fault_disk();
     if (rc == 0 && h.inside && ftruncate(fd, (off_t)end) != 0) rc = -errno;
@@ -297,14 +305,14 @@ int vpi_slot_write(int fd, const slot_head *h, unsigned which, const slot *s)
 
     if (size > sizeof(small) && !(p = vpi_alloc(size))) return -ENOMEM;
     vpi_slot_form(p, h, s);
-    rc = vpi_slot_write_at(fd, p, size, PAGE + (uint64_t)which * h->room);
+    rc = vpi_slot_write_at(fd, p, size, vpi_slot_at(h->room, h->inside, which));
     if (p != small) vpi_free(p);
     return rc;
 }
 
-int vpi_slot_wipe(int fd, size_t room, unsigned which)
+int vpi_slot_wipe(int fd, const slot_head *h, unsigned which)
 {
     static const uint8_t none[INSIDE_HEAD];
 
-    return vpi_slot_write_at(fd, none, sizeof(none), PAGE + (uint64_t)which * room);
+    return vpi_slot_write_at(fd, none, slot_head_size(h->inside), vpi_slot_at(h->room, h->inside, which));
 }

@@ -4,8 +4,11 @@
 
 /*
  * The file of a record: a head, then two slots that are written in turn, all at multiples of 4 KiB and written once in
- * full when the file is made, so that a later put changes no metadata of the file system and needs no free space. The
- * bytes of a small upload may follow behind the slots; there the second slot is room only, and comes with them.
+ * full when the file is made, so that a later put changes no metadata of the file system and needs no free space.
+ *
+ * The bytes of a small upload may follow behind the slots. There the first slot begins behind the head's 512 bytes,
+ * which is what disks write whole, in the same page: a page less to make, to sync and to keep. And the second slot is
+ * room only when the file is made, and comes with the bytes.
  *
  * The head holds what only has to be seen by processes of this machine: the fence, and the number of the slot that is
  * known to be durable. It is never synced for its own sake: after a crash of the machine nobody is left who could be
@@ -18,6 +21,7 @@
 #include "ingest/dir_int.h"
 
 #define SLOT_PAGE 4096u
+#define SLOT_SECTOR 512u
 #define SLOT_UNNAMED 0u /* head.durable: neither a slot nor the name of the file is durable yet */
 /* Numbers of the first slot: of an upload that nothing is lost with; of one that must be durable when told of. */
 #define SLOT_FIRST 1u
@@ -53,8 +57,8 @@ typedef struct slot_file {
 size_t vpi_slot_room(size_t record, bool inside);
 /* The largest record. */
 size_t vpi_slot_most(size_t room, bool inside);
-/* Where bytes that are inside begin: the end of the slots. */
-uint64_t vpi_slot_base(size_t room);
+/* Where a slot begins; 2: where they end, and bytes that are inside begin. */
+uint64_t vpi_slot_at(size_t room, bool inside, unsigned which);
 
 int vpi_slots_read(int fd, slot_file *f);
 slot_head vpi_slot_head(int fd); /* room 0: it cannot be read */
@@ -71,7 +75,7 @@ int vpi_slots_make(int fd, slot_head h, const slot *first);
 void vpi_slot_form(uint8_t *p, const slot_head *h, const slot *s);
 /* which: 0, 1. */
 int vpi_slot_write(int fd, const slot_head *h, unsigned which, const slot *s);
-int vpi_slot_wipe(int fd, size_t room, unsigned which);
+int vpi_slot_wipe(int fd, const slot_head *h, unsigned which);
 
 /* ---- dir_small.c ---- */
 void vpi_small_init(dir_store *d);

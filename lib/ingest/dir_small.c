@@ -92,7 +92,7 @@ static int write_past_cache(dir_item *it, size_t size)
     int rc = fcntl(it->rec, F_SETFL, O_DIRECT) == 0 ? 0 : -EINVAL;
 
     if (rc == 0) {
-        rc = vpi_slot_write_at(it->rec, it->small, size, SLOT_PAGE + (uint64_t)it->room);
+        rc = vpi_slot_write_at(it->rec, it->small, size, it->room);
         (void)fcntl(it->rec, F_SETFL, 0);
     }
     if (rc == -EINVAL) atomic_store(&it->store->indirect, true);
@@ -118,7 +118,7 @@ int vpi_small_put(dir_item *it, const slot_head *h, slot *s)
     /* Behind the bytes nothing is read; a file that goes on is written over or cut there. */
     memset(it->small + size, 0, whole - size);
     rc = write_past_cache(it, whole);
-    if (rc == -EINVAL) rc = vpi_slot_write_at(it->rec, it->small, size, SLOT_PAGE + (uint64_t)it->room);
+    if (rc == -EINVAL) rc = vpi_slot_write_at(it->rec, it->small, size, it->room);
     if (rc == 0) it->end = it->base + it->small_have;
     return rc;
 }

@@ -5,7 +5,10 @@ the other, on the same disk and by the same client (upload_client.c).
 
     uploads.py [--megabytes 1024] [--small 10000] [--peers NAME,...] [--runs 1]
 
-Durable: each answer 204 of ours comes behind fdatasync and with SHA-256 made; the peers sync and hash nothing.
+Durable: each answer 204 of ours comes behind fdatasync and with SHA-256 made; the peers sync and hash nothing. With several
+runs all take turns, as a machine changes while it is measured: a virtual one gets slower when it has to ask its host for
+memory that it never used, a file system when many files were removed. Medians are told, and ratios to tusd of the same
+run: of the rate, and of the server's CPU with the digest taken off ours.
 """
 import argparse
 import hashlib
@@ -126,6 +129,35 @@ def sha_seconds(size):
     return (time.process_time() - began) * size / (256 * MIB)
 
 
+def in_turn(names, top, runs, work):
+    """name -> a row (wall, CPU, peak, client's CPU) for each run."""
+    rows = {name: [] for name in names}
+    for _ in range(runs):
+        for name in names:
+            data = tempfile.mkdtemp(prefix="data-", dir=top)
+            command, path = servers(data)[name]
+            rows[name].append(measure(command, path, *work))
+            # Not removed before the end: ext4 looks long for inodes where many were freed a moment ago.
+            os.sync()
+    return rows
+
+
+def ratios(mine, peer, digest):
+    """Of rates (more is better), and of CPU besides the digest (less is): run by run, then the median."""
+    rate = statistics.median(p[0] / m[0] for m, p in zip(mine, peer))
+    cpu = statistics.median((m[1] - digest) / p[1] for m, p in zip(mine, peer))
+    return f"{rate:7.2f} x {cpu:7.2f} x"
+
+
+def tell(rows, uploads, size, digest):
+    print(f"  {'':26} {'wall s':>8} {'MB/s':>7} {'up/s':>7} {'CPU s':>7} {'MiB':>6} {'client CPU':>10}   rate and CPU to tusd")
+    for name, mine in rows.items():
+        wall, cpu, peak, client = (statistics.median(r[i] for r in mine) for i in range(4))
+        to = ratios(mine, rows["tusd"], digest) if "tusd" in rows and name.startswith("upload-server") else ""
+        print(f"  {name:26} {wall:8.2f} {uploads * size / 1e6 / wall:7.0f} {uploads / wall:7.0f} {cpu:7.2f} {peak:6.0f} "
+              f"{client:10.2f} {to}", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--megabytes", type=int, default=1024)
@@ -138,27 +170,17 @@ def main():
     top = tempfile.mkdtemp(prefix="uploads-", dir=args.folder or BUILD)
     try:
         total = args.megabytes * MIB
+        names = [n for n in servers(top) if not args.peers or n in args.peers.split(",")]
         rate, syncs = disk(top)
-        print(f"disk: {rate:.0f} MB/s with one sync, {syncs:.0f} syncs/s; SHA-256 of {args.megabytes} MiB: "
-              f"{sha_seconds(total):.2f} s, of {args.small} x 64 KiB: {sha_seconds(args.small * 65536):.2f} s")
-        kinds = {"large": (args.connections, total // args.connections, 8 * MIB, args.connections),
-                 "small": (args.small, 65536, 65536, 32)}
-        for kind, (uploads, size, chunk, connections) in kinds.items():
-            print(f"{kind}: {uploads} uploads of {size} bytes in chunks of {chunk} over {connections} connections")
-            print(f"  {'':26} {'wall s':>8} {'MB/s':>7} {'up/s':>7} {'CPU s':>7} {'MiB':>6} {'client CPU':>10}")
-            for name in list(servers(top)):
-                if args.peers and name not in args.peers.split(","):
-                    continue
-                rows = []
-                for _ in range(args.runs):
-                    data = tempfile.mkdtemp(prefix="data-", dir=top)
-                    command, path = servers(data)[name]
-                    rows.append(measure(command, path, uploads, size, chunk, connections))
-                    # Not removed before the end: ext4 looks long for inodes where many were freed a moment ago.
-                    os.sync()
-                wall, cpu, peak, mine = (statistics.median(r[i] for r in rows) for i in range(4))
-                print(f"  {name:26} {wall:8.2f} {uploads * size / 1e6 / wall:7.0f} {uploads / wall:7.0f} {cpu:7.2f} "
-                      f"{peak:6.0f} {mine:10.2f}", flush=True)
+        large, small = sha_seconds(total), sha_seconds(args.small * 65536)
+        print(f"disk: {rate:.0f} MB/s with one sync, {syncs:.0f} syncs/s; SHA-256 of {args.megabytes} MiB: {large:.2f} s, "
+              f"of {args.small} x 64 KiB: {small:.2f} s")
+        kinds = {"large": (args.connections, total // args.connections, 8 * MIB, args.connections, large),
+                 "small": (args.small, 65536, 65536, 32, small)}
+        for kind, (uploads, size, chunk, connections, digest) in kinds.items():
+            print(f"{kind}: {uploads} uploads of {size} bytes in chunks of {chunk} over {connections} connections", flush=True)
+            rows = in_turn(names, top, args.runs, (uploads, size, chunk, connections))
+            tell(rows, uploads, size, digest)
     finally:
         shutil.rmtree(top, ignore_errors=True)
 

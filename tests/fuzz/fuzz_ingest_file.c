@@ -39,8 +39,9 @@ static void look(const uint8_t *d, size_t size)
 
             FUZZ_ACCEPTED(1);
             check_slot(&f, f.newest);
-            FUZZ_CHECK(s->number <= f.head.durable ||
-                       (vpi_slot_sum(fd, vpi_slot_base(f.room), s->bytes, &sum) == 0 && sum == s->sum));
+            FUZZ_CHECK(
+                s->number <= f.head.durable ||
+                (vpi_slot_sum(fd, vpi_slot_at(f.room, true, 2), s->bytes, &sum) == 0 && sum == s->sum));
         }
     }
     vpi_buf_dispose(&f.bytes);
@@ -59,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     look(d, size);
     room = (size_t)vpi_rd32(d + 24) * SLOT_PAGE;
     for (unsigned i = 0; i < 2 && room > 0; i++) {
-        size_t at = SLOT_PAGE + i * room, n;
+        size_t at = vpi_slot_at(room, vpi_rd32(d + 4) == 3, i), n;
 
         if (at + 40 > size) break;
         n = vpi_rd32(d + at + 4);

@@ -293,6 +293,34 @@ static void refused_later(void **state)
     finish(r, u, LENGTH);
 }
 
+/* A store that syncs nothing writes through the cache what a slow disk has no time for, and nothing to a fast one. */
+static void volatile_store(void **state)
+{
+    vp_ingest_options o = VP_INGEST_OPTIONS_INIT;
+    room *r = *state;
+    dir_store *d;
+    vp_upload *u;
+
+    o.flags |= VP_INGESTF_VOLATILE;
+    room_again(r, &o);
+    if (!can_direct(r)) skip();
+    d = r->store->back.user;
+    u = make_upload(r, "x", LENGTH);
+    atomic_store(&d->direct, 2);
+    assert_int_equal(append(u, BUFFER, SEED, &r->err), VP_OK);
+    assert_true(is_direct(r, "x")); /* it is not known to be slow */
+    atomic_store(&d->pace.past_us, 100000);
+    assert_int_equal(append(u, BUFFER, SEED, &r->err), VP_OK);
+    assert_int_equal(written(r, "x"), 2 * BUFFER);
+    assert_false(is_direct(r, "x"));
+    assert_int_equal(atomic_load(&d->direct), 2);
+    atomic_store(&d->direct, 1);
+    assert_int_equal(append(u, BUFFER, SEED, &r->err), VP_OK);
+    assert_true(is_direct(r, "x"));
+    atomic_store(&d->direct, 0);
+    finish(r, u, LENGTH);
+}
+
 /* One that does not know direct writes. */
 static void refused_at_once(void **state)
 {
@@ -326,6 +354,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(full_disk, room_open, room_close),
         cmocka_unit_test_setup_teardown(broken_disk, room_open, room_close),
         cmocka_unit_test_setup_teardown(refused_later, room_open, room_close),
+        cmocka_unit_test_setup_teardown(volatile_store, room_open, room_close),
         cmocka_unit_test_setup_teardown(refused_at_once, room_open, room_close),
     };
 
