@@ -85,11 +85,7 @@ vp_status vp_upload_check_begin(vp_upload *upload, const char *algorithm, vp_err
 
     vp_error_init(err);
     if (!algorithm) return vpi_fail(err, VP_E_ARG, NULL, "an argument is NULL");
-    st = vpi_upload_enter(upload, &e);
-    if (st < 0) {
-        vpi_error_copy(err, &e);
-        return st;
-    }
+    VPI_TRY(vpi_upload_enter(upload, &e, err));
     st = begin_synced(upload, algorithm, &e);
     return vpi_upload_exit(upload, st, "upload.check", &e, err);
 }
@@ -101,11 +97,7 @@ vp_status vp_upload_check_end(vp_upload *upload, const void *digest, size_t size
 
     vp_error_init(err);
     if (!digest) return vpi_fail(err, VP_E_ARG, NULL, "an argument is NULL");
-    st = vpi_upload_enter(upload, &e);
-    if (st < 0) {
-        vpi_error_copy(err, &e);
-        return st;
-    }
+    VPI_TRY(vpi_upload_enter(upload, &e, err));
     st = end_synced(upload, digest, size, &e);
     return vpi_upload_exit(upload, st, "upload.check", &e, err);
 }
@@ -114,7 +106,7 @@ void vp_upload_check_drop(vp_upload *upload)
 {
     vp_error e = VP_ERROR_INIT;
 
-    if (vpi_upload_enter(upload, &e) < 0) return;
+    if (vpi_upload_enter(upload, &e, NULL) < 0) return;
     vpi_upload_check_drop_synced(upload);
     vpi_upload_exit(upload, VP_OK, "upload.check", &e, NULL);
 }

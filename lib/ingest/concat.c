@@ -97,8 +97,8 @@ static vp_status hash_copied(vp_upload *u, uint64_t from, uint64_t to, uint8_t *
         if (u->hash.length > from) n = (size_t)VPI_MIN((uint64_t)n, u->hash.length - from);
         if (u->hash.length == from || u->declared.length == from)
             VPI_TRY(u->ingest->back.ops->read(u->item, from, piece, n, err));
-        if (u->hash.length == from) vpi_digest_add(&u->hash, piece, n);
-        if (u->declared.length == from) vpi_digest_add(&u->declared, piece, n);
+        vpi_digest_add_at(&u->hash, from, piece, n);
+        vpi_digest_add_at(&u->declared, from, piece, n);
         from += n;
     }
     return VP_OK;

@@ -209,11 +209,7 @@ vp_status vp_upload_set_length(vp_upload *upload, uint64_t length, vp_error *err
     vp_status st;
 
     vp_error_init(err);
-    st = vpi_upload_enter(upload, &e);
-    if (st < 0) {
-        vpi_error_copy(err, &e);
-        return st;
-    }
+    VPI_TRY(vpi_upload_enter(upload, &e, err));
     st = set_length_synced(upload, length, &e);
     return vpi_upload_exit(upload, st, "upload.set_length", &e, err);
 }

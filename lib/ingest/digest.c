@@ -67,6 +67,11 @@ void vpi_digest_add(vpi_digest *d, const void *data, size_t size)
     if (d->algorithm == VPI_DIGEST_CRC32C) d->crc = vpi_crc32c(d->crc, data, size);
 }
 
+void vpi_digest_add_at(vpi_digest *d, uint64_t at, const void *data, size_t size)
+{
+    if (d->length == at) vpi_digest_add(d, data, size);
+}
+
 /* The words of a SHA-256 that stands between two blocks, as they are hashed several at a time. */
 static void to_lane(const vpi_digest *d, vpi_sha256 *lane)
 {

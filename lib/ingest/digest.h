@@ -28,6 +28,8 @@ uint8_t vpi_digest_named(const char *name, size_t length);
 size_t vpi_digest_size(uint8_t algorithm); /* 4 to 32; 0 for NONE */
 void vpi_digest_init(vpi_digest *d, uint8_t algorithm);
 void vpi_digest_add(vpi_digest *d, const void *data, size_t size);
+/* Bytes from `at`, if it has come to exactly there. */
+void vpi_digest_add_at(vpi_digest *d, uint64_t at, const void *data, size_t size);
 /* Bytes of different messages, in one pass where the processor gains by that. */
 #define VPI_DIGEST_LANES 16u
 typedef struct vpi_digest_input {

@@ -27,8 +27,8 @@ static vp_status hash_rest_synced(vp_upload *u, vp_error *err)
         if (u->hash.length > at) n = (size_t)VPI_MIN((uint64_t)n, u->hash.length - at);
         if (u->declared.length > at) n = (size_t)VPI_MIN((uint64_t)n, u->declared.length - at);
         st = u->ingest->back.ops->read(u->item, at, piece, n, err);
-        if (st == VP_OK && u->hash.length == at) vpi_digest_add(&u->hash, piece, n);
-        if (st == VP_OK && u->declared.length == at) vpi_digest_add(&u->declared, piece, n);
+        if (st == VP_OK) vpi_digest_add_at(&u->hash, at, piece, n);
+        if (st == VP_OK) vpi_digest_add_at(&u->declared, at, piece, n);
         at += n;
     }
     vpi_free(piece);
@@ -155,11 +155,7 @@ vp_status vp_upload_finish(vp_upload *upload, vp_source **out, vp_upload_info *i
 
     vp_error_init(err);
     if (out) *out = NULL;
-    st = vpi_upload_enter(upload, &e);
-    if (st < 0) {
-        vpi_error_copy(err, &e);
-        return st;
-    }
+    VPI_TRY(vpi_upload_enter(upload, &e, err));
     whole = upload->rec.state == VP_UPLOAD_FINISHED;
     st = vpi_upload_finish_synced(upload, &e);
     if (st == VP_OK) st = vpi_ingest_give_info(&upload->rec, info, &e);

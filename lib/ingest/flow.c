@@ -173,7 +173,7 @@ static void hash_picked(vpi_block *const picked[], unsigned n)
         vpi_sums *s = &b->upload->flow.sums;
 
         if (s->hash.length == b->offset) in[count++] = (vpi_digest_input){ &s->hash, data, b->have };
-        if (s->declared.length == b->offset) vpi_digest_add(&s->declared, data, b->have);
+        vpi_digest_add_at(&s->declared, b->offset, data, b->have);
         if (s->check.algorithm != VPI_DIGEST_NONE) vpi_digest_add(&s->check, data, b->have);
     }
     vpi_digest_add_many(in, count);

@@ -148,8 +148,8 @@ static void add_written(vpi_sums *s, const vpi_block *b)
 {
     const uint8_t *p = b->data + b->from;
 
-    if (s->hash.length == b->offset) vpi_digest_add(&s->hash, p, b->done);
-    if (s->declared.length == b->offset) vpi_digest_add(&s->declared, p, b->done);
+    vpi_digest_add_at(&s->hash, b->offset, p, b->done);
+    vpi_digest_add_at(&s->declared, b->offset, p, b->done);
     if (s->check.algorithm != VPI_DIGEST_NONE) vpi_digest_add(&s->check, p, b->done);
 }
 

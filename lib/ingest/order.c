@@ -80,11 +80,7 @@ vp_status vp_upload_write_at(vp_upload *upload, uint64_t offset, const void *dat
 
     vp_error_init(err);
     if (!data && size > 0) return vpi_fail(err, VP_E_ARG, NULL, "no data");
-    st = vpi_upload_enter(upload, &e);
-    if (st < 0) {
-        vpi_error_copy(err, &e);
-        return st;
-    }
+    VPI_TRY(vpi_upload_enter(upload, &e, err));
     if (!(upload->rec.flags & VP_UPLOADF_ANY_ORDER)) {
         st = vpi_fail(&e, VP_E_STATE, NULL, "the upload was not made with ANY_ORDER");
     } else {
@@ -118,11 +114,7 @@ vp_status vp_upload_missing(vp_upload *upload, uint64_t index, uint64_t *from, u
 
     vp_error_init(err);
     if (!from || !to) return vpi_fail(err, VP_E_ARG, NULL, "an argument is NULL");
-    st = vpi_upload_enter(upload, &e);
-    if (st < 0) {
-        vpi_error_copy(err, &e);
-        return st;
-    }
+    VPI_TRY(vpi_upload_enter(upload, &e, err));
     st = missing_synced(upload, index, &g) ? VP_OK : VP_END;
     if (st == VP_OK) {
         *from = g.from;

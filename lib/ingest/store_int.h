@@ -109,10 +109,10 @@ vp_status vpi_upload_take(vp_ingest *ingest, const char *id, unsigned how, vp_up
 /* The handle gives up; with sync what was written is made durable if it can be. */
 void vpi_upload_leave(vp_upload *upload, bool sync);
 /*
- * Locks the handle for a call of the host: not forked, not closed, not taken over, not failed, no start under way. err
- * is not NULL.
+ * Locks the handle for a call of the host: not forked, not closed, not taken over, not failed, no start under way. e is
+ * the call's own, for what comes until vpi_upload_exit; err, the host's, may be NULL and gets a failure of this.
  */
-vp_status vpi_upload_enter(vp_upload *upload, vp_error *err);
+vp_status vpi_upload_enter(vp_upload *upload, vp_error *e, vp_error *err);
 /* Unlocks, and gives e to err. */
 vp_status vpi_upload_exit(vp_upload *upload, vp_status st, const char *op, vp_error *e, vp_error *err);
 /* Nothing more is written through this handle. */

@@ -134,11 +134,7 @@ vp_status vp_upload_sync(vp_upload *upload, vp_error *err)
     bool whole;
 
     vp_error_init(err);
-    st = vpi_upload_enter(upload, &e);
-    if (st < 0) {
-        vpi_error_copy(err, &e);
-        return st;
-    }
+    VPI_TRY(vpi_upload_enter(upload, &e, err));
     whole = whole_part(upload);
     st = vpi_upload_sync_synced(upload, &e);
     if (st == VP_OK) wake_concatenations_synced(upload, whole);
@@ -264,11 +260,7 @@ static vp_status start(vp_upload *u, int kind, vp_queue *queue, uint64_t tag, vp
 
     vp_error_init(err);
     if (!queue) return vpi_fail(err, VP_E_ARG, NULL, "no queue");
-    st = vpi_upload_enter(u, &e);
-    if (st < 0) {
-        vpi_error_copy(err, &e);
-        return st;
-    }
+    VPI_TRY(vpi_upload_enter(u, &e, err));
     u->start.room = vpi_queue_room();
     if (!u->start.room) {
         st = vpi_fail_nomem(&e);

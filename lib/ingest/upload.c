@@ -224,22 +224,23 @@ vp_status vp_ingest_open(vp_ingest *ingest, const char *id, vp_upload **out, vp_
 
 /* ---- a call of the host ---- */
 
-vp_status vpi_upload_enter(vp_upload *upload, vp_error *err)
+vp_status vpi_upload_enter(vp_upload *upload, vp_error *e, vp_error *err)
 {
     if (!upload) return vpi_fail(err, VP_E_ARG, NULL, "no upload");
     VPI_TRY(vpi_ingest_check(upload->ingest, err));
     pthread_mutex_lock(&upload->lock);
     if (upload->start.kind != VPI_START_NONE) {
-        vpi_fail(err, VP_E_STATE, NULL, "a start is under way with this upload");
+        vpi_fail(e, VP_E_STATE, NULL, "a start is under way with this upload");
     } else if (upload->taken) {
-        vpi_fail(err, VP_E_CONFLICT, "TAKEN_OVER", "a newer request writes the upload");
+        vpi_fail(e, VP_E_CONFLICT, "TAKEN_OVER", "a newer request writes the upload");
     } else if (upload->failure.status < 0) {
-        vpi_error_copy(err, &upload->failure);
+        vpi_error_copy(e, &upload->failure);
     } else {
         return VP_OK;
     }
     pthread_mutex_unlock(&upload->lock);
-    return err->status;
+    vpi_error_copy(err, e);
+    return e->status;
 }
 
 vp_status vpi_upload_exit(vp_upload *upload, vp_status st, const char *op, vp_error *e, vp_error *err)
@@ -335,8 +336,8 @@ vp_status vpi_upload_write_synced(vp_upload *upload, uint64_t offset, const void
         st = upload->ingest->back.ops->write(upload->item, at, p, VPI_MIN(size - *done, (size_t)PIECE), &n,
                                              err);
         /* What came out of order is read again when all is there. */
-        if (hash->length == at) vpi_digest_add(hash, p, n);
-        if (declared->length == at) vpi_digest_add(declared, p, n);
+        vpi_digest_add_at(hash, at, p, n);
+        vpi_digest_add_at(declared, at, p, n);
         *done += n;
     }
     if (st < 0 && err) vpi_upload_write_failed_synced(upload, err);
@@ -385,11 +386,7 @@ vp_status vp_upload_append(vp_upload *upload, uint64_t offset, const void *data,
 
     vp_error_init(err);
     if (!data && size > 0) return vpi_fail(err, VP_E_ARG, NULL, "no data");
-    st = vpi_upload_enter(upload, &e);
-    if (st < 0) {
-        vpi_error_copy(err, &e);
-        return st;
-    }
+    VPI_TRY(vpi_upload_enter(upload, &e, err));
     st = append_synced(upload, offset, data, size, &e);
     return vpi_upload_exit(upload, st, "upload.append", &e, err);
 }
