@@ -26,7 +26,7 @@ enum {
     VP_EVENT_UPLOAD_EXPIRED = 12,
     VP_EVENT_UPLOAD_REMOVED = 13,
     VP_EVENT_UPLOAD_SYNCED =
-        14 /* answer to vp_upload_sync_start and vp_upload_finish_start: status, reason, text */
+        14 /* answer to vp_upload_append_start, sync_start and finish_start: status, reason, text */
 };
 
 enum {

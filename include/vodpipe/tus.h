@@ -37,7 +37,7 @@
  *
  * Limits: 64 KiB and 128 lines of headers (431), 256 pairs of metadata, VP_UPLOAD_METADATA_MAX for metadata and
  * Upload-Concat together. Memory of a request: about 1 KiB and its headers, besides its upload. Bytes of bodies are
- * never kept.
+ * not kept, but for the one piece of a request that is BUSY with it.
  */
 
 #include <vodpipe/ingest.h>
@@ -200,8 +200,10 @@ VP_API vp_status vp_tus_accept(vp_tus_request *request, const vp_tus_accept_opti
 VP_API vp_status vp_tus_reject(vp_tus_request *request, int32_t status, const char *headers, const void *body,
                                uint64_t size, vp_error *err);
 /*
- * In BODY. A piece of any size, of the body without its transfer coding. The state may change to ANSWER (too long, disk
- * full, taken over by a newer request): the rest of the body is not wanted.
+ * In BODY. A piece of any size, of the body without its transfer coding. The state may change to ANSWER (too long,
+ * disk full, taken over by a newer request): the rest of the body is not wanted. With a queue it may change to BUSY:
+ * the disk is behind, the request has a copy of the piece, and the next is wanted when it is in BODY again. (Do not
+ * read from the socket meanwhile, and the client slows down.)
  */
 VP_API vp_status vp_tus_body(vp_tus_request *request, const void *data, uint64_t size, vp_error *err);
 /* The body is over; trailers: lines, or NULL. Also to be called when there is no body. */

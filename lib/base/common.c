@@ -16,10 +16,14 @@ _Atomic long vpi_alloc_fail_at;
 _Atomic long vpi_disk_fail_at;
 _Atomic int vpi_disk_fail_with;
 
+void (*_Atomic vpi_disk_hook)(void);
+
 int vpi_fault_disk(void)
 {
+    void (*hook)(void) = atomic_load_explicit(&vpi_disk_hook, memory_order_relaxed);
     int number;
 
+    if (hook) hook();
     if (atomic_load_explicit(&vpi_disk_fail_at, memory_order_relaxed) <= 0) return 0;
     if (atomic_fetch_sub_explicit(&vpi_disk_fail_at, 1, memory_order_relaxed) != 1) return 0;
     number = atomic_load(&vpi_disk_fail_with);

@@ -20,6 +20,9 @@ extern _Atomic long vpi_alloc_fail_at;
 extern _Atomic long vpi_disk_fail_at;
 extern _Atomic int vpi_disk_fail_with;
 
+/* Called before each such change, by the thread that makes it: a disk that is slow. NULL outside tests. */
+extern void (*_Atomic vpi_disk_hook)(void);
+
 /* 0, or the negative error number with which this change has to fail. */
 int vpi_fault_disk(void);
 

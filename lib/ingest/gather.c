@@ -19,6 +19,7 @@
 #define PAGE 4096u
 #define SOON_US 250000
 #define SLAB_BLOCKS 2u
+#define LARGE_PIECE ((size_t)64 << 10)
 
 #define DEFAULT_BYTES ((size_t)1 << 20)
 #define DEFAULT_AHEAD 3u
@@ -369,6 +370,43 @@ static vp_status full_synced(vp_upload *u, vp_error *err)
     if (ahead == 0) return vpi_gather_flush_synced(u, err);
     VPI_TRY(hand_on_synced(u, err));
     return collect_synced(u, ahead, err);
+}
+
+static unsigned idle_blocks(vpi_gather_pool *p)
+{
+    unsigned n;
+
+    pthread_mutex_lock(&p->lock);
+    n = VPI_GATHER_BLOCKS - p->made;
+    for (const vpi_block *b = p->idle; b; b = b->next) n++;
+    pthread_mutex_unlock(&p->lock);
+    return n;
+}
+
+/* By what choose(), start_synced() and full_synced() would do. */
+bool vpi_gather_waits_synced(vp_upload *upload, size_t size)
+{
+    vpi_gather_pool *p = upload->ingest->gather;
+    const vpi_block *b = upload->gather.block;
+    bool gathers =
+        p && upload->ingest->o.sync_bytes >= p->bytes && !(upload->rec.flags & VP_UPLOADF_ANY_ORDER);
+    size_t room, full;
+
+    if (gathers && !b) {
+        vpi_gather_settle_synced(upload);
+        gathers =
+            upload->flow.first ||
+            (!upload->gather.slow && vpi_upload_limit(upload) - upload->position >= p->bytes &&
+             (upload->rec.length != VP_SIZE_UNKNOWN || upload->position >= p->bytes) && idle_blocks(p) > 0);
+    }
+    /* To the page cache, but for pieces that are worth a write of their own past it. */
+    if (!gathers) return size >= LARGE_PIECE;
+    vpi_gather_settle_synced(upload);
+    if (b && vpi_now_us() - upload->gather.since_us > SOON_US) return true;
+    room = p->bytes - (b ? b->from + b->have : (size_t)(upload->position % PAGE));
+    full = size < room ? 0 : 1 + (size - room) / p->bytes;
+    if (full > 0 && (p->ahead == 0 || upload->flow.count + full > p->ahead)) return true;
+    return full + !b > idle_blocks(p);
 }
 
 vp_status vpi_gather_add_synced(vp_upload *upload, const uint8_t *data, size_t size, size_t *done,

@@ -38,7 +38,13 @@ struct vp_ingest {
 };
 
 /* What a start was asked for. */
-enum { VPI_START_NONE = 0, VPI_START_SYNC = 1, VPI_START_FINISH = 2, VPI_START_BEHIND = 3 };
+enum {
+    VPI_START_NONE = 0,
+    VPI_START_SYNC = 1,
+    VPI_START_FINISH = 2,
+    VPI_START_BEHIND = 3,
+    VPI_START_APPEND = 4
+};
 
 struct vp_upload {
     atomic_uint refs; /* the host's one, and whoever works on it for a moment */
@@ -76,7 +82,10 @@ struct vp_upload {
         bool running;
         vp_queue *queue;
         uint64_t tag;
-        void *room; /* for the event */
+        void *room;      /* for the event */
+        uint64_t offset; /* of an append; data are the host's */
+        const void *data;
+        size_t size;
     } start;
     bool behind;     /* a sync behind is queued or runs */
     int64_t told_us; /* of the last progress event */
@@ -127,6 +136,15 @@ void vpi_upload_write_failed_synced(vp_upload *upload, const vp_error *e);
 vp_status vpi_upload_write_synced(vp_upload *upload, uint64_t offset, const void *data, size_t size,
                                   size_t *done, vp_error *err);
 
+vp_status vpi_upload_append_synced(vp_upload *upload, uint64_t offset, const void *data, size_t size,
+                                   vp_error *err);
+/*
+ * vp_upload_append where that waits for nothing but memory, the page cache included; else VP_AGAIN, and nothing was
+ * taken.
+ */
+vp_status vpi_upload_append_now(vp_upload *upload, uint64_t offset, const void *data, size_t size,
+                                vp_error *err);
+
 /* ---- gather.c ---- */
 /* For tests, of stores that are made later: bytes of a block, a multiple of 4096; blocks of an upload under way. */
 extern _Atomic size_t vpi_gather_bytes;
@@ -141,6 +159,8 @@ vp_status vpi_gather_add_synced(vp_upload *upload, const uint8_t *data, size_t s
                                 vp_error *err);
 /* Nothing is gathered or under way any more; on failure `position` goes back to what was written. */
 vp_status vpi_gather_flush_synced(vp_upload *upload, vp_error *err);
+/* Whether taking so many bytes may have to wait for the disk. */
+bool vpi_gather_waits_synced(vp_upload *upload, size_t size);
 /* Bytes that count or are under way. */
 uint64_t vpi_gather_reach_synced(const vp_upload *upload);
 /* Without the upload's lock: waits until what is under way now has come through. */
@@ -161,6 +181,8 @@ void vpi_upload_save_synced(vp_upload *upload);
 vp_status vpi_upload_put_synced(vp_upload *upload, vp_error *err);
 /* Opens the lock until no sync runs behind: then the handle may have been taken over, or it failed. */
 vp_status vpi_upload_wait_behind_synced(vp_upload *upload, vp_error *err);
+/* Whether so many bytes more would wait for one. */
+bool vpi_upload_behind_waits_synced(const vp_upload *upload, size_t size);
 /* Starts a sync behind when so many bytes are not durable. */
 vp_status vpi_upload_behind_synced(vp_upload *upload, vp_error *err);
 /* Called by the pool. */

@@ -191,6 +191,18 @@ vp_status vp_upload_sync_start(vp_upload *upload, vp_queue *queue, uint64_t tag,
     return off(err);
 }
 
+vp_status vp_upload_append_start(vp_upload *upload, uint64_t offset, const void *data, size_t size,
+                                 vp_queue *queue, uint64_t tag, vp_error *err)
+{
+    (void)upload;
+    (void)offset;
+    (void)data;
+    (void)size;
+    (void)queue;
+    (void)tag;
+    return off(err);
+}
+
 vp_status vp_upload_finish(vp_upload *upload, vp_source **out, vp_upload_info *info, vp_error *err)
 {
     (void)upload;

@@ -19,17 +19,25 @@ static vp_status snapshot(const vp_upload *u, state *s, vp_error *err)
     return VP_OK;
 }
 
-vp_status vpi_upload_put_synced(vp_upload *upload, vp_error *err)
+/* open: without the lock meanwhile, so that an append need not wait for it. */
+static vp_status put_record(vp_upload *u, const vpi_record *r, bool open, vp_error *err)
 {
     vpi_buf bytes = { 0 };
-    vp_status st;
+    vp_status st = VP_OK;
 
-    vpi_record_write(&upload->rec, &bytes);
-    st = bytes.failed ? vpi_fail_nomem(err)
-                      : upload->ingest->back.ops->put(upload->item, bytes.data, bytes.size, err);
+    vpi_record_write(r, &bytes);
+    if (bytes.failed) st = vpi_fail_nomem(err);
+    if (open) pthread_mutex_unlock(&u->lock);
+    if (st == VP_OK) st = u->ingest->back.ops->put(u->item, bytes.data, bytes.size, err);
+    if (open) pthread_mutex_lock(&u->lock);
     vpi_buf_dispose(&bytes);
-    if (st < 0) vpi_upload_fail_synced(upload, err);
+    if (st < 0) vpi_upload_fail_synced(u, err);
     return st;
+}
+
+vp_status vpi_upload_put_synced(vp_upload *upload, vp_error *err)
+{
+    return put_record(upload, &upload->rec, false, err);
 }
 
 vp_status vpi_upload_wait_behind_synced(vp_upload *upload, vp_error *err)
@@ -52,26 +60,28 @@ static void progress_synced(vp_upload *upload)
     vpi_ingest_event(upload->ingest, VP_EVENT_UPLOAD_PROGRESS, r, r->offset);
 }
 
-/* The data of s are durable: the record says so. Takes what s holds. */
-static vp_status confirm_synced(vp_upload *u, state *s, vpi_buf *token, vp_error *err)
+/*
+ * The data of s are durable: the record says so. Takes what s holds. behind: the lock is open meanwhile; whoever
+ * changes the record waits until nothing runs behind.
+ */
+static vp_status confirm_synced(vp_upload *u, state *s, vpi_buf *token, bool behind, vp_error *err)
 {
-    vpi_record *r = &u->rec, before = u->rec;
+    vpi_record next = u->rec, *r = &u->rec;
+    bool moved = s->offset != r->offset || s->ranges.count > 0;
     vp_status st;
 
-    r->offset = s->offset;
-    r->hash = s->hash;
-    r->declared = s->declared;
-    r->ranges = s->ranges;
-    r->token = *token;
-    if (r->expire_ms) r->expires_us = vpi_ingest_now(u->ingest) + (int64_t)r->expire_ms * 1000;
-    st = vpi_upload_put_synced(u, err);
-    if (st == VP_OK) {
-        s->ranges = before.ranges;
-        *token = before.token;
-        if (r->offset != before.offset || r->ranges.count > 0) progress_synced(u);
-    } else {
-        u->rec = before;
-    }
+    next.offset = s->offset;
+    next.hash = s->hash;
+    next.declared = s->declared;
+    next.ranges = s->ranges;
+    next.token = *token;
+    if (r->expire_ms) next.expires_us = vpi_ingest_now(u->ingest) + (int64_t)r->expire_ms * 1000;
+    st = put_record(u, &next, behind, err);
+    if (st != VP_OK) return st;
+    s->ranges = r->ranges;
+    *token = r->token;
+    *r = next;
+    if (moved) progress_synced(u);
     return st;
 }
 
@@ -106,7 +116,7 @@ vp_status vpi_upload_sync_synced(vp_upload *upload, vp_error *err)
     if (st < 0) {
         vpi_upload_fail_synced(upload, err);
     } else {
-        st = confirm_synced(upload, &s, &token, err);
+        st = confirm_synced(upload, &s, &token, false, err);
     }
     vpi_ranges_dispose(&s.ranges);
     vpi_buf_dispose(&token);
@@ -150,13 +160,18 @@ static uint64_t coming(const vp_upload *u)
     return vpi_gather_reach_synced(u) - u->rec.offset;
 }
 
+bool vpi_upload_behind_waits_synced(const vp_upload *upload, size_t size)
+{
+    return upload->behind && (coming(upload) + size) / 2 >= upload->ingest->o.sync_bytes;
+}
+
 vp_status vpi_upload_behind_synced(vp_upload *upload, vp_error *err)
 {
     uint64_t window = upload->ingest->o.sync_bytes;
 
     if (coming(upload) < window) return VP_OK;
     if (!upload->ingest->back.ops->overlap) return vpi_upload_sync_synced(upload, err);
-    if (upload->behind && coming(upload) / 2 >= window) VPI_TRY(vpi_upload_wait_behind_synced(upload, err));
+    if (vpi_upload_behind_waits_synced(upload, 0)) VPI_TRY(vpi_upload_wait_behind_synced(upload, err));
     if (upload->behind || coming(upload) < window) return VP_OK;
     /* Without a thread the bytes wait for the next sync. */
     upload->behind = vpi_ingest_pool_add(upload->ingest, upload, VPI_START_BEHIND, NULL) == VP_OK;
@@ -181,7 +196,7 @@ static void run_behind(vp_upload *u)
         if (st < 0) {
             vpi_upload_fail_synced(u, &e);
         } else if (u->failure.status >= 0) {
-            (void)confirm_synced(u, &s, &token, &e);
+            (void)confirm_synced(u, &s, &token, true, &e);
         }
     }
     u->behind = false;
@@ -215,6 +230,17 @@ static void tell_start(vp_upload *u, vp_status st, const vp_error *e, vp_queue *
     vpi_queue_put(queue, u, &event, room);
 }
 
+static const char *const start_names[] = { [VPI_START_SYNC] = "upload.sync",
+                                           [VPI_START_FINISH] = "upload.finish",
+                                           [VPI_START_APPEND] = "upload.append" };
+
+static vp_status run_synced(vp_upload *u, int kind, vp_error *err)
+{
+    if (kind == VPI_START_SYNC) return vpi_upload_sync_synced(u, err);
+    if (kind == VPI_START_FINISH) return vpi_upload_finish_synced(u, err);
+    return vpi_upload_append_synced(u, u->start.offset, u->start.data, u->start.size, err);
+}
+
 static void run_start(vp_upload *u, int kind)
 {
     vp_error e = VP_ERROR_INIT;
@@ -231,9 +257,9 @@ static void run_start(vp_upload *u, int kind)
         vpi_error_copy(&e, &u->failure);
         st = e.status;
     } else {
-        st = kind == VPI_START_SYNC ? vpi_upload_sync_synced(u, &e) : vpi_upload_finish_synced(u, &e);
+        st = run_synced(u, kind, &e);
     }
-    if (st < 0) vpi_error_op(&e, kind == VPI_START_SYNC ? "upload.sync" : "upload.finish");
+    if (st < 0) vpi_error_op(&e, start_names[kind]);
     if (st == VP_OK) wake_concatenations_synced(u, whole);
     queue = u->start.queue;
     /* Under the lock: a close that waits for this must not overtake the event. */
@@ -253,7 +279,13 @@ void vpi_upload_run(vp_upload *upload, int kind)
         run_start(upload, kind);
 }
 
-static vp_status start(vp_upload *u, int kind, vp_queue *queue, uint64_t tag, vp_error *err)
+typedef struct piece {
+    uint64_t offset;
+    const void *data;
+    size_t size;
+} piece;
+
+static vp_status start(vp_upload *u, int kind, piece p, vp_queue *queue, uint64_t tag, vp_error *err)
 {
     vp_error e = VP_ERROR_INIT;
     vp_status st;
@@ -266,6 +298,9 @@ static vp_status start(vp_upload *u, int kind, vp_queue *queue, uint64_t tag, vp
         st = vpi_fail_nomem(&e);
     } else {
         u->start.kind = kind;
+        u->start.offset = p.offset;
+        u->start.data = p.data;
+        u->start.size = p.size;
         u->start.queue = vp_queue_ref(queue);
         u->start.tag = tag;
         st = vpi_ingest_pool_add(u->ingest, u, kind, &e);
@@ -280,10 +315,23 @@ static vp_status start(vp_upload *u, int kind, vp_queue *queue, uint64_t tag, vp
 
 vp_status vp_upload_sync_start(vp_upload *upload, vp_queue *queue, uint64_t tag, vp_error *err)
 {
-    return start(upload, VPI_START_SYNC, queue, tag, err);
+    return start(upload, VPI_START_SYNC, (piece){ 0 }, queue, tag, err);
 }
 
 vp_status vp_upload_finish_start(vp_upload *upload, vp_queue *queue, uint64_t tag, vp_error *err)
 {
-    return start(upload, VPI_START_FINISH, queue, tag, err);
+    return start(upload, VPI_START_FINISH, (piece){ 0 }, queue, tag, err);
+}
+
+vp_status vp_upload_append_start(vp_upload *upload, uint64_t offset, const void *data, size_t size,
+                                 vp_queue *queue, uint64_t tag, vp_error *err)
+{
+    vp_status st;
+
+    vp_error_init(err);
+    if (!queue || (!data && size > 0)) return vpi_fail(err, VP_E_ARG, NULL, "no queue or no data");
+    st = vpi_upload_append_now(upload, offset, data, size, err);
+    if (st != VP_AGAIN) return st;
+    st = start(upload, VPI_START_APPEND, (piece){ offset, data, size }, queue, tag, err);
+    return st == VP_OK ? VP_AGAIN : st;
 }

@@ -130,6 +130,7 @@ void vpi_tus_free(vp_tus_request *r)
     vpi_free(r->extra.scope);
     vpi_free(r->extra.metadata);
     vpi_free(r->room);
+    vpi_free(r->piece.data);
     vp_tus_unref(r->tus);
     vpi_free(r);
 }

@@ -17,6 +17,8 @@ void vpi_tus_body_start(vp_tus_request *r)
     r->window_bytes = r->received = 0;
     r->told = r->at;
     r->next = VP_TUS_BODY;
+    /* Here it may wait. */
+    if (r->tus->pool && r->upload && r->flags & VP_TUS_HAS_BODY) vpi_tus_store_begin(r->upload);
 }
 
 /* ---- time ---- */
@@ -68,22 +70,29 @@ int64_t vp_tus_due(vp_tus_request *r)
 
 /* ---- bytes ---- */
 
-/* More bytes than the upload has. */
-static void too_long(vp_tus_request *r)
+/*
+ * More bytes than the upload has. Sets next. True: the upload is to be removed. (A chunk under check is dropped when
+ * the upload is closed: that may wait for the disk.)
+ */
+static bool too_long(vp_tus_request *r)
 {
     if (!r->draft) {
-        if (r->upload) vp_upload_check_drop(r->upload);
         vpi_tus_refuse(r, 413, "the body is longer than the upload");
-        r->state = r->next;
-        return;
+        return false;
     }
     /* The draft, Upload Append: an upload that exceeds its length is invalid, but not one that is complete. */
     vpi_draft_refuse_length(r);
-    if (r->upload) {
-        vpi_tus_run(r, vpi_tus_work_remove);
-    } else {
-        r->state = r->next;
-    }
+    return r->upload != NULL;
+}
+
+/* So many of the piece's bytes are in the upload. Sets next. True: the upload is to be removed. */
+static bool took(vp_tus_request *r, uint64_t size, bool longer)
+{
+    r->next = VP_TUS_BODY;
+    r->at += size;
+    if (longer) return too_long(r);
+    if (r->draft && r->interop && r->at - r->told >= INTERIM_BYTES) vpi_draft_interim_offset(r);
+    return false;
 }
 
 static void note_bytes(vp_tus_request *r, uint64_t size)
@@ -94,6 +103,47 @@ static void note_bytes(vp_tus_request *r, uint64_t size)
     r->last_us = t;
     r->window_bytes += size;
     r->received += size;
+}
+
+/* On an event loop only where that waits for no disk: else VP_AGAIN. */
+static vp_status append(vp_tus_request *r, const void *data, size_t size, vp_error *err)
+{
+    return r->tus->pool ? vpi_tus_store_append_now(r->upload, r->at, data, size, err)
+                        : vp_upload_append(r->upload, r->at, data, size, err);
+}
+
+static void work_append(vp_tus_request *r)
+{
+    vp_error err = VP_ERROR_INIT;
+    int64_t began = now(r);
+    vp_status st = vp_upload_append(r->upload, r->at, r->piece.data, r->piece.size, &err);
+    int64_t waited = now(r) - began;
+
+    vpi_free(r->piece.data);
+    r->piece.data = NULL;
+    /* It was not the client that was slow. */
+    r->last_us += waited;
+    r->window_us += waited;
+    if (st < 0)
+        vpi_tus_refuse_status(r, st, &err);
+    else if (took(r, r->piece.size, r->piece.longer))
+        vpi_tus_work_remove(r);
+}
+
+/* The piece is the host's: of what has to wait the request takes a copy. */
+static vp_status set_aside(vp_tus_request *r, const void *data, size_t size, bool longer)
+{
+    r->piece.data = vpi_alloc(size);
+    if (!r->piece.data) {
+        vpi_tus_refuse(r, 503, "out of memory");
+        r->state = r->next;
+        return VP_OK;
+    }
+    memcpy(r->piece.data, data, size);
+    r->piece.size = size;
+    r->piece.longer = longer;
+    vpi_tus_run(r, work_append);
+    return VP_OK;
 }
 
 vp_status vp_tus_body(vp_tus_request *r, const void *data, uint64_t size, vp_error *err)
@@ -116,18 +166,15 @@ vp_status vp_tus_body(vp_tus_request *r, const void *data, uint64_t size, vp_err
         r->state = r->next;
         return VP_OK;
     }
-    if (taken) st = vp_upload_append(r->upload, r->at, data, (size_t)taken, &why);
+    if (taken) st = append(r, data, (size_t)taken, &why);
+    if (st == VP_AGAIN) return set_aside(r, data, (size_t)taken, taken < size);
     if (st < 0) {
         vpi_tus_refuse_status(r, st, &why);
-        r->state = r->next;
+    } else if (took(r, taken, taken < size)) {
+        vpi_tus_run(r, vpi_tus_work_remove);
         return VP_OK;
     }
-    r->at += taken;
-    if (taken < size) {
-        too_long(r);
-    } else if (r->draft && r->interop && r->at - r->told >= INTERIM_BYTES) {
-        vpi_draft_interim_offset(r);
-    }
+    r->state = r->next;
     return VP_OK;
 }
 
@@ -155,7 +202,6 @@ static bool read_trailer(vp_tus_request *r, const char *lines, vp_error *err, vp
     }
     vpi_tus_fields_dispose(&f);
     if (!why) return true;
-    if (r->upload) vp_upload_check_drop(r->upload);
     vpi_tus_refuse(r, 400, why);
     r->state = r->next;
     return false;

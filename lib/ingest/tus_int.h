@@ -72,6 +72,11 @@ struct vp_tus_request {
     vpi_tus_sums *sums;
     int64_t last_us, window_us;
     uint64_t window_bytes;
+    struct {
+        uint8_t *data;
+        size_t size;
+        bool longer; /* there were more than the upload has room for */
+    } piece;         /* that waits for the disk, with a queue */
 
     /* the answer */
     int32_t status;

@@ -27,7 +27,8 @@ bool vpi_tus_store_taken(vp_upload *upload)
 {
     bool taken;
 
-    pthread_mutex_lock(&upload->lock);
+    /* It may be the newer request itself, which waits for the disk; an event loop asks here. */
+    if (pthread_mutex_trylock(&upload->lock) != 0) return false;
     taken = upload->taken;
     pthread_mutex_unlock(&upload->lock);
     return taken;
@@ -36,4 +37,19 @@ bool vpi_tus_store_taken(vp_upload *upload)
 bool vpi_tus_store_lost(vp_ingest *ingest, const char *id)
 {
     return vpi_concat_lost(ingest, id);
+}
+
+void vpi_tus_store_begin(vp_upload *upload)
+{
+    vp_error e = VP_ERROR_INIT;
+
+    if (vpi_upload_enter(upload, &e, NULL) < 0) return;
+    (void)vpi_upload_begin_synced(upload, &e);
+    vpi_upload_exit(upload, VP_OK, "upload.begin", &e, NULL);
+}
+
+vp_status vpi_tus_store_append_now(vp_upload *upload, uint64_t offset, const void *data, size_t size,
+                                   vp_error *err)
+{
+    return vpi_upload_append_now(upload, offset, data, size, err);
 }

@@ -224,23 +224,27 @@ vp_status vp_ingest_open(vp_ingest *ingest, const char *id, vp_upload **out, vp_
 
 /* ---- a call of the host ---- */
 
+static vp_status may_enter_synced(const vp_upload *u, vp_error *err)
+{
+    if (u->start.kind != VPI_START_NONE)
+        return vpi_fail(err, VP_E_STATE, NULL, "a start is under way with this upload");
+    if (u->taken) return vpi_fail(err, VP_E_CONFLICT, "TAKEN_OVER", "a newer request writes the upload");
+    if (u->failure.status < 0) vpi_error_copy(err, &u->failure);
+    return VPI_MIN(u->failure.status, VP_OK);
+}
+
 vp_status vpi_upload_enter(vp_upload *upload, vp_error *e, vp_error *err)
 {
+    vp_status st;
+
     if (!upload) return vpi_fail(err, VP_E_ARG, NULL, "no upload");
     VPI_TRY(vpi_ingest_check(upload->ingest, err));
     pthread_mutex_lock(&upload->lock);
-    if (upload->start.kind != VPI_START_NONE) {
-        vpi_fail(e, VP_E_STATE, NULL, "a start is under way with this upload");
-    } else if (upload->taken) {
-        vpi_fail(e, VP_E_CONFLICT, "TAKEN_OVER", "a newer request writes the upload");
-    } else if (upload->failure.status < 0) {
-        vpi_error_copy(e, &upload->failure);
-    } else {
-        return VP_OK;
-    }
+    st = may_enter_synced(upload, e);
+    if (st == VP_OK) return VP_OK;
     pthread_mutex_unlock(&upload->lock);
     vpi_error_copy(err, e);
-    return e->status;
+    return st;
 }
 
 vp_status vpi_upload_exit(vp_upload *upload, vp_status st, const char *op, vp_error *e, vp_error *err)
@@ -360,7 +364,8 @@ static vp_status append_in_order(vp_upload *u, const void *data, size_t size, vp
     return st;
 }
 
-static vp_status append_synced(vp_upload *u, uint64_t offset, const void *data, size_t size, vp_error *err)
+vp_status vpi_upload_append_synced(vp_upload *u, uint64_t offset, const void *data, size_t size,
+                                   vp_error *err)
 {
     uint64_t limit = vpi_upload_limit(u);
     size_t fits = size;
@@ -387,7 +392,32 @@ vp_status vp_upload_append(vp_upload *upload, uint64_t offset, const void *data,
     vp_error_init(err);
     if (!data && size > 0) return vpi_fail(err, VP_E_ARG, NULL, "no data");
     VPI_TRY(vpi_upload_enter(upload, &e, err));
-    st = append_synced(upload, offset, data, size, &e);
+    st = vpi_upload_append_synced(upload, offset, data, size, &e);
+    return vpi_upload_exit(upload, st, "upload.append", &e, err);
+}
+
+/* What the bytes would wait for: a file to be opened and cut, the quota's record, a sync behind, blocks under way. */
+static bool waits_synced(vp_upload *u, size_t size)
+{
+    bool grows = u->ingest->o.quota > 0 && u->rec.length == VP_SIZE_UNKNOWN;
+
+    if (!u->ingest->back.ops->overlap || !u->begun) return true;
+    if (grows && (u->position > u->rec.reserved || size > u->rec.reserved - u->position)) return true;
+    return vpi_upload_behind_waits_synced(u, size) || vpi_gather_waits_synced(u, size);
+}
+
+vp_status vpi_upload_append_now(vp_upload *upload, uint64_t offset, const void *data, size_t size,
+                                vp_error *err)
+{
+    vp_error e = VP_ERROR_INIT;
+    vp_status st;
+
+    if (!upload) return vpi_fail(err, VP_E_ARG, NULL, "no upload");
+    VPI_TRY(vpi_ingest_check(upload->ingest, err));
+    if (pthread_mutex_trylock(&upload->lock) != 0) return VP_AGAIN;
+    st = may_enter_synced(upload, &e);
+    if (st == VP_OK && waits_synced(upload, size)) st = VP_AGAIN;
+    if (st == VP_OK) st = vpi_upload_append_synced(upload, offset, data, size, &e);
     return vpi_upload_exit(upload, st, "upload.append", &e, err);
 }
 

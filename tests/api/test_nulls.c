@@ -823,6 +823,7 @@ static void uploads(void **state)
     vp_upload_check_drop(NULL);
     NO(vp_upload_sync(NULL, e));
     NO(vp_upload_sync_start(NULL, queue, 0, e));
+    NO(vp_upload_append_start(NULL, 0, "x", 1, queue, 0, e));
     NO(vp_upload_finish(NULL, &source, NULL, e));
     NO(vp_upload_finish_start(NULL, queue, 0, e));
     assert_true(!upload && !source);

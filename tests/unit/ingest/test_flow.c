@@ -322,6 +322,139 @@ static void many_digests(void **state)
     free(p);
 }
 
+/* ---- an event loop, beside a disk that stands still ---- */
+
+static struct {
+    pthread_t loop;
+    atomic_int free;    /* changes that other threads may still make */
+    atomic_bool over;   /* the disk goes on */
+    atomic_int by_loop; /* changes that the loop made itself */
+} disk;
+
+static void disk_waits(void)
+{
+    struct timespec pause = { 0, 1000000 };
+
+    if (pthread_equal(pthread_self(), disk.loop)) {
+        atomic_fetch_add(&disk.by_loop, 1);
+        return;
+    }
+    if (atomic_fetch_sub(&disk.free, 1) > 0) return;
+    while (!atomic_load(&disk.over)) nanosleep(&pause, NULL);
+}
+
+static void disk_stops(int after)
+{
+    disk.loop = pthread_self();
+    atomic_store(&disk.free, after);
+    atomic_store(&disk.over, false);
+    atomic_store(&disk.by_loop, 0);
+    atomic_store(&vpi_disk_hook, disk_waits);
+}
+
+static void disk_goes_on(void)
+{
+    atomic_store(&disk.over, true);
+    atomic_store(&vpi_disk_hook, NULL);
+}
+
+static vp_status append_start(vp_upload *u, size_t size, vp_queue *queue, uint64_t tag, vp_error *err)
+{
+    static uint8_t piece[30000]; /* stays until its event */
+    uint64_t at = vp_upload_offset(u);
+
+    for (size_t i = 0; i < size; i++) piece[i] = byte_at(at + i, SEED);
+    return vp_upload_append_start(u, at, piece, size, queue, tag, err);
+}
+
+/* Pieces until one has to wait; so many bytes were taken before. */
+static uint64_t until_it_waits(room *r, vp_upload *u, size_t size, vp_queue *queue)
+{
+    vp_event e = { .struct_size = sizeof(e) };
+    vp_status st;
+    uint64_t at;
+
+    do {
+        at = vp_upload_offset(u);
+        assert_true(at < MUCH);
+        st = append_start(u, size, queue, 5, &r->err);
+        if (st < 0) fail_msg("%s", r->err.message);
+        /* It may also have met a thread that had the lock for a moment. */
+        if (st == VP_AGAIN) st = vp_queue_next(queue, 50, &e, NULL);
+    } while (st == VP_OK);
+    assert_int_equal(st, VP_AGAIN);
+    disk_goes_on();
+    assert_int_equal(vp_queue_next(queue, 60000, &e, NULL), VP_OK);
+    assert_int_equal(e.kind, VP_EVENT_UPLOAD_SYNCED);
+    assert_int_equal(e.tag, 5);
+    assert_int_equal(e.status, VP_OK);
+    assert_int_equal(vp_upload_offset(u), at + size);
+    return at;
+}
+
+static void event_loop(void **state)
+{
+    vp_ingest_options o = VP_INGEST_OPTIONS_INIT;
+    room *r = *state;
+    vp_queue *queue = NULL;
+    vp_upload *u;
+    uint64_t at;
+
+    assert_int_equal(vp_queue_new(&queue, NULL), VP_OK);
+    /* Blocks that are not written: three under way, and what the fourth has room for. */
+    u = make_upload(r, "x", MUCH);
+    assert_int_equal(append_start(u, 100, queue, 1, &r->err), VP_AGAIN); /* the file is not open yet */
+    assert_int_equal(vp_queue_next(queue, 60000, &(vp_event){ .struct_size = sizeof(vp_event) }, NULL),
+                     VP_OK);
+    disk_stops(0);
+    at = until_it_waits(r, u, 1000, queue);
+    assert_in_range(at, 4 * BUFFER - 1000, 4 * BUFFER);
+    assert_int_equal(atomic_load(&disk.by_loop), 0);
+    /* A large one at once. */
+    assert_int_equal(vp_upload_sync(u, &r->err), VP_OK);
+    disk_stops(0);
+    at = until_it_waits(r, u, 30000, queue);
+    assert_int_equal(atomic_load(&disk.by_loop), 0);
+    finish(r, u, MUCH);
+    /* A sync behind whose data (1), or record (2, 3), is not written. */
+    for (int after = 0; after < 3; after++) {
+        o.sync_bytes = 3000;
+        room_again(r, &o);
+        u = make_upload(r, after == 0 ? "d" : after == 1 ? "e" : "f", MUCH);
+        assert_int_equal(append(u, 1, SEED, &r->err), VP_OK);
+        disk_stops(after);
+        at = until_it_waits(r, u, 500, queue);
+        assert_in_range(at, 2 * 3000 - 500, 4 * 3000);
+        finish(r, u, MUCH);
+    }
+    /* What waits is taken over, or closed. */
+    u = make_upload(r, "g", MUCH);
+    assert_int_equal(append_start(u, 500, queue, 9, &r->err), VP_AGAIN);
+    vp_upload_close(u);
+    assert_int_equal(stat_offset(r->store, "g"), 500);
+    vp_queue_unref(queue);
+}
+
+/* Bytes by a host's callbacks always wait; refusals are told at once. */
+static void not_now(void **state)
+{
+    room *r = *state;
+    vp_queue *queue = NULL;
+    vp_upload *u = make_upload(r, "x", 100);
+
+    assert_int_equal(vp_queue_new(&queue, NULL), VP_OK);
+    assert_int_equal(vp_upload_append_start(u, 0, "x", 1, NULL, 1, &r->err), VP_E_ARG);
+    assert_int_equal(vp_upload_append_start(u, 0, NULL, 1, queue, 1, &r->err), VP_E_ARG);
+    assert_int_equal(append(u, 50, SEED, &r->err), VP_OK);
+    assert_int_equal(vp_upload_append_start(u, 49, "x", 1, queue, 1, &r->err), VP_E_CONFLICT);
+    assert_string_equal(r->err.reason, "OFFSET_MISMATCH");
+    assert_int_equal(append_start(u, 51, queue, 1, &r->err), VP_E_LIMIT);
+    assert_int_equal(vp_upload_offset(u), 100);
+    assert_int_equal(vp_queue_next(queue, 0, &(vp_event){ .struct_size = sizeof(vp_event) }, NULL), VP_AGAIN);
+    finish(r, u, 100);
+    vp_queue_unref(queue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -329,6 +462,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(at_once, room_open, room_close),
         cmocka_unit_test_setup_teardown(beside_one_that_stalls, room_open, room_close),
         cmocka_unit_test_setup_teardown(stalled, room_open, room_close),
+        cmocka_unit_test_setup_teardown(event_loop, room_open, room_close),
+        cmocka_unit_test_setup_teardown(not_now, room_open, room_close),
         cmocka_unit_test_setup_teardown(full_disk, room_open, room_close),
         cmocka_unit_test_setup_teardown(broken_disk, room_open, room_close),
         cmocka_unit_test_setup_teardown(no_memory, room_open, room_close),

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Want of memory at every place, requests that are closed in every state, a store that goes away under them. */
 #include <errno.h>
+#include <pthread.h>
+#include <time.h>
 
 #include "tus_tools.h"
 
@@ -208,6 +210,83 @@ static void many(void **state)
     }
 }
 
+static atomic_bool disk_over;
+static pthread_t loop;
+
+/* A disk that stands still for all but the thread of the event loop. */
+static void disk_waits(void)
+{
+    struct timespec pause = { 0, 1000000 };
+
+    while (!pthread_equal(pthread_self(), loop) && !atomic_load(&disk_over)) nanosleep(&pause, NULL);
+}
+
+/* An event loop does not wait for the disk: the request is BUSY with the piece that has to, and so its client waits. */
+static void still(void **state)
+{
+    enum { LENGTH = 12 << 20, PIECE = 100000 };
+    static const uint8_t zeroes[PIECE];
+    room *r = *state;
+    result a = create(r, "Upload-Length: 12582912\n");
+    vp_tus_request *q = begin(r, "PATCH", target_of(a.id), TUS BYTES "Upload-Offset: 0\n");
+    vp_event e = { .struct_size = sizeof(e) };
+    uint64_t at = 0;
+    unsigned waits = 0;
+
+    assert_int_equal(vp_tus_accept(q, NULL, NULL), VP_OK);
+    settle(r, q);
+    loop = pthread_self();
+    atomic_store(&disk_over, !queued);
+    atomic_store(&vpi_disk_hook, disk_waits);
+    while (at < LENGTH) {
+        size_t n = VPI_MIN(PIECE, LENGTH - (size_t)at);
+
+        assert_int_equal(vp_tus_state(q), VP_TUS_BODY);
+        assert_int_equal(vp_tus_body(q, zeroes, n, NULL), VP_OK);
+        at += n;
+        if (vp_tus_state(q) == VP_TUS_BUSY && waits++ == 0) {
+            assert_true(at > 3 << 20); /* in memory */
+            assert_int_equal(vp_queue_next(r->queue, 50, &e, NULL), VP_AGAIN);
+            assert_int_equal(vp_tus_step(q, NULL), VP_OK);
+            assert_int_equal(vp_tus_state(q), VP_TUS_BUSY);
+            assert_int_equal(vp_tus_due(q), -1);
+            r->clock_us += INT64_C(3600000000); /* not the client's */
+            atomic_store(&disk_over, true);
+        }
+        settle(r, q);
+        if (waits) assert_true(vp_tus_due(q) > 0);
+    }
+    assert_int_equal(waits > 0, queued);
+    atomic_store(&vpi_disk_hook, NULL);
+    assert_int_equal(vp_tus_end(q, NULL, NULL), VP_OK);
+    settle(r, q);
+    assert_int_equal(vp_tus_state(q), VP_TUS_ASK);
+    assert_int_equal(vp_tus_accept(q, NULL, NULL), VP_OK);
+    settle(r, q);
+    assert_int_equal(vp_tus_status(q), 204);
+    vp_tus_close(q);
+    expect_offset(r, a.id, "12582912");
+    /* Closed while it is BUSY: what came is kept. */
+    a = create(r, "Upload-Length: 12582912\n");
+    q = begin(r, "PATCH", target_of(a.id), TUS BYTES "Upload-Offset: 0\n");
+    assert_int_equal(vp_tus_accept(q, NULL, NULL), VP_OK);
+    settle(r, q);
+    atomic_store(&disk_over, !queued);
+    atomic_store(&vpi_disk_hook, disk_waits);
+    for (at = 0; at < LENGTH && vp_tus_state(q) == VP_TUS_BODY; at += PIECE)
+        assert_int_equal(vp_tus_body(q, zeroes, VPI_MIN(PIECE, LENGTH - (size_t)at), NULL), VP_OK);
+    assert_null(vp_tus_close(q));
+    atomic_store(&disk_over, true);
+    atomic_store(&vpi_disk_hook, NULL);
+    if (queued) {
+        char offset[24];
+
+        snprintf(offset, sizeof(offset), "%llu", (unsigned long long)at);
+        assert_true(at < LENGTH);
+        expect_offset(r, a.id, offset);
+    }
+}
+
 /* The context is closed with requests under way: they end, and new ones are refused. */
 static void going_down(void **state)
 {
@@ -366,8 +445,8 @@ int main(void)
     const struct CMUnitTest alone[] = { ROOM_TEST(memory), ROOM_TEST(disk),
                                         cmocka_unit_test(size_of_a_request) };
     const struct CMUnitTest tests[] = {
-        ROOM_TEST(closed),     ROOM_TEST(abandoned),   ROOM_TEST(many),
-        ROOM_TEST(going_down), ROOM_TEST(wrong_calls), ROOM_TEST(own_words),
+        ROOM_TEST(closed),      ROOM_TEST(abandoned), ROOM_TEST(many),  ROOM_TEST(going_down),
+        ROOM_TEST(wrong_calls), ROOM_TEST(own_words), ROOM_TEST(still),
     };
     int bad = cmocka_run_group_tests_name("memory", alone, NULL, NULL);
 

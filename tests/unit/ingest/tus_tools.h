@@ -36,8 +36,8 @@ typedef struct room {
     vp_ingest *ingest;
     vp_queue *queue;
     vp_tus *tus;
-    int64_t now_us;   /* of the store, since 1970 */
-    int64_t clock_us; /* of the handler */
+    int64_t now_us;           /* of the store, since 1970 */
+    _Atomic int64_t clock_us; /* of the handler, whose threads ask too */
     char path[64];
 } room;
 
