@@ -435,7 +435,7 @@ static void event_loop(void **state)
     vp_queue_unref(queue);
 }
 
-/* Bytes by a host's callbacks always wait; refusals are told at once. */
+/* Refusals are told at once. */
 static void not_now(void **state)
 {
     room *r = *state;

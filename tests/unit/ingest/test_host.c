@@ -688,6 +688,38 @@ static void quota_comes_back(void **state)
     host_empty(&h);
 }
 
+/* What a host's callbacks do may take time: an event loop has it done behind. */
+static void behind_a_loop(void **state)
+{
+    vp_event e = { .struct_size = sizeof(e) };
+    vp_queue *queue = NULL;
+    host h = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    room *r = *state;
+    vp_upload *u;
+
+    host_store(r, &h, NULL);
+    assert_int_equal(vp_queue_new(&queue, NULL), VP_OK);
+    u = make_upload(r, "x", 8);
+    for (uint64_t at = 0; at < 8; at += 4) {
+        assert_int_equal(vp_upload_append_start(u, at, at ? "5678" : "1234", 4, queue, at, &r->err),
+                         VP_AGAIN);
+        assert_int_equal(vp_queue_next(queue, 60000, &e, NULL), VP_OK);
+        assert_int_equal(e.tag, at);
+        assert_int_equal(e.status, VP_OK);
+        assert_int_equal(vp_upload_offset(u), at + 4);
+    }
+    assert_int_equal(vp_upload_append_start(u, 8, "9", 1, queue, 9, &r->err), VP_AGAIN);
+    assert_int_equal(vp_queue_next(queue, 60000, &e, NULL), VP_OK);
+    assert_int_equal(e.status, VP_E_LIMIT);
+    assert_string_equal(e.reason, "UPLOAD_TOO_LARGE");
+    assert_string_equal(e.op, "upload.append");
+    assert_int_equal(vp_upload_finish(u, NULL, NULL, &r->err), VP_OK);
+    vp_upload_close(u);
+    room_again(r, NULL);
+    host_empty(&h);
+    vp_queue_unref(queue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -701,6 +733,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(half_taken, room_open, room_close),
         cmocka_unit_test_setup_teardown(without_error, room_open, room_close),
         cmocka_unit_test_setup_teardown(concatenated_again, room_open, room_close),
+        cmocka_unit_test_setup_teardown(behind_a_loop, room_open, room_close),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
