@@ -181,7 +181,7 @@ static bool is_known(server *s, const char *id)
     return found || publish_recall(s, id) || vp_ingest_stat(s->ingest, id, &info, NULL, NULL) == VP_OK;
 }
 
-static enum MHD_Result answer_events(server *s, struct MHD_Connection *c, const char *id)
+static enum MHD_Result answer_events(server *s, struct MHD_Connection *c, const char *id, bool head)
 {
     struct MHD_Response *r;
     enum MHD_Result result;
@@ -206,6 +206,8 @@ static enum MHD_Result answer_events(server *s, struct MHD_Connection *c, const 
     MHD_add_response_header(r, "Content-Type", "text/event-stream");
     MHD_add_response_header(r, "Cache-Control", "no-store");
     MHD_add_response_header(r, "X-Accel-Buffering", "no");
+    /* Of chunks libmicrohttpd would send the last one even here, where the next answer begins: so without any. */
+    if (head) MHD_set_response_options(r, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
     result = MHD_queue_response(c, 200, r);
     MHD_destroy_response(r);
     return result;
@@ -229,6 +231,6 @@ enum MHD_Result page_request(server *s, struct MHD_Connection *c, const char *ta
     name = below(target, "/titles/");
     if (name) return answer_file(s, c, name);
     name = below(target, "/events/");
-    if (name) return answer_events(s, c, name);
+    if (name) return answer_events(s, c, name, strcmp(method, "HEAD") == 0);
     return not_found(c);
 }

@@ -162,6 +162,30 @@ static enum MHD_Result send_answer(request *r)
     return result;
 }
 
+/* ---- past libmicrohttpd ---- */
+
+static int socket_of(const request *r)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+    return info ? info->connect_fd : -1;
+}
+
+/*
+ * In the middle of a body. Where the end of a connection comes with its last bytes, libmicrohttpd (0.9.75, epoll) is
+ * told of both at once, reads the bytes, and waits for more until IDLE_S are over. Of a body whose size is told it has
+ * given all that it read; of a chunked one the end may be in its buffer.
+ */
+static bool is_gone(const request *r)
+{
+    uint64_t size = request_size(r->connection);
+    char next;
+
+    if (size == UINT64_MAX || r->brought >= size) return false;
+    return recv(socket_of(r), &next, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 /* ---- refused in the middle of a body ---- */
 
 /*
@@ -170,8 +194,7 @@ static enum MHD_Result send_answer(request *r)
  */
 static void write_answer(request *r)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    int fd = socket_of(r);
     char text[8192];
     const char *name, *value;
     const void *body = NULL;
@@ -184,11 +207,10 @@ static void write_answer(request *r)
         n += (size_t)snprintf(text + n, sizeof(text) - n, "%s: %s\r\n", name, value);
     }
     vp_tus_answer_body(r->tus, &body, &size, NULL);
-    if (!info || size + 2 > sizeof(text) - n) return;
+    if (fd < 0 || size + 2 > sizeof(text) - n) return;
     memcpy(text + n, "\r\n", 2);
     if (size) memcpy(text + n + 2, body, (size_t)size);
-    if (send(info->connect_fd, text, n + 2 + (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
-        shutdown(info->connect_fd, SHUT_WR);
+    if (send(fd, text, n + 2 + (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) shutdown(fd, SHUT_WR);
 }
 
 /* With the lock. */
@@ -380,6 +402,7 @@ enum MHD_Result upload_request(server *s, struct MHD_Connection *c, const char *
         look_at_head(r);
         due = vp_tus_due(r->tus) == 0; /* it drips, or a newer request has the upload */
         if (vp_tus_state(r->tus) == VP_TUS_ANSWER) hold(r, due);
+        if (is_gone(r)) return MHD_NO;
     } else if (discard(r, *size) == MHD_NO) {
         return MHD_NO;
     }

@@ -163,6 +163,28 @@ def hangs(folder):
         assert c.get(path).body == data
 
 
+def leaves(folder):
+    """U14: the end of a connection that comes with its last bytes is seen at once, and not when it times out."""
+    with server(folder) as s:
+        c = s.client()
+        path = path_of(c.create(500000))
+        with socket.create_connection(("127.0.0.1", s.port), timeout=30) as sock:
+            sock.sendall(("PATCH %s HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\nContent-Type: %s\r\n"
+                          "Content-Length: 500000\r\n\r\n" % (path, TYPE)).encode() + noise(1000))
+            sock.shutdown(socket.SHUT_WR)
+            assert not sock.recv(65536)
+        assert c.head(path).offset == 1000
+        # what is whole is answered all the same
+        for framed in (b"Content-Length: 3\r\n\r\nabc", b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"):
+            path = path_of(c.create(3))
+            with socket.create_connection(("127.0.0.1", s.port), timeout=60) as sock:
+                sock.sendall(("PATCH %s HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 0\r\n"
+                              "Content-Type: %s\r\n" % (path, TYPE)).encode() + framed)
+                sock.shutdown(socket.SHUT_WR)
+                assert sock.recv(65536).startswith(b"HTTP/1.1 204")
+            assert c.get(path).body == b"abc"
+
+
 def checksums(folder):
     """U08, with a trailer as well."""
     with server(folder) as s:
@@ -853,6 +875,13 @@ def listeners(folder):
         c = s.client()
         upload = c.create(5).id
         assert c.get("/events/none").status == 404
+        back = b""                                          # of the answer to HEAD the next one begins with nothing
+        with socket.create_connection(("127.0.0.1", s.port), timeout=60) as sock:
+            sock.sendall(("HEAD /events/%s HTTP/1.1\r\nHost: x\r\n\r\n%s" % (upload, LAST)).encode())
+            while piece := sock.recv(65536):
+                back += piece
+        first, _, rest = back.partition(b"\r\n\r\n")
+        assert first.startswith(b"HTTP/1.1 200") and (not rest or rest.startswith(b"HTTP/1.1 404")), back
 
         def listen():
             sock = socket.create_connection(("127.0.0.1", s.port), timeout=120)
@@ -879,7 +908,7 @@ def listeners(folder):
 
 
 GROUPS = {
-    "wire": [started, whole, lengths, hangs, checksums, parts, refusals, framing, stands, forms, drips, expiry, disk_full],
+    "wire": [started, whole, lengths, hangs, leaves, checksums, parts, refusals, framing, stands, forms, drips, expiry, disk_full],
     "clients": [tuspy, (node, 1), (node, 3), draft],
     "kill": [kills],
     "load": [load],
