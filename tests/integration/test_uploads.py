@@ -317,7 +317,10 @@ def framing(folder):
             assert len(back) <= 2 and back[1:] in ([], [404]), (line, back)
         for line in ("PATCH " + path, "HEAD " + path, "GET /"):
             for doubt in ("Content-Length: %d\r\nTransfer-Encoding: chunked" % len(chunked), "Transfer-Encoding: gzip, chunked",
-                          "Content-Length: 0\r\nContent-Length: %d" % len(chunked)):
+                          "Content-Length: 0\r\nContent-Length: %d" % len(chunked), "Content-Length : %d" % len(chunked),
+                          "Content-Length:\r\n %d" % len(chunked), "Content-Length: 0\r\n %d" % len(chunked),
+                          "X: a\rContent-Length: %d" % len(chunked), "Transfer-Encoding : chunked",
+                          "Transfer-Encoding:\r\n\tchunked", "Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip"):
                 back = raw(s.port, "%s HTTP/1.1\r\n%s%s\r\n\r\n%s" % (line, patch, doubt, chunked))
                 assert back == [400], (line, doubt, back)
         # what is answered without a body leaves the connection as it is
