@@ -142,16 +142,18 @@ static bool read_address(const settings *set, address *to, socklen_t *size)
            1;
 }
 
-/* -1: cannot. */
+/* -1: cannot; errno says why. */
 static int listen_at(const address *at, socklen_t size)
 {
-    int fd = socket(at->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
+    int fd = socket(at->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1, why;
 
     if (fd < 0) return -1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     if (at->any.sa_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
     if (bind(fd, &at->any, size) == 0 && listen(fd, BACKLOG) == 0) return fd;
+    why = errno;
     close(fd);
+    errno = why;
     return -1;
 }
 
@@ -190,9 +192,15 @@ http *http_start(server *s)
     h->stop = eventfd(0, EFD_CLOEXEC);
     h->listening = listen_at(&at, size);
     ok = h->stop >= 0 && h->listening >= 0;
+    if (!ok) {
+        fprintf(stderr, "upload-server: cannot listen at %s:%u: %s\n", s->set.host, s->set.port,
+                strerror(errno));
+        dispose(h);
+        return NULL;
+    }
     for (unsigned i = 0; ok && i < THREADS; i++) ok = start_worker(&h->workers[i], s);
     if (!ok || pthread_create(&h->thread, NULL, accept_thread, h) != 0) {
-        fprintf(stderr, "upload-server: cannot listen at %s:%u\n", s->set.host, s->set.port);
+        fprintf(stderr, "upload-server: cannot start its threads\n");
         dispose(h);
         return NULL;
     }

@@ -94,7 +94,7 @@ static enum MHD_Result look_at_line(void *user, enum MHD_ValueKind kind, const c
     return MHD_YES;
 }
 
-bool request_clear(struct MHD_Connection *c)
+bool request_clear(struct MHD_Connection *c, const char *version)
 {
     const char *coding = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Transfer-Encoding");
     framing f = { 0 };
@@ -105,7 +105,8 @@ bool request_clear(struct MHD_Connection *c)
      * ("Content-Length:", " 3" is Content-Length3), and leaves a lone CR where it is. A proxy may see a body in each.
      */
     if (f.alike != f.lengths + f.codings || f.lone_cr) return false;
-    /* RFC 9112 6.1, 6.3. A number that is none libmicrohttpd refuses itself. */
+    /* RFC 9112 6.1, 6.3: HTTP/1.0 has no codings. A number that is none libmicrohttpd refuses itself. */
+    if (coding && strcmp(version, MHD_HTTP_VERSION_1_0) == 0) return false;
     return coding ? strcasecmp(coding, "chunked") == 0 && f.codings == 1 && f.lengths == 0 : f.lengths < 2;
 }
 

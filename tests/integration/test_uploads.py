@@ -112,6 +112,9 @@ def started(folder):
     s.log = os.path.join(folder, "upload-server.log")       # beside a folder that is not there yet it cannot be
     with s:
         assert s.client().create(0).status == 201
+        done = subprocess.run([SERVER, "--listen", "127.0.0.1:%d" % s.port, "--data", os.path.join(folder, "other")],
+                              stdin=subprocess.DEVNULL, timeout=60, capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and not done.stdout and "Address already in use" in done.stderr, done
         assert s.stop() == 0, s.tail()
     for data in ("/proc/none", os.path.join(folder, "file")):
         with open(os.path.join(folder, "file"), "w", encoding="ascii"):
@@ -323,6 +326,8 @@ def framing(folder):
                           "Transfer-Encoding:\r\n\tchunked", "Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip"):
                 back = raw(s.port, "%s HTTP/1.1\r\n%s%s\r\n\r\n%s" % (line, patch, doubt, chunked))
                 assert back == [400], (line, doubt, back)
+            back = raw(s.port, "%s HTTP/1.0\r\n%sTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n%s" % (line, patch, chunked))
+            assert back == [400], (line, back)
         # what is answered without a body leaves the connection as it is
         for line in ("GET /", "OPTIONS /files/", "HEAD " + path, "POST /files/", "DELETE /files/none"):
             back = raw(s.port, ("%s HTTP/1.1\r\n%sUpload-Length: 5\r\n\r\n" % (line, common)) * 3)
