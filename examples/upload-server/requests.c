@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "server.h"
 
@@ -217,7 +218,12 @@ static void write_answer(request *r)
     uint64_t size = 0;
     size_t n = (size_t)snprintf(text, sizeof(text), "HTTP/1.1 %d Refused\r\nConnection: close\r\n",
                                 (int)vp_tus_status(r->tus));
+    time_t now = time(NULL);
+    struct tm utc;
 
+    /* RFC 9110 6.6.1 */
+    if (gmtime_r(&now, &utc))
+        n += strftime(text + n, sizeof(text) - n, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &utc);
     for (uint32_t i = 0; vp_tus_answer_header(r->tus, i, &name, &value, NULL) == VP_OK; i++) {
         if (strlen(name) + strlen(value) + 8 > sizeof(text) - n) return;
         n += (size_t)snprintf(text + n, sizeof(text) - n, "%s: %s\r\n", name, value);

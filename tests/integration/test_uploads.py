@@ -363,6 +363,7 @@ def stands(folder):
                 assert more, "the end, and no answer: %r" % back
                 back += more
             assert statuses(back) == [409] and b"Connection: close" in back and b"Tus-Resumable: 1.0.0" in back, back
+            assert re.search(rb"\r\nDate: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r\n", back), back
         sock = begin(size)
         sock.sendall(piece)
         told(sock)
