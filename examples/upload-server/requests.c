@@ -21,6 +21,8 @@
 #define WAIT_MS 5000
 #define DISCARD_MS 30000
 #define STAND_S 5 /* of a connection whose body is thrown away */
+#define FILLS                                                                                                \
+    16384 /* a piece as large as this, and as the largest, may have filled what libmicrohttpd reads into */
 #define GET_BLOCK 262144
 #define LOOK_EACH (1u << 20)
 
@@ -29,6 +31,7 @@ struct request {
     struct MHD_Connection *connection;
     vp_tus_request *tus;
     uint64_t brought, discarded;
+    size_t largest;      /* piece that came */
     bool at_once;        /* the answer goes out in libmicrohttpd's first call: the body is not waited for */
     bool started;        /* that call is over */
     uint64_t look_at;    /* bytes brought when it is next asked whether they are a video's */
@@ -191,14 +194,18 @@ static int socket_of(const request *r)
 
 /*
  * In the middle of a body. Where the end of a connection comes with its last bytes, libmicrohttpd (0.9.75, epoll) is
- * told of both at once, reads the bytes, and waits for more until IDLE_S are over. Of a body whose size is told it has
- * given all that it read; of a chunked one the end may be in its buffer.
+ * told of both at once, reads the bytes, and waits for more until IDLE_S are over; not so where they filled its
+ * buffer, and it reads again. Of a body whose size is told it has given all that it read; of a chunked one the end may
+ * be in its buffer.
  */
-static bool is_gone(const request *r)
+static bool is_gone(request *r, size_t piece)
 {
-    uint64_t size = request_size(r->connection);
+    uint64_t size;
     char next;
 
+    if (piece > r->largest) r->largest = piece;
+    if (piece == r->largest && piece >= FILLS) return false;
+    size = request_size(r->connection);
     if (size == UINT64_MAX || r->brought >= size) return false;
     return recv(socket_of(r), &next, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
@@ -424,7 +431,7 @@ enum MHD_Result upload_request(server *s, struct MHD_Connection *c, const char *
         look_at_head(r);
         due = vp_tus_due(r->tus) == 0; /* it drips, or a newer request has the upload */
         if (vp_tus_state(r->tus) == VP_TUS_ANSWER) hold(r, due);
-        if (is_gone(r)) return MHD_NO;
+        if (is_gone(r, *size)) return MHD_NO;
     } else if (discard(r, *size) == MHD_NO) {
         return MHD_NO;
     }
