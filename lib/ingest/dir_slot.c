@@ -110,7 +110,12 @@ static void parse(slot_file *f)
     f->newest = f->dropped = -1;
     f->torn = false;
     if (f->bytes.size < vpi_slot_at(PAGE, inside, 2)) {
-        /* Made by a process that was killed before it wrote all, or by a machine that was. */
+        /*
+         * Made by a process that was killed before it wrote all, or by a machine that was: but not if the head says
+         * more, or is none in a file that is as long as a small upload's.
+         */
+        f->torn = f->bytes.size >= vpi_slot_at(PAGE, true, 2);
+        f->torn = was_confirmed(f);
         f->head = (slot_head){ 0 };
         return;
     }

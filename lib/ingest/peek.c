@@ -52,11 +52,38 @@ static vp_status refresh_synced(peek *p, vp_error *err)
     return VP_OK;
 }
 
+/*
+ * Of a directory the record is looked at once more, after the bytes: whether they are its, and whether that there are
+ * none, or fewer, means that the upload is gone.
+ */
+static vp_status open_bytes_synced(peek *p, vp_error *err)
+{
+    const vpi_back *back = &p->ingest->back;
+    vp_error e = VP_ERROR_INIT, gone = VP_ERROR_INIT;
+    vp_source *bytes = NULL;
+    uint64_t size = reach(&p->rec);
+    vp_status st = back->ops->source(back->user, p->id, &p->rec.token, size,
+                                     p->rec.state == VP_UPLOAD_FINISHED, &bytes, &e);
+
+    if (back->ops->growing && refresh_synced(p, &gone) < 0) {
+        st = gone.status;
+        e = gone;
+    }
+    if (st < 0) {
+        vp_source_unref(bytes);
+        vpi_error_copy(err, &e);
+        return st;
+    }
+    vp_source_unref(p->bytes);
+    p->bytes = bytes;
+    p->size = size;
+    return VP_OK;
+}
+
 static vp_status read_synced(peek *p, uint64_t offset, void *data, size_t capacity, size_t *got,
                              vp_error *err)
 {
-    uint64_t n = there(&p->rec, offset), size;
-    const vpi_back *back = &p->ingest->back;
+    uint64_t n = there(&p->rec, offset);
 
     if (n == 0 && p->rec.state != VP_UPLOAD_FINISHED) {
         VPI_TRY(refresh_synced(p, err));
@@ -66,19 +93,9 @@ static vp_status read_synced(peek *p, uint64_t offset, void *data, size_t capaci
         if (p->rec.length != VP_SIZE_UNKNOWN && offset >= p->rec.length) return VP_OK;
         return VP_AGAIN;
     }
-    size = reach(&p->rec);
     /* A file shows what was added; others are opened anew. */
-    if (!p->bytes || (!back->ops->growing && p->size < offset + VPI_MIN(n, (uint64_t)capacity))) {
-        vp_source *bytes = NULL;
-
-        VPI_TRY(back->ops->source(back->user, p->id, &p->rec.token, size, p->rec.state == VP_UPLOAD_FINISHED,
-                                  &bytes, err));
-        vp_source_unref(p->bytes);
-        p->bytes = bytes;
-        p->size = size;
-        /* Are they those of the record? It is looked at after them. */
-        if (back->ops->growing) VPI_TRY(refresh_synced(p, err));
-    }
+    if (!p->bytes || (!p->ingest->back.ops->growing && p->size < offset + VPI_MIN(n, (uint64_t)capacity)))
+        VPI_TRY(open_bytes_synced(p, err));
     return vp_source_read_at(p->bytes, offset, data, (size_t)VPI_MIN(n, (uint64_t)capacity), got, err);
 }
 

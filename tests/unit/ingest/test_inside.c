@@ -297,6 +297,40 @@ static void surplus(void **state)
     }
 }
 
+/* Nobody can tell what such a file confirms, however short it is: that is said, and nothing takes its place. */
+static void head_damaged(void **state)
+{
+    static const uint64_t lengths[] = { 0, 100, WHOLE };
+    static image now;
+    room *r = *state;
+
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        vp_upload_options o = VP_UPLOAD_OPTIONS_INIT;
+        vp_upload *u = make_upload(r, "x", lengths[i]);
+
+        for (int half = 0; half < 2 && lengths[i] > 0; half++) {
+            assert_int_equal(append(u, (size_t)lengths[i] / 2, SEED, &r->err), VP_OK);
+            vp_upload_close(u);
+            assert_int_equal(vp_ingest_open(r->store, "x", &u, &r->err), VP_OK);
+        }
+        assert_int_equal(vp_upload_finish(u, NULL, NULL, &r->err), VP_OK);
+        vp_upload_close(u);
+        load(r, "x", &now);
+        assert_int_equal(now.size, BASE + lengths[i]);
+        now.p[9] ^= 1;
+        store(r, "x", &now);
+        assert_int_equal(vp_ingest_stat(r->store, "x", NULL, NULL, &r->err), VP_E_DATA);
+        assert_string_equal(r->err.reason, "UPLOAD_CORRUPT");
+        assert_int_equal(vp_ingest_open(r->store, "x", &u, &r->err), VP_E_DATA);
+        o.id = "x";
+        o.length = 1;
+        assert_int_equal(vp_ingest_create(r->store, &o, &u, &r->err), VP_E_CONFLICT);
+        assert_string_equal(r->err.reason, "ALREADY_EXISTS");
+        assert_int_equal(vp_ingest_remove(r->store, "x", &r->err), VP_OK);
+        assert_int_equal(files_like(r, "x.*"), 0);
+    }
+}
+
 /* An expired one confirms nothing: also where the machine stops, its record without bytes is right. */
 static void expired(void **state)
 {
@@ -534,6 +568,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(dropped, room_open, room_close),
         cmocka_unit_test_setup_teardown(summed, room_open, room_close),
         cmocka_unit_test_setup_teardown(surplus, room_open, room_close),
+        cmocka_unit_test_setup_teardown(head_damaged, room_open, room_close),
         cmocka_unit_test_setup_teardown(expired, room_open, room_close),
         cmocka_unit_test_setup_teardown(places, room_open, room_close),
         cmocka_unit_test_setup_teardown(many_at_once, room_open, room_close),

@@ -145,7 +145,9 @@ static void peeking_another(void **state)
     io.now_us = room_clock;
     io.now_user = r;
     room_again(r, &io);
-    for (int looked = 0; looked < 2; looked++) {
+    for (int i = 0; i < 6; i++) {
+        static const unsigned again[] = { 600, 10, 0 }; /* bytes of the other; 0: there is none */
+        bool looked = i % 2;
         vp_upload *u = make_upload(r, "a", 1000);
         vp_source *s = NULL;
         uint8_t piece[100];
@@ -158,11 +160,14 @@ static void peeking_another(void **state)
         if (looked) assert_int_equal(vp_source_read_at(s, 0, piece, 100, &got, &r->err), VP_OK);
         assert_int_equal(vp_ingest_remove(r->store, "a", &r->err), VP_OK);
         r->now_us += 1;
-        u = make_upload(r, "a", 1000);
-        assert_int_equal(append(u, 600, 2, &r->err), VP_OK);
-        assert_int_equal(vp_upload_sync(u, &r->err), VP_OK);
-        vp_upload_close(u);
-        assert_int_equal(vp_source_read_at(s, looked ? 500 : 0, piece, 100, &got, &r->err), VP_E_STATE);
+        if (again[i / 2] > 0) {
+            u = make_upload(r, "a", 1000);
+            assert_int_equal(append(u, again[i / 2], 2, &r->err), VP_OK);
+            assert_int_equal(vp_upload_sync(u, &r->err), VP_OK);
+            vp_upload_close(u);
+        }
+        for (int tries = 0; tries < 2; tries++)
+            assert_int_equal(vp_source_read_at(s, looked ? 500 : 0, piece, 100, &got, &r->err), VP_E_STATE);
         vp_source_unref(s);
         assert_int_equal(vp_ingest_remove(r->store, "a", &r->err), VP_OK);
         r->now_us += 1;
