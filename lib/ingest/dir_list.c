@@ -129,7 +129,7 @@ static void tidy_data(int folder, const char *name, const char *id)
 
 static void tidy_file(int folder, const char *name, int64_t now_s)
 {
-    char id[VP_UPLOAD_ID_MAX + 1];
+    char id[VP_UPLOAD_ID_MAX + 1], data[DIR_NAME_ROOM];
     struct stat s;
 
     if (fstatat(folder, name, &s, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(s.st_mode) || !is_old(&s, now_s))
@@ -137,7 +137,9 @@ static void tidy_file(int folder, const char *name, int64_t now_s)
     if (id_of(name, ".data", id)) {
         tidy_data(folder, name, id);
     } else if (id_of(name, ".rec", id)) {
-        vpi_dirs_drop_blank(folder, name);
+        if (!vpi_dirs_drop_blank(folder, name)) return;
+        vpi_dirs_name(data, "", id, ".data"); /* of one whose remover was killed */
+        tidy_data(folder, data, id);
     } else if (name[0] == '.' && (id_of(name + 1, ".link", id) || id_of(name + 1, ".copy", id))) {
         (void)vpi_dirs_unlink(folder, name);
     }

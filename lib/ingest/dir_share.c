@@ -129,6 +129,17 @@ vp_status vpi_dirs_share(void *item, vpi_buf *token, const char *scope, const ch
 
 /* ---- removing ---- */
 
+/*
+ * A record without data would be a lie: it says nothing any more before they go. Its name goes last, as our lock of it
+ * keeps off whoever makes one of this id, and whose data would have the name of ours.
+ */
+static int blank_record(dir_item *it)
+{
+    int rc = vpi_fault_disk();
+
+    return rc == 0 && ftruncate(it->rec, 0) != 0 ? -errno : rc;
+}
+
 static int remove_data(dir_item *it, const char *scope, const char *sha256, bool record_goes)
 {
     char name[DIR_NAME_ROOM], path[PATH_ROOM];
@@ -141,7 +152,8 @@ static int remove_data(dir_item *it, const char *scope, const char *sha256, bool
     }
     vpi_dirs_name(name, "", it->id, ".data");
     if (fstatat(at, name, &ours, AT_SYMLINK_NOFOLLOW) != 0) return errno == ENOENT ? 0 : -errno;
-    rc = vpi_dirs_unlink(at, name);
+    rc = record_goes && it->base == 0 ? blank_record(it) : 0;
+    if (rc == 0) rc = vpi_dirs_unlink(at, name);
     if (rc < 0 || ours.st_nlink != 2 || !sha256) return rc;
     /* The last owner is gone. Whoever links it at this moment keeps it by that link; only the name is lost. */
     shared = vpi_dirs_open(it->store, &it->store->shared, NULL, "shared", false);
@@ -183,9 +195,8 @@ vp_status vpi_dirs_remove(void *item, const vpi_buf *token, const char *scope, c
     vpi_dirs_name(name, "", it->id, ".rec");
     vpi_buf_dispose(&it->record); /* not to be parked */
     VPI_TRY(vpi_dirs_step(it, err));
-    /* Data without a record are nobody's and are tidied away; a record without data would be a lie. */
-    rc = vpi_dirs_unlink(atomic_load(&it->folder->fd), name);
-    if (rc == 0) rc = remove_data(it, scope, sha256, true);
+    rc = remove_data(it, scope, sha256, true);
+    if (rc == 0) rc = vpi_dirs_unlink(atomic_load(&it->folder->fd), name);
     if (rc == 0) rc = vpi_dirs_sync(it->store, it->folder);
     vpi_dirs_step_end(it);
     return rc < 0 ? vpi_fail_errno(err, -rc, it->id, "removing the upload failed") : VP_OK;

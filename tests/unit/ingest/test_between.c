@@ -134,6 +134,7 @@ static void make_again(const char *name)
     if (strcmp(name, "x.data") != 0) return;
     o.id = "x";
     o.length = 1000;
+    o.scope = "s";
     if (vp_ingest_create(tidied->store, &o, &u, NULL) != VP_OK) return;
     made = append(u, 1000, SEED, NULL) == VP_OK && vp_upload_finish(u, NULL, NULL, NULL) == VP_OK;
     vp_upload_close(u);
@@ -169,6 +170,41 @@ static void made_while_tidied(void **state)
         assert_int_equal(files_like(r, "x.*"), 0);
         vp_upload_close(make_upload(r, "x", 1000));
     }
+}
+
+/* Between the two files. */
+static void make_when_data_go(const char *name)
+{
+    if (strcmp(name, "x.data") == 0)
+        make_again(name);
+    else
+        before_unlink = make_when_data_go;
+}
+
+/* Nor does a removal take the bytes of one that is made under the same id right then. */
+static void made_while_removed(void **state)
+{
+    room *r = *state;
+    vp_ingest_options o = VP_INGEST_OPTIONS_INIT;
+    vp_upload *u;
+    vp_source *s = NULL;
+
+    o.lock_wait_ms = 50;
+    room_again(r, &o);
+    made_scope = "s";
+    u = make_upload(r, "x", 1000);
+    assert_int_equal(append(u, 500, SEED, &r->err), VP_OK);
+    vp_upload_close(u);
+    tidied = r;
+    made = false;
+    before_unlink = make_when_data_go;
+    assert_int_equal(vp_ingest_remove(r->store, "x", &r->err), VP_OK);
+    assert_null(before_unlink);
+    if (!made) make_again("x.data");
+    assert_true(made);
+    assert_int_equal(vp_ingest_source(r->store, "x", &s, &r->err), VP_OK);
+    assert_content(s, 1000, SEED);
+    vp_source_unref(s);
 }
 
 /* ---- counted while it grows ---- */
@@ -243,6 +279,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(taken_while_waiting, room_open, room_close),
         cmocka_unit_test_setup_teardown(made_while_tidied, room_open, room_close),
+        cmocka_unit_test_setup_teardown(made_while_removed, room_open, room_close),
         cmocka_unit_test_setup_teardown(counted_while_told, room_open, room_close),
         cmocka_unit_test_setup_teardown(taken_back, room_open, room_close),
     };
