@@ -51,6 +51,8 @@ static vp_status list_folder(int at, const char *folder, const char *end,
         e = readdir(dir);
         if (!e && errno) st = vpi_fail_errno(err, errno, folder, "listing uploads failed");
         if (!e) break;
+        /* What is no file is none of ours, and might not even let itself be opened. */
+        if (e->d_type != DT_REG && e->d_type != DT_UNKNOWN) continue;
         if (id_of(e->d_name, end, id)) st = fn(user, id);
     }
     closedir(dir);

@@ -244,6 +244,31 @@ static void lists(void **state)
     assert_int_equal(n, 3);
 }
 
+/* What is no file is no upload, and keeps nobody from the others. */
+static void lists_strangers(void **state)
+{
+    static const char *const ids[] = { "folder", "link", "pipe" };
+    room *r = *state;
+    char path[256];
+    int n = 0;
+
+    vp_upload_close(make_upload(r, "a", 1));
+    for (int i = 0; i < 3; i++) {
+        int len = snprintf(path, sizeof(path), "%s/uploads/%02x", r->path,
+                           vpi_crc32c(0, ids[i], strlen(ids[i])) % 16);
+
+        (void)mkdir(path, 0700);
+        snprintf(path + len, sizeof(path) - (size_t)len, "/%s.rec", ids[i]);
+        assert_int_equal(i == 0   ? mkdir(path, 0700)
+                         : i == 1 ? symlink("/etc/passwd", path)
+                                  : mkfifo(path, 0600),
+                         0);
+    }
+    assert_int_equal(vp_ingest_list(r->store, count, &n, &r->err), VP_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(vp_ingest_expire(r->store, NULL, NULL, &r->err), VP_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +279,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(take_over, room_open, room_close),
         cmocka_unit_test_setup_teardown(take_over_apart, room_open, room_close),
         cmocka_unit_test_setup_teardown(lists, room_open, room_close),
+        cmocka_unit_test_setup_teardown(lists_strangers, room_open, room_close),
     };
 
     setenv("VPT_DIR", "/tmp", 0); /* on a disk */
