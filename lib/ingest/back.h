@@ -80,13 +80,15 @@ typedef struct vpi_back_ops {
     /*
      * The sum of what uploads occupy, over processes. NULL: the core counts for this one. take: QUOTA_EXCEEDED above
      * limit; recount tells the true sum. *hold (may be NULL) keeps others from counting anew until settle, because the
-     * record that the bytes are for is not there yet.
+     * record that the bytes are for is not there yet. give: what was counted anew since quota_mark, which is asked
+     * before a record says less, does not hold those bytes any more, and they are not given back a second time.
      */
     vp_status (*quota_take)(void *back, uint64_t bytes, uint64_t limit,
                             vp_status (*recount)(void *user, uint64_t *sum, vp_error *err), void *user,
                             intptr_t *hold, bool *fits, vp_error *err);
     void (*quota_settle)(void *back, intptr_t hold);
-    void (*quota_give)(void *back, uint64_t bytes);
+    uint64_t (*quota_mark)(void *back);
+    void (*quota_give)(void *back, uint64_t bytes, uint64_t mark);
     /* What killed processes left, older than an hour. NULL: nothing to do. */
     void (*tidy)(void *back, int64_t now_us, vp_cancel *cancel);
     void (*interrupt)(void *back);

@@ -225,13 +225,15 @@ vp_status vpi_concat_try_synced(vp_upload *upload, vp_error *err)
     upload->rec.length = p.sum;
     st = build(upload, err);
     if (st == VP_OK) st = vpi_upload_put_synced(upload, err);
-    vpi_quota_settle(upload->ingest, hold);
+    if (st == VP_OK || before != VP_SIZE_UNKNOWN)
+        vpi_quota_settle(upload->ingest, hold);
+    else
+        vpi_quota_undo(upload->ingest, p.sum, hold);
     if (st != VP_OK) {
         upload->rec.state = VP_UPLOAD_WAITING;
         upload->rec.length = before;
         upload->rec.offset = upload->counted = 0;
         upload->position = 0;
-        if (before == VP_SIZE_UNKNOWN) vpi_quota_give(upload->ingest, p.sum);
         return st;
     }
     if (back->ops->waiting) (void)back->ops->waiting(back->user, upload->rec.id, false, NULL);

@@ -147,8 +147,7 @@ static vp_status create(vp_ingest *s, const vp_upload_options *o, vp_upload **ou
 done:
     if (u->item && u->rec.parts) vpi_concat_undo(u);
     if (u->item) s->back.ops->close(u->item);
-    vpi_quota_settle(s, hold);
-    vpi_quota_give(s, taken);
+    vpi_quota_undo(s, taken, hold);
     vpi_upload_unref(u);
     return st;
 }
@@ -175,7 +174,7 @@ vp_status vp_ingest_create(vp_ingest *ingest, const vp_upload_options *options, 
 static vp_status set_length_synced(vp_upload *u, uint64_t length, vp_error *err)
 {
     vp_ingest *s = u->ingest;
-    uint64_t before = u->rec.reserved;
+    uint64_t before = u->rec.reserved, mark = 0;
     intptr_t hold = 0;
     vp_status st;
 
@@ -190,16 +189,18 @@ static vp_status set_length_synced(vp_upload *u, uint64_t length, vp_error *err)
                         (unsigned long long)length, (unsigned long long)s->o.max_size);
     VPI_TRY(vpi_upload_wait_behind_synced(u, err));
     if (length > before) VPI_TRY(vpi_quota_take(s, length - before, &hold, err));
+    if (length < before) mark = vpi_quota_mark(s);
     u->rec.length = length;
     u->rec.reserved = 0;
     st = vpi_upload_put_synced(u, err);
-    vpi_quota_settle(s, hold);
     if (st < 0) {
         u->rec.length = VP_SIZE_UNKNOWN;
         u->rec.reserved = before;
+        if (length > before) vpi_quota_undo(s, length - before, hold);
+        return st;
     }
-    if (st == VP_OK && length < before) vpi_quota_give(s, before - length);
-    if (st < 0 && length > before) vpi_quota_give(s, length - before);
+    vpi_quota_settle(s, hold);
+    if (length < before) vpi_quota_give(s, before - length, mark);
     return st;
 }
 

@@ -148,7 +148,8 @@ vp_status vpi_dirs_quota_take(void *back, uint64_t bytes, uint64_t limit,
                               vp_status (*recount)(void *user, uint64_t *sum, vp_error *err), void *user,
                               intptr_t *hold, bool *fits, vp_error *err);
 void vpi_dirs_quota_settle(void *back, intptr_t hold);
-void vpi_dirs_quota_give(void *back, uint64_t bytes);
+uint64_t vpi_dirs_quota_mark(void *back);
+void vpi_dirs_quota_give(void *back, uint64_t bytes, uint64_t mark);
 
 /* ---- dir_lock.c ---- */
 /* F_WRLCK, F_RDLCK, F_UNLCK of one byte of an open file; does not wait: -EAGAIN. */

@@ -3,7 +3,8 @@
  * The sum of what uploads occupy, in a file that the processes of this machine share: ROOT/quota. It is raised before
  * an upload is made and lowered after one was removed, so a kill leaves it too high, never too low; it is counted anew
  * when it stands in the way, and after the machine has started again. Byte 0 is locked around a change, byte 1 is held
- * shared from the raise until the upload can be counted.
+ * shared from the raise until the upload can be counted. Whoever lowers it says when it was counted before the record
+ * went: after a later count, which may have missed those bytes already, the sum stays as it is.
  */
 
 #include <errno.h>
@@ -14,9 +15,9 @@
 #include "base/hash.h"
 #include "ingest/dir_int.h"
 
-#define MAGIC 0x56505551u /* "VPUQ" */
+#define MAGIC 0x56505552u /* "VPUR" */
 #define BOOT 36u
-#define SIZE (4u + BOOT + 8u + 4u)
+#define SIZE (4u + BOOT + 16u + 4u)
 #define TRIES 400
 
 static void read_boot(uint8_t boot[BOOT])
@@ -41,18 +42,20 @@ static int lock_soon(int fd, off_t at, short type)
     return rc;
 }
 
-static bool read_sum(int fd, uint64_t *sum)
+/* counted: when that was done last, on the clock of this start of the machine; never 0. */
+static bool read_sum(int fd, uint64_t *sum, uint64_t *counted)
 {
     uint8_t p[SIZE], boot[BOOT];
 
     if (pread(fd, p, SIZE, 0) != (ssize_t)SIZE) return false;
     read_boot(boot);
     *sum = vpi_rd64(p + 4 + BOOT);
+    *counted = vpi_rd64(p + 12 + BOOT);
     return vpi_rd32(p) == MAGIC && memcmp(p + 4, boot, BOOT) == 0 &&
            vpi_rd32(p + SIZE - 4) == vpi_crc32c(0, p, SIZE - 4);
 }
 
-static int write_sum(int fd, uint64_t sum)
+static int write_sum(int fd, uint64_t sum, uint64_t counted)
 {
     uint8_t boot[BOOT];
     vpi_buf b = { 0 };
@@ -62,6 +65,7 @@ static int write_sum(int fd, uint64_t sum)
     vpi_buf_be32(&b, MAGIC);
     vpi_buf_add(&b, boot, BOOT);
     vpi_buf_be64(&b, sum);
+    vpi_buf_be64(&b, counted);
     if (!b.failed) vpi_buf_be32(&b, vpi_crc32c(0, b.data, b.size));
     if (b.failed)
         errno = ENOMEM;
@@ -98,8 +102,8 @@ static vp_status count_anew(int fd, recount_fn recount, void *user, uint64_t *su
 static vp_status take_locked(int fd, uint64_t bytes, uint64_t limit, recount_fn recount, void *user,
                              bool *fits, vp_error *err)
 {
-    uint64_t sum = 0, raised;
-    bool known = read_sum(fd, &sum);
+    uint64_t sum = 0, counted = 0, raised;
+    bool known = read_sum(fd, &sum, &counted);
     int rc;
 
     *fits = known && vpi_add_u64(sum, bytes, &raised) && raised <= limit;
@@ -107,11 +111,12 @@ static vp_status take_locked(int fd, uint64_t bytes, uint64_t limit, recount_fn 
         vp_status st = count_anew(fd, recount, user, &sum, err);
 
         if (st < 0) return st;
+        if (st == VP_OK) counted = VPI_MAX((uint64_t)vpi_now_us(), counted + 1);
         if (st == VP_AGAIN && !known)
             return vpi_fail(err, VP_E_CONFLICT, "ALREADY_RUNNING", "the quota is being taken");
         *fits = vpi_add_u64(sum, bytes, &raised) && raised <= limit;
     }
-    rc = write_sum(fd, *fits ? raised : sum);
+    rc = write_sum(fd, *fits ? raised : sum, counted);
     return rc < 0 ? vpi_fail_errno(err, -rc, "quota", "writing the quota failed") : VP_OK;
 }
 
@@ -145,13 +150,25 @@ void vpi_dirs_quota_settle(void *back, intptr_t hold)
     if (hold > 0) close((int)(hold - 1));
 }
 
-void vpi_dirs_quota_give(void *back, uint64_t bytes)
+uint64_t vpi_dirs_quota_mark(void *back)
 {
     int fd = open_quota(back);
-    uint64_t sum;
+    uint64_t sum, counted = 0;
+
+    if (fd < 0) return 0;
+    if (!read_sum(fd, &sum, &counted)) counted = 0;
+    close(fd);
+    return counted;
+}
+
+void vpi_dirs_quota_give(void *back, uint64_t bytes, uint64_t mark)
+{
+    int fd = open_quota(back);
+    uint64_t sum, counted;
 
     if (fd < 0) return;
     /* Where this does not come through the sum stays too high until somebody counts. */
-    if (lock_soon(fd, 0, F_WRLCK) == 0 && read_sum(fd, &sum)) (void)write_sum(fd, sum - VPI_MIN(sum, bytes));
+    if (lock_soon(fd, 0, F_WRLCK) == 0 && read_sum(fd, &sum, &counted) && counted == mark)
+        (void)write_sum(fd, sum - VPI_MIN(sum, bytes), counted);
     close(fd);
 }

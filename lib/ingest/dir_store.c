@@ -247,6 +247,7 @@ static const vpi_back_ops ops = {
     .waiting_list = vpi_dirs_waiting_list,
     .quota_take = vpi_dirs_quota_take,
     .quota_settle = vpi_dirs_quota_settle,
+    .quota_mark = vpi_dirs_quota_mark,
     .quota_give = vpi_dirs_quota_give,
     .tidy = vpi_dirs_tidy,
     .release = release,

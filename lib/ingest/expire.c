@@ -12,7 +12,7 @@ vp_status vpi_upload_remove_synced(vp_upload *upload, vp_error *err)
 {
     vpi_record *r = &upload->rec;
     vp_ingest *s = upload->ingest;
-    uint64_t occupied = vpi_quota_of(r);
+    uint64_t occupied = vpi_quota_of(r), mark = vpi_quota_mark(s);
     bool waiting = r->state == VP_UPLOAD_WAITING;
     char hex[65];
     vp_status st;
@@ -24,14 +24,14 @@ vp_status vpi_upload_remove_synced(vp_upload *upload, vp_error *err)
         r->state = VPI_UPLOAD_GONE;
         r->expires_us = MARK_US;
         VPI_TRY(vpi_upload_put_synced(upload, err));
-        vpi_quota_give(s, occupied); /* who counts anew counts it no more */
+        vpi_quota_give(s, occupied, mark); /* who counts anew counts it no more */
         occupied = 0;
     }
     st = s->back.ops->remove(upload->item, &r->token, r->scope ? r->scope : "", r->has_sha256 ? hex : NULL,
                              err);
     if (st < 0) return st;
     if (waiting && s->back.ops->waiting) (void)s->back.ops->waiting(s->back.user, r->id, false, NULL);
-    vpi_quota_give(s, occupied);
+    vpi_quota_give(s, occupied, mark);
     vpi_ingest_event(s, VP_EVENT_UPLOAD_REMOVED, r, r->offset);
     return VP_OK;
 }
@@ -122,7 +122,7 @@ static vp_status expire_synced(vp_upload *u, int64_t now, vp_error *err)
 {
     vpi_record *r = &u->rec;
     vp_ingest *s = u->ingest;
-    uint64_t occupied = vpi_quota_of(r);
+    uint64_t occupied = vpi_quota_of(r), mark = vpi_quota_mark(s);
     bool waiting = r->state == VP_UPLOAD_WAITING;
     vp_status st;
 
@@ -131,7 +131,7 @@ static vp_status expire_synced(vp_upload *u, int64_t now, vp_error *err)
     VPI_TRY(vpi_upload_put_synced(u, err));
     st = s->back.ops->remove_data(u->item, &r->token, r->scope ? r->scope : "", NULL, err);
     if (waiting && s->back.ops->waiting) (void)s->back.ops->waiting(s->back.user, r->id, false, NULL);
-    vpi_quota_give(s, occupied);
+    vpi_quota_give(s, occupied, mark);
     vpi_ingest_event(s, VP_EVENT_UPLOAD_EXPIRED, r, r->offset);
     return st;
 }

@@ -77,11 +77,25 @@ void vpi_quota_settle(vp_ingest *ingest, intptr_t hold)
     if (hold) ingest->back.ops->quota_settle(ingest->back.user, hold);
 }
 
-void vpi_quota_give(vp_ingest *ingest, uint64_t bytes)
+uint64_t vpi_quota_mark(vp_ingest *ingest)
+{
+    if (ingest->o.quota == 0 || !ingest->back.ops->quota_mark) return 0;
+    return ingest->back.ops->quota_mark(ingest->back.user);
+}
+
+void vpi_quota_undo(vp_ingest *ingest, uint64_t bytes, intptr_t hold)
+{
+    uint64_t mark = vpi_quota_mark(ingest); /* nobody counts before it is settled */
+
+    vpi_quota_settle(ingest, hold);
+    vpi_quota_give(ingest, bytes, mark);
+}
+
+void vpi_quota_give(vp_ingest *ingest, uint64_t bytes, uint64_t mark)
 {
     if (ingest->o.quota == 0 || bytes == 0) return;
     if (ingest->back.ops->quota_give) {
-        ingest->back.ops->quota_give(ingest->back.user, bytes);
+        ingest->back.ops->quota_give(ingest->back.user, bytes, mark);
         return;
     }
     pthread_mutex_lock(&ingest->lock);

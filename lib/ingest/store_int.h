@@ -222,7 +222,11 @@ vp_status vpi_upload_remove_synced(vp_upload *upload, vp_error *err);
 /* Sets bytes apart: LIMIT QUOTA_EXCEEDED. *hold (may be NULL) is for settle, when the record is there or won't be. */
 vp_status vpi_quota_take(vp_ingest *ingest, uint64_t bytes, intptr_t *hold, vp_error *err);
 void vpi_quota_settle(vp_ingest *ingest, intptr_t hold);
-void vpi_quota_give(vp_ingest *ingest, uint64_t bytes);
+/* Before a record says less. */
+uint64_t vpi_quota_mark(vp_ingest *ingest);
+void vpi_quota_give(vp_ingest *ingest, uint64_t bytes, uint64_t mark);
+/* What was taken and is not needed. */
+void vpi_quota_undo(vp_ingest *ingest, uint64_t bytes, intptr_t hold);
 /* What an upload occupies of it. */
 uint64_t vpi_quota_of(const vpi_record *r);
 

@@ -303,10 +303,11 @@ static vp_status reserve_synced(vp_upload *u, uint64_t to, vp_error *err)
     /* Others that count see the record. */
     u->rec.reserved += more;
     st = vpi_upload_put_synced(u, err);
-    vpi_quota_settle(u->ingest, hold);
     if (st < 0) {
         u->rec.reserved -= more;
-        vpi_quota_give(u->ingest, more);
+        vpi_quota_undo(u->ingest, more, hold);
+    } else {
+        vpi_quota_settle(u->ingest, hold);
     }
     return st;
 }

@@ -248,6 +248,40 @@ static void counted_while_told(void **state)
     vp_upload_close(u);
 }
 
+static void count_without(const char *name)
+{
+    (void)name;
+    count_anew();
+}
+
+/* What is removed while another counts is not given back to a sum that has it no more. */
+static void counted_while_removed(void **state)
+{
+    room *r = *state;
+    vp_ingest_options o = VP_INGEST_OPTIONS_INIT;
+    vp_upload_options uo = VP_UPLOAD_OPTIONS_INIT;
+    vp_upload *u = NULL;
+
+    o.quota = 1000;
+    o.lock_wait_ms = 50;
+    room_again(r, &o);
+    made_scope = "s";
+    vp_upload_close(make_upload(r, "a", 600));
+    vp_upload_close(make_upload(r, "b", 300));
+    counted = r;
+    counted_st = VP_OK;
+    before_unlink = count_without;
+    assert_int_equal(vp_ingest_remove(r->store, "a", &r->err), VP_OK);
+    assert_null(before_unlink);
+    assert_int_equal(counted_st, VP_E_LIMIT); /* 900 beside b's 300 */
+    uo.id = "third";
+    uo.length = 701;
+    assert_int_equal(vp_ingest_create(r->store, &uo, &u, &r->err), VP_E_LIMIT);
+    uo.length = 700;
+    assert_int_equal(vp_ingest_create(r->store, &uo, &u, &r->err), VP_OK);
+    vp_upload_close(u);
+}
+
 /* ---- a sync of the record that fails ---- */
 
 /* What the failed sync may have left on the disk is taken back there, too, before the next opening cuts the data. */
@@ -281,6 +315,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(made_while_tidied, room_open, room_close),
         cmocka_unit_test_setup_teardown(made_while_removed, room_open, room_close),
         cmocka_unit_test_setup_teardown(counted_while_told, room_open, room_close),
+        cmocka_unit_test_setup_teardown(counted_while_removed, room_open, room_close),
         cmocka_unit_test_setup_teardown(taken_back, room_open, room_close),
     };
 
