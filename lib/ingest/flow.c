@@ -207,6 +207,8 @@ static void hash_blocks(void *arg)
     pthread_mutex_lock(&h->pool->lock);
     while (worth_hashing_synced(h->pool) && hash_some_synced(h->pool)) {}
     h->busy = false;
+    /* Whoever waits for what is left counted on this one. */
+    if (h->pool->to_hash.first) pthread_cond_broadcast(&h->pool->moved);
     pthread_mutex_unlock(&h->pool->lock);
 }
 
