@@ -6,8 +6,7 @@
  * What the core asks of a back end. The directory has a table of its own; ops.c makes one of a host's vp_ingest_ops.
  *
  * An item is one upload opened to write. Whoever opens it later takes it: from then on every step of the older item
- * answers CONFLICT TAKEN_OVER. Calls with one item never overlap, but for sync_data, which may run beside write, and,
- * with `overlap`, write beside put and check.
+ * answers CONFLICT TAKEN_OVER. Calls with one item never overlap, but for what `overlap` allows.
  */
 
 #include "ingest/record.h"
@@ -17,7 +16,7 @@
 
 typedef struct vpi_back_ops {
     bool any_order; /* write takes any offset below the length, and drop is at hand */
-    bool overlap;   /* sync_data may run while write does, and write while put and check do */
+    bool overlap;   /* sync_data, check and, where it is not small, put may run while write does */
     bool
         growing; /* bytes that were synced and not finished are found whole without a second record (a directory) */
 
