@@ -270,3 +270,8 @@ int64_t vpi_cpu_us(void)
 {
     return clock_us(CLOCK_PROCESS_CPUTIME_ID);
 }
+
+int64_t vpi_thread_cpu_us(void)
+{
+    return clock_us(CLOCK_THREAD_CPUTIME_ID);
+}

@@ -72,8 +72,9 @@ void vpi_struct_init(void *p, size_t size, const void *init, size_t init_size);
  * VP_E_VERSION when its unknown tail is not zero, VP_E_ARG when struct_size is below 4. from NULL: nothing. */
 vp_status vpi_copy_struct(void *to, size_t to_size, const void *from, vp_error *err);
 
-/* Monotonic clock, process CPU clock; microseconds. */
+/* Monotonic clock, CPU clocks of the process and of this thread; microseconds. */
 int64_t vpi_now_us(void);
 int64_t vpi_cpu_us(void);
+int64_t vpi_thread_cpu_us(void);
 
 #endif

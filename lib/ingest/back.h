@@ -13,6 +13,8 @@
 #include "io/io.h"
 
 #define VPI_SMALL (128u << 10)
+#define VPI_PAST_CACHE                                                                                       \
+    (64u << 10) /* a write of so many bytes may go past the page cache, and wait for the disk */
 
 typedef struct vpi_back_ops {
     bool any_order; /* write takes any offset below the length, and drop is at hand */

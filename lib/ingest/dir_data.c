@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/fault.h"
@@ -16,7 +15,7 @@
 #define COPY_STEP (256u << 20)
 #define DIRECT_PAGE 4096u
 
-_Atomic size_t vpi_dirs_direct_least = 64u << 10;
+_Atomic size_t vpi_dirs_direct_least = VPI_PAST_CACHE;
 
 static int data_open(dir_item *it, int flags)
 {
@@ -83,14 +82,6 @@ static int write_direct(dir_item *it, uint64_t offset, const uint8_t *data, size
     return rc;
 }
 
-static int64_t processor_us(void)
-{
-    struct timespec t = { 0, 0 };
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 /* Where nothing is synced, what the disk cannot take soon goes through the cache and waits for nobody. */
 static int write_pages(dir_item *it, uint64_t offset, const uint8_t *data, size_t size, size_t *done)
 {
@@ -101,9 +92,9 @@ static int write_pages(dir_item *it, uint64_t offset, const uint8_t *data, size_
     int rc;
 
     if (through) {
-        began = processor_us();
+        began = vpi_thread_cpu_us();
         rc = write_plain(it, offset, data, size, done);
-        vpi_pace_through_took(&s->pace, *done, processor_us() - began);
+        vpi_pace_through_took(&s->pace, *done, vpi_thread_cpu_us() - began);
         return rc;
     }
     began = vpi_now_us();

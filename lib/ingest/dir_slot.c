@@ -98,9 +98,9 @@ static bool parse_slot(const uint8_t *p, size_t room, bool inside, slot *s)
  * Whether something was confirmed of a record without a valid slot. The head comes with the first sync, and says more
  * than UNNAMED only after one: where it is blank or says that, a machine stopped before.
  */
-static bool was_confirmed(const slot_file *f)
+static bool was_confirmed(const slot_file *f, bool torn)
 {
-    return f->head.room > 0 ? f->head.durable != SLOT_UNNAMED : f->torn && !blank(f->bytes.data, HEAD_SIZE);
+    return f->head.room > 0 ? f->head.durable != SLOT_UNNAMED : torn && !blank(f->bytes.data, HEAD_SIZE);
 }
 
 static void parse(slot_file *f)
@@ -114,8 +114,7 @@ static void parse(slot_file *f)
          * Made by a process that was killed before it wrote all, or by a machine that was: but not if the head says
          * more, or is none in a file that is as long as a small upload's.
          */
-        f->torn = f->bytes.size >= vpi_slot_at(PAGE, true, 2);
-        f->torn = was_confirmed(f);
+        f->torn = was_confirmed(f, f->bytes.size >= vpi_slot_at(PAGE, true, 2));
         f->head = (slot_head){ 0 };
         return;
     }
@@ -133,7 +132,7 @@ static void parse(slot_file *f)
             f->newest = i;
         }
     }
-    if (f->newest < 0) f->torn = was_confirmed(f);
+    if (f->newest < 0) f->torn = was_confirmed(f, f->torn);
 }
 
 /* Appends up to `size` bytes. */
@@ -212,7 +211,7 @@ int vpi_slots_prove(int fd, slot_file *f)
         f->dropped = f->newest;
         f->slots[f->dropped] = (slot){ 0 };
         f->newest = f->slots[1 - f->dropped].number > 0 ? 1 - f->dropped : -1;
-        if (f->newest < 0) f->torn = was_confirmed(f);
+        if (f->newest < 0) f->torn = was_confirmed(f, f->torn);
     }
     return 0;
 }

@@ -19,7 +19,6 @@
 #define PAGE 4096u
 #define SOON_US 250000
 #define SLAB_BLOCKS 2u
-#define LARGE_PIECE ((size_t)64 << 10)
 
 #define DEFAULT_BYTES ((size_t)1 << 20)
 #define DEFAULT_AHEAD 3u
@@ -345,13 +344,21 @@ static bool is_fast(vp_upload *u, size_t size, int64_t now)
     return !u->gather.slow;
 }
 
+/* Less than a block is to come, or nobody knows whether that much does. */
+static bool is_little(const vp_upload *u)
+{
+    size_t bytes = u->ingest->gather->bytes;
+
+    return vpi_upload_limit(u) - u->position < bytes ||
+           (u->rec.length == VP_SIZE_UNKNOWN && u->position < bytes);
+}
+
 /* Whether this piece is gathered. VP_END: it is not. */
 static vp_status choose(vp_upload *u, size_t size, vp_error *err)
 {
-    uint64_t limit = vpi_upload_limit(u);
     int64_t now;
 
-    if (!u->gather.block && !u->flow.first && limit - u->position < u->ingest->gather->bytes) return VP_END;
+    if (!u->gather.block && !u->flow.first && is_little(u)) return VP_END;
     now = vpi_now_us();
     if (u->gather.block) {
         if (now - u->gather.since_us <= SOON_US) return VP_OK;
@@ -359,7 +366,6 @@ static vp_status choose(vp_upload *u, size_t size, vp_error *err)
         u->gather.slow = true;
         u->gather.since_us = 0;
     }
-    if (u->rec.length == VP_SIZE_UNKNOWN && u->position < u->ingest->gather->bytes) return VP_END;
     return is_fast(u, size, now) ? start_synced(u, now, err) : VP_END;
 }
 
@@ -392,16 +398,10 @@ bool vpi_gather_waits_synced(vp_upload *upload, size_t size)
         p && upload->ingest->o.sync_bytes >= p->bytes && !(upload->rec.flags & VP_UPLOADF_ANY_ORDER);
     size_t room, full;
 
-    if (gathers && !b) {
-        vpi_gather_settle_synced(upload);
-        gathers =
-            upload->flow.first ||
-            (!upload->gather.slow && vpi_upload_limit(upload) - upload->position >= p->bytes &&
-             (upload->rec.length != VP_SIZE_UNKNOWN || upload->position >= p->bytes) && idle_blocks(p) > 0);
-    }
-    /* To the page cache, but for pieces that are worth a write of their own past it. */
-    if (!gathers) return size >= LARGE_PIECE;
-    vpi_gather_settle_synced(upload);
+    if (gathers) vpi_gather_settle_synced(upload);
+    if (gathers && !b && !upload->flow.first)
+        gathers = !upload->gather.slow && !is_little(upload) && idle_blocks(p) > 0;
+    if (!gathers) return size >= VPI_PAST_CACHE;
     if (b && vpi_now_us() - upload->gather.since_us > SOON_US) return true;
     room = p->bytes - (b ? b->from + b->have : (size_t)(upload->position % PAGE));
     full = size < room ? 0 : 1 + (size - room) / p->bytes;

@@ -46,6 +46,13 @@ enum {
     VPI_START_APPEND = 4
 };
 
+/* Of an append; the data are the host's. */
+typedef struct vpi_piece {
+    uint64_t offset;
+    const void *data;
+    size_t size;
+} vpi_piece;
+
 struct vp_upload {
     atomic_uint refs; /* the host's one, and whoever works on it for a moment */
     vp_ingest *ingest;
@@ -82,10 +89,8 @@ struct vp_upload {
         bool running;
         vp_queue *queue;
         uint64_t tag;
-        void *room;      /* for the event */
-        uint64_t offset; /* of an append; data are the host's */
-        const void *data;
-        size_t size;
+        void *room; /* for the event */
+        vpi_piece piece;
     } start;
     bool behind;     /* a sync behind is queued or runs */
     int64_t told_us; /* of the last progress event */
@@ -122,6 +127,8 @@ void vpi_upload_leave(vp_upload *upload, bool sync);
  * the call's own, for what comes until vpi_upload_exit; err, the host's, may be NULL and gets a failure of this.
  */
 vp_status vpi_upload_enter(vp_upload *upload, vp_error *e, vp_error *err);
+/* Not taken over, not failed. */
+vp_status vpi_upload_usable_synced(const vp_upload *upload, vp_error *err);
 /* Unlocks, and gives e to err. */
 vp_status vpi_upload_exit(vp_upload *upload, vp_status st, const char *op, vp_error *e, vp_error *err);
 /* Nothing more is written through this handle. */

@@ -43,9 +43,7 @@ vp_status vpi_upload_put_synced(vp_upload *upload, vp_error *err)
 vp_status vpi_upload_wait_behind_synced(vp_upload *upload, vp_error *err)
 {
     while (upload->behind) pthread_cond_wait(&upload->idle, &upload->lock);
-    if (upload->taken) return vpi_fail(err, VP_E_CONFLICT, "TAKEN_OVER", "a newer request writes the upload");
-    if (upload->failure.status < 0) vpi_error_copy(err, &upload->failure);
-    return VPI_MIN(upload->failure.status, VP_OK);
+    return vpi_upload_usable_synced(upload, err);
 }
 
 static void progress_synced(vp_upload *upload)
@@ -239,7 +237,7 @@ static vp_status run_synced(vp_upload *u, int kind, vp_error *err)
 {
     if (kind == VPI_START_SYNC) return vpi_upload_sync_synced(u, err);
     if (kind == VPI_START_FINISH) return vpi_upload_finish_synced(u, err);
-    return vpi_upload_append_synced(u, u->start.offset, u->start.data, u->start.size, err);
+    return vpi_upload_append_synced(u, u->start.piece.offset, u->start.piece.data, u->start.piece.size, err);
 }
 
 static void run_start(vp_upload *u, int kind)
@@ -252,14 +250,8 @@ static void run_start(vp_upload *u, int kind)
     pthread_mutex_lock(&u->lock);
     whole = whole_part(u);
     u->start.running = true;
-    if (u->taken) {
-        st = vpi_fail(&e, VP_E_CONFLICT, "TAKEN_OVER", "a newer request writes the upload");
-    } else if (u->failure.status < 0) {
-        vpi_error_copy(&e, &u->failure);
-        st = e.status;
-    } else {
-        st = run_synced(u, kind, &e);
-    }
+    st = vpi_upload_usable_synced(u, &e);
+    if (st == VP_OK) st = run_synced(u, kind, &e);
     if (st < 0) vpi_error_op(&e, start_names[kind]);
     if (st == VP_OK) wake_concatenations_synced(u, whole);
     queue = u->start.queue;
@@ -280,13 +272,7 @@ void vpi_upload_run(vp_upload *upload, int kind)
         run_start(upload, kind);
 }
 
-typedef struct piece {
-    uint64_t offset;
-    const void *data;
-    size_t size;
-} piece;
-
-static vp_status start(vp_upload *u, int kind, piece p, vp_queue *queue, uint64_t tag, vp_error *err)
+static vp_status start(vp_upload *u, int kind, vpi_piece piece, vp_queue *queue, uint64_t tag, vp_error *err)
 {
     vp_error e = VP_ERROR_INIT;
     vp_status st;
@@ -299,9 +285,7 @@ static vp_status start(vp_upload *u, int kind, piece p, vp_queue *queue, uint64_
         st = vpi_fail_nomem(&e);
     } else {
         u->start.kind = kind;
-        u->start.offset = p.offset;
-        u->start.data = p.data;
-        u->start.size = p.size;
+        u->start.piece = piece;
         u->start.queue = vp_queue_ref(queue);
         u->start.tag = tag;
         st = vpi_ingest_pool_add(u->ingest, u, kind, &e);
@@ -316,12 +300,12 @@ static vp_status start(vp_upload *u, int kind, piece p, vp_queue *queue, uint64_
 
 vp_status vp_upload_sync_start(vp_upload *upload, vp_queue *queue, uint64_t tag, vp_error *err)
 {
-    return start(upload, VPI_START_SYNC, (piece){ 0 }, queue, tag, err);
+    return start(upload, VPI_START_SYNC, (vpi_piece){ 0 }, queue, tag, err);
 }
 
 vp_status vp_upload_finish_start(vp_upload *upload, vp_queue *queue, uint64_t tag, vp_error *err)
 {
-    return start(upload, VPI_START_FINISH, (piece){ 0 }, queue, tag, err);
+    return start(upload, VPI_START_FINISH, (vpi_piece){ 0 }, queue, tag, err);
 }
 
 vp_status vp_upload_append_start(vp_upload *upload, uint64_t offset, const void *data, size_t size,
@@ -333,6 +317,6 @@ vp_status vp_upload_append_start(vp_upload *upload, uint64_t offset, const void 
     if (!queue || (!data && size > 0)) return vpi_fail(err, VP_E_ARG, NULL, "no queue or no data");
     st = vpi_upload_append_now(upload, offset, data, size, err);
     if (st != VP_AGAIN) return st;
-    st = start(upload, VPI_START_APPEND, (piece){ offset, data, size }, queue, tag, err);
+    st = start(upload, VPI_START_APPEND, (vpi_piece){ offset, data, size }, queue, tag, err);
     return st == VP_OK ? VP_AGAIN : st;
 }

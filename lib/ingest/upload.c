@@ -224,13 +224,18 @@ vp_status vp_ingest_open(vp_ingest *ingest, const char *id, vp_upload **out, vp_
 
 /* ---- a call of the host ---- */
 
+vp_status vpi_upload_usable_synced(const vp_upload *upload, vp_error *err)
+{
+    if (upload->taken) return vpi_fail(err, VP_E_CONFLICT, "TAKEN_OVER", "a newer request writes the upload");
+    if (upload->failure.status < 0) vpi_error_copy(err, &upload->failure);
+    return VPI_MIN(upload->failure.status, VP_OK);
+}
+
 static vp_status may_enter_synced(const vp_upload *u, vp_error *err)
 {
     if (u->start.kind != VPI_START_NONE)
         return vpi_fail(err, VP_E_STATE, NULL, "a start is under way with this upload");
-    if (u->taken) return vpi_fail(err, VP_E_CONFLICT, "TAKEN_OVER", "a newer request writes the upload");
-    if (u->failure.status < 0) vpi_error_copy(err, &u->failure);
-    return VPI_MIN(u->failure.status, VP_OK);
+    return vpi_upload_usable_synced(u, err);
 }
 
 vp_status vpi_upload_enter(vp_upload *upload, vp_error *e, vp_error *err)
