@@ -336,7 +336,8 @@ vp_status vpi_dirs_sync_data(void *item, vpi_buf *token, vp_error *err)
         rc = vpi_dirs_sync_name(it->store, it->folder, it->name);
         if (rc == 0) it->name = 0;
     }
-    return rc < 0 ? vpi_fail_errno(err, -rc, it->id, "making the upload durable failed") : VP_OK;
+    if (rc < 0) return vpi_fail_errno(err, -rc, it->id, "making the upload durable failed");
+    return it->data >= 0 && vpi_fd_is_removed(it->data) ? vpi_dirs_removed(it->id, err) : VP_OK;
 }
 
 vp_status vpi_dirs_read(void *item, uint64_t offset, void *data, size_t size, vp_error *err)

@@ -84,7 +84,10 @@ typedef struct dir_item {
 
 /* ---- dir_store.c ---- */
 dir_folder *vpi_dirs_folder(dir_store *d, const char *id);
-/* The descriptor of a folder below `above` (NULL: the root), made when it is not there and `make`. */
+/*
+ * The descriptor of a folder below `above` (NULL: the root), made when it is not there and `make`. It stays, and is for
+ * another folder of that name where somebody removed the first one from outside.
+ */
 int vpi_dirs_open(dir_store *d, dir_folder *f, dir_folder *above, const char *name, bool make);
 int vpi_dirs_upload_folder(dir_store *d, const char *id, bool make, dir_folder **out);
 int vpi_dirs_sync(dir_store *d, dir_folder *f);
@@ -112,6 +115,8 @@ vp_status vpi_dirs_destroy(void *back, const char *id, vp_error *err);
 /* A step: the lock, and nobody has taken the upload. */
 vp_status vpi_dirs_step(dir_item *it, vp_error *err);
 void vpi_dirs_step_end(dir_item *it);
+/* A file of an open item has no name: not by a remover of ours, which takes the item first. */
+vp_status vpi_dirs_removed(const char *id, vp_error *err);
 /* A record that never came to be, not even begun by a living process: true, and it is gone. */
 bool vpi_dirs_drop_blank(int folder, const char *name);
 

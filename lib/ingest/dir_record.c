@@ -27,6 +27,12 @@ static vp_status corrupt(const char *id, vp_error *err)
     return vpi_fail(err, VP_E_DATA, "UPLOAD_CORRUPT", "the record of the upload cannot be read");
 }
 
+vp_status vpi_dirs_removed(const char *id, vp_error *err)
+{
+    vpi_error_key(err, id);
+    return vpi_fail(err, VP_E_DATA, "UPLOAD_CORRUPT", "the files of the upload were removed");
+}
+
 static vp_status unreadable(int rc, const char *id, vp_error *err)
 {
     if (rc == -ENOMEM) return vpi_fail_nomem(err);
@@ -583,6 +589,7 @@ static int put_slot(dir_item *it, const void *record, size_t size)
 vp_status vpi_dirs_put(void *item, const void *record, size_t size, vp_error *err)
 {
     dir_item *it = item;
+    bool gone;
     int rc;
 
     if (size > vpi_slot_most(it->room, it->base > 0))
@@ -590,7 +597,9 @@ vp_status vpi_dirs_put(void *item, const void *record, size_t size, vp_error *er
     vpi_buf_dispose(&it->record); /* it is another now, or will be */
     VPI_TRY(vpi_dirs_step(it, err));
     rc = put_slot(it, record, size);
+    gone = rc == 0 && vpi_fd_is_removed(it->rec);
     vpi_dirs_step_end(it);
     if (rc == -ENOMEM) return vpi_fail_nomem(err);
+    if (gone) return vpi_dirs_removed(it->id, err);
     return rc < 0 ? vpi_fail_errno(err, -rc, it->id, "making the upload's record durable failed") : VP_OK;
 }

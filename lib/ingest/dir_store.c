@@ -138,29 +138,32 @@ static int make_folder(int at, const char *name)
     return mkdirat(at, name, 0700) != 0 && errno != EEXIST ? -errno : 0;
 }
 
+static int open_folder_synced(dir_store *d, dir_folder *above, const char *name, bool make)
+{
+    int at = above ? atomic_load(&above->fd) : vpi_dir_root(d->root, make), fd, rc;
+
+    if (at < 0) return at;
+    fd = vpi_dirs_openat(at, name, FOLDER_FLAGS);
+    if (fd == -ENOENT && make) {
+        rc = make_folder(at, name);
+        fd = rc < 0 ? rc : vpi_dirs_openat(at, name, FOLDER_FLAGS);
+    }
+    if (fd < 0) return fd;
+    /* Once in each process, whoever made it: that one may have been killed before the name was durable. */
+    rc = above ? vpi_dirs_sync(d, above) : sync_folder(d, at);
+    if (rc < 0) close(fd);
+    return rc < 0 ? rc : fd;
+}
+
 int vpi_dirs_open(dir_store *d, dir_folder *f, dir_folder *above, const char *name, bool make)
 {
-    int fd = atomic_load_explicit(&f->fd, memory_order_acquire), at;
+    int fd = atomic_load_explicit(&f->fd, memory_order_acquire);
 
-    if (fd >= 0) return fd;
+    if (fd >= 0 && !vpi_fd_is_removed(fd)) return fd;
     pthread_mutex_lock(&d->lock);
     fd = atomic_load(&f->fd);
-    if (fd < 0) {
-        at = above ? atomic_load(&above->fd) : vpi_dir_root(d->root, make);
-        fd = at < 0 ? at : vpi_dirs_openat(at, name, FOLDER_FLAGS);
-        if (fd == -ENOENT && make && at >= 0) {
-            fd = make_folder(at, name);
-            if (fd == 0) fd = vpi_dirs_openat(at, name, FOLDER_FLAGS);
-        }
-        if (fd >= 0) {
-            /* Once in each process, whoever made it: that one may have been killed before the name was durable. */
-            int rc = above ? vpi_dirs_sync(d, above) : sync_folder(d, at);
-
-            if (rc < 0) close(fd);
-            if (rc < 0) fd = rc;
-        }
-        if (fd >= 0) atomic_store_explicit(&f->fd, fd, memory_order_release);
-    }
+    if (fd < 0 || vpi_fd_is_removed(fd))
+        fd = vpi_folder_keep(&f->fd, open_folder_synced(d, above, name, make));
     pthread_mutex_unlock(&d->lock);
     return fd;
 }
@@ -177,7 +180,7 @@ int vpi_dirs_upload_folder(dir_store *d, const char *id, bool make, dir_folder *
     int fd = atomic_load_explicit(&f->fd, memory_order_acquire);
 
     *out = f;
-    if (fd >= 0) return fd;
+    if (fd >= 0 && !vpi_fd_is_removed(fd)) return fd;
     fd = vpi_dirs_open(d, &d->uploads, NULL, "uploads", make);
     if (fd < 0) return fd;
     snprintf(name, sizeof(name), "%02x", (unsigned)(f - d->parts) & 0xFF);

@@ -122,21 +122,45 @@ static int make_root(const char *path)
     return rc;
 }
 
+bool vpi_fd_is_removed(int fd)
+{
+    struct stat s;
+
+    return fstat(fd, &s) != 0 || s.st_nlink == 0;
+}
+
+static int open_root(const char *path, bool create)
+{
+    int fd = open_folder(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd != -ENOENT || !create) return fd;
+    fd = make_root(path);
+    return fd < 0 ? fd : open_folder(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+int vpi_folder_keep(atomic_int *kept, int fd)
+{
+    int old = atomic_load(kept), rc;
+
+    if (fd < 0) return fd;
+    if (old < 0) {
+        atomic_store_explicit(kept, fd, memory_order_release);
+        return fd;
+    }
+    /* Others use that number right now. */
+    rc = dup3(fd, old, O_CLOEXEC) < 0 ? -errno : old;
+    close(fd);
+    return rc;
+}
+
 int vpi_dir_root(vpi_dir *dir, bool create)
 {
     int fd = atomic_load_explicit(&dir->root, memory_order_acquire);
 
-    if (fd >= 0) return fd;
+    if (fd >= 0 && !vpi_fd_is_removed(fd)) return fd;
     pthread_mutex_lock(&dir->lock);
     fd = atomic_load(&dir->root);
-    if (fd < 0) {
-        fd = open_folder(AT_FDCWD, dir->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd == -ENOENT && create) {
-            fd = make_root(dir->path);
-            if (fd == 0) fd = open_folder(AT_FDCWD, dir->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        }
-        if (fd >= 0) atomic_store_explicit(&dir->root, fd, memory_order_release);
-    }
+    if (fd < 0 || vpi_fd_is_removed(fd)) fd = vpi_folder_keep(&dir->root, open_root(dir->path, create));
     pthread_mutex_unlock(&dir->lock);
     return fd;
 }

@@ -80,7 +80,11 @@ vp_status vpi_dir_list(vpi_dir *dir, const char *prefix, bool (*hidden)(const ch
  * name in the folders of the root, and of the folders those that it was the last of.
  */
 void vpi_dir_tidy(vpi_dir *dir, const char *prefix, const char *only);
-/* For vpi_dir_list: the root, a borrowed descriptor. */
+/* For vpi_dir_list: the root, a borrowed descriptor. Where it was removed from outside it is opened or made again. */
 int vpi_dir_root(vpi_dir *dir, bool create);
+/* Whether all its names are gone: what is written to it, or made in it, nobody finds again. */
+bool vpi_fd_is_removed(int fd);
+/* From now on a kept descriptor is for what fd (or an error, which is given back) is for; who uses it goes on there. */
+int vpi_folder_keep(atomic_int *kept, int fd);
 
 #endif

@@ -269,6 +269,49 @@ static void lists_strangers(void **state)
     assert_int_equal(vp_ingest_expire(r->store, NULL, NULL, &r->err), VP_OK);
 }
 
+/* All below the directory, or all and the directory, by an operator's hand. */
+static void sweep(const room *r, bool whole)
+{
+    char line[128];
+
+    snprintf(line, sizeof(line), "rm -rf %s%s", r->path, whole ? "" : "/*");
+    assert_int_equal(system(line), 0);
+}
+
+/* What is removed while it is written is not confirmed any more, and new uploads find folders again. */
+static void removed_outside(void **state)
+{
+    room *r = *state;
+    vp_ingest *other = room_store(r, NULL);
+    vp_upload *u, *beside;
+
+    for (int i = 0; i < 8; i++) {
+        made_scope = i & 1 ? "s" : NULL; /* bytes apart, or with the record */
+        u = make_upload(r, "u", 10000);
+        beside = make_upload(r, "beside", 100);
+        assert_int_equal(append(u, 5000, 3, &r->err), VP_OK);
+        if (i & 2) assert_int_equal(vp_upload_sync(u, &r->err), VP_OK);
+        vp_upload_close(beside);
+        sweep(r, i & 4);
+        assert_int_equal(append(u, 5000, 3, &r->err), VP_OK);
+        assert_int_equal(vp_upload_sync(u, &r->err), VP_E_DATA);
+        assert_reason(&r->err, VP_E_DATA, "UPLOAD_CORRUPT");
+        vp_upload_close(u);
+        assert_int_equal(vp_ingest_open(r->store, "u", &u, &r->err), VP_END);
+        assert_int_equal(vp_ingest_open(r->store, "beside", &u, &r->err), VP_END);
+
+        u = make_upload(r, "u", 10000);
+        assert_int_equal(append(u, 10000, 4, &r->err), VP_OK);
+        assert_int_equal(vp_upload_sync(u, &r->err), VP_OK);
+        assert_int_equal(stat_offset(other, "u"), 10000);
+        assert_int_equal(vp_upload_finish(u, NULL, NULL, &r->err), VP_OK);
+        vp_upload_close(u);
+        assert_int_equal(vp_ingest_remove(other, "u", &r->err), VP_OK);
+        assert_int_equal(vp_ingest_stat(r->store, "u", NULL, NULL, &r->err), VP_END);
+    }
+    vp_ingest_unref(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -280,6 +323,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(take_over_apart, room_open, room_close),
         cmocka_unit_test_setup_teardown(lists, room_open, room_close),
         cmocka_unit_test_setup_teardown(lists_strangers, room_open, room_close),
+        cmocka_unit_test_setup_teardown(removed_outside, room_open, room_close),
     };
 
     setenv("VPT_DIR", "/tmp", 0); /* on a disk */
