@@ -36,6 +36,12 @@ vp_status vpi_upload_remove_synced(vp_upload *upload, vp_error *err)
     return VP_OK;
 }
 
+/* Where each change of a file needs room (btrfs) an upload cannot be taken; what frees some must do without that. */
+static bool is_full(const vp_error *err)
+{
+    return strcmp(err->reason, "DISK_FULL") == 0;
+}
+
 vp_status vp_ingest_remove(vp_ingest *ingest, const char *id, vp_error *err)
 {
     vp_upload *u = NULL;
@@ -55,7 +61,7 @@ vp_status vp_ingest_remove(vp_ingest *ingest, const char *id, vp_error *err)
     } else if (st == VP_END) {
         vp_error_init(err);
         st = VP_OK;
-    } else if (st == VP_E_DATA) {
+    } else if (st == VP_E_DATA || is_full(err)) {
         vp_error_init(err);
         st = ingest->back.ops->destroy(ingest->back.user, id, err);
     }
@@ -159,6 +165,21 @@ static vp_status expire_taken(listing *l, vp_upload *u)
     return st;
 }
 
+/* It is not remembered. */
+static vp_status expire_full(listing *l, const vpi_record *r)
+{
+    vp_ingest *s = l->ingest;
+    uint64_t occupied = vpi_quota_of(r), mark = vpi_quota_mark(s);
+
+    vp_error_init(l->err);
+    VPI_TRY(s->back.ops->destroy(s->back.user, r->id, l->err));
+    vpi_quota_give(s, occupied, mark);
+    if (r->state == VPI_UPLOAD_GONE) return VP_OK;
+    vpi_ingest_event(s, VP_EVENT_UPLOAD_EXPIRED, r, r->offset);
+    l->count++;
+    return VP_OK;
+}
+
 static vp_status expire_one(void *user, const char *id)
 {
     listing *l = user;
@@ -166,20 +187,21 @@ static vp_status expire_one(void *user, const char *id)
     vpi_buf bytes = { 0 };
     vp_upload *u = NULL;
     uint64_t fence;
-    bool over = false;
     vp_status st;
 
     VPI_TRY(vpi_cancel_check(l->cancel, l->err));
     VPI_TRY(vpi_context_check(l->ingest->context, l->err));
     st = l->ingest->back.ops->look(l->ingest->back.user, id, &bytes, &fence, l->err);
     if (st == VP_OK) st = vpi_record_read(&r, id, bytes.data, bytes.size, l->err);
-    if (st == VP_OK) over = due(&r, l->now);
-    vpi_record_dispose(&r);
     vpi_buf_dispose(&bytes);
-    if (st == VP_OK && over) {
+    if (st == VP_OK && due(&r, l->now)) {
         st = vpi_upload_take(l->ingest, id, VPI_TAKE_IDLE | VPI_TAKE_GONE, &u, l->err);
-        if (st == VP_OK) st = expire_taken(l, u);
+        if (st == VP_OK)
+            st = expire_taken(l, u);
+        else if (st < 0 && is_full(l->err))
+            st = expire_full(l, &r);
     }
+    vpi_record_dispose(&r);
     if (st == VP_E_NOMEM) return st;
     /* One that cannot be removed must not keep the others. */
     if (st < 0 && l->err) {
