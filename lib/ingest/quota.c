@@ -12,16 +12,23 @@ uint64_t vpi_quota_of(const vpi_record *r)
 typedef struct counting {
     vp_ingest *ingest;
     uint64_t sum;
+    vp_error *err;
 } counting;
 
+/* What can never be read must not keep everybody off; what only cannot now is no reason to count too little. */
 static vp_status count_one(void *user, const char *id)
 {
     counting *c = user;
     vpi_record r = { 0 };
+    vp_error e = VP_ERROR_INIT;
+    vp_status st = vpi_ingest_look(c->ingest, id, &r, &e);
 
-    if (vpi_ingest_look(c->ingest, id, &r, NULL) != VP_OK) return VP_OK;
-    if (!vpi_add_u64(c->sum, vpi_quota_of(&r), &c->sum)) c->sum = UINT64_MAX;
-    vpi_record_dispose(&r);
+    if (st == VP_E_NOMEM || (st < 0 && e.flags & VP_ERRF_RETRYABLE)) {
+        if (c->err) vpi_error_copy(c->err, &e);
+        return st;
+    }
+    if (st == VP_OK && !vpi_add_u64(c->sum, vpi_quota_of(&r), &c->sum)) c->sum = UINT64_MAX;
+    if (st == VP_OK) vpi_record_dispose(&r);
     return VP_OK;
 }
 
@@ -33,7 +40,7 @@ static vp_status exceeded(vp_ingest *s, uint64_t bytes, vp_error *err)
 
 static vp_status recount(void *user, uint64_t *sum, vp_error *err)
 {
-    counting c = { user, 0 };
+    counting c = { user, 0, err };
 
     VPI_TRY(c.ingest->back.ops->list(c.ingest->back.user, count_one, &c, err));
     *sum = c.sum;
@@ -42,7 +49,7 @@ static vp_status recount(void *user, uint64_t *sum, vp_error *err)
 
 vp_status vpi_quota_take(vp_ingest *ingest, uint64_t bytes, intptr_t *hold, vp_error *err)
 {
-    counting c = { ingest, 0 };
+    counting c = { ingest, 0, err };
     uint64_t sum;
     bool fits;
     vp_status st = VP_OK;

@@ -2,6 +2,7 @@
 /* Quota, full disks, peeking, memory that runs out, random ways. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -58,6 +59,44 @@ static void quota(void **state)
     assert_int_equal(try_make(r->store, "d", 7001, &r->err), VP_E_LIMIT);
     assert_int_equal(try_make(r->store, "d", 7000, &r->err), VP_OK);
     vp_ingest_unref(other);
+}
+
+/* A record that only cannot be read now is no reason to count too little; one that never can keeps nobody off. */
+static void quota_unreadable(void **state)
+{
+    room *r = *state;
+    vp_ingest_options o = VP_INGEST_OPTIONS_INIT;
+    struct rlimit before, low;
+    char path[256], other[256];
+    vp_status st = VP_OK;
+    int fd;
+
+    o.quota = 10000;
+    room_again(r, &o);
+    assert_int_equal(try_make(r->store, "a", 6000, &r->err), VP_OK);
+    assert_int_equal(try_make(r->store, "b", 100, &r->err), VP_OK);
+    snprintf(path, sizeof(path), "%s/quota", r->path);
+    /* From none on more descriptors, till there are enough for the walk and a record. */
+    fd = dup(0);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    for (rlim_t spare = 0; st != VP_E_LIMIT; spare++) {
+        assert_int_equal(truncate(path, 10), 0); /* to be counted anew */
+        low = (struct rlimit){ (rlim_t)fd + spare, before.rlim_max };
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+        st = try_make(r->store, "c", 5000, &r->err);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        assert_true(st < 0 && spare < 64);
+    }
+    assert_reason(&r->err, VP_E_LIMIT, "QUOTA_EXCEEDED");
+    snprintf(path, sizeof(path), "%s/uploads/%02x/a.rec", r->path, vpi_crc32c(0, "a", 1) % 16);
+    fd = open(path, O_WRONLY);
+    assert_true(fd >= 0 && pwrite(fd, "damaged", 7, 0) == 7 && pwrite(fd, "damaged", 7, 520) == 7);
+    close(fd);
+    snprintf(other, sizeof(other), "%s/quota", r->path);
+    assert_int_equal(truncate(other, 10), 0);
+    assert_int_equal(try_make(r->store, "c", 5000, &r->err), VP_OK);
 }
 
 /* U13 with a limit of the system: bytes up to it are kept, the record too, and another process goes on. */
@@ -396,6 +435,7 @@ static void random_ways(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(quota_unreadable, room_open, room_close),
         cmocka_unit_test_setup_teardown(full_file_system, room_open, room_close),
         cmocka_unit_test_setup_teardown(full_for_changes, room_open, room_close),
         cmocka_unit_test_setup_teardown(quota, room_open, room_close),
