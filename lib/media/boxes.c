@@ -185,13 +185,30 @@ static vp_status look_at_track(vpi_window *w, const box *parent, unsigned depth,
     return VP_OK;
 }
 
+/* mvhd, 8.2.2. movie_us stays where its writer did not know it (all ones). */
+static vp_status look_at_header(vpi_window *w, const box *mvhd, uint32_t *scale, uint64_t *movie_us, vp_error *err)
+{
+    const uint8_t *p;
+    uint64_t duration;
+    size_t got;
+    bool wide;
+
+    VPI_TRY(vpi_window_read(w, mvhd->body, 32, &p, &got, err));
+    if (got < 32) return VP_OK;
+    wide = p[0] == 1;
+    *scale = vpi_rd32(p + (wide ? 20 : 12));
+    duration = wide ? vpi_rd64(p + 24) : vpi_rd32(p + 16);
+    if (*scale == 0 || duration == (wide ? UINT64_MAX : UINT32_MAX)) return VP_OK;
+    *movie_us = duration > UINT64_MAX / 1000000 ? UINT64_MAX : duration * 1000000 / *scale;
+    return VP_OK;
+}
+
 static vp_status look_at_movie(vpi_window *w, const box *moov, vpi_structure *out, vp_error *err)
 {
     uint64_t at = moov->body, end = VPI_MIN(moov->end, w->size);
+    uint64_t movie_us = 0;
     uint32_t scale = 0;
     bool fragments = false;
-    const uint8_t *p;
-    size_t got;
     box b;
 
     for (unsigned n = 0; at < end && n < BOXES_INSIDE; n++) {
@@ -200,8 +217,7 @@ static vp_status look_at_movie(vpi_window *w, const box *moov, vpi_structure *ou
         if (st < 0) return st;
         if (st == VP_END) break;
         if (b.type == TYPE('m', 'v', 'h', 'd')) {
-            VPI_TRY(vpi_window_read(w, b.body, 24, &p, &got, err));
-            if (got == 24) scale = vpi_rd32(p + (p[0] == 1 ? 20 : 12));
+            VPI_TRY(look_at_header(w, &b, &scale, &movie_us, err));
         } else if (b.type == TYPE('m', 'v', 'e', 'x')) {
             fragments = true;
         } else if (b.type == TYPE('r', 'm', 'r', 'a')) { /* QuickTime's list of movies to be played instead */
@@ -217,6 +233,7 @@ static vp_status look_at_movie(vpi_window *w, const box *moov, vpi_structure *ou
         if (b.end <= at) break;
         at = b.end;
     }
+    if (!fragments) out->movie_us = movie_us;
     return vpi_edits_decide(w, fragments, out, err);
 }
 

@@ -157,15 +157,16 @@ static void forget_unknown(vpi_demux *d)
 static vp_status check_limits(const vpi_demux *d, vp_error *err)
 {
     const AVFormatContext *ic = d->ic;
+    /* libavformat 60 and later know it only when they have looked at samples, which may not have come yet. */
+    uint64_t declared = ic->duration > 0 ? (uint64_t)ic->duration : d->structure.movie_us;
 
     if (ic->nb_streams > VPI_MIN(d->limits.max_streams, VPI_STREAMS_MAX)) {
         return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "%u streams are more than the limit of %u",
                         ic->nb_streams, d->limits.max_streams);
     }
-    if (ic->duration != AV_NOPTS_VALUE && ic->duration > 0 &&
-        (uint64_t)ic->duration > d->limits.max_duration_us) {
-        return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "a duration of %lld s is more than the limit",
-                        (long long)(ic->duration / VPI_TICKS_PER_US));
+    if (declared > d->limits.max_duration_us) {
+        return vpi_fail(err, VP_E_LIMIT, "INPUT_LIMIT", "a duration of %llu s is more than the limit",
+                        (unsigned long long)(declared / VPI_TICKS_PER_US));
     }
     for (unsigned i = 0; i < ic->nb_streams; i++) {
         const AVCodecParameters *par = ic->streams[i]->codecpar;

@@ -84,6 +84,7 @@ typedef struct vpi_structure {
     bool open_end;       /* how long it is was not known when it was begun: it ends where the file does */
     uint64_t last_part;  /* of several Matroska files one behind the other; 0: there is one */
     uint64_t avi_frames; /* bit n: sound of stream n is a frame a chunk, which libavformat times wrongly */
+    uint64_t movie_us;   /* what the head of an MP4 without fragments says that it lasts; 0: nothing */
     bool whole_tags;     /* FLV that ends where a tag does: no upload that was broken off */
     struct vpi_edits *edits; /* of tracks that have a list; none: edits are libavformat's affair */
     size_t edit_tracks, edit_cap;

@@ -181,16 +181,23 @@ static inline void tools_close(void)
     if (system(command) != 0) fprintf(stderr, "could not remove %s\n", tools_dir);
 }
 
-/* Runs in the test's folder; the test fails when the command does. */
+/* Runs in the test's folder. */
+static inline bool runs_well(const char *command)
+{
+    char line[2400];
+    snprintf(line, sizeof(line), "cd '%s' && { %s; } </dev/null", tools_dir, command);
+    return system(line) == 0;
+}
+
+/* The same; the test fails when the command does. */
 __attribute__((format(printf, 1, 2))) static inline void run(const char *format, ...)
 {
-    char command[2048], line[2400];
+    char command[2048];
     va_list ap;
     va_start(ap, format);
     vsnprintf(command, sizeof(command), format, ap);
     va_end(ap);
-    snprintf(line, sizeof(line), "cd '%s' && { %s; } </dev/null", tools_dir, command);
-    if (system(line) != 0) fail_msg("failed: %s", command);
+    if (!runs_well(command)) fail_msg("failed: %s", command);
 }
 
 static inline blob read_path(const char *path)
