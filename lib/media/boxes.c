@@ -186,7 +186,8 @@ static vp_status look_at_track(vpi_window *w, const box *parent, unsigned depth,
 }
 
 /* mvhd, 8.2.2. movie_us stays where its writer did not know it (all ones). */
-static vp_status look_at_header(vpi_window *w, const box *mvhd, uint32_t *scale, uint64_t *movie_us, vp_error *err)
+static vp_status look_at_header(vpi_window *w, const box *mvhd, uint32_t *scale, uint64_t *movie_us,
+                                vp_error *err)
 {
     const uint8_t *p;
     uint64_t duration;
