@@ -208,9 +208,9 @@ VP_API vp_status vp_upload_write_at(vp_upload *upload, uint64_t offset, const vo
 VP_API vp_status vp_upload_missing(vp_upload *upload, uint64_t index, uint64_t *from, uint64_t *to,
                                    vp_error *err);
 /*
- * The same for an event loop: it waits for no disk and no network (but while a newer request takes the upload over).
- * VP_OK: taken, and no event comes. VP_AGAIN: it would have waited (for blocks under way, a sync behind, a back end
- * other than a directory) and is being taken behind the caller's back; data stay as they are, and only
+ * vp_upload_append() for an event loop: it waits for no disk and no network (but while a newer request takes the upload
+ * over). VP_OK: taken, and no event comes. VP_AGAIN: it would have waited (for blocks under way, a sync behind, a back
+ * end other than a directory) and is being taken behind the caller's back; data stay as they are, and only
  * vp_upload_close() may be called with the upload, until VP_EVENT_UPLOAD_SYNCED with this tag comes to queue. Its
  * status is that of the append; its done is what is durable by then, vp_upload_offset() what was taken.
  */
