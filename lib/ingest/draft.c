@@ -256,28 +256,27 @@ void vpi_draft_reply_written(vp_tus_request *r)
     vpi_tus_answer_done(r);
 }
 
-/* Upload-Complete is the state of the upload, also where the request is refused. */
-static void completeness(vp_tus_request *r)
-{
-    vpi_tus_header(r, "Upload-Complete", "%s", r->info.state == VP_UPLOAD_FINISHED ? "?1" : "?0");
-}
-
 void vpi_draft_reply_head(vp_tus_request *r)
 {
     vpi_tus_answer(r, 204);
     vpi_tus_header(r, "Upload-Offset", "%llu", (unsigned long long)r->info.offset);
-    completeness(r);
+    vpi_tus_header(r, "Upload-Complete", "%s", r->info.state == VP_UPLOAD_FINISHED ? "?1" : "?0");
     if (r->length != VP_SIZE_UNKNOWN)
         vpi_tus_header(r, "Upload-Length", "%llu", (unsigned long long)r->length);
     vpi_draft_limits(r);
     vpi_tus_answer_done(r);
 }
 
+/*
+ * What the protocol refuses has ?0, also for a complete upload (Completeness; Upload Append): ?1 says that the resource
+ * answers, and has looked at the whole file.
+ */
+
 void vpi_draft_refuse_offset(vp_tus_request *r, uint64_t expected)
 {
     vpi_tus_answer(r, 409);
     vpi_tus_header(r, "Upload-Offset", "%llu", (unsigned long long)expected);
-    completeness(r);
+    vpi_tus_header(r, "Upload-Complete", "?0");
     vpi_tus_header(r, "Content-Type", "application/problem+json");
     vpi_buf_printf(&r->text,
                    "{\"type\":\"" PROBLEMS
@@ -290,7 +289,7 @@ void vpi_draft_refuse_offset(vp_tus_request *r, uint64_t expected)
 void vpi_draft_refuse_length(vp_tus_request *r)
 {
     vpi_tus_answer(r, 400);
-    completeness(r);
+    vpi_tus_header(r, "Upload-Complete", "?0");
     vpi_tus_header(r, "Content-Type", "application/problem+json");
     vpi_buf_str(&r->text,
                 "{\"type\":\"" PROBLEMS "inconsistent-upload-length\",\"title\":\"the lengths that were "

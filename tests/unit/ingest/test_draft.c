@@ -257,14 +257,14 @@ static void append_refused(void **state)
     expect_state(r, a.id, "9", "?0");
     b = draft(r, "PATCH", target, PART "Upload-Complete: ?1\nUpload-Offset: 9\nContent-Length: 1\n", "d");
     assert_answer(b, 200);
-    /* After the end. */
+    /* After the end: refused by the protocol, not by who has the file. */
     b = draft(r, "PATCH", target, PART "Upload-Complete: ?1\nUpload-Offset: 10\n", "!");
     assert_answer(b, 400);
-    assert_header(b, "Upload-Complete", "?1");
+    assert_header(b, "Upload-Complete", "?0");
     b = draft(r, "PATCH", target, PART "Upload-Complete: ?1\nUpload-Offset: 0\n", "helloworld");
     assert_answer(b, 409);
     assert_header(b, "Upload-Offset", "10");
-    assert_header(b, "Upload-Complete", "?1");
+    assert_header(b, "Upload-Complete", "?0");
     expect_state(r, a.id, "10", "?1");
 }
 
