@@ -75,7 +75,8 @@ typedef struct vp_tus_options {
     uint32_t flags;        /* VP_TUSF_* */
     const char *base_path; /* where creations go, "/files/" if NULL; an upload is at base_path and its id */
     const char *
-        base_url; /* what Location begins with in place of base_path, "https://example.org/files/"; NULL: base_path */
+        base_url; /* what Location begins with in place of base_path, "https://example.org/files/", or the path of it
+                     alone; NULL: base_path */
     const char *origins; /* CORS: "*" or origins between spaces; NULL: no CORS headers */
     const char
         *allow_headers; /* CORS: request headers of the host's own, "Authorization, X-Csrf"; NULL: none */

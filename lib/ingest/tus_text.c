@@ -209,19 +209,28 @@ static bool strip(const char *text, size_t size, const char *base, const char **
     return n > 1 && base[n - 1] == '/' && size == n - 1 && memcmp(text, base, size) == 0;
 }
 
+/* Where the path begins behind scheme and authority; 0: it has none. */
+static size_t path_at(const char *url, size_t size)
+{
+    size_t n = size > 7 && same_n(url, "http://", 7) ? 7 : size > 8 && same_n(url, "https://", 8) ? 8 : 0;
+
+    while (n && n < size && url[n] != '/') n++;
+    return n;
+}
+
 bool vpi_tus_below(const char *target, size_t target_size, const char *base_path, const char *base_url,
                    const char **rest, size_t *size)
 {
-    size_t n = 0, scheme;
+    size_t n = 0, at, base;
 
     while (n < target_size && target[n] != '?' && target[n] != '#') n++;
-    if (base_url && strip(target, n, base_url, rest, size)) return true;
     if (strip(target, n, base_path, rest, size)) return true;
-    if (base_url) return false;
-    scheme = n > 7 && same_n(target, "http://", 7) ? 7 : n > 8 && same_n(target, "https://", 8) ? 8 : 0;
-    if (!scheme) return false;
-    while (scheme < n && target[scheme] != '/') scheme++;
-    return strip(target + scheme, n - scheme, base_path, rest, size);
+    at = path_at(target, n);
+    if (!base_url) return at && strip(target + at, n - at, base_path, rest, size);
+    /* What a client makes of base_url: its path alone, all of it, or, where it is a path, that of any authority. */
+    base = path_at(base_url, strlen(base_url));
+    if (at && base && (at != base || !same_n(target, base_url, at))) return false;
+    return strip(target + at, n - at, base_url + base, rest, size);
 }
 
 void vpi_tus_date(int64_t us, char out[32])

@@ -50,7 +50,7 @@ bool vpi_tus_type_is(const char *value, const char *type);
 bool vpi_tus_id(const char *text, size_t size, char id[68]);
 /*
  * What follows base_path in a target (or base_url in a url), up to its query: *rest and its size. "/files" is the same
- * as "/files/". False: elsewhere. base_url may be NULL: then any authority will do, the path decides.
+ * as "/files/". False: elsewhere. Where base_url is NULL or a path, any authority will do, the path decides.
  */
 bool vpi_tus_below(const char *target, size_t target_size, const char *base_path, const char *base_url,
                    const char **rest, size_t *size);

@@ -193,6 +193,17 @@ static void targets(void **state)
     check_below("/up/files/abc", "https://example.org/f/", "abc");
     check_below("https://evil.example/up/files/abc", "https://example.org/f/", NULL);
     check_below("https://example.org/up/files/abc", "https://example.org/f/", NULL);
+    /* Clients may give the path alone; browsers write host names in lower case. */
+    check_below("/f/abc", "https://example.org/f/", "abc");
+    check_below("https://example.org/f/abc?x", "https://Example.org/f/", "abc");
+    check_below("http://example.org/f/abc", "https://example.org/f/", NULL);
+    check_below("https://example.orgy/f/abc", "https://example.org/f/", NULL);
+    check_below("https://example.or", "https://example.org/f/", NULL);
+    check_below("https://example.org", "https://example.org/", NULL);
+    /* A base_url that is a path goes with any authority, as base_path does. */
+    check_below("/f/abc", "/f/", "abc");
+    check_below("https://any.example:81/f/abc", "/f/", "abc");
+    check_below("https://any.example/up/files/abc", "/f/", NULL);
 }
 
 static void base64(void **state)
