@@ -219,19 +219,23 @@ void vpi_tus_work_open(vp_tus_request *r)
 {
     vp_error err = VP_ERROR_INIT;
     vp_status st = vp_ingest_open(r->tus->ingest, r->id, &r->upload, &err);
+    bool final;
 
     if (st == VP_OK) st = look(r, &err);
     if (st == VP_OK) st = vpi_tus_keep(r, vpi_tus_store_metadata(r->upload), &err);
+    /* What is there already is too large only where parts that it waits for turned out so. */
+    final =
+        st == VP_OK ? (r->info.flags & VP_UPLOADF_FINAL) != 0 : strcmp(err.reason, "UPLOAD_TOO_LARGE") == 0;
+    if (final) {
+        vpi_tus_refuse(r, 403, "a concatenation takes no bytes");
+        r->upload = vp_upload_close(r->upload);
+        return;
+    }
     if (st != VP_OK) {
         fail(r, st, &err);
         return;
     }
     set_limit(r);
-    if (r->info.flags & VP_UPLOADF_FINAL) {
-        vpi_tus_refuse(r, 403, "a concatenation takes no bytes");
-        r->upload = vp_upload_close(r->upload);
-        return;
-    }
     if (r->info.state == VP_UPLOAD_FINISHED) {
         r->upload = vp_upload_close(r->upload);
         open_finished(r);

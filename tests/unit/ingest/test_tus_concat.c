@@ -196,6 +196,7 @@ static void in_vain(void **state)
     assert_answer(f, 201);
     assert_answer(patch(r, p.id, 0, "Upload-Length: 5\n", "world"), 204);
     assert_answer(head(r, f.id), 413);
+    assert_answer(patch(r, f.id, 0, "", "x"), 403);
     assert_answer(ask(r, "DELETE", target_of(f.id), TUS, NULL), 204);
     assert_answer(head(r, f.id), 404);
 }
