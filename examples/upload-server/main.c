@@ -218,8 +218,9 @@ static char page_begun;
 enum MHD_Result on_request(void *user, struct MHD_Connection *c, const char *target, const char *method,
                            const char *version, const char *data, size_t *size, void **state)
 {
-    if (!*state && !request_clear(c, version))
-        return answer_text(c, 400, "text/plain", "where does it end?\n");
+    const char *unclear = *state ? NULL : request_unclear(c, version);
+
+    if (unclear) return answer_text(c, 400, "text/plain", unclear);
     target = path_of_target(target);
     if (is_upload(target, method))
         return upload_request(user, c, target, method, data, size, (request **)state);

@@ -80,7 +80,7 @@ static char *get_lines(struct MHD_Connection *c, enum MHD_ValueKind kind)
 /* ---- where it ends ---- */
 
 typedef struct framing {
-    unsigned lengths, codings, alike;
+    unsigned lengths, codings, alike, hosts;
     bool lone_cr;
 } framing;
 
@@ -94,12 +94,14 @@ static enum MHD_Result look_at_line(void *user, enum MHD_ValueKind kind, const c
     f->codings += strcasecmp(name, coding) == 0;
     f->alike += strncasecmp(name, length, sizeof(length) - 1) == 0 ||
                 strncasecmp(name, coding, sizeof(coding) - 1) == 0;
+    f->hosts += strcasecmp(name, "Host") == 0;
     f->lone_cr |= value && strchr(value, '\r');
     return MHD_YES;
 }
 
-bool request_clear(struct MHD_Connection *c, const char *version)
+const char *request_unclear(struct MHD_Connection *c, const char *version)
 {
+    static const char end[] = "where does it end?\n";
     const char *coding = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Transfer-Encoding");
     framing f = { 0 };
 
@@ -108,10 +110,15 @@ bool request_clear(struct MHD_Connection *c, const char *version)
      * RFC 9112 2.2, 5.1, 5.2: libmicrohttpd (0.9.75) makes a name of "Content-Length " and of a folded line
      * ("Content-Length:", " 3" is Content-Length3), and leaves a lone CR where it is. A proxy may see a body in each.
      */
-    if (f.alike != f.lengths + f.codings || f.lone_cr) return false;
+    if (f.alike != f.lengths + f.codings || f.lone_cr) return end;
     /* RFC 9112 6.1, 6.3: HTTP/1.0 has no codings. A number that is none libmicrohttpd refuses itself. */
-    if (coding && strcmp(version, MHD_HTTP_VERSION_1_0) == 0) return false;
-    return coding ? strcasecmp(coding, "chunked") == 0 && f.codings == 1 && f.lengths == 0 : f.lengths < 2;
+    if (coding && strcmp(version, MHD_HTTP_VERSION_1_0) == 0) return end;
+    if (coding ? strcasecmp(coding, "chunked") != 0 || f.codings != 1 || f.lengths != 0 : f.lengths > 1)
+        return end;
+    /* RFC 9112 3.2 */
+    if (f.hosts > 1 || (f.hosts == 0 && strcmp(version, MHD_HTTP_VERSION_1_1) == 0))
+        return "one Host is needed\n";
+    return NULL;
 }
 
 uint64_t request_size(struct MHD_Connection *c)

@@ -92,8 +92,8 @@ void http_stop(http *h);
 
 /* ---- requests.c: /files/ ---- */
 
-/* Where the body ends, if there is one, is beyond doubt. */
-bool request_clear(struct MHD_Connection *c, const char *version);
+/* NULL: where the body ends, if there is one, and whose the request is are beyond doubt. Else the text of a 400. */
+const char *request_unclear(struct MHD_Connection *c, const char *version);
 /* Of the body, as the headers tell; UINT64_MAX: only its end will tell. */
 uint64_t request_size(struct MHD_Connection *c);
 /* What libmicrohttpd calls for one request, again and again; *state is NULL at first. */

@@ -328,6 +328,9 @@ def framing(folder):
                 assert back == [400], (line, doubt, back)
             back = raw(s.port, "%s HTTP/1.0\r\n%sTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n%s" % (line, patch, chunked))
             assert back == [400], (line, back)
+            for hosts in ("", "Host: x\r\nHost: x\r\n"):       # RFC 9112 3.2
+                assert raw(s.port, "%s HTTP/1.1\r\n%sTus-Resumable: 1.0.0\r\n\r\n" % (line, hosts)) == [400], (line, hosts)
+        assert raw(s.port, "GET / HTTP/1.0\r\n\r\n") == [200]
         # what is answered without a body leaves the connection as it is
         for line in ("GET /", "OPTIONS /files/", "HEAD " + path, "POST /files/", "DELETE /files/none"):
             back = raw(s.port, ("%s HTTP/1.1\r\n%sUpload-Length: 5\r\n\r\n" % (line, common)) * 3)
