@@ -3,8 +3,6 @@
 
 #include "ingest/tus_int.h"
 
-#define BODY_TYPE "application/offset+octet-stream"
-
 bool vpi_tus_parse_target(vp_tus_request *r, const char *target, bool *creation)
 {
     const char *rest;
@@ -63,8 +61,8 @@ static void parse_patch(vp_tus_request *r)
     uint64_t max = vpi_tus_store_max_size(r->tus->ingest), end;
 
     r->operation = VP_TUS_PATCH;
-    if (!vpi_tus_type_is(vpi_tus_field_get(&r->fields, "Content-Type"), BODY_TYPE)) {
-        vpi_tus_refuse(r, 415, "the content type must be " BODY_TYPE);
+    if (!vpi_tus_type_is(vpi_tus_field_get(&r->fields, "Content-Type"), VPI_TUS_BODY_TYPE)) {
+        vpi_tus_refuse(r, 415, "the content type must be " VPI_TUS_BODY_TYPE);
         return;
     }
     if (!number(r, "Upload-Offset", &r->offset) || !number(r, "Upload-Length", &r->new_length) ||
@@ -130,19 +128,19 @@ static bool parse_length(vp_tus_request *r)
 /* creation-with-upload; false: refused. */
 static bool parse_first_bytes(vp_tus_request *r)
 {
-    bool typed = vpi_tus_type_is(vpi_tus_field_get(&r->fields, "Content-Type"), BODY_TYPE);
+    bool typed = vpi_tus_type_is(vpi_tus_field_get(&r->fields, "Content-Type"), VPI_TUS_BODY_TYPE);
     bool told = r->content_length != VP_SIZE_UNKNOWN;
-    /* HTTP/2 and 3 have bodies without a length or coding: then the type says that there is one. */
-    bool body =
-        told ? r->content_length > 0 : typed || vpi_tus_field_get(&r->fields, "Transfer-Encoding") != NULL;
+    /* Bodies without a length (chunked ones, those of HTTP/2 and 3): the type says that there are bytes in it. */
+    bool body = told ? r->content_length > 0 : typed;
 
     r->no_bytes = !body && typed;
+    r->untyped = !told && !typed; /* it may be empty: only its first byte tells */
     if (!body) return true;
     r->flags |= VP_TUS_HAS_BODY;
     if (r->parts) {
         vpi_tus_refuse(r, 403, "a concatenation takes no bytes");
     } else if (!typed) {
-        vpi_tus_refuse(r, 415, "the content type must be " BODY_TYPE);
+        vpi_tus_refuse(r, 415, "the content type must be " VPI_TUS_BODY_TYPE);
     } else if (told && r->length != VP_SIZE_UNKNOWN && r->content_length > r->length) {
         vpi_tus_refuse(r, 413, "the body is longer than the upload");
     } else {

@@ -157,6 +157,11 @@ vp_status vp_tus_body(vp_tus_request *r, const void *data, uint64_t size, vp_err
         return vpi_fail(err, VP_E_ARG, NULL, "vp_tus_body: request and data are needed");
     if (r->state == VP_TUS_ANSWER || (r->state == VP_TUS_BODY && size == 0)) return VP_OK;
     if (r->state != VP_TUS_BODY) return vpi_fail(err, VP_E_STATE, NULL, "vp_tus_body: no body is wanted now");
+    if (r->untyped) {
+        vpi_tus_refuse(r, 415, "the content type must be " VPI_TUS_BODY_TYPE);
+        r->state = r->next;
+        return VP_OK;
+    }
     note_bytes(r, size);
     room = (r->length == VP_SIZE_UNKNOWN ? r->limit : VPI_MIN(r->length, r->limit));
     room = r->upload ? room - VPI_MIN(room, r->at) : 0;

@@ -17,6 +17,8 @@
 #include "ingest/tus_sum.h"
 #include "ingest/tus_text.h"
 
+#define VPI_TUS_BODY_TYPE "application/offset+octet-stream"
+
 struct vp_tus {
     atomic_uint refs;
     uint32_t flags, min_rate, max_wait_ms;
@@ -55,6 +57,7 @@ struct vp_tus_request {
     vpi_tus_sum sum;
     bool trailer;  /* the checksum comes behind the body */
     bool no_bytes; /* a creation with a body that is empty */
+    bool untyped;  /* a creation whose body must be empty, as nothing says what it is */
     char *digest;  /* draft: of the whole, as vp_upload_options.digest */
     vpi_tus_extra extra;
     bool lost;              /* a creation that was refused: its client never learns the url */

@@ -145,7 +145,6 @@ static void creation_refused(void **state)
         { "Upload-Length: 5\nContent-Length: 5\nTransfer-Encoding: chunked\n", 400 },
         { "Upload-Length: 5\nContent-Length: 5\n", 415 }, /* U04 */
         { "Upload-Length: 5\nContent-Length: 5\nContent-Type: text/plain\n", 415 },
-        { "Upload-Length: 5\nTransfer-Encoding: chunked\n", 415 },
         { "Upload-Length: 5\nContent-Length: 6\n" BYTES, 413 },
         { "Upload-Length: 5\nContent-Length: 5\n" BYTES "Upload-Checksum: sha512 AAAA\n", 400 },
         { "Upload-Length: 5\nUpload-Concat: parts\n", 400 },
@@ -482,6 +481,12 @@ static void with_upload(void **state)
     a = ask(r, "POST", "/files/", TUS BYTES "Upload-Length: 5\n", "hello");
     assert_header(a, "Upload-Offset", "5");
     assert_answer(ask(r, "POST", "/files/", TUS BYTES "Upload-Length: 5\n", "hello!"), 413);
+    /* Nothing says what is in it: it must be empty, which only its end tells. */
+    a = ask(r, "POST", "/files/", TUS "Upload-Length: 5\nTransfer-Encoding: chunked\n", "");
+    assert_answer(a, 201);
+    assert_no_header(a, "Upload-Offset");
+    assert_int_equal(a.info.flags & VP_TUS_HAS_BODY, 0);
+    expect_offset(r, a.id, "0");
     a = ask(r, "POST", "/files/", TUS BYTES "Upload-Defer-Length: 1\n", "hello");
     assert_answer(a, 201);
     assert_header(a, "Upload-Offset", "5");
@@ -566,6 +571,11 @@ static void with_upload_refused(void **state)
     assert_answer(ask_as(r, &h, "POST", "/files/", TUS BYTES "Upload-Length: 5\n", "hello world", 11), 413);
     assert_answer(
         ask(r, "POST", "/files/", TUS BYTES "Upload-Length: 5\nTrailer: Upload-Checksum\n", "hello"), 400);
+    /* U04: bytes of which nothing says what they are. */
+    assert_answer(ask(r, "POST", "/files/", TUS "Upload-Length: 5\nTransfer-Encoding: chunked\n", "hello"),
+                  415);
+    assert_answer(ask(r, "POST", "/files/", TUS "Upload-Length: 5\nContent-Type: text/plain\n", "hello"),
+                  415);
     expect_uploads(r, 0);
     /* By the host, in the middle. */
     assert_int_equal(vp_tus_begin(r->tus, "POST", "/files/", TUS BYTES "Upload-Length: 9\n", 1, &q, NULL),
