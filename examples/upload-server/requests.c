@@ -17,6 +17,8 @@
  * middle; what still comes is read, so much and so long, and then the connection goes.
  */
 #define DISCARD_MAX (64u << 20)
+#define CHUNKED_MAX                                                                                          \
+    (4u << 20) /* of a body that does not say how long it is, before it is answered in its middle */
 #define STAND_MS 1000
 #define WAIT_MS 5000
 #define DISCARD_MS 30000
@@ -289,7 +291,8 @@ static enum MHD_Result discard(request *r, size_t size)
     r->moved = now_ms();
     r->discarded += size;
     enough = r->discarded > DISCARD_MAX || r->moved - r->from > DISCARD_MS;
-    if (enough) answer_in_middle(r);
+    if (enough || (r->discarded > CHUNKED_MAX && request_size(r->connection) == UINT64_MAX))
+        answer_in_middle(r);
     pthread_mutex_unlock(&r->s->refusals_lock);
     return enough ? MHD_NO : MHD_YES;
 }
@@ -355,9 +358,12 @@ static void look_at_head(request *r)
 /* libmicrohttpd takes an answer before the body, and closes the connection then, or after it. */
 static enum MHD_Result answer(request *r, bool body_over)
 {
+    uint64_t size = request_size(r->connection);
+
     if (body_over) return release(r) ? MHD_NO : send_answer(r); /* MHD_NO closes */
     if (r->at_once && !r->started) return send_answer(r);
-    if (!r->held) hold(r, request_size(r->connection) > DISCARD_MAX);
+    /* A chunked body may end soon. */
+    if (!r->held) hold(r, size > DISCARD_MAX && size != UINT64_MAX);
     return MHD_YES;
 }
 

@@ -335,7 +335,10 @@ def framing(folder):
         for line in ("GET /", "OPTIONS /files/", "HEAD " + path, "POST /files/", "DELETE /files/none"):
             back = raw(s.port, ("%s HTTP/1.1\r\n%sUpload-Length: 5\r\n\r\n" % (line, common)) * 3)
             assert len(back) == 4, (line, back)
-        # and so does a refused body, which its client may send to the end
+        # and so does a refused body, which its client may send to the end, also where nobody knows how far that is
+        back = raw(s.port, "PATCH %s HTTP/1.1\r\n%sTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n"
+                   % (path, patch, len(inner), inner))
+        assert back == [409, 404], back
         sock = socket.create_connection(("127.0.0.1", s.port))
         for _ in range(2):
             sock.sendall(("PATCH %s HTTP/1.1\r\n%sContent-Length: %d\r\n\r\n" % (path, patch, 24 * MIB)).encode() + bytes(24 * MIB))
@@ -355,8 +358,8 @@ def stands(folder):
 
         def begin(size):
             sock = socket.create_connection(("127.0.0.1", s.port), timeout=60)
-            sock.sendall(("PATCH %s HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 7\r\nContent-Type: %s\r\n"
-                          "Content-Length: %d\r\n\r\n" % (path, TYPE, size)).encode())
+            sock.sendall(("PATCH %s HTTP/1.1\r\nHost: x\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 7\r\nContent-Type: %s\r\n%s\r\n\r\n"
+                          % (path, TYPE, "Content-Length: %d" % size if size else "Transfer-Encoding: chunked")).encode())
             return sock
 
         def told(sock):
@@ -372,7 +375,13 @@ def stands(folder):
         told(sock)
         sock.sendall(4 * piece)
         sock.close()
-        # one that will not be read to its end hears at once, and may go on a while
+        # one that will not be read to its end hears at once, and may go on a while, and so does one without an end
+        sock = begin(None)
+        for _ in range(16):
+            sock.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
+        told(sock)
+        sock.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
+        sock.close()
         sock = begin(500 * MIB)
         for _ in range(16):
             sock.sendall(piece)
