@@ -81,7 +81,7 @@ typedef struct vp_tus_options {
     const char
         *allow_headers; /* CORS: request headers of the host's own, "Authorization, X-Csrf"; NULL: none */
     uint32_t min_rate;  /* bytes a second that a body must bring, over each 30 s; 0: 1024; UINT32_MAX: none */
-    uint32_t max_wait_ms; /* longest time of a body without a byte, 408 then; 0: 60000 */
+    uint32_t max_wait_ms; /* longest time of a body without a byte, 503 then; 0: 60000 */
     vp_queue *
         queue; /* referenced; what waits for a disk is done behind, and the request BUSY; NULL: inside the call */
 } vp_tus_options;
@@ -213,7 +213,7 @@ VP_API vp_status vp_tus_end(vp_tus_request *request, const char *trailers, vp_er
 VP_API vp_status vp_tus_step(vp_tus_request *request, vp_error *err);
 /*
  * Milliseconds until the request must have brought more (min_rate, max_wait_ms), for the host's timer; 0: it is late,
- * and answers 408 now; -1: nothing to wait for. Also 0, and an answer, when a newer request of this process has taken
+ * and answers 503 now; -1: nothing to wait for. Also 0, and an answer, when a newer request of this process has taken
  * the upload.
  */
 VP_API int64_t vp_tus_due(vp_tus_request *request);

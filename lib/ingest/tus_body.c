@@ -63,7 +63,8 @@ int64_t vp_tus_due(vp_tus_request *r)
     }
     rest = left(r, now(r));
     if (rest > 0) return (rest + 999) / 1000;
-    vpi_tus_refuse(r, 408, "the body came too slowly");
+    /* Not 408: clients of tus take 4xx for final but for 409 and 423; after 5xx they ask for the offset and go on. */
+    vpi_tus_refuse(r, 503, "the body came too slowly");
     r->state = r->next;
     return 0;
 }

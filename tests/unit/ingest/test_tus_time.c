@@ -51,7 +51,7 @@ static void idle(void **state)
     r->clock_us += 1;
     assert_int_equal(vp_tus_due(q), 0);
     assert_int_equal(vp_tus_state(q), VP_TUS_ANSWER);
-    assert_int_equal(vp_tus_status(q), 408);
+    assert_int_equal(vp_tus_status(q), 503);
     assert_int_equal(vp_tus_due(q), -1);
     vp_tus_close(q);
     expect_offset(r, a.id, "1");
@@ -76,7 +76,7 @@ static void drip(void **state)
     }
     r->clock_us += SECOND;
     assert_int_equal(vp_tus_due(q), 0);
-    assert_int_equal(vp_tus_status(q), 408);
+    assert_int_equal(vp_tus_status(q), 503);
     vp_tus_close(q);
     expect_offset(r, a.id, "29");
 
@@ -89,7 +89,7 @@ static void drip(void **state)
     assert_int_equal(vp_tus_body(q, block, 2999, NULL), VP_OK);
     r->clock_us += 30 * SECOND;
     assert_int_equal(vp_tus_due(q), 0);
-    assert_int_equal(vp_tus_status(q), 408);
+    assert_int_equal(vp_tus_status(q), 503);
     vp_tus_close(q);
 
     expect_offset(r, a.id, "12028"); /* the last close is through before the store is another one */
