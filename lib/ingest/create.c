@@ -73,7 +73,7 @@ static vp_status fill_record(vp_ingest *s, const vp_upload_options *o, vpi_recor
     r->length = o->length;
     r->created_us = vpi_ingest_now(s);
     r->expire_ms = o->expire_ms ? o->expire_ms : s->o.expire_ms;
-    if (r->expire_ms) r->expires_us = r->created_us + (int64_t)r->expire_ms * 1000;
+    vpi_record_renew(r, r->created_us);
     r->writes = 1;
     if (o->id)
         vpi_strlcpy(r->id, o->id, sizeof(r->id));

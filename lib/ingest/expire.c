@@ -142,21 +142,16 @@ static vp_status expire_synced(vp_upload *u, int64_t now, vp_error *err)
     return st;
 }
 
-static bool due(const vpi_record *r, int64_t now)
-{
-    return r->state != VP_UPLOAD_FINISHED && r->expires_us != 0 && r->expires_us <= now;
-}
-
 /* Again with the upload in hand: it may have grown since it was looked at. */
 static vp_status expire_taken(listing *l, vp_upload *u)
 {
     vp_status st = VP_OK;
 
     pthread_mutex_lock(&u->lock);
-    if (u->rec.state == VPI_UPLOAD_GONE && due(&u->rec, l->now)) {
+    if (u->rec.state == VPI_UPLOAD_GONE && vpi_record_due(&u->rec, l->now)) {
         st = l->ingest->back.ops->remove(u->item, &u->rec.token, u->rec.scope ? u->rec.scope : "", NULL,
                                          l->err);
-    } else if (due(&u->rec, l->now)) {
+    } else if (vpi_record_due(&u->rec, l->now)) {
         st = expire_synced(u, l->now, l->err);
         if (st == VP_OK) l->count++;
     }
@@ -194,8 +189,8 @@ static vp_status expire_one(void *user, const char *id)
     st = l->ingest->back.ops->look(l->ingest->back.user, id, &bytes, &fence, l->err);
     if (st == VP_OK) st = vpi_record_read(&r, id, bytes.data, bytes.size, l->err);
     vpi_buf_dispose(&bytes);
-    if (st == VP_OK && due(&r, l->now)) {
-        st = vpi_upload_take(l->ingest, id, VPI_TAKE_IDLE | VPI_TAKE_GONE, &u, l->err);
+    if (st == VP_OK && vpi_record_due(&r, l->now)) {
+        st = vpi_upload_take(l->ingest, id, VPI_TAKE_IDLE | VPI_TAKE_GONE | VPI_TAKE_DUE, &u, l->err);
         if (st == VP_OK)
             st = expire_taken(l, u);
         else if (st < 0 && is_full(l->err))

@@ -21,6 +21,16 @@ void vpi_record_dispose(vpi_record *r)
     *r = (vpi_record){ 0 };
 }
 
+void vpi_record_renew(vpi_record *r, int64_t now_us)
+{
+    if (r->expire_ms) r->expires_us = now_us + (int64_t)r->expire_ms * 1000;
+}
+
+bool vpi_record_due(const vpi_record *r, int64_t now_us)
+{
+    return r->state != VP_UPLOAD_FINISHED && r->expires_us != 0 && r->expires_us <= now_us;
+}
+
 bool vpi_upload_id_valid(const char *id, size_t length)
 {
     if (length == 0 || length > VP_UPLOAD_ID_MAX || id[0] == '-') return false;

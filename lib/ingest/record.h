@@ -60,6 +60,9 @@ uint64_t vpi_record_confirms(const void *data, size_t size);
 /* The largest that this record can become, without a token. */
 size_t vpi_record_room(const vpi_record *r);
 
+/* Its time begins now; it is over. */
+void vpi_record_renew(vpi_record *r, int64_t now_us);
+bool vpi_record_due(const vpi_record *r, int64_t now_us);
 bool vpi_upload_id_valid(const char *id, size_t length);
 
 /* False: no memory or too many (then nothing changed). */

@@ -118,6 +118,7 @@ vp_status vpi_upload_new(vp_ingest *ingest, vp_upload **out, vp_error *err);
 vp_upload *vpi_upload_unref(vp_upload *upload);
 #define VPI_TAKE_IDLE 1u /* VP_AGAIN where anybody has it open */
 #define VPI_TAKE_GONE 2u /* also one that expired */
+#define VPI_TAKE_DUE 4u  /* VP_AGAIN where its time is not over (any more) */
 /* Takes it, from this process and others. The store is not held. */
 vp_status vpi_upload_take(vp_ingest *ingest, const char *id, unsigned how, vp_upload **out, vp_error *err);
 /* The handle gives up; with sync what was written is made durable if it can be. */

@@ -73,7 +73,7 @@ static vp_status confirm_synced(vp_upload *u, state *s, vpi_buf *token, bool beh
     next.declared = s->declared;
     next.ranges = s->ranges;
     next.token = *token;
-    if (r->expire_ms) next.expires_us = vpi_ingest_now(u->ingest) + (int64_t)r->expire_ms * 1000;
+    vpi_record_renew(&next, vpi_ingest_now(u->ingest));
     st = put_record(u, &next, behind, err);
     if (st != VP_OK) return st;
     s->ranges = r->ranges;
@@ -163,11 +163,20 @@ bool vpi_upload_behind_waits_synced(const vp_upload *upload, size_t size)
     return upload->behind && (coming(upload) + size) / 2 >= upload->ingest->o.sync_bytes;
 }
 
+/* Half of its time is over, and others can only see by the record that bytes come. */
+static bool ages(const vp_upload *u)
+{
+    const vpi_record *r = &u->rec;
+
+    return !u->ingest->back.ops->overlap && r->expire_ms && coming(u) > 0 &&
+           vpi_ingest_now(u->ingest) >= r->expires_us - (int64_t)r->expire_ms * 500;
+}
+
 vp_status vpi_upload_behind_synced(vp_upload *upload, vp_error *err)
 {
     uint64_t window = upload->ingest->o.sync_bytes;
 
-    if (coming(upload) < window) return VP_OK;
+    if (coming(upload) < window && !ages(upload)) return VP_OK;
     if (!upload->ingest->back.ops->overlap) return vpi_upload_sync_synced(upload, err);
     if (vpi_upload_behind_waits_synced(upload, 0)) VPI_TRY(vpi_upload_wait_behind_synced(upload, err));
     if (upload->behind || coming(upload) < window) return VP_OK;

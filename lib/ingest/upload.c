@@ -116,11 +116,15 @@ static vp_status start_from_record(vp_upload *u, vp_error *err)
 }
 
 /* What open found. fence 0: the item is ours only when the record could be put. */
-static vp_status read_opened(vp_upload *u, const char *id, const vpi_buf *bytes, uint64_t fence, bool gone,
+static vp_status read_opened(vp_upload *u, const char *id, const vpi_buf *bytes, uint64_t fence, unsigned how,
                              vp_error *err)
 {
     VPI_TRY(vpi_record_read(&u->rec, id, bytes->data, bytes->size, err));
-    if (u->rec.state == VPI_UPLOAD_GONE && !gone) return vpi_ingest_expired(id, err);
+    if (u->rec.state == VPI_UPLOAD_GONE && !(how & VPI_TAKE_GONE)) return vpi_ingest_expired(id, err);
+    if (how & VPI_TAKE_DUE && !vpi_record_due(&u->rec, vpi_ingest_now(u->ingest))) return VP_AGAIN;
+    /* By nothing else does the expiry of other processes see that somebody has it open. */
+    if (fence == 0 && u->rec.state != VPI_UPLOAD_GONE && !(how & VPI_TAKE_IDLE))
+        vpi_record_renew(&u->rec, vpi_ingest_now(u->ingest));
     u->rec.writes = fence > 0 ? fence : u->rec.writes + 1;
     u->opened = u->rec.writes;
     vpi_strlcpy(u->id, id, sizeof(u->id));
@@ -128,7 +132,7 @@ static vp_status read_opened(vp_upload *u, const char *id, const vpi_buf *bytes,
     return fence > 0 ? VP_OK : vpi_upload_put_synced(u, err);
 }
 
-vp_status vpi_upload_take(vp_ingest *ingest, const char *id, unsigned how, vp_upload **out, vp_error *err)
+static vp_status take_once(vp_ingest *ingest, const char *id, unsigned how, vp_upload **out, vp_error *err)
 {
     bool idle = how & VPI_TAKE_IDLE;
     vp_upload *old = vpi_ingest_find_open(ingest, id), *u = NULL;
@@ -144,7 +148,7 @@ vp_status vpi_upload_take(vp_ingest *ingest, const char *id, unsigned how, vp_up
     VPI_TRY(vpi_upload_new(ingest, &u, err));
     st = ingest->back.ops->open(ingest->back.user, id, idle, &u->item, &bytes, &fence, err);
     if (st == VP_OK) {
-        st = read_opened(u, id, &bytes, fence, how & VPI_TAKE_GONE, err);
+        st = read_opened(u, id, &bytes, fence, how, err);
     } else if (st == VP_END) {
         st = vpi_ingest_unknown(id, err);
     }
@@ -157,6 +161,27 @@ vp_status vpi_upload_take(vp_ingest *ingest, const char *id, unsigned how, vp_up
     close_item(u);
     vpi_upload_unref(u);
     return st;
+}
+
+/*
+ * Where a record decides who is the newest, another's sync or opening may come between ours and what was read: then it
+ * is read again, as the one that comes last has the upload.
+ */
+vp_status vpi_upload_take(vp_ingest *ingest, const char *id, unsigned how, vp_upload **out, vp_error *err)
+{
+    int64_t until = vpi_now_us() + (int64_t)ingest->o.lock_wait_ms * 1000;
+    vp_error e;
+    vp_status st;
+
+    do {
+        vp_error_init(&e);
+        st = take_once(ingest, id, how, out, &e);
+        if (st != VP_E_CONFLICT || strcmp(e.reason, "TAKEN_OVER") != 0 || how & VPI_TAKE_IDLE) {
+            vpi_error_copy(err, &e);
+            return st;
+        }
+    } while (vpi_now_us() < until);
+    return vpi_fail(err, VP_E_CONFLICT, "ALREADY_RUNNING", "others write the upload and do not end");
 }
 
 void vpi_upload_leave(vp_upload *upload, bool sync)

@@ -33,14 +33,10 @@ static uint64_t part_size(const vp_s3 *s3, uint64_t length)
  */
 static uint32_t choose_stride(const vp_s3 *s3, uint64_t length, uint64_t part)
 {
-    uint64_t parts;
-
     if (s3->vendor == VP_S3_VENDOR_B2 || s3->checksum == VP_S3_CHECKSUM_CRC32C ||
         s3->checksum == VP_S3_CHECKSUM_CRC64NVME)
         return 1;
-    if (length == VP_SIZE_UNKNOWN) return VPI_HOLD_STRIDE / 2;
-    parts = length / part + 1;
-    return (uint32_t)VPI_CLAMP(VPI_S3_PARTS_MAX / parts, UINT64_C(1), (uint64_t)VPI_HOLD_STRIDE);
+    return vpi_hold_stride(length, part);
 }
 
 /* It will be one object, put at once. */
@@ -156,6 +152,7 @@ static vp_status get_piece(vpi_hold *h, const char *key, uint8_t *to, size_t siz
 
     snprintf(range, sizeof(range), "Range: bytes=0-%zu\n", size - 1);
     op.headers = range;
+    op.flags = VPI_S3_RANGED;
     st = vpi_s3_run(h->s3, &op, cancel, err);
     if (st == VP_END || (st == VP_OK && op.call.to_size != size)) {
         vp_error_init(err);
@@ -232,6 +229,7 @@ static vp_status begin_parts(vpi_hold_data *d, vp_cancel *cancel, vp_error *err)
 
 static vp_status send_part(vpi_hold_data *d, vp_cancel *cancel, vp_error *err)
 {
+    vp_error why = VP_ERROR_INIT;
     uint32_t number;
 
     VPI_TRY(begin_parts(d, cancel, err));
@@ -243,7 +241,8 @@ static vp_status send_part(vpi_hold_data *d, vp_cancel *cancel, vp_error *err)
         d->last = number;
         vpi_hold_note_part(d->hold, d->id, number);
     }
-    VPI_TRY(vp_s3_upload_part(d->token.upload, number, d->bytes, d->used, cancel, err));
+    if (vp_s3_upload_part(d->token.upload, number, d->bytes, d->used, cancel, &why) < 0)
+        return vpi_hold_parts_failed(d->hold, d->id, &d->token, &why, cancel, err);
     d->last = number;
     d->used = 0;
     retire_pieces(d);
@@ -292,7 +291,12 @@ static vp_status start_from_token(vpi_hold_data *d, uint64_t offset, vp_cancel *
         VPI_TRY(vpi_hold_load(d->hold, d->id, t, d->bytes, n, cancel, err));
         d->used = d->saved = n;
     }
-    /* An owner before may have put the whole and been killed before the record said so. */
+    /* An owner before may have the whole on its way, ending in other bytes: it must not come in place of ours. */
+    if (t->key && !t->upload && !t->whole && offset != d->length && !vpi_hold_key_is_of(t->key, &d->head)) {
+        vpi_free(t->key);
+        t->key = NULL;
+    }
+    /* Or has put it, and was killed before the record said so. */
     if (d->head.epoch > 1 && offset != d->length && is_small(d) && !t->whole)
         (void)vpi_hold_sweep_data(d->hold, d->id, d->head.mark, d->head.epoch, t->key, cancel, NULL);
     return VP_OK;

@@ -42,6 +42,30 @@ static vp_status done_before(vpi_hold *h, const vpi_hold_token *t, uint64_t size
     return st;
 }
 
+vp_status vpi_hold_parts_failed(vpi_hold *h, const char *id, const vpi_hold_token *t, const vp_error *why,
+                                vp_cancel *cancel, vp_error *err)
+{
+    char *name = vpi_hold_name(h, id, "rec", NULL), *key = vpi_hold_key(h, t->key), etag[136];
+    vpi_buf record = { 0 };
+    bool shared, lost = why->domain == VP_DOM_HTTP && why->native == 404 && name && key;
+    uint64_t size;
+
+    vpi_error_copy(err, why);
+    if (lost)
+        lost = vpi_hold_get(h, name, VPI_HOLD_RECORD_MAX, &record, etag, NULL, cancel, NULL) == VP_OK &&
+               memmem(record.data, record.size, t->upload->id, strlen(t->upload->id));
+    /* Who took it over may have come to the end meanwhile. */
+    if (lost) lost = vpi_hold_see(h, key, &size, &shared, cancel, NULL) == VP_END;
+    vpi_buf_dispose(&record);
+    vpi_free(name);
+    vpi_free(key);
+    if (!lost) return why->status;
+    vpi_error_reset(err);
+    vpi_error_key(err, id);
+    return vpi_fail(err, VP_E_DATA, "UPLOAD_CORRUPT",
+                    "the bucket has ended the upload's parts, which a rule of its own may do");
+}
+
 /* ---- the last step ---- */
 
 static vp_status broken(vp_error *err)
@@ -70,6 +94,7 @@ static vp_status send_rest(vpi_hold *h, const char *id, vpi_hold_token *t, vp_ca
     size_t n = (size_t)vpi_hold_in_pieces(t);
     uint8_t *bytes = vpi_alloc(n);
     char lines[96], *key = vpi_hold_key(h, t->key);
+    vp_error why = VP_ERROR_INIT;
     vpi_hold_head head;
     uint32_t number, last = 0;
     vp_status st = bytes && key ? vpi_hold_known(h, id, &head, &last, cancel, err) : vpi_fail_nomem(err);
@@ -79,9 +104,11 @@ static vp_status send_rest(vpi_hold *h, const char *id, vpi_hold_token *t, vp_ca
     if (st >= 0 && t->upload) {
         /* not the number of one that failed and may come in late */
         number = vpi_hold_next_part(t, VPI_MAX(last, vpi_hold_last_part(t)), head.epoch);
-        st = number <= VPI_S3_PARTS_MAX ? vp_s3_upload_part(t->upload, number, bytes, n, cancel, err)
-                                        : vpi_fail(err, VP_E_LIMIT, "UPLOAD_TOO_LARGE",
-                                                   "an object has at most %u parts", VPI_S3_PARTS_MAX);
+        if (number > VPI_S3_PARTS_MAX)
+            st = vpi_fail(err, VP_E_LIMIT, "UPLOAD_TOO_LARGE", "an object has at most %u parts",
+                          VPI_S3_PARTS_MAX);
+        else if (vp_s3_upload_part(t->upload, number, bytes, n, cancel, &why) < 0)
+            st = vpi_hold_parts_failed(h, id, t, &why, cancel, err);
     } else if (st >= 0) {
         snprintf(lines, sizeof(lines), "x-amz-meta-vodpipe-upload: %s\n", head.mark);
         st = vpi_hold_put_data(h, key, lines, bytes, n, cancel, err);
@@ -119,8 +146,7 @@ static vp_status complete(vpi_hold *h, const char *id, vpi_hold_token *t, uint64
         return vpi_fail(err, VP_E_DATA, "UPLOAD_CORRUPT",
                         "the bucket has parts of the upload otherwise than they were confirmed");
     }
-    vpi_error_copy(err, &why);
-    return st;
+    return vpi_hold_parts_failed(h, id, t, &why, cancel, err);
 }
 
 static vp_status finish(vpi_hold *h, const char *id, vpi_hold_token *t, uint64_t size, vp_cancel *cancel,

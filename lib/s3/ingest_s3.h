@@ -20,7 +20,8 @@
 #define VPI_HOLD_SLOTS 1024u
 #define VPI_HOLD_STRIPES 16u
 #define VPI_HOLD_PIECES 64u
-#define VPI_HOLD_PARTS 5000u /* of one upload: what a token has room for */
+#define VPI_HOLD_PARTS                                                                                       \
+    4800u /* of one upload: what a token has room for, and twice as many numbers are to be had */
 #define VPI_HOLD_STRIDE 8u
 #define VPI_HOLD_RECORD_MAX ((256u << 10) + 64)
 
@@ -131,9 +132,16 @@ vp_status vpi_hold_token_read(vpi_hold *hold, const void *data, uint64_t size, v
 uint64_t vpi_hold_in_parts(const vpi_hold_token *token);
 uint64_t vpi_hold_in_pieces(const vpi_hold_token *token);
 uint32_t vpi_hold_last_part(const vpi_hold_token *token);
-/* The next number that only an owner of this epoch uses. */
+/* Of the numbers that owners use, every how many-th is one owner's. */
+uint32_t vpi_hold_stride(uint64_t length, uint64_t part_size);
+/*
+ * The next number that only an owner of this epoch uses. After so many failures that there is none left, one that was
+ * tried in vain.
+ */
 uint32_t vpi_hold_next_part(const vpi_hold_token *token, uint32_t last, uint32_t epoch);
 char *vpi_hold_data_key(const char *id, const vpi_hold_head *head);
+/* It was made by an owner of this epoch. */
+bool vpi_hold_key_is_of(const char *key, const vpi_hold_head *head);
 
 /* ---- data (ingest_data.c, ingest_finish.c) ---- */
 
@@ -179,6 +187,12 @@ vp_status vpi_hold_sweep_data(vpi_hold *hold, const char *id, const char *mark, 
 vp_status vpi_hold_see(vpi_hold *hold, const char *key, uint64_t *size, bool *shared, vp_cancel *cancel,
                        vp_error *err);
 char *vpi_hold_key(const vpi_hold *hold, const char *below); /* with the prefix */
+/*
+ * A request for the upload in parts failed with `why`: what err is to say. UPLOAD_CORRUPT where the record counts on
+ * parts that the bucket has ended, by a rule of its own or by hand.
+ */
+vp_status vpi_hold_parts_failed(vpi_hold *hold, const char *id, const vpi_hold_token *token,
+                                const vp_error *why, vp_cancel *cancel, vp_error *err);
 /* PUT with our mark of the upload on it. */
 vp_status vpi_hold_put_data(vpi_hold *hold, const char *key, const char *lines, const void *body, size_t size,
                             vp_cancel *cancel, vp_error *err);

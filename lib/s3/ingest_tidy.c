@@ -111,10 +111,13 @@ static vp_status tidy_pieces(tidying *t, known *k)
 
 static vp_status is_kept(tidying *t, const char *id, const char *rest, bool *kept)
 {
-    char *key = vpi_hold_name(t->hold, id, "kept", rest);
-    vp_status st =
-        key ? vp_s3_head(t->hold->s3, t->hold->bucket, key, t->cancel, NULL, t->err) : vpi_fail_nomem(t->err);
+    char *key = vpi_hold_name(t->hold, id, "kept", rest), etag[136];
+    vpi_buf body = { 0 };
+    /* No HEAD: a 404 to that says nothing of whose it is. */
+    vp_status st = key ? vpi_hold_get(t->hold, key, VPI_HOLD_RECORD_MAX, &body, etag, NULL, t->cancel, t->err)
+                       : vpi_fail_nomem(t->err);
 
+    vpi_buf_dispose(&body);
     vpi_free(key);
     *kept = st == VP_OK;
     return st < 0 ? st : VP_OK;

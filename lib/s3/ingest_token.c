@@ -347,12 +347,29 @@ uint32_t vpi_hold_last_part(const vpi_hold_token *t)
     return 0;
 }
 
-uint32_t vpi_hold_next_part(const vpi_hold_token *t, uint32_t last, uint32_t epoch)
+/* Parts that fail use up numbers, too. */
+uint32_t vpi_hold_stride(uint64_t length, uint64_t part_size)
+{
+    uint64_t parts = length / part_size + 1;
+
+    if (length == VP_SIZE_UNKNOWN) return VPI_HOLD_STRIDE / 2;
+    parts += parts / 32 + 8;
+    return (uint32_t)VPI_CLAMP(VPI_S3_PARTS_MAX / parts, UINT64_C(1), (uint64_t)VPI_HOLD_STRIDE);
+}
+
+static uint32_t next_of_class(const vpi_hold_token *t, uint32_t last, uint32_t epoch)
 {
     uint32_t n = last + 1;
 
     while (n % t->stride != epoch % t->stride) n++;
     return n;
+}
+
+uint32_t vpi_hold_next_part(const vpi_hold_token *t, uint32_t last, uint32_t epoch)
+{
+    uint32_t n = next_of_class(t, last, epoch);
+
+    return n > VPI_S3_PARTS_MAX ? next_of_class(t, vpi_hold_last_part(t), epoch) : n;
 }
 
 char *vpi_hold_data_key(const char *id, const vpi_hold_head *head)
@@ -361,4 +378,12 @@ char *vpi_hold_data_key(const char *id, const vpi_hold_head *head)
 
     vpi_hold_stamp(stamp);
     return vpi_asprintf("data/%s/%s-%08x-%.8s", id, head->mark, (unsigned)head->epoch, stamp);
+}
+
+bool vpi_hold_key_is_of(const char *key, const vpi_hold_head *head)
+{
+    char text[VPI_HOLD_STAMP + 16];
+
+    snprintf(text, sizeof(text), "/%s-%08x-", head->mark, (unsigned)head->epoch);
+    return strstr(key, text) != NULL;
 }

@@ -227,6 +227,20 @@ static vpi_s3_verdict done(vp_status st)
     return (vpi_s3_verdict){ VPI_S3_DONE, st };
 }
 
+/* What stands between, a portal or a proxy, answers 200 as well. */
+static vpi_s3_verdict not_so(vpi_s3_op *op, const char *how)
+{
+    vpi_error_key(&op->err, op->key);
+    vpi_fail(&op->err, VP_E_IO, "S3_ERROR", "%s", how);
+    op->err.flags |= VP_ERRF_RETRYABLE;
+    return (vpi_s3_verdict){ VPI_S3_AGAIN, VP_E_IO };
+}
+
+static bool says_nothing(const vpi_s3_op *op)
+{
+    return op->call.answer.body.size == 0 || vpi_streq(op->call.method, "HEAD");
+}
+
 static vpi_s3_verdict judge_failure(vp_s3 *s3, vpi_s3_op *op, int status)
 {
     vpi_s3_verdict again = { VPI_S3_AGAIN, VP_OK };
@@ -234,7 +248,11 @@ static vpi_s3_verdict judge_failure(vp_s3 *s3, vpi_s3_op *op, int status)
 
     read_problem(op, &p);
     vpi_strlcpy(op->code, p.code, sizeof(op->code));
-    if (status == 404 && op->key && (!p.code[0] || strcmp(p.code, "NoSuchKey") == 0)) return done(VP_END);
+    if (status == 404 && op->key && (says_nothing(op) || strcmp(p.code, "NoSuchKey") == 0))
+        return done(VP_END);
+    /* A proxy that has lost its server says 404 as well: by that nothing is gone. */
+    if (status == 404 && !p.code[0] && !says_nothing(op))
+        return not_so(op, "HTTP 404 with a page that is none of an S3 server's");
     again.st = fail_answer(op, &p, status);
     if (status == 417) { /* where we did not ask, a proxy did */
         s3->synced.no_expect = true;
@@ -266,15 +284,6 @@ static vpi_s3_verdict judge_failure(vp_s3 *s3, vpi_s3_op *op, int status)
         again.act = is_passing(status, p.code) ? VPI_S3_AGAIN : VPI_S3_DONE;
     }
     return again;
-}
-
-/* What stands between, a portal or a proxy, answers 200 as well. */
-static vpi_s3_verdict not_so(vpi_s3_op *op, const char *how)
-{
-    vpi_error_key(&op->err, op->key);
-    vpi_fail(&op->err, VP_E_IO, "S3_ERROR", "%s", how);
-    op->err.flags |= VP_ERRF_RETRYABLE;
-    return (vpi_s3_verdict){ VPI_S3_AGAIN, VP_E_IO };
 }
 
 /* All documents of S3 that are no errors end so; a page of a portal may well be XML, too. */

@@ -362,6 +362,63 @@ def denied(folder):
         a.quit()
 
 
+def ended_by_the_bucket(folder):
+    """Parts that a rule of the bucket has ended are told to be lost, once and again, and nothing is left in the end."""
+    b = Bytes(folder, 20 * MIB, 25)
+    with S3F() as s3, Host(s3, b.path, PART) as a:
+        bucket = Bucket(s3)
+        for name, size in (("append", 11 * MIB), ("rest", 11 * MIB), ("finish", 20 * MIB)):
+            a.ok("create", name, "-" if name == "rest" else 20 * MIB)
+            write(a, name, 0, size)
+            for u in bucket.client.list_multipart_uploads(Bucket=bucket.name)["Uploads"]:
+                bucket.client.abort_multipart_upload(Bucket=bucket.name, Key=u["Key"], UploadId=u["UploadId"])
+            words = ("append", name, size, 9 * MIB) if name == "append" else ("finish", name)
+            for _ in range(2):
+                if name == "rest":
+                    a.ok("length", name, size)
+                answer = a.ask(*words)
+                assert answer.startswith("fail DATA UPLOAD_CORRUPT") and "the bucket has ended" in answer, (name, answer)
+                a.ok("close", name)
+                assert a.ok("open", name) == [str(size)]
+            a.ok("close", name)
+            a.ok("remove", name)
+        left = [k for k in s3.objects() if "/shared/" not in k]
+        assert not left and not s3.uploads(), (left, s3.uploads())
+        a.quit()
+
+
+def proxy_without_server(folder):
+    """It says 404 to all: nothing is called unknown or removed by that, nor tidied away."""
+    b = Bytes(folder, 1000, 26)
+    page = {"action": "garbage", "status": 404, "body": "404 page not found\n"}
+    with S3F() as s3, Host(s3, b.path, "attempts=2") as a:
+        for name in ("done", "twin"):  # the bytes of the second one are those of the first
+            a.ok("create", name, 1000, "s")
+            write(a, name, 0, 1000)
+            a.ok("finish", name)
+            a.ok("close", name)
+        a.ok("create", "open", 1000)
+        write(a, "open", 0, 500)
+        a.ok("close", "open")
+        a.ok("remove", "done")
+        before = sorted(s3.objects())
+        s3.rules(dict(page, op="*"))
+        for words in (("stat", "open"), ("open", "open"), ("create", "new", 5), ("remove", "open"), ("read", "twin")):
+            a.fails("IO S3_ERROR", *words)
+        for rule in ({"op": "*"}, {"op": "GetObject", "key": "*.rec"}, {"op": "GetObject", "key": "*.kept-*"}):
+            s3.rules(dict(page, **rule))
+            a.fails("IO S3_ERROR", "tidy", NOW)
+            assert sorted(s3.objects()) == before, rule
+        s3.rules({"op": "GetObject", "key": "*.tail-*", "nth": 1, "action": "html", "size": 2000})
+        assert a.ok("open", "open") == ["500"]
+        write(a, "open", 500, 500)
+        assert s3.fired() == [1]
+        assert a.ok("finish", "open") == ["0", b.sha(0, 1000)]
+        s3.rules()
+        assert a.ok("read", "twin") == ["1000", b.sha(0, 1000)]
+        a.quit()
+
+
 def corrupt(folder):
     """What stands in a record's place and is none is told, and harms nobody else."""
     b = Bytes(folder, 1000, 6)
@@ -566,6 +623,30 @@ def late_parts(folder):
         assert other.ok("finish", "x") == ["0", sha]
         assert other.ok("read", "x") == [str(21 * MIB), sha]
         assert not s3.uploads(), s3.uploads()
+
+
+def late_whole(folder):
+    """So does the object of one that fits into a part, ending in other bytes than were told."""
+    b = Bytes(folder, 2 * MIB, 24)
+    with S3F() as s3, Host(s3, b.path, PART) as a, Host(s3, b.path, PART) as other:
+        a.ok("create", "x", 400000)
+        assert write(a, "x", 0, 100000) == 100000
+        s3.rules({"op": "PutObject", "key": "in/data/*", "nth": 1, "action": "delay_body", "received": 1000, "delay": 3})
+        a.ok("append", "x", 100000, 300000)
+        a.send("sync", "x")
+        while not any(s3.fired()):
+            time.sleep(0.02)
+        assert other.ok("open", "x") == ["100000"]
+        other.ok("append", "x", MIB, 300000)
+        assert other.ok("sync", "x") == ["400000"]
+        sha = hashlib.sha256(b.data[:100000] + b.data[MIB:MIB + 300000]).hexdigest()
+        assert other.ok("finish", "x") == ["0", sha]
+        assert a.answer().startswith("fail CONFLICT TAKEN_OVER")
+        assert other.ok("read", "x") == ["400000", sha]
+        other.ok("close", "x")
+        other.ok("remove", "x")
+        left = [k for k in s3.objects() if "/shared/" not in k]
+        assert not left and not s3.uploads(), (left, s3.uploads())
 
 
 def stopped(folder):
@@ -974,8 +1055,8 @@ def main():
                     case(s3, folder, *what)
                     assert not s3.denied()
             cases.run(case.__name__ + "".join(" " + w for w in what), one)
-    for case in {"ways": [careless, denied, corrupt, ends, a_day_later, uploads_of_nobody],
-                 "kills": [kills, kills_and_faults], "takeover": [late_parts, stopped],
+    for case in {"ways": [careless, denied, ended_by_the_bucket, proxy_without_server, corrupt, ends, a_day_later, uploads_of_nobody],
+                 "kills": [kills, kills_and_faults], "takeover": [late_parts, late_whole, stopped],
                  "share": [share_faults, share_killed, share_half], "memory": [memory, allocations], "tus": [tus_faults]}.get(group, []):
         cases.run(case.__name__, case)
     if group == "share":

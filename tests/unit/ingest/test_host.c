@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A back end of the host: records by compare-and-swap and data that grow, in memory. */
 
+#include <limits.h>
 #include <pthread.h>
 
 #include "tools.h"
@@ -25,6 +26,7 @@ typedef struct host {
     uint64_t versions;
     int fail_append, fail_sync, fail_put, fail_source, fail_remove; /* the n-th fails */
     vp_status fail_half;                                            /* so, and half of the bytes were taken */
+    int rivals; /* so many puts find that another process was quicker */
     int calls, released, opens, closes;
 } host;
 
@@ -75,6 +77,10 @@ static vp_status record_put(void *user, const char *id, const void *data, uint64
 
     pthread_mutex_lock(&h->lock);
     t = find_or_make(h, id);
+    if (h->rivals > 0 && t->record) {
+        h->rivals--;
+        t->version = ++h->versions;
+    }
     if (h->fail_put && --h->fail_put == 0) {
         st = vp_error_set(err, VP_E_IO, "HOST_DISK", 42, "put failed");
     } else if ((t->record ? t->version : 0) != version) {
@@ -390,6 +396,74 @@ static void take_over(void **state)
     vp_upload_close(old);
     assert_int_equal(stat_offset(other, "a"), 1000);
     vp_upload_close(new);
+    vp_ingest_unref(other);
+    room_again(r, NULL);
+    host_empty(&h);
+}
+
+/* Another process syncs between reading and taking: who opens is the newest all the same, or says that it waited. */
+static void taken_between(void **state)
+{
+    room *r = *state;
+    host h = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    vp_ingest_options o = VP_INGEST_OPTIONS_INIT;
+    vp_upload *u;
+
+    o.lock_wait_ms = 50;
+    host_store(r, &h, &o);
+    u = make_upload(r, "a", 1000);
+    assert_int_equal(append(u, 100, 1, &r->err), VP_OK);
+    vp_upload_close(u);
+    h.rivals = 3;
+    assert_int_equal(vp_ingest_open(r->store, "a", &u, &r->err), VP_OK);
+    assert_int_equal(h.rivals, 0);
+    assert_int_equal(vp_upload_offset(u), 100);
+    assert_int_equal(append(u, 900, 1, &r->err), VP_OK);
+    assert_int_equal(vp_upload_finish(u, NULL, NULL, &r->err), VP_OK);
+    vp_upload_close(u);
+    h.rivals = INT_MAX;
+    assert_int_equal(vp_ingest_open(r->store, "a", &u, &r->err), VP_E_CONFLICT);
+    assert_reason(&r->err, VP_E_CONFLICT, "ALREADY_RUNNING");
+    assert_int_equal(vp_ingest_open(r->store, "a", &u, NULL), VP_E_CONFLICT);
+    h.rivals = 1;
+    assert_int_equal(vp_ingest_remove(r->store, "a", &r->err), VP_OK);
+    assert_null(find(&h, "a"));
+    room_again(r, NULL);
+    host_empty(&h);
+}
+
+/* The expiry of another process sees by the record alone that an upload is at work: opened late, or dripping. */
+static void expires_elsewhere(void **state)
+{
+    room *r = *state;
+    host h = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    vp_ingest_ops ops = table();
+    vp_ingest_options o = VP_INGEST_OPTIONS_INIT;
+    vp_ingest *other = NULL;
+    vp_upload *u;
+    uint64_t n = 0;
+
+    o.expire_ms = 1000;
+    o.now_us = room_clock;
+    o.now_user = r;
+    host_store(r, &h, &o);
+    assert_int_equal(vp_ingest_new(r->context, &ops, &h, &o, &other, &r->err), VP_OK);
+    u = make_upload(r, "a", 1000);
+    assert_int_equal(append(u, 100, 1, &r->err), VP_OK);
+    vp_upload_close(u);
+    r->now_us += 1500000;
+    assert_int_equal(vp_ingest_open(r->store, "a", &u, &r->err), VP_OK);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(append(u, 10, 1, &r->err), VP_OK);
+        assert_int_equal(vp_ingest_expire(other, NULL, &n, &r->err), VP_OK);
+        assert_int_equal(n, 0);
+        r->now_us += 600000;
+    }
+    vp_upload_close(u);
+    assert_int_equal(stat_offset(other, "a"), 150);
+    r->now_us += 1000001;
+    assert_int_equal(vp_ingest_expire(other, NULL, &n, &r->err), VP_OK);
+    assert_int_equal(n, 1);
     vp_ingest_unref(other);
     room_again(r, NULL);
     host_empty(&h);
@@ -725,6 +799,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(way, room_open, room_close),
         cmocka_unit_test_setup_teardown(take_over, room_open, room_close),
+        cmocka_unit_test_setup_teardown(taken_between, room_open, room_close),
+        cmocka_unit_test_setup_teardown(expires_elsewhere, room_open, room_close),
         cmocka_unit_test_setup_teardown(failures, room_open, room_close),
         cmocka_unit_test_setup_teardown(more, room_open, room_close),
         cmocka_unit_test_setup_teardown(quota_comes_back, room_open, room_close),

@@ -194,6 +194,19 @@ static void numbers(void **state)
             last = n;
         }
     }
+    /* Also where a hundredth of the parts fail and use up a number. */
+    for (uint64_t parts = 1; parts <= VPI_HOLD_PARTS; parts++) {
+        uint32_t stride = vpi_hold_stride(parts * 8, 8);
+
+        assert_in_range(stride, 2, VPI_HOLD_STRIDE);
+        assert_true((parts + parts / 100 + 1) * stride <= VPI_S3_PARTS_MAX);
+    }
+    /* None is left: those that failed come again. */
+    {
+        vpi_hold_token t = { .stride = 8 };
+
+        assert_int_equal(vpi_hold_next_part(&t, VPI_S3_PARTS_MAX - 3, 1), 1);
+    }
 }
 
 int main(void)
