@@ -3,6 +3,8 @@
 
 #include "ingest_s3.h"
 
+#define LENGTH_MAX (VPI_HOLD_PARTS * VPI_S3_PART_MAX)
+
 /* ---- calls ---- */
 
 vp_status vpi_hold_enter(vpi_hold *h, vp_cancel **out, vp_error *err)
@@ -138,6 +140,7 @@ vp_status vpi_hold_ingest(vp_s3 *s3, const char *bucket, const char *prefix, con
                                        .tidy = vpi_hold_tidy,
                                        .interrupt = hold_interrupt,
                                        .release = hold_release };
+    vp_ingest_options o = VP_INGEST_OPTIONS_INIT;
     vpi_hold *h = NULL;
     vp_status st;
 
@@ -145,9 +148,12 @@ vp_status vpi_hold_ingest(vp_s3 *s3, const char *bucket, const char *prefix, con
     if (!s3 || !bucket || !out) return vpi_fail(err, VP_E_ARG, NULL, "an argument is NULL");
     *out = NULL;
     VPI_TRY(vpi_context_check(s3->context, err));
+    VPI_TRY(vpi_copy_struct(&o, sizeof(o), options, err));
+    /* What no object can hold is refused when it is made, not with its first byte. */
+    if (o.max_size == 0 || o.max_size > LENGTH_MAX) o.max_size = LENGTH_MAX;
     VPI_TRY(vpi_s3_bucket_check(bucket, NULL, err));
     VPI_TRY(hold_new(s3, bucket, prefix, &h, err));
-    st = vpi_ingest_new(s3->context, &ops, h, false, options, out, err);
+    st = vpi_ingest_new(s3->context, &ops, h, false, &o, out, err);
     if (st < 0)
         hold_release(h); /* a store that was not made does not call it */
     else if (hold)

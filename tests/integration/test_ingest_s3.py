@@ -341,6 +341,9 @@ def denied(folder):
     """What is not allowed is said, and what was told before stays."""
     b = Bytes(folder, 20 * MIB, 20)
     with S3F() as s3, Host(s3, b.path, PART) as a:
+        a.ok("create", "most", 24000 << 30)
+        a.fails("LIMIT UPLOAD_TOO_LARGE", "create", "more", (24000 << 30) + 1)  # than an object can hold
+        a.ok("remove", "most")
         a.ok("create", "x", 12 * MIB)
         write(a, "x", 0, 1000)
         part = ("append", "x", 1000, 6 * MIB)
