@@ -47,14 +47,72 @@ static vp_status recount(void *user, uint64_t *sum, vp_error *err)
     return VP_OK;
 }
 
+/* ---- where the back end does not count ---- */
+
+static vp_status count_first_synced(vp_ingest *s, vp_error *err)
+{
+    uint64_t sum = 0;
+    vp_status st;
+
+    if (s->synced.counted) return VP_OK;
+    pthread_mutex_unlock(&s->lock);
+    st = recount(s, &sum, err);
+    pthread_mutex_lock(&s->lock);
+    if (st != VP_OK) return st;
+    if (!s->synced.counted) s->synced.occupied += sum;
+    s->synced.counted = true;
+    return VP_OK;
+}
+
+/*
+ * Other processes remove uploads that were counted here. Not while a record may be missing, nor for more than a tenth
+ * of the time: whoever is refused may come again at once.
+ */
+static vp_status count_again_synced(vp_ingest *s, vp_error *err)
+{
+    int64_t began = vpi_now_us(), now;
+    uint64_t sum = 0;
+    vp_status st;
+
+    if (s->synced.counting || s->synced.unsettled > 0 || began < s->synced.count_us) return VP_OK;
+    s->synced.counting = true;
+    s->synced.came = 0;
+    pthread_mutex_unlock(&s->lock);
+    st = recount(s, &sum, err);
+    now = vpi_now_us();
+    pthread_mutex_lock(&s->lock);
+    s->synced.counting = false;
+    s->synced.count_us = now + 9 * (now - began);
+    if (st != VP_OK) return st;
+    if (!vpi_add_u64(sum, s->synced.came, &s->synced.occupied)) s->synced.occupied = UINT64_MAX;
+    return VP_OK;
+}
+
+static bool fits_synced(const vp_ingest *s, uint64_t bytes)
+{
+    return s->synced.occupied <= s->o.quota && bytes <= s->o.quota - s->synced.occupied;
+}
+
+static vp_status take_synced(vp_ingest *s, uint64_t bytes, intptr_t *hold, vp_error *err)
+{
+    VPI_TRY(count_first_synced(s, err));
+    if (!fits_synced(s, bytes)) VPI_TRY(count_again_synced(s, err));
+    if (!fits_synced(s, bytes)) return exceeded(s, bytes, err);
+    s->synced.occupied += bytes;
+    s->synced.came += bytes;
+    s->synced.unsettled++;
+    *hold = 1;
+    return VP_OK;
+}
+
+/* ---- for all ---- */
+
 vp_status vpi_quota_take(vp_ingest *ingest, uint64_t bytes, intptr_t *hold, vp_error *err)
 {
-    counting c = { ingest, 0, err };
-    uint64_t sum;
     bool fits;
-    vp_status st = VP_OK;
+    vp_status st;
 
-    if (hold) *hold = 0;
+    *hold = 0;
     if (ingest->o.quota == 0 || bytes == 0) return VP_OK;
     if (bytes > ingest->o.quota) return exceeded(ingest, bytes, err);
     if (ingest->back.ops->quota_take) {
@@ -63,25 +121,21 @@ vp_status vpi_quota_take(vp_ingest *ingest, uint64_t bytes, intptr_t *hold, vp_e
         return fits ? VP_OK : exceeded(ingest, bytes, err);
     }
     pthread_mutex_lock(&ingest->lock);
-    if (!ingest->synced.counted) {
-        pthread_mutex_unlock(&ingest->lock);
-        VPI_TRY(ingest->back.ops->list(ingest->back.user, count_one, &c, err));
-        pthread_mutex_lock(&ingest->lock);
-        if (!ingest->synced.counted) ingest->synced.occupied += c.sum;
-        ingest->synced.counted = true;
-    }
-    if (!vpi_add_u64(ingest->synced.occupied, bytes, &sum) || sum > ingest->o.quota) {
-        st = exceeded(ingest, bytes, err);
-    } else {
-        ingest->synced.occupied = sum;
-    }
+    st = take_synced(ingest, bytes, hold, err);
     pthread_mutex_unlock(&ingest->lock);
     return st;
 }
 
 void vpi_quota_settle(vp_ingest *ingest, intptr_t hold)
 {
-    if (hold) ingest->back.ops->quota_settle(ingest->back.user, hold);
+    if (!hold) return;
+    if (ingest->back.ops->quota_settle) {
+        ingest->back.ops->quota_settle(ingest->back.user, hold);
+        return;
+    }
+    pthread_mutex_lock(&ingest->lock);
+    ingest->synced.unsettled--;
+    pthread_mutex_unlock(&ingest->lock);
 }
 
 uint64_t vpi_quota_mark(vp_ingest *ingest)

@@ -32,8 +32,11 @@ struct vp_ingest {
     pthread_mutex_t lock;
     struct {
         vp_upload *open[VPI_INGEST_BUCKETS]; /* the newest handle of each id that is open here */
-        uint64_t occupied;                   /* of the quota, where the back end does not count */
-        bool counted;
+        /* of the quota, where the back end does not count */
+        uint64_t occupied, came; /* came: what was taken while it is counted anew */
+        uint32_t unsettled;      /* takes whose records are not there yet */
+        bool counted, counting;
+        int64_t count_us; /* not counted anew before */
     } synced;
 };
 
@@ -227,7 +230,7 @@ bool vpi_concat_lost(vp_ingest *ingest, const char *id);
 vp_status vpi_upload_remove_synced(vp_upload *upload, vp_error *err);
 
 /* ---- quota.c ---- */
-/* Sets bytes apart: LIMIT QUOTA_EXCEEDED. *hold (may be NULL) is for settle, when the record is there or won't be. */
+/* Sets bytes apart: LIMIT QUOTA_EXCEEDED. *hold is for settle, when the record is there or won't be. */
 vp_status vpi_quota_take(vp_ingest *ingest, uint64_t bytes, intptr_t *hold, vp_error *err);
 void vpi_quota_settle(vp_ingest *ingest, intptr_t hold);
 /* Before a record says less. */

@@ -469,6 +469,33 @@ static void expires_elsewhere(void **state)
     host_empty(&h);
 }
 
+/* What another process removed is free here too, also while a creation is refused. */
+static void quota_of_two(void **state)
+{
+    room *r = *state;
+    host h = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    vp_ingest_ops ops = table();
+    vp_ingest_options o = VP_INGEST_OPTIONS_INIT;
+    vp_upload_options u = VP_UPLOAD_OPTIONS_INIT;
+    vp_upload *more = NULL;
+    vp_ingest *other = NULL;
+
+    o.quota = 1000;
+    host_store(r, &h, &o);
+    assert_int_equal(vp_ingest_new(r->context, &ops, &h, &o, &other, &r->err), VP_OK);
+    u.length = 200;
+    for (int i = 0; i < 3; i++) {
+        vp_upload_close(make_upload(r, "x", 900));
+        assert_int_equal(vp_ingest_create(r->store, &u, &more, &r->err), VP_E_LIMIT);
+        assert_reason(&r->err, VP_E_LIMIT, "QUOTA_EXCEEDED");
+        usleep(20000); /* it is not counted anew all the time */
+        assert_int_equal(vp_ingest_remove(other, "x", &r->err), VP_OK);
+    }
+    vp_ingest_unref(other);
+    room_again(r, NULL);
+    host_empty(&h);
+}
+
 /* What the host says of its failures comes through, and nothing counts that was not confirmed. */
 static void failures(void **state)
 {
@@ -804,6 +831,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(failures, room_open, room_close),
         cmocka_unit_test_setup_teardown(more, room_open, room_close),
         cmocka_unit_test_setup_teardown(quota_comes_back, room_open, room_close),
+        cmocka_unit_test_setup_teardown(quota_of_two, room_open, room_close),
         cmocka_unit_test_setup_teardown(concat_fails, room_open, room_close),
         cmocka_unit_test_setup_teardown(removed_again, room_open, room_close),
         cmocka_unit_test_setup_teardown(half_taken, room_open, room_close),
