@@ -152,6 +152,7 @@ static vp_status complete(vpi_hold *h, const char *id, vpi_hold_token *t, uint64
 static vp_status finish(vpi_hold *h, const char *id, vpi_hold_token *t, uint64_t size, vp_cancel *cancel,
                         vp_error *err)
 {
+    vp_error why = VP_ERROR_INIT;
     vp_status st = VP_END;
 
     if (t->kind == VPI_HOLD_SHARED || size == 0) return VP_OK; /* of no bytes there is no object */
@@ -159,9 +160,15 @@ static vp_status finish(vpi_hold *h, const char *id, vpi_hold_token *t, uint64_t
     if (!t->key || vpi_hold_in_parts(t) + vpi_hold_in_pieces(t) != size) return broken(err);
     /* A try before may have taken the pieces away already. */
     if (t->piece_count > 0) {
-        st = done_before(h, t, size, cancel, err);
-        if (st == VP_END) VPI_TRY(send_rest(h, id, t, cancel, err));
-        VPI_TRY(st);
+        VPI_TRY(st = done_before(h, t, size, cancel, err));
+        if (st == VP_END && send_rest(h, id, t, cancel, &why) < 0) {
+            /* Unless an owner before has come to the end just now. */
+            if (done_before(h, t, size, cancel, NULL) != VP_OK) {
+                vpi_error_copy(err, &why);
+                return why.status;
+            }
+            st = VP_OK;
+        }
     }
     if (st == VP_END && t->upload) VPI_TRY(complete(h, id, t, size, cancel, err));
     drop_pieces(h, id, t, cancel);

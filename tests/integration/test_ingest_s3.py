@@ -652,6 +652,25 @@ def late_whole(folder):
         assert not left and not s3.uploads(), (left, s3.uploads())
 
 
+def late_complete(folder):
+    """The one before comes to the end while the next one is still sending the last part for that."""
+    b = Bytes(folder, 8 * MIB, 27)
+    size = 5 * MIB + 100000
+    with S3F() as s3, Host(s3, b.path, PART) as a, Host(s3, b.path, PART) as other:
+        a.ok("create", "x", "-")
+        write(a, "x", 0, size)
+        a.ok("length", "x", size)
+        s3.rules({"op": "CompleteMultipartUpload", "nth": 1, "action": "late", "hang": True, "until": "UploadPart"})
+        a.send("finish", "x")
+        while not s3.fired()[0]:
+            time.sleep(0.02)
+        assert other.ok("open", "x") == [str(size)]
+        assert other.ok("finish", "x") == ["0", b.sha(0, size)]
+        assert other.ok("read", "x") == [str(size), b.sha(0, size)]
+        left = [k for k in s3.objects() if k.startswith("in/uploads/") and not k.endswith(".rec")]
+        assert not left and not s3.uploads(), (left, s3.uploads())
+
+
 def stopped(folder):
     """A process that stands still for a while and goes on harms nobody."""
     b = Bytes(folder, 20 * MIB, 11)
@@ -1059,7 +1078,7 @@ def main():
                     assert not s3.denied()
             cases.run(case.__name__ + "".join(" " + w for w in what), one)
     for case in {"ways": [careless, denied, ended_by_the_bucket, proxy_without_server, corrupt, ends, a_day_later, uploads_of_nobody],
-                 "kills": [kills, kills_and_faults], "takeover": [late_parts, late_whole, stopped],
+                 "kills": [kills, kills_and_faults], "takeover": [late_parts, late_whole, late_complete, stopped],
                  "share": [share_faults, share_killed, share_half], "memory": [memory, allocations], "tus": [tus_faults]}.get(group, []):
         cases.run(case.__name__, case)
     if group == "share":
