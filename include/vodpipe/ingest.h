@@ -62,7 +62,7 @@ typedef struct vp_ingest_options {
     uint32_t lock_wait_ms; /* longest wait for a write or sync of another; 0: 2000 */
     uint32_t sync_threads; /* for starts and group commits; 0: 4; most 64 */
     vp_queue *queue;       /* referenced; where VP_EVENT_UPLOAD_* go, and/or: */
-    vp_event_fn event;     /* on any thread that works on the upload; its answer is ignored */
+    vp_event_fn event;     /* on any thread; may look at the upload, not take or remove it; answer ignored */
     void *event_user;
     uint64_t tag;                  /* of these events */
     int64_t (*now_us)(void *user); /* microseconds since 1970, for expiry; NULL: the system's clock */
@@ -96,7 +96,7 @@ typedef struct vp_upload_options {
     uint64_t length;   /* bytes; VP_SIZE_UNKNOWN: told later (vp_upload_set_length) */
     const char *id;    /* NULL: 32 random hex digits are made */
     const char *scope; /* whose it is: equal bytes are shared within one scope only; NULL, "": in a directory
-                             those of 128 KiB or less are not shared, which is quicker */
+                             those of 128 KiB or less are not shared, which is quicker; at most 1 KiB */
     const void *metadata; /* the host's bytes, kept as they are */
     uint64_t metadata_size;
     const char *
@@ -165,7 +165,8 @@ VP_API vp_status vp_ingest_stat(vp_ingest *ingest, const char *id, vp_upload_inf
                                 vp_error *err);
 /*
  * What is durable so far, while more comes: reads beyond it answer VP_AGAIN, which vp_probe hands on (probe.h). size is
- * the declared length; VP_AGAIN as long as none is. Of a FINISHED upload: its bytes.
+ * the declared length; VP_AGAIN as long as none is, so that vp_probe has no answer before. Of a FINISHED upload: its
+ * bytes.
  */
 VP_API vp_status vp_ingest_peek(vp_ingest *ingest, const char *id, vp_source **out, vp_error *err);
 /* The bytes of a FINISHED upload; they stay readable through *out also when it is removed. STATE before that. */
@@ -199,7 +200,7 @@ VP_API vp_status vp_upload_set_length(vp_upload *upload, uint64_t length, vp_err
  */
 VP_API vp_status vp_upload_append(vp_upload *upload, uint64_t offset, const void *data, size_t size,
                                   vp_error *err);
-/* With ANY_ORDER: anywhere below the length; a range that came before is not written again. */
+/* With ANY_ORDER: anywhere below the length; a range that came before is not written again. STATE before it is told. */
 VP_API vp_status vp_upload_write_at(vp_upload *upload, uint64_t offset, const void *data, size_t size,
                                     vp_error *err);
 /*
@@ -268,6 +269,8 @@ typedef struct vp_ingest_ops {
     /*
      * Opens the data of an upload for its newest writer. token: what the last data_sync told (size 0: nothing was
      * written yet), offset: how many bytes are valid; what is beyond it is dropped. length: VP_SIZE_UNKNOWN or all.
+     * The writer before, in another process, may not know yet and still append: its bytes must not come among those of
+     * this one. (Each data_open writes to a place of its own, which the token names; or the older one is refused.)
      */
     vp_status (*data_open)(void *user, const char *id, const void *token, uint64_t token_size,
                            uint64_t offset, uint64_t length, void **data, vp_error *err);
@@ -284,6 +287,7 @@ typedef struct vp_ingest_ops {
     /* Of a finished upload; or of one under way, by its token: its first size bytes. */
     vp_status (*data_source)(void *user, const char *id, const void *token, uint64_t token_size,
                              uint64_t size, vp_source **out, vp_error *err);
+    /* OK when there is none. token_size 0: nothing was written, or the record cannot be read: all there is of id. */
     vp_status (*data_remove)(void *user, const char *id, const void *token, uint64_t token_size,
                              vp_error *err);
     /*

@@ -7,7 +7,6 @@
 #include "ingest/store_int.h"
 
 #define CREATE_FLAGS (VP_UPLOADF_PARTIAL | VP_UPLOADF_ANY_ORDER)
-#define EXPIRE_MAX (UINT64_C(1000) * 86400 * 36500)
 
 static vp_status make_id(char id[VP_UPLOAD_ID_MAX + 1], vp_error *err)
 {
@@ -50,9 +49,7 @@ static vp_status check_options(vp_ingest *s, const vp_upload_options *o, vp_erro
     if (o->parts_may_grow > 1) return vpi_fail(err, VP_E_ARG, NULL, "parts_may_grow is neither 0 nor 1");
     if (o->metadata_size > VP_UPLOAD_METADATA_MAX || (o->metadata_size > 0 && !o->metadata))
         return vpi_fail(err, VP_E_ARG, NULL, "metadata is NULL or above %d bytes", VP_UPLOAD_METADATA_MAX);
-    if (o->expire_ms > EXPIRE_MAX) return vpi_fail(err, VP_E_ARG, NULL, "a time is too long");
-    if (o->scope && strnlen(o->scope, VPI_SCOPE_MAX + 1) > VPI_SCOPE_MAX)
-        return vpi_fail(err, VP_E_ARG, NULL, "the scope is above %u bytes", VPI_SCOPE_MAX);
+    VPI_TRY(vpi_ingest_terms(o->scope, o->expire_ms, err));
     if (o->parts && (o->flags || known))
         return vpi_fail(err, VP_E_ARG, NULL,
                         "an upload that is made of parts has neither flags nor a length of its own");

@@ -310,10 +310,13 @@ static vp_status source(void *back, const char *id, const vpi_buf *token, uint64
                         vp_source **out, vp_error *err)
 {
     host_store *s = back;
+    vp_status st = status(s, s->ops.data_source(s->user, id, token_of(token), token->size, size, out, err),
+                          VP_OK, "data_source", err);
 
     (void)finished;
-    return status(s, s->ops.data_source(s->user, id, token_of(token), token->size, size, out, err), VP_OK,
-                  "data_source", err);
+    if (st == VP_OK && !*out) st = vpi_fail(err, VP_E_HOST, NULL, "data_source answered without a source");
+    if (st != VP_OK) *out = NULL;
+    return st;
 }
 
 /* ---- lists ---- */

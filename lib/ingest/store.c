@@ -188,6 +188,14 @@ vp_status vpi_ingest_id(const char *id, vp_error *err)
                     VP_UPLOAD_ID_MAX);
 }
 
+vp_status vpi_ingest_terms(const char *scope, uint64_t expire_ms, vp_error *err)
+{
+    if (expire_ms > EXPIRE_MAX) return vpi_fail(err, VP_E_ARG, NULL, "a time is too long");
+    if (scope && strnlen(scope, VPI_SCOPE_MAX + 1) > VPI_SCOPE_MAX)
+        return vpi_fail(err, VP_E_ARG, NULL, "the scope is above %u bytes", VPI_SCOPE_MAX);
+    return VP_OK;
+}
+
 /* VP_END is no failure, yet its reason is told. */
 static vp_status end(const char *reason, const char *id, const char *text, vp_error *err)
 {

@@ -103,6 +103,8 @@ struct vp_upload {
 vp_status vpi_ingest_check(vp_ingest *ingest, vp_error *err);
 int64_t vpi_ingest_now(vp_ingest *ingest);
 vp_status vpi_ingest_id(const char *id, vp_error *err);
+/* Of a new upload; ARG. */
+vp_status vpi_ingest_terms(const char *scope, uint64_t expire_ms, vp_error *err);
 vp_status vpi_ingest_unknown(const char *id, vp_error *err); /* VP_END, UPLOAD_UNKNOWN */
 vp_status vpi_ingest_expired(const char *id, vp_error *err); /* VP_END, UPLOAD_EXPIRED */
 /* An upload holds its store for the host, not for whoever works on it: the last hold is never given up by the pool. */

@@ -365,6 +365,7 @@ static vp_status take_options(vp_tus_request *r, const vp_tus_accept_options *o,
         return vpi_fail(err, VP_E_ARG, NULL,
                         "vp_tus_accept: an id is letters, digits, '-' and '_', at most %d", VP_UPLOAD_ID_MAX);
     if (o->body_size && !o->body) return vpi_fail(err, VP_E_ARG, NULL, "vp_tus_accept: body is NULL");
+    VPI_TRY(vpi_ingest_terms(o->scope, o->expire_ms, err));
     VPI_TRY(take(o->id, &r->extra.id, err));
     VPI_TRY(take(o->scope, &r->extra.scope, err));
     r->extra.max_size = o->max_size;

@@ -27,6 +27,7 @@ typedef struct host {
     int fail_append, fail_sync, fail_put, fail_source, fail_remove; /* the n-th fails */
     vp_status fail_half;                                            /* so, and half of the bytes were taken */
     int rivals; /* so many puts find that another process was quicker */
+    bool no_source;                                                 /* OK, but there is none */
     int calls, released, opens, closes;
 } host;
 
@@ -224,6 +225,7 @@ static vp_status data_source(void *user, const char *id, const void *token, uint
     thing *t = find(user, id);
 
     check_token(token, token_size, size);
+    if (h->no_source) return VP_OK;
     if (h->fail_source && --h->fail_source == 0) {
         vp_error_set(err, VP_E_IO, "SOURCE", 0, "not now");
         return VP_E_IO;
@@ -706,6 +708,36 @@ static void half_taken(void **state)
     host_empty(&h);
 }
 
+/* A source that is not there although the host says so is the host's failure, not bytes that nobody can read. */
+static void without_source(void **state)
+{
+    room *r = *state;
+    host h = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    vp_upload *u;
+    vp_source *s = NULL;
+    char byte;
+    size_t got;
+
+    host_store(r, &h, NULL);
+    u = make_upload(r, "a", 100);
+    assert_int_equal(append(u, 100, 1, &r->err), VP_OK);
+    assert_int_equal(vp_upload_finish(u, NULL, NULL, &r->err), VP_OK);
+    h.no_source = true;
+    assert_int_equal(vp_upload_finish(u, &s, NULL, &r->err), VP_E_HOST);
+    vp_upload_close(u);
+    assert_int_equal(vp_ingest_source(r->store, "a", &s, &r->err), VP_E_HOST);
+    assert_null(s);
+    assert_int_equal(vp_ingest_peek(r->store, "a", &s, &r->err), VP_OK);
+    assert_int_equal(vp_source_read_at(s, 0, &byte, 1, &got, &r->err), VP_E_HOST);
+    vp_source_unref(s);
+    h.no_source = false;
+    assert_int_equal(vp_ingest_source(r->store, "a", &s, &r->err), VP_OK);
+    assert_content(s, 100, 1);
+    vp_source_unref(s);
+    room_again(r, NULL);
+    host_empty(&h);
+}
+
 /* Who wants no text of an error gets the status of one all the same. */
 static void without_error(void **state)
 {
@@ -835,6 +867,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(concat_fails, room_open, room_close),
         cmocka_unit_test_setup_teardown(removed_again, room_open, room_close),
         cmocka_unit_test_setup_teardown(half_taken, room_open, room_close),
+        cmocka_unit_test_setup_teardown(without_source, room_open, room_close),
         cmocka_unit_test_setup_teardown(without_error, room_open, room_close),
         cmocka_unit_test_setup_teardown(concatenated_again, room_open, room_close),
         cmocka_unit_test_setup_teardown(behind_a_loop, room_open, room_close),

@@ -179,6 +179,7 @@ static void creation_by_host(void **state)
     host h = { .accept = &o };
     const char *lines = TUS "Upload-Length: 5\nUpload-Metadata: a YQ==\nX-Token: secret\n";
     vp_tus_request *q = NULL;
+    char scope[1024 + 2] = "";
     result a;
 
     o.id = "my_id-1";
@@ -211,6 +212,13 @@ static void creation_by_host(void **state)
     o.id = "%41";
     assert_int_equal(vp_tus_accept(q, &o, NULL), VP_E_ARG);
     o.id = NULL;
+    memset(scope, 's', sizeof(scope) - 1);
+    o.scope = scope;
+    assert_int_equal(vp_tus_accept(q, &o, NULL), VP_E_ARG);
+    o.scope = NULL;
+    o.expire_ms = UINT64_MAX;
+    assert_int_equal(vp_tus_accept(q, &o, NULL), VP_E_ARG);
+    o.expire_ms = 0;
     o.metadata = "a b";
     assert_int_equal(vp_tus_accept(q, &o, NULL), VP_E_ARG);
     o.metadata = NULL;
