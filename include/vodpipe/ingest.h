@@ -165,8 +165,8 @@ VP_API vp_status vp_ingest_stat(vp_ingest *ingest, const char *id, vp_upload_inf
                                 vp_error *err);
 /*
  * What is durable so far, while more comes: reads beyond it answer VP_AGAIN, which vp_probe hands on (probe.h). size is
- * the declared length; VP_AGAIN as long as none is, so that vp_probe has no answer before. Of a FINISHED upload: its
- * bytes.
+ * the declared length; VP_AGAIN as long as none is: then vp_probe refuses only what is no media by its head. Of a
+ * FINISHED upload: its bytes.
  */
 VP_API vp_status vp_ingest_peek(vp_ingest *ingest, const char *id, vp_source **out, vp_error *err);
 /* The bytes of a FINISHED upload; they stay readable through *out also when it is removed. STATE before that. */

@@ -37,7 +37,8 @@ VP_API void vp_probe_options_init(vp_probe_options *options, size_t size);
  *   LIMIT        INPUT_LIMIT TIMEOUT
  * besides ARG, NOMEM, STATE, IO, CANCELED and what the source itself returns. VP_AGAIN, without a failure: bytes that
  * are needed have not come yet (vp_ingest_peek); err's reason is MOOV_AT_END where it is known that the end has to come
- * first. What the bytes that are there tell is refused at once.
+ * first. What the bytes that are there tell is refused at once; as long as the source's size is VP_AGAIN too, what its
+ * first MiB shows to be no media.
  */
 VP_API vp_status vp_probe(vp_context *context, vp_source *source, const vp_probe_options *options,
                           vp_cancel *cancel, vp_media **out, vp_error *err);

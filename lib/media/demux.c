@@ -135,7 +135,12 @@ vp_status vpi_demux_open_limits(vp_context *context, vp_source *source, const vp
     d->cancel = vp_cancel_ref(cancel);
     d->limits = *limits;
     VPI_GO(vpi_cancel_check(cancel, err));
-    VPI_GO(vpi_avio_open(&d->io, source, cancel, err));
+    st = vpi_avio_open(&d->io, source, cancel, err);
+    if (st < 0 && vpi_is_not_yet(err)) {
+        vp_error_init(err);
+        st = vpi_demux_look_at_head(d, err);
+    }
+    if (st < 0) goto done;
     if (d->io.size == 0) {
         st = vpi_fail(err, VP_E_DATA, "INPUT_EMPTY", "the file is empty");
         goto done;

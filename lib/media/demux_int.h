@@ -38,6 +38,8 @@ struct vpi_demux {
 
 /* ---- demux_open.c ---- */
 
+/* Of a source whose length is not known yet: a refusal for what its head is, or not yet. */
+vp_status vpi_demux_look_at_head(vpi_demux *d, vp_error *err);
 /* Chooses the format, checks the structure (all: see vpi_structure_check), opens. */
 vp_status vpi_demux_begin(vpi_demux *d, bool all, vp_error *err);
 /* Once more, at byte 0 of a file whose format is known. */

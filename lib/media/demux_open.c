@@ -63,7 +63,7 @@ static vp_status choose_format(vpi_demux *d, vp_error *err)
         head = more;
         st = vp_source_read_at(d->source, 0, head, size, &got, err);
         if (st < 0) break;
-        growing = st == VP_AGAIN;
+        growing = st == VP_AGAIN || (got < size && d->io.size == VP_SIZE_UNKNOWN);
         memset(head + got, 0, AVPROBE_PADDING_SIZE);
         last = !growing && (got >= d->io.size || size >= limit);
         st = vpi_formats_choose(head, got, last, &d->format, err);
@@ -75,6 +75,13 @@ static vp_status choose_format(vpi_demux *d, vp_error *err)
     }
     vpi_free(head);
     return st;
+}
+
+vp_status vpi_demux_look_at_head(vpi_demux *d, vp_error *err)
+{
+    d->io.size = VP_SIZE_UNKNOWN;
+    VPI_TRY(choose_format(d, err));
+    return vpi_not_yet(NULL, err);
 }
 
 static vp_status check_structure(vpi_demux *d, bool all, vp_error *err)

@@ -157,6 +157,21 @@ static void early_refusals(void **state)
     memcpy(g.bytes, "%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", 15);
     assert_true(probe(c, &g, 0, &err) != VP_OK);
     free(g.bytes);
+    /* Also where nobody knows how much will come, but not before more would decide nothing. */
+    g.size = 3u << 20;
+    g.bytes = malloc(g.size);
+    for (size_t i = 0; i < g.size; i++) g.bytes[i] = (uint8_t) "some text\n"[i % 10];
+    g.length_unknown = true;
+    g.have = (1u << 20) - 1;
+    assert_int_equal(probe(c, &g, 0, &err), VP_AGAIN);
+    g.have = 1u << 20;
+    assert_int_equal(probe(c, &g, 0, &err), VP_E_DATA);
+    assert_string_equal(err.reason, "INPUT_UNRECOGNISED");
+    memcpy(g.bytes, "\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 16);
+    g.have = 100000;
+    assert_int_equal(probe(c, &g, 0, &err), VP_E_DATA);
+    assert_string_equal(err.reason, "NOT_A_VIDEO");
+    free(g.bytes);
 }
 
 static int open_context(void **state)
