@@ -26,8 +26,9 @@
  *
  * Parts of a concatenation are not asked for at their end. An upload whose last request was lost behind the last byte,
  * and a concatenation that waited for its parts, are finished, and asked for, by the first HEAD that finds them whole,
- * since clients that see all bytes there do not come again. (For the same reason a host that was killed between FINISH
- * and its own record of it looks for FINISHED uploads with vp_ingest_list when it starts.)
+ * since clients that see all bytes there do not come again. So is one whose request was closed before the host answered
+ * VP_TUS_FINISH, in this process. (For the same reason a host that was killed between FINISH and its own record of it
+ * looks for FINISHED uploads with vp_ingest_list when it starts.)
  *
  * Everything that is wrong with a request is its answer (a status of 400 and above), also what the storage refuses or
  * fails at; nothing of its messages is in answers. A call fails only for what is wrong with the call (ARG, STATE), and
@@ -112,7 +113,8 @@ VP_API vp_status vp_tus_begin_draft(vp_tus *tus, const char *method, const char 
                                     uint64_t tag, vp_tus_request **out, vp_error *err);
 /*
  * Also in the middle of a body, when the client is gone: what came is kept and made durable. With a queue it never
- * waits; in BUSY the event may still come. Returns NULL.
+ * waits; in BUSY the event may still come. Where VP_TUS_FINISH has no answer by then, the next HEAD or PATCH asks.
+ * Returns NULL.
  */
 VP_API vp_tus_request *vp_tus_close(vp_tus_request *request);
 

@@ -30,6 +30,7 @@ vp_tus *vp_tus_unref(vp_tus *tus)
 {
     if (!tus || atomic_fetch_sub(&tus->refs, 1) != 1) return NULL;
     vpi_threads_free(tus->pool);
+    vpi_tus_owed_dispose(tus);
     vp_ingest_unref(tus->ingest);
     vp_queue_unref(tus->queue);
     vpi_free(tus->base_path);
@@ -89,6 +90,7 @@ vp_status vp_tus_new(vp_ingest *ingest, const vp_tus_options *options, vp_tus **
     t->max_wait_ms = o.max_wait_ms ? o.max_wait_ms : 60000;
     t->clock = monotonic;
     t->ingest = vp_ingest_ref(ingest);
+    pthread_mutex_init(&t->owed_lock, NULL);
     t->queue = vp_queue_ref(o.queue);
     t->base_path = vpi_strdup(o.base_path ? o.base_path : "/files/");
     t->base_url = vpi_strdup(o.base_url);
@@ -111,6 +113,7 @@ vp_status vp_tus_new(vp_ingest *ingest, const vp_tus_options *options, vp_tus **
 
 void vpi_tus_free(vp_tus_request *r)
 {
+    if (r->finishing && !r->answered) vpi_tus_owe(r->tus, r->id);
     vp_upload_close(r->upload);
     vp_source_unref(r->source);
     vpi_tus_sums_free(r->sums);
@@ -237,6 +240,8 @@ vp_tus_request *vp_tus_close(vp_tus_request *r)
     atomic_store(&r->closed, true);
     /* A step that is over, though the host was not told yet, is none that frees the request. */
     if (r->state == VP_TUS_BUSY && atomic_load(&r->done)) r->state = r->next;
+    /* Known before a HEAD can find it finished. */
+    if (r->state == VP_TUS_BUSY && r->work == vpi_tus_work_end) vpi_tus_owe(r->tus, r->id);
     /* With a step under way its end frees the request; else an upload that was being written is synced. */
     if (r->state != VP_TUS_BUSY && r->upload) vpi_tus_run(r, vpi_tus_work_release);
     if (atomic_fetch_sub(&r->owners, 1) == 1) vpi_tus_free(r);
@@ -389,6 +394,8 @@ vp_status vp_tus_accept(vp_tus_request *r, const vp_tus_accept_options *options,
     if (r->state != VP_TUS_ASK) return vpi_fail(err, VP_E_STATE, NULL, "vp_tus_accept: nothing was asked");
     VPI_TRY(take_options(r, &o, err));
     if (r->finishing) {
+        r->answered = true;
+        vpi_tus_settle(r->tus, r->id);
         if (r->operation == VP_TUS_HEAD) {
             vpi_tus_reply_head(r);
         } else {
@@ -428,6 +435,10 @@ vp_status vp_tus_reject(vp_tus_request *r, int32_t status, const char *headers, 
     vpi_tus_fields_dispose(&r->host[0]);
     VPI_TRY(read_host_fields(headers, &r->host[r->finishing], err));
     r->lost = r->operation == VP_TUS_CREATE && !r->url_told && !r->extra.id;
+    if (r->finishing) {
+        r->answered = true;
+        vpi_tus_settle(r->tus, r->id);
+    }
     vpi_tus_answer(r, status);
     vpi_buf_add(&r->text, body, (size_t)size);
     if (r->draft && r->operation != VP_TUS_HEAD && r->operation != VP_TUS_DELETE)

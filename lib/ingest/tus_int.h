@@ -7,6 +7,7 @@
  * queue, on a pool. A step ends by setting r->next (a VP_TUS_* state), after it made the answer, if any.
  */
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include <vodpipe/tus.h>
@@ -19,6 +20,8 @@
 
 #define VPI_TUS_BODY_TYPE "application/offset+octet-stream"
 
+typedef struct vpi_tus_owed vpi_tus_owed;
+
 struct vp_tus {
     atomic_uint refs;
     uint32_t flags, min_rate, max_wait_ms;
@@ -28,6 +31,9 @@ struct vp_tus {
     char *base_path, *base_url, *origins, *allow_headers;
     int64_t (*clock)(void *user); /* microseconds, never goes back */
     void *clock_user;
+    pthread_mutex_t owed_lock;
+    vpi_tus_owed *owed; /* tus_owed.c */
+    unsigned owed_count;
 };
 
 /* What vp_tus_accept added to a creation. */
@@ -42,6 +48,7 @@ struct vp_tus_request {
     int32_t state, next;
     int32_t operation;
     bool draft, finishing; /* finishing: ASK is VP_TUS_FINISH */
+    bool answered;         /* that, by the host */
     bool head;             /* the method of the request line: no content goes out, whatever overrides it */
 
     /* the request */
@@ -132,6 +139,14 @@ vp_status vpi_tus_keep(vp_tus_request *r, const vp_bytes *metadata, vp_error *er
 /* The upload is whole and finished: the host shall be asked. Closes the handle. */
 void vpi_tus_ask_finish(vp_tus_request *r);
 void vpi_tus_free(vp_tus_request *r);
+
+/* ---- questions that are not answered (tus_owed.c) ---- */
+
+/* Of a request that is closed; until the host has answered, a HEAD that finds the upload finished asks. */
+void vpi_tus_owe(vp_tus *tus, const char *id);
+bool vpi_tus_owes(vp_tus *tus, const char *id);
+void vpi_tus_settle(vp_tus *tus, const char *id);
+void vpi_tus_owed_dispose(vp_tus *tus);
 
 /* ---- the body (tus_body.c) ---- */
 

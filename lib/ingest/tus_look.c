@@ -66,6 +66,12 @@ void vpi_tus_work_look(vp_tus_request *r)
         vpi_tus_refuse_status(r, st, &err);
         return;
     }
+    /* The request that finished it was closed without the host's answer. */
+    if (r->info.state == VP_UPLOAD_FINISHED && vpi_tus_owes(r->tus, r->id)) {
+        r->flags |= VP_TUS_WAS_ASKED;
+        vpi_tus_ask_finish(r);
+        return;
+    }
     if (r->info.state == VP_UPLOAD_WAITING && vpi_tus_store_lost(r->tus->ingest, r->id)) {
         vpi_tus_refuse(r, 410, "a part is gone");
         return;

@@ -439,6 +439,50 @@ static void own_words(void **state)
     expect_offset(r, "alice", "0");
 }
 
+/*
+ * A request that is closed while its upload is finished, or unanswered by the host: the client finds all bytes there
+ * and does not come again, so its HEAD asks.
+ */
+static void unanswered(void **state)
+{
+    static const char *const ids[] = { "busy", "asked" };
+    room *r = *state;
+    vp_tus_accept_options o = VP_TUS_ACCEPT_OPTIONS_INIT, f = VP_TUS_ACCEPT_OPTIONS_INIT;
+    host h = { .finish = &f };
+
+    f.headers = "X-Video: /v/1\n";
+    for (int way = 0; way < 2; way++) {
+        vp_tus_request *q = NULL;
+        vp_upload_info info = VP_UPLOAD_INFO_INIT;
+        char target[32];
+        result a;
+
+        o.id = ids[way];
+        snprintf(target, sizeof(target), "/files/%s", ids[way]);
+        assert_int_equal(vp_tus_begin(r->tus, "POST", "/files/", TUS BYTES "Upload-Length: 5\n", 1, &q, NULL),
+                         VP_OK);
+        assert_int_equal(vp_tus_accept(q, &o, NULL), VP_OK);
+        settle(r, q);
+        assert_int_equal(vp_tus_body(q, "hello", 5, NULL), VP_OK);
+        settle(r, q);
+        assert_int_equal(vp_tus_end(q, NULL, NULL), VP_OK);
+        if (way > 0) settle(r, q);
+        vp_tus_close(q);
+        while (info.state != VP_UPLOAD_FINISHED) {
+            assert_int_equal(vp_ingest_stat(r->ingest, ids[way], &info, NULL, NULL), VP_OK);
+            usleep(1000);
+        }
+        a = ask_as(r, &h, "HEAD", target, TUS, NULL, 0);
+        assert_int_equal(a.status, 200);
+        assert_int_equal(a.finishes, 1);
+        assert_true(a.finish_flags & VP_TUS_WAS_ASKED);
+        assert_non_null(strstr(a.headers, "X-Video: /v/1\n"));
+        a = ask_as(r, &h, "HEAD", target, TUS, NULL, 0);
+        assert_int_equal(a.status, 200);
+        assert_int_equal(a.finishes, 0);
+    }
+}
+
 int main(void)
 {
     /* On the pool the n-th allocation or write is another one each time. */
@@ -446,7 +490,7 @@ int main(void)
                                         cmocka_unit_test(size_of_a_request) };
     const struct CMUnitTest tests[] = {
         ROOM_TEST(closed),      ROOM_TEST(abandoned), ROOM_TEST(many),  ROOM_TEST(going_down),
-        ROOM_TEST(wrong_calls), ROOM_TEST(own_words), ROOM_TEST(still),
+        ROOM_TEST(wrong_calls), ROOM_TEST(own_words), ROOM_TEST(still), ROOM_TEST(unanswered),
     };
     int bad = cmocka_run_group_tests_name("memory", alone, NULL, NULL);
 
