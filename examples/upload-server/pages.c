@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -60,32 +61,94 @@ static bool path_safe(const char *path)
            !strchr(path, '\\');
 }
 
-static enum MHD_Result answer_file(server *s, struct MHD_Connection *c, const char *name)
+/* A number at *at, which moves behind it; UINT64_MAX beyond 64 bits. */
+static bool read_digits(const char **at, uint64_t *to)
+{
+    char *end;
+
+    if (**at < '0' || **at > '9') return false;
+    *to = strtoull(*at, &end, 10);
+    *at = end;
+    return true;
+}
+
+/* RFC 9110 14.2: one range; 200, all, for others. I-frame playlists name parts of segments. */
+static unsigned range_of(const char *value, uint64_t total, uint64_t *from, uint64_t *size)
+{
+    uint64_t a = 0, b = 0;
+    bool first, last;
+
+    *from = 0;
+    *size = total;
+    if (!value || strncasecmp(value, "bytes=", 6) != 0) return MHD_HTTP_OK;
+    value += 6;
+    first = read_digits(&value, &a);
+    if (*value++ != '-') return MHD_HTTP_OK;
+    last = read_digits(&value, &b);
+    if (*value || !(first || last) || (first && last && b < a)) return MHD_HTTP_OK;
+    if (first ? a >= total : b == 0 || total == 0) return MHD_HTTP_RANGE_NOT_SATISFIABLE;
+    if (first) {
+        *from = a;
+        *size = (last && b < total ? b + 1 : total) - a;
+    } else { /* the last b bytes */
+        *size = b < total ? b : total;
+        *from = total - *size;
+    }
+    return MHD_HTTP_PARTIAL_CONTENT;
+}
+
+/* The descriptor is the response's. */
+static struct MHD_Response *file_response(int fd, uint64_t total, unsigned status, uint64_t from,
+                                          uint64_t size)
+{
+    char text[80];
+    struct MHD_Response *r = status == MHD_HTTP_RANGE_NOT_SATISFIABLE
+                                 ? MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT)
+                                 : MHD_create_response_from_fd_at_offset64(size, fd, from);
+
+    if (!r || status == MHD_HTTP_RANGE_NOT_SATISFIABLE) close(fd);
+    if (!r) return NULL;
+    if (status == MHD_HTTP_PARTIAL_CONTENT)
+        snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)from,
+                 (unsigned long long)(from + size - 1), (unsigned long long)total);
+    else
+        snprintf(text, sizeof(text), "bytes */%llu", (unsigned long long)total);
+    if (status != MHD_HTTP_OK) MHD_add_response_header(r, "Content-Range", text);
+    MHD_add_response_header(r, "Accept-Ranges", "bytes");
+    return r;
+}
+
+static enum MHD_Result answer_file(server *s, struct MHD_Connection *c, const char *name, bool head)
 {
     char path[4096];
-    struct MHD_Response *r = NULL;
-    enum MHD_Result result = MHD_NO;
+    const char *range = head ? NULL : MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Range");
+    struct MHD_Response *r;
+    uint64_t from, size;
+    unsigned status;
+    enum MHD_Result result;
     const char *slash = strchr(name, '/');
     struct stat info;
     int fd = -1;
 
     if (slash && path_safe(name) && path_of(s, "titles", name, path, sizeof(path)))
         fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) goto done;
-    r = MHD_create_response_from_fd64((uint64_t)info.st_size, fd);
-    if (!r) goto done;
-    fd = -1; /* the response's */
+    if (fd < 0 || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        if (fd >= 0) close(fd);
+        return not_found(c);
+    }
+    /* Nothing here has a validator that If-Range could name. */
+    if (MHD_lookup_connection_value(c, MHD_HEADER_KIND, "If-Range")) range = NULL;
+    status = range_of(range, (uint64_t)info.st_size, &from, &size);
+    r = file_response(fd, (uint64_t)info.st_size, status, from, size);
+    if (!r) return MHD_NO;
     MHD_add_response_header(r, "Content-Type", type_of(name));
     MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
     /* What lies below a version never changes. */
     MHD_add_response_header(r, "Cache-Control",
                             strchr(slash + 1, '/') ? "public, max-age=31536000, immutable" : "no-cache");
-    result = MHD_queue_response(c, 200, r);
+    result = MHD_queue_response(c, status, r);
     MHD_destroy_response(r);
     return result;
-done:
-    if (fd >= 0) close(fd);
-    return not_found(c);
 }
 
 /* ---- events as they come ("Server-sent events", HTML standard 9.2) ---- */
@@ -229,7 +292,7 @@ enum MHD_Result page_request(server *s, struct MHD_Connection *c, const char *ta
     if (strcmp(target, "/") == 0) return answer_text(c, 200, "text/html; charset=utf-8", page_html);
     if (strcmp(target, "/tus.js") == 0) return answer_text(c, 200, "text/javascript", s->tus_script);
     name = below(target, "/titles/");
-    if (name) return answer_file(s, c, name);
+    if (name) return answer_file(s, c, name, strcmp(method, "HEAD") == 0);
     name = below(target, "/events/");
     if (name) return answer_events(s, c, name, strcmp(method, "HEAD") == 0);
     return not_found(c);

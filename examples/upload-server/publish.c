@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What becomes of uploads that are whole: published, in this run or a later one. */
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +84,30 @@ static bool for_good(vp_status st, const vp_error *err)
     return st == VP_E_DATA || st == VP_E_UNSUPPORTED || st == VP_E_LIMIT;
 }
 
+/* ---- what is left of it ---- */
+
+/*
+ * Its work goes, and what was written of a title that is none; not while another process on this folder is at it: that
+ * has the lease of the job (docs/architecture.md), which stays a file in a store, so the folder goes.
+ */
+static void clear(server *s, const char *id, bool failed)
+{
+    char out[4096], folder[4096];
+    vp_store *work = NULL;
+    vp_lease *lease = NULL;
+
+    if (path_of(s, "titles", id, out, sizeof(out)) && path_of(s, "work", id, folder, sizeof(folder)) &&
+        vp_store_directory(s->context, folder, &work, NULL) == VP_OK &&
+        vp_store_lease(work, "lease/job", &lease, NULL, NULL) == VP_OK) {
+        if (failed) remove_tree(out);
+        remove_tree(folder);
+    }
+    vp_lease_release(lease);
+    vp_store_unref(work);
+}
+
+/* ---- how it ended ---- */
+
 /* Keeps how it ended, so that no later start begins again, and tells it. */
 static void end(server *s, title *t, const char *how, const char *line)
 {
@@ -93,6 +118,7 @@ static void end(server *s, title *t, const char *how, const char *line)
     pthread_mutex_lock(&s->lock);
     titles_tell(s, t, line, true);
     pthread_mutex_unlock(&s->lock);
+    clear(s, t->id, strcmp(how, "failed") == 0);
 }
 
 /* Nothing of it is kept: a next start tries at once. */
@@ -134,7 +160,7 @@ static void note_end(server *s, title *t, vp_status st, const vp_error *err)
 
 /* ---- outcomes ---- */
 
-static vp_bytes *outcome(server *s, const char *id)
+static vp_bytes *outcome(server *s, const char *id, bool *failed)
 {
     static const char *const how[] = { "done", "failed" };
     char name[80];
@@ -142,14 +168,18 @@ static vp_bytes *outcome(server *s, const char *id)
 
     for (size_t i = 0; i < 2; i++) {
         snprintf(name, sizeof(name), "%s.%s", id, how[i]);
-        if (vp_store_get(s->outcomes, name, LINE_MAX_BYTES, &line, NULL) == VP_OK) return line;
+        if (vp_store_get(s->outcomes, name, LINE_MAX_BYTES, &line, NULL) == VP_OK) {
+            *failed = i == 1;
+            return line;
+        }
     }
     return NULL;
 }
 
 bool publish_recall(server *s, const char *id)
 {
-    vp_bytes *line = outcome(s, id);
+    bool failed;
+    vp_bytes *line = outcome(s, id, &failed);
     title *t;
 
     if (!line) return false;
@@ -159,6 +189,27 @@ bool publish_recall(server *s, const char *id)
     pthread_mutex_unlock(&s->lock);
     vp_bytes_unref(line);
     return true;
+}
+
+/* What a server that was killed had no time to clear, and what it began of uploads that are gone now. */
+static void clear_left(server *s)
+{
+    char path[4096];
+    DIR *work = path_of(s, "work", NULL, path, sizeof(path)) ? opendir(path) : NULL;
+    struct dirent *e;
+
+    while (work && !vp_cancel_fired(s->stop) && (e = readdir(work)) != NULL) {
+        vp_upload_info info = VP_UPLOAD_INFO_INIT;
+        bool failed = true;
+        vp_bytes *line;
+
+        if (!id_valid(e->d_name, strlen(e->d_name))) continue;
+        line = outcome(s, e->d_name, &failed);
+        if (line || vp_ingest_stat(s->ingest, e->d_name, &info, NULL, NULL) == VP_END)
+            clear(s, e->d_name, failed);
+        vp_bytes_unref(line);
+    }
+    if (work) closedir(work);
 }
 
 /* ---- one after the other ---- */
@@ -190,6 +241,7 @@ static void *publish_thread(void *user)
     server *s = user;
     title *t;
 
+    clear_left(s);
     pthread_mutex_lock(&s->lock);
     while ((t = next_due(s)) != NULL) {
         vp_error err = VP_ERROR_INIT;
@@ -215,9 +267,10 @@ static vp_status take_up(void *user, const vp_upload_info *info)
 {
     server *s = user;
     vp_bytes *line;
+    bool failed;
 
     if (info->state != VP_UPLOAD_FINISHED || info->flags & VP_UPLOADF_PARTIAL) return VP_OK;
-    line = outcome(s, info->id);
+    line = outcome(s, info->id, &failed);
     if (!line) titles_add(s, info->id);
     vp_bytes_unref(line);
     return VP_OK;

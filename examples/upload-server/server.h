@@ -138,6 +138,7 @@ bool publish_recall(server *s, const char *id);
 bool id_valid(const char *id, size_t size);
 /* DIR/name/id in to; false when it does not fit. */
 bool path_of(const server *s, const char *name, const char *id, char *to, size_t size);
+void remove_tree(const char *path);  /* as far as it goes */
 int64_t now_ms(void);                /* of the monotonic clock */
 char *read_beside(const char *name); /* a file in the folder of this program, or "" */
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,18 @@ bool path_of(const server *s, const char *name, const char *id, char *to, size_t
     int n = snprintf(to, size, "%s/%s%s%s", s->set.data, name, id ? "/" : "", id ? id : "");
 
     return n > 0 && (size_t)n < size;
+}
+
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *at)
+{
+    (void)info, (void)kind, (void)at;
+    remove(path); /* what does not go leaves its folder */
+    return 0;
+}
+
+void remove_tree(const char *path)
+{
+    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 int64_t now_ms(void)

@@ -753,6 +753,33 @@ def send(s, path):
     return a.id
 
 
+def ranges(c, at, url):
+    """Parts of a title's files: an I-frame playlist consists of them."""
+    names = [os.path.relpath(os.path.join(f, n), at) for f, _, ns in os.walk(at) for n in ns if n == "iframes.m3u8"]
+    with open(os.path.join(at, names[0]), encoding="ascii") as f:
+        size, start, name = re.search(r"#EXT-X-BYTERANGE:(\d+)@(\d+)\n(.*)\n", f.read()).groups()
+    first, size, path = int(start), int(size), os.path.normpath(os.path.join(os.path.dirname(names[0]), name))
+    with open(os.path.join(at, path), "rb") as f:
+        data = f.read()
+    all_of = len(data)
+    for asked, part in (("%d-%d" % (first, first + size - 1), data[first:first + size]), ("7-", data[7:]), ("-9", data[-9:]),
+                        ("0-%d" % (1 << 70), data), ("-%d" % (all_of + 1), data)):
+        a = c.get(url + path, {"Range": "bytes=" + asked})
+        assert a.status == 206 and a.body == part and a["Accept-Ranges"] == "bytes", (asked, a)
+        start = all_of - len(part) if asked[0] == "-" else int(asked.partition("-")[0])
+        assert a["Content-Range"] == "bytes %d-%d/%d" % (start, start + len(part) - 1, all_of), (asked, a)
+    for asked in ("%d-" % all_of, "-0"):
+        a = c.get(url + path, {"Range": "bytes=" + asked})
+        assert a.status == 416 and a["Content-Range"] == "bytes */%d" % all_of and not a.body, (asked, a)
+    for asked in ("bytes=5-4", "bytes=-", "bytes=0-1,3-4", "bytes=x", "lines=0-1", "bytes=1-2x"):
+        a = c.get(url + path, {"Range": asked})
+        assert a.status == 200 and a.body == data, (asked, a)
+    a = c.get(url + path, {"Range": "bytes=0-1", "If-Range": '"x"'})
+    assert a.status == 200 and a.body == data, a
+    a = c.head(url + path, headers={"Range": "bytes=0-1"})
+    assert a.status == 200 and a["Content-Length"] == str(all_of), a
+
+
 def title(folder):
     """The last answer comes before the title, events tell its way, the title is right, a second start leaves it alone."""
     with server(folder, "--expire", "86400") as s:
@@ -766,6 +793,7 @@ def title(folder):
         a = c.get("/titles/%s/master.m3u8" % upload)
         assert a.status == 200 and b"#EXTM3U" in a.body, a
         assert c.get(seen[-1]["player"]).status == 200
+        ranges(c, at, "/titles/%s/" % upload)
         for wrong in ("/titles/%s/../../x" % upload, "/titles/../outcomes/x", "/titles/%s/.vodpipe/x" % upload, "/titles/x/y"):
             assert c.get(wrong).status == 404, wrong
         assert s.stop() == 0, s.tail()
@@ -845,6 +873,37 @@ def title_gone(folder):
         assert s.client().delete("/files/" + upload).status == 204
         last = events(s.port, upload, ("done", "failed"))[-1]
         assert last == {"event": "failed", "reason": "UPLOAD_UNKNOWN"}, last
+
+
+def title_left(folder):
+    """Of a title that is published no work stays, of one that failed nothing, nor of one whose upload was removed."""
+    with server(folder, "--expire", "86400") as s:
+        at, work = os.path.join(s.data, "titles"), os.path.join(s.data, "work")
+
+        def only(*ids):
+            with eventually() as again:
+                while again():
+                    if sorted(os.listdir(at)) == sorted(ids) and os.listdir(work) == []:
+                        break
+        good = send(s, clip("upload_small.mp4"))
+        assert events(s.port, good, ("done", "failed"))[-1]["event"] == "done", s.tail()
+        only(good)
+        bad = send(s, clip("corrupt.mp4"))                  # found out when some of it is written
+        last = events(s.port, bad, ("done", "failed"))[-1]
+        assert last == {"event": "failed", "reason": "INPUT_CORRUPT"}, last
+        only(good)
+        # killed in between, and then the upload goes: the next start finds it out
+        gone = send(s, clip("upload_small.mp4"))
+        seen = events(s.port, gone, ("progress", "done"))
+        assert seen[-1]["event"] == "progress", seen
+        assert s.client().delete("/files/" + gone).status == 204
+        s.kill()
+        os.makedirs(os.path.join(work, good, "lease"))      # what an older version left
+        assert gone in os.listdir(work)
+        s.start()
+        only(good)
+        check(os.path.join(at, good))
+        assert s.stop() == 0, s.tail()
 
 
 def early(folder):
@@ -933,7 +992,7 @@ GROUPS = {
     "clients": [tuspy, (node, 1), (node, 3), draft],
     "kill": [kills],
     "load": [load],
-    "titles": [title, title_killed, title_later, titles_kept, title_gone, early, listeners],
+    "titles": [title, title_killed, title_later, titles_kept, title_gone, title_left, early, listeners],
 }
 
 
