@@ -816,6 +816,12 @@ def title_killed(folder):
             s.start()
         assert events(s.port, upload, ("done", "failed"))[-1]["event"] == "done", s.tail()
         check(os.path.join(s.data, "titles", upload))
+        # as if killed when all of it was published, and nobody had been told
+        s.kill()
+        os.unlink(os.path.join(s.data, "outcomes", upload + ".done"))
+        s.start()
+        assert events(s.port, upload, ("done", "failed"))[-1]["event"] == "done", s.tail()
+        check(os.path.join(s.data, "titles", upload))
 
 
 def title_later(folder):
