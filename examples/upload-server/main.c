@@ -15,14 +15,14 @@
 #include <strings.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "server.h"
 
 #define LOOK_FROM                                                                                            \
-    (1u << 20)    /* so many bytes of an upload are looked at, once they are durable, while the rest comes */
-#define BEAT_S 15 /* between two signs of life to who reads events */
+    (1u << 20) /* so many bytes of an upload are looked at, once they are durable, while the rest comes */
+#define BEAT_MS 15000  /* between two signs of life to who reads events */
+#define SWEEP_MS 60000 /* between two removals of old uploads */
 
 static int usage(void)
 {
@@ -170,9 +170,9 @@ static bool is_stopping(server *s)
 /* Uploads that grow are looked at. Once a minute old ones are removed. */
 static void *event_thread(void *user)
 {
-    const time_t pause = 60;
     server *s = user;
-    time_t swept = 0, beat = time(NULL);
+    int64_t pause = s->set.expire_s * 1000 < SWEEP_MS ? 1000 : SWEEP_MS;
+    int64_t beat = now_ms(), swept = beat - pause; /* not of the clock, which may be put back */
     vp_event e;
 
     while (!is_stopping(s)) {
@@ -182,12 +182,12 @@ static void *event_thread(void *user)
                 titles_look(s, e.key);
         }
         requests_watch(s);
-        if (time(NULL) - beat >= BEAT_S) {
-            beat = time(NULL);
+        if (now_ms() - beat >= BEAT_MS) {
+            beat = now_ms();
             beat_listeners(s);
         }
-        if (s->set.expire_s && time(NULL) - swept >= (s->set.expire_s < 60 ? 1 : pause)) {
-            swept = time(NULL);
+        if (s->set.expire_s && now_ms() - swept >= pause) {
+            swept = now_ms();
             vp_ingest_expire(s->ingest, s->stop, NULL, NULL);
         }
     }

@@ -9,12 +9,14 @@ CI_FULL=1: 500 kills, 2,000 slow uploads. Exit 77 where there is no upload-serve
 import base64
 import concurrent.futures
 import contextlib
+import glob
 import hashlib
 import http.client
 import json
 import os
 import random
 import re
+import shlex
 import shutil
 import socket
 import struct
@@ -458,6 +460,43 @@ def expiry(folder):
                     break
         assert c.head(old).status == 410
         assert c.get(done).body == b"abc", "a finished upload expired"
+
+
+# A machine whose clock is put back while the file BACK is there; the store asks another function for it.
+CLOCK = """#define _GNU_SOURCE
+#include <time.h>
+#include <unistd.h>
+time_t time(time_t *to)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    if (access(BACK, F_OK) == 0) t.tv_sec -= 7200;
+    if (to) *to = t.tv_sec;
+    return t.tv_sec;
+}
+"""
+
+
+def clock_back(folder):
+    """Old uploads go also after the clock of the machine was put back."""
+    with open(SERVER, "rb") as f:
+        binary = f.read()
+    if b"__asan_init" in binary or b"__tsan_init" in binary:
+        raise Skip("a sanitizer wants to be the first library")
+    shim, back = os.path.join(folder, "clock.so"), os.path.join(folder, "back")
+    with open(shim[:-2] + "c", "w", encoding="ascii") as f:
+        f.write(CLOCK)
+    subprocess.run([*shlex.split(os.environ.get("CC", "cc")), "-shared", "-fPIC", '-DBACK="%s"' % back, "-o", shim,
+                    shim[:-2] + "c"], check=True)
+    with server(folder, NO_PUBLISH, "--expire", "2", env={"LD_PRELOAD": shim}) as s:
+        for _ in range(2):                                  # before, and with the clock two hours back
+            path_of(s.client().create(10 * MIB, body=noise(MIB)))
+            with eventually() as again:
+                while again():
+                    if not glob.glob(os.path.join(s.data, "uploads/uploads/*/*.data")):
+                        break
+            with open(back, "w", encoding="ascii"):
+                pass
 
 
 def disk_full(folder):
@@ -994,7 +1033,8 @@ def listeners(folder):
 
 
 GROUPS = {
-    "wire": [started, whole, lengths, hangs, leaves, checksums, parts, refusals, framing, stands, forms, drips, expiry, disk_full],
+    "wire": [started, whole, lengths, hangs, leaves, checksums, parts, refusals, framing, stands, forms, drips, expiry, clock_back,
+             disk_full],
     "clients": [tuspy, (node, 1), (node, 3), draft],
     "kill": [kills],
     "load": [load],
