@@ -235,8 +235,9 @@ enum MHD_Result on_request(void *user, struct MHD_Connection *c, const char *tar
 
 void on_end(void *user, struct MHD_Connection *c, void **state, enum MHD_RequestTerminationCode why)
 {
-    (void)user, (void)c;
+    (void)user;
     if (*state != &page_begun) upload_request_end(*state, why);
+    if (why == MHD_REQUEST_TERMINATED_COMPLETED_OK) close_soon_if_over(c);
     *state = NULL;
 }
 

@@ -22,7 +22,7 @@
 #define STAND_MS 1000
 #define WAIT_MS 5000
 #define DISCARD_MS 30000
-#define STAND_S 5 /* of a connection whose body is thrown away */
+#define STAND_S 5 /* of a connection whose body is thrown away, or that brings no more requests */
 #define FILLS                                                                                                \
     16384 /* a piece as large as this, and as the largest, may have filled what libmicrohttpd reads into */
 #define GET_BLOCK 262144
@@ -193,12 +193,24 @@ static enum MHD_Result send_answer(request *r)
 
 /* ---- past libmicrohttpd ---- */
 
-static int socket_of(const request *r)
+static int socket_of(struct MHD_Connection *c)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
 
     return info ? info->connect_fd : -1;
+}
+
+/* Nothing more will come. */
+static bool is_over(struct MHD_Connection *c)
+{
+    char next;
+
+    return recv(socket_of(c), &next, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+void close_soon_if_over(struct MHD_Connection *c)
+{
+    if (is_over(c)) MHD_set_connection_option(c, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)STAND_S);
 }
 
 /*
@@ -210,13 +222,12 @@ static int socket_of(const request *r)
 static bool is_gone(request *r, size_t piece)
 {
     uint64_t size;
-    char next;
 
     if (piece > r->largest) r->largest = piece;
     if (piece == r->largest && piece >= FILLS) return false;
     size = request_size(r->connection);
     if (size == UINT64_MAX || r->brought >= size) return false;
-    return recv(socket_of(r), &next, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+    return is_over(r->connection);
 }
 
 /* ---- refused in the middle of a body ---- */
@@ -227,7 +238,7 @@ static bool is_gone(request *r, size_t piece)
  */
 static void write_answer(request *r)
 {
-    int fd = socket_of(r);
+    int fd = socket_of(r->connection);
     char text[8192];
     const char *name, *value;
     const void *body = NULL;

@@ -101,6 +101,8 @@ enum MHD_Result upload_request(server *s, struct MHD_Connection *c, const char *
                                const char *data, size_t *size, request **state);
 /* The connection is done with it, or gone. */
 void upload_request_end(request *r, enum MHD_RequestTerminationCode why);
+/* Behind an answer: who has closed his half has no other request, of which libmicrohttpd is told but once. */
+void close_soon_if_over(struct MHD_Connection *c);
 void requests_watch(
     server *s); /* some times a second: bodies that stand still and were refused are answered */
 

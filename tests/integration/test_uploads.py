@@ -188,6 +188,16 @@ def leaves(folder):
                 sock.shutdown(socket.SHUT_WR)
                 assert sock.recv(65536).startswith(b"HTTP/1.1 204")
             assert c.get(path).body == b"abc"
+        with contextlib.ExitStack() as socks:               # and its connection is closed soon; many, as it is a race
+            many = [socks.enter_context(socket.create_connection(("127.0.0.1", s.port), timeout=30)) for _ in range(100)]
+            for sock in many:
+                sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                sock.shutdown(socket.SHUT_WR)
+            for sock in many:
+                back = b""
+                while piece := sock.recv(65536):
+                    back += piece
+                assert back.startswith(b"HTTP/1.1 200") and back.endswith(b"</html>\n"), back[-200:]
 
 
 def checksums(folder):
