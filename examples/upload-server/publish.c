@@ -112,17 +112,17 @@ static void clear(server *s, const char *id, bool failed)
 
 /* ---- how it ended ---- */
 
-/* Keeps how it ended, so that no later start begins again, and tells it. */
-static void end(server *s, title *t, const char *how, const char *line)
+/* Keeps how it ended, so that no later start begins again, and tells it. Of an upload that is gone none would. */
+static void end(server *s, title *t, vp_status st, const char *line)
 {
     char name[80];
 
-    snprintf(name, sizeof(name), "%s.%s", t->id, how);
-    vp_store_put(s->outcomes, name, line, strlen(line), NULL);
+    snprintf(name, sizeof(name), "%s.%s", t->id, st == VP_OK ? "done" : "failed");
+    if (st != VP_END) vp_store_put(s->outcomes, name, line, strlen(line), NULL);
     pthread_mutex_lock(&s->lock);
     titles_tell(s, t, line, true);
     pthread_mutex_unlock(&s->lock);
-    clear(s, t->id, strcmp(how, "failed") == 0);
+    clear(s, t->id, st != VP_OK);
 }
 
 /* Nothing of it is kept: a next start tries at once. */
@@ -153,13 +153,13 @@ static void note_end(server *s, title *t, vp_status st, const vp_error *err)
     if (st < 0) fprintf(stderr, "upload-server: %s: %s: %s\n", t->id, err->reason, err->message);
     if (st < 0 && !for_good(st, err)) {
         again_later(s, t, err);
-    } else if (st == VP_OK) {
-        snprintf(line, sizeof(line), "{\"event\":\"done\",\"player\":\"/titles/%s/player.html\"}", t->id);
-        end(s, t, "done", line);
-    } else {
-        snprintf(line, sizeof(line), "{\"event\":\"failed\",\"reason\":\"%s\"}", err->reason);
-        end(s, t, "failed", line);
+        return;
     }
+    if (st == VP_OK)
+        snprintf(line, sizeof(line), "{\"event\":\"done\",\"player\":\"/titles/%s/player.html\"}", t->id);
+    else
+        snprintf(line, sizeof(line), "{\"event\":\"failed\",\"reason\":\"%s\"}", err->reason);
+    end(s, t, st, line);
 }
 
 /* ---- outcomes ---- */

@@ -928,6 +928,7 @@ def title_gone(folder):
         assert s.client().delete("/files/" + upload).status == 204
         last = events(s.port, upload, ("done", "failed"))[-1]
         assert last == {"event": "failed", "reason": "UPLOAD_UNKNOWN"}, last
+        assert not os.path.exists(os.path.join(s.data, "outcomes", upload + ".failed")), "kept for nobody"
 
 
 def title_left(folder):
