@@ -337,7 +337,9 @@ def framing(folder):
                           "X: a\rContent-Length: %d" % len(chunked), "Transfer-Encoding : chunked",
                           "Transfer-Encoding:\r\n\tchunked", "Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip"):
                 back = raw(s.port, "%s HTTP/1.1\r\n%s%s\r\n\r\n%s" % (line, patch, doubt, chunked))
-                assert back == [400], (line, doubt, back)
+                # libmicrohttpd 1.0 understands a folded line: then the body was read, and LAST is answered
+                known = "\r\n" in doubt and len(back) == 2 and back[1] == 404
+                assert back == [400] or known, (line, doubt, back)
             back = raw(s.port, "%s HTTP/1.0\r\n%sTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n%s" % (line, patch, chunked))
             assert back == [400], (line, back)
             for hosts in ("", "Host: x\r\nHost: x\r\n"):       # RFC 9112 3.2

@@ -48,6 +48,8 @@ c:ffmpeg ffmpeg
 c:ffprobe ffmpeg
 c:strace strace
 c:xmllint libxml2-utils
+c:openssl openssl
+c:curl curl
 y:pytest python3-pytest
 y:ensurepip python3-venv
 LIST
