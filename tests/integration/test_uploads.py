@@ -337,8 +337,9 @@ def framing(folder):
                           "X: a\rContent-Length: %d" % len(chunked), "Transfer-Encoding : chunked",
                           "Transfer-Encoding:\r\n\tchunked", "Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip"):
                 back = raw(s.port, "%s HTTP/1.1\r\n%s%s\r\n\r\n%s" % (line, patch, doubt, chunked))
-                # libmicrohttpd 1.0 understands a folded line: then the body was read, and LAST is answered
-                known = "\r\n" in doubt and len(back) == 2 and back[1] == 404
+                # libmicrohttpd 1.0 understands a folded line: then what follows the body is answered
+                behind = [200, 404] if "coding" in doubt else [404]
+                known = "\r\n" in doubt and back[1:] in ([], behind)
                 assert back == [400] or known, (line, doubt, back)
             back = raw(s.port, "%s HTTP/1.0\r\n%sTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n%s" % (line, patch, chunked))
             assert back == [400], (line, back)
@@ -727,6 +728,7 @@ def load(folder):
     """Slow uploads on connections that stay, and fast ones beside them."""
     slow, fast = (2000, 50) if FULL else (300, 20)
     piece, pieces = noise(200, 3), 20
+    os.environ.pop("MALLOC_PERTURB_", None)     # meson's: it makes memory that nothing was ever written to resident
     with server(folder) as s:
         idle = s.memory()
         c = s.client()
