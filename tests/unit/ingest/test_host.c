@@ -26,8 +26,8 @@ typedef struct host {
     uint64_t versions;
     int fail_append, fail_sync, fail_put, fail_source, fail_remove; /* the n-th fails */
     vp_status fail_half;                                            /* so, and half of the bytes were taken */
-    int rivals; /* so many puts find that another process was quicker */
-    bool no_source;                                                 /* OK, but there is none */
+    int rivals;     /* so many puts find that another process was quicker */
+    bool no_source; /* OK, but there is none */
     int calls, released, opens, closes;
 } host;
 
