@@ -195,7 +195,7 @@ VP_API vp_status vp_upload_set_length(vp_upload *upload, uint64_t length, vp_err
  * Writes size bytes at offset, which must be vp_upload_offset() (CONFLICT OFFSET_MISMATCH, nothing written). Bytes
  * beyond the length: LIMIT UPLOAD_TOO_LARGE, those up to it are written. Not durable yet. Small pieces are fine: those
  * of a large upload in a directory are gathered, and written and hashed 1 MiB at a time by threads of the store, up to
- * 4 MiB behind the call. So a failure, also TAKEN_OVER from another process, may come some pieces late, at the latest
+ * 5 MiB behind the call. So a failure, also TAKEN_OVER from another process, may come some pieces late, at the latest
  * with the sync, and vp_upload_offset() has gone back to what was written.
  */
 VP_API vp_status vp_upload_append(vp_upload *upload, uint64_t offset, const void *data, size_t size,

@@ -21,7 +21,7 @@
 #define SLAB_BLOCKS 2u
 
 #define DEFAULT_BYTES ((size_t)1 << 20)
-#define DEFAULT_AHEAD 3u
+#define DEFAULT_AHEAD 4u
 
 _Atomic size_t vpi_gather_bytes = DEFAULT_BYTES;
 _Atomic unsigned vpi_gather_ahead = DEFAULT_AHEAD;
