@@ -111,6 +111,7 @@ vp_status vp_tus_new(vp_ingest *ingest, const vp_tus_options *options, vp_tus **
 
 /* ---- a request ---- */
 
+/* Its hold of the handler is the host's, and given up with its close; steps behind that the handler waits for. */
 void vpi_tus_free(vp_tus_request *r)
 {
     if (r->finishing && !r->answered) vpi_tus_owe(r->tus, r->id);
@@ -134,7 +135,6 @@ void vpi_tus_free(vp_tus_request *r)
     vpi_free(r->extra.metadata);
     vpi_free(r->room);
     vpi_free(r->piece.data);
-    vp_tus_unref(r->tus);
     vpi_free(r);
 }
 
@@ -160,6 +160,7 @@ static vp_status begin(vp_tus *tus, const char *method, const char *target, cons
     refusal = vpi_tus_fields_read(&r->fields, headers);
     if (refusal == VPI_TUS_NOMEM) {
         vpi_tus_free(r);
+        vp_tus_unref(tus);
         return vpi_fail_nomem(err);
     }
     if (refusal) {
@@ -236,7 +237,10 @@ void vpi_tus_run(vp_tus_request *r, void (*work)(vp_tus_request *r))
 
 vp_tus_request *vp_tus_close(vp_tus_request *r)
 {
+    vp_tus *tus;
+
     if (!r) return NULL;
+    tus = r->tus;
     atomic_store(&r->closed, true);
     /* A step that is over, though the host was not told yet, is none that frees the request. */
     if (r->state == VP_TUS_BUSY && atomic_load(&r->done)) r->state = r->next;
@@ -245,6 +249,7 @@ vp_tus_request *vp_tus_close(vp_tus_request *r)
     /* With a step under way its end frees the request; else an upload that was being written is synced. */
     if (r->state != VP_TUS_BUSY && r->upload) vpi_tus_run(r, vpi_tus_work_release);
     if (atomic_fetch_sub(&r->owners, 1) == 1) vpi_tus_free(r);
+    vp_tus_unref(tus);
     return NULL;
 }
 

@@ -287,6 +287,41 @@ static void still(void **state)
     }
 }
 
+static atomic_uint changes;
+
+static void disk_is_slow(void)
+{
+    struct timespec pause = { 0, 20000000 };
+
+    nanosleep(&pause, NULL);
+    atomic_fetch_add(&changes, 1);
+}
+
+/* Nothing runs any more when the host has let go of all: it may free what its clocks and back ends use. */
+static void let_go(void **state)
+{
+    static const uint8_t zeroes[100000];
+    room *r = *state;
+    result a = create(r, "Upload-Length: 4194304\n");
+    vp_tus_request *q = begin(r, "PATCH", target_of(a.id), TUS BYTES "Upload-Offset: 0\n");
+    struct timespec pause = { 0, 200000000 };
+    unsigned n;
+
+    assert_int_equal(vp_tus_accept(q, NULL, NULL), VP_OK);
+    settle(r, q);
+    assert_int_equal(vp_tus_body(q, zeroes, sizeof(zeroes), NULL), VP_OK);
+    atomic_store(&changes, 0);
+    atomic_store(&vpi_disk_hook, disk_is_slow);
+    vp_tus_close(q);
+    r->tus = vp_tus_unref(r->tus);
+    r->ingest = vp_ingest_unref(r->ingest);
+    n = atomic_load(&changes);
+    assert_true(n > 0);
+    nanosleep(&pause, NULL);
+    assert_int_equal(atomic_load(&changes), n);
+    atomic_store(&vpi_disk_hook, NULL);
+}
+
 /* The context is closed with requests under way: they end, and new ones are refused. */
 static void going_down(void **state)
 {
@@ -489,8 +524,9 @@ int main(void)
     const struct CMUnitTest alone[] = { ROOM_TEST(memory), ROOM_TEST(disk),
                                         cmocka_unit_test(size_of_a_request) };
     const struct CMUnitTest tests[] = {
-        ROOM_TEST(closed),      ROOM_TEST(abandoned), ROOM_TEST(many),  ROOM_TEST(going_down),
-        ROOM_TEST(wrong_calls), ROOM_TEST(own_words), ROOM_TEST(still), ROOM_TEST(unanswered),
+        ROOM_TEST(closed),     ROOM_TEST(abandoned),   ROOM_TEST(many),
+        ROOM_TEST(going_down), ROOM_TEST(wrong_calls), ROOM_TEST(own_words),
+        ROOM_TEST(still),      ROOM_TEST(unanswered),  ROOM_TEST(let_go),
     };
     int bad = cmocka_run_group_tests_name("memory", alone, NULL, NULL);
 
