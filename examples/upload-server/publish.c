@@ -164,6 +164,7 @@ static void note_end(server *s, title *t, vp_status st, const vp_error *err)
 
 /* ---- outcomes ---- */
 
+/* failed (may be NULL): which of the two it was. */
 static vp_bytes *outcome(server *s, const char *id, bool *failed)
 {
     static const char *const how[] = { "done", "failed" };
@@ -173,7 +174,7 @@ static vp_bytes *outcome(server *s, const char *id, bool *failed)
     for (size_t i = 0; i < 2; i++) {
         snprintf(name, sizeof(name), "%s.%s", id, how[i]);
         if (vp_store_get(s->outcomes, name, LINE_MAX_BYTES, &line, NULL) == VP_OK) {
-            *failed = i == 1;
+            if (failed) *failed = i == 1;
             return line;
         }
     }
@@ -182,8 +183,7 @@ static vp_bytes *outcome(server *s, const char *id, bool *failed)
 
 bool publish_recall(server *s, const char *id)
 {
-    bool failed;
-    vp_bytes *line = outcome(s, id, &failed);
+    vp_bytes *line = outcome(s, id, NULL);
     title *t;
 
     if (!line) return false;
@@ -271,10 +271,9 @@ static vp_status take_up(void *user, const vp_upload_info *info)
 {
     server *s = user;
     vp_bytes *line;
-    bool failed;
 
     if (info->state != VP_UPLOAD_FINISHED || info->flags & VP_UPLOADF_PARTIAL) return VP_OK;
-    line = outcome(s, info->id, &failed);
+    line = outcome(s, info->id, NULL);
     if (!line) titles_add(s, info->id);
     vp_bytes_unref(line);
     return VP_OK;

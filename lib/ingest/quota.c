@@ -24,11 +24,11 @@ static vp_status count_one(void *user, const char *id)
     vp_status st = vpi_ingest_look(c->ingest, id, &r, &e);
 
     if (st == VP_E_NOMEM || (st < 0 && e.flags & VP_ERRF_RETRYABLE)) {
-        if (c->err) vpi_error_copy(c->err, &e);
+        vpi_error_copy(c->err, &e);
         return st;
     }
     if (st == VP_OK && !vpi_add_u64(c->sum, vpi_quota_of(&r), &c->sum)) c->sum = UINT64_MAX;
-    if (st == VP_OK) vpi_record_dispose(&r);
+    vpi_record_dispose(&r);
     return VP_OK;
 }
 

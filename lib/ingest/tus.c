@@ -389,6 +389,13 @@ static vp_status take_options(vp_tus_request *r, const vp_tus_accept_options *o,
     return take_metadata(r, o->metadata, err);
 }
 
+/* VP_TUS_FINISH, by the host. */
+static void answered(vp_tus_request *r)
+{
+    r->answered = true;
+    vpi_tus_settle(r->tus, r->id);
+}
+
 vp_status vp_tus_accept(vp_tus_request *r, const vp_tus_accept_options *options, vp_error *err)
 {
     vp_tus_accept_options o = VP_TUS_ACCEPT_OPTIONS_INIT;
@@ -399,8 +406,7 @@ vp_status vp_tus_accept(vp_tus_request *r, const vp_tus_accept_options *options,
     if (r->state != VP_TUS_ASK) return vpi_fail(err, VP_E_STATE, NULL, "vp_tus_accept: nothing was asked");
     VPI_TRY(take_options(r, &o, err));
     if (r->finishing) {
-        r->answered = true;
-        vpi_tus_settle(r->tus, r->id);
+        answered(r);
         if (r->operation == VP_TUS_HEAD) {
             vpi_tus_reply_head(r);
         } else {
@@ -440,10 +446,7 @@ vp_status vp_tus_reject(vp_tus_request *r, int32_t status, const char *headers, 
     vpi_tus_fields_dispose(&r->host[0]);
     VPI_TRY(read_host_fields(headers, &r->host[r->finishing], err));
     r->lost = r->operation == VP_TUS_CREATE && !r->url_told && !r->extra.id;
-    if (r->finishing) {
-        r->answered = true;
-        vpi_tus_settle(r->tus, r->id);
-    }
+    if (r->finishing) answered(r);
     vpi_tus_answer(r, status);
     vpi_buf_add(&r->text, body, (size_t)size);
     if (r->draft && r->operation != VP_TUS_HEAD && r->operation != VP_TUS_DELETE)

@@ -297,14 +297,21 @@ static vp_ingest_ops table(void)
     return ops;
 }
 
-static void host_store(room *r, host *h, const vp_ingest_options *options)
+/* A store over the host's table: another one stands for another process. */
+static vp_ingest *store_over(room *r, host *h, const vp_ingest_options *options)
 {
     vp_ingest_ops ops = table();
+    vp_ingest *s = NULL;
 
+    assert_int_equal(vp_ingest_new(r->context, &ops, h, options, &s, &r->err), VP_OK);
+    return s;
+}
+
+static void host_store(room *r, host *h, const vp_ingest_options *options)
+{
     source_context = r->context;
-    vp_ingest_unref(r->store);
-    r->store = NULL;
-    assert_int_equal(vp_ingest_new(r->context, &ops, h, options, &r->store, &r->err), VP_OK);
+    r->store = vp_ingest_unref(r->store);
+    r->store = store_over(r, h, options);
 }
 
 static void host_empty(host *h)
@@ -374,13 +381,12 @@ static void take_over(void **state)
 {
     room *r = *state;
     host h = { .lock = PTHREAD_MUTEX_INITIALIZER };
-    vp_ingest_ops ops = table();
-    vp_ingest *other = NULL;
+    vp_ingest *other;
     vp_upload *old, *new = NULL;
     vp_upload_info info = VP_UPLOAD_INFO_INIT;
 
     host_store(r, &h, NULL);
-    assert_int_equal(vp_ingest_new(r->context, &ops, &h, NULL, &other, &r->err), VP_OK);
+    other = store_over(r, &h, NULL);
     old = make_upload(r, "a", 1000);
     assert_int_equal(append(old, 100, 1, &r->err), VP_OK);
     assert_int_equal(vp_upload_sync(old, &r->err), VP_OK);
@@ -439,9 +445,8 @@ static void expires_elsewhere(void **state)
 {
     room *r = *state;
     host h = { .lock = PTHREAD_MUTEX_INITIALIZER };
-    vp_ingest_ops ops = table();
     vp_ingest_options o = VP_INGEST_OPTIONS_INIT;
-    vp_ingest *other = NULL;
+    vp_ingest *other;
     vp_upload *u;
     uint64_t n = 0;
 
@@ -449,7 +454,7 @@ static void expires_elsewhere(void **state)
     o.now_us = room_clock;
     o.now_user = r;
     host_store(r, &h, &o);
-    assert_int_equal(vp_ingest_new(r->context, &ops, &h, &o, &other, &r->err), VP_OK);
+    other = store_over(r, &h, &o);
     u = make_upload(r, "a", 1000);
     assert_int_equal(append(u, 100, 1, &r->err), VP_OK);
     vp_upload_close(u);
@@ -476,15 +481,14 @@ static void quota_of_two(void **state)
 {
     room *r = *state;
     host h = { .lock = PTHREAD_MUTEX_INITIALIZER };
-    vp_ingest_ops ops = table();
     vp_ingest_options o = VP_INGEST_OPTIONS_INIT;
     vp_upload_options u = VP_UPLOAD_OPTIONS_INIT;
     vp_upload *more = NULL;
-    vp_ingest *other = NULL;
+    vp_ingest *other;
 
     o.quota = 1000;
     host_store(r, &h, &o);
-    assert_int_equal(vp_ingest_new(r->context, &ops, &h, &o, &other, &r->err), VP_OK);
+    other = store_over(r, &h, &o);
     u.length = 200;
     for (int i = 0; i < 3; i++) {
         vp_upload_close(make_upload(r, "x", 900));
