@@ -36,11 +36,17 @@ const T = {
         hls.attachMedia(video);
     },
 
-    // On a busy machine the picture stands still now and then, and what was forced may come late: while it is waited for
-    // with an empty buffer hls.js pushes the clock. A gap in a title is told as bufferSeekOverHole.
+    // On a busy machine the picture stands still now and then: hls.js then pushes the clock, three times at most before it
+    // calls it fatal, also while what was forced is waited for with an empty buffer. A gap in a title is told as
+    // bufferSeekOverHole, and beside one the clock is not well inside of what is buffered.
     stall(d) {
         return !d.fatal && (d.details === 'bufferStalledError' ||
-            d.details === 'bufferNudgeOnStall' && T.goal !== null && d.buffer === 0);
+            d.details === 'bufferNudgeOnStall' && (T.goal !== null && d.buffer === 0 || T.inside()));
+    },
+
+    inside() {
+        const t = video.currentTime;
+        return T.buffered().some(b => b[0] <= Math.max(t - 0.3, 0) && b[1] >= t + 0.3);
     },
 
     async shaka(url) {
