@@ -113,9 +113,10 @@ VP_API vp_status vp_tus_begin_draft(vp_tus *tus, const char *method, const char 
                                     uint64_t tag, vp_tus_request **out, vp_error *err);
 /*
  * Also in the middle of a body, when the client is gone: what came is kept and made durable. With a queue it never
- * waits; in BUSY the event may still come. Where VP_TUS_FINISH has no answer by then, the next HEAD or PATCH asks. A
- * request holds its handler up to here; whoever gives up the last hold waits for what is still done behind closed
- * requests, so that nothing of the host (now_us, ops) is called after it. Returns NULL.
+ * waits; in BUSY the event may still come, and the piece under way is kept only if no newer request takes the upload
+ * before it. Where VP_TUS_FINISH has no answer by then, the next HEAD or PATCH asks. A request holds its handler up to
+ * here; whoever gives up the last hold waits for what is still done behind closed requests, so that nothing of the host
+ * (now_us, ops) is called after it. Returns NULL.
  */
 VP_API vp_tus_request *vp_tus_close(vp_tus_request *request);
 
