@@ -263,7 +263,7 @@ def player_page(folder, browser, server):
         page.open("%s/both/player.html" % server.url)
         page.until("window.hls && hls.levels && hls.levels.length === 3")
         # Standing still for a moment is no error, see harness.js.
-        page.js("window.bad = []; hls.on(Hls.Events.ERROR, (_, d) => (d.fatal || !/Stall/.test(d.details)) && "
+        page.js("window.bad = []; hls.on(Hls.Events.ERROR, (_, d) => (d.fatal || d.details !== 'bufferStalledError') && "
                 "bad.push(d.details)); video.playbackRate = %s; video.ontimeupdate = () => video.currentTime > 0.5 && "
                 "(video.ontimeupdate = null, video.pause()); video.play()" % RATE)
         page.until("video.currentTime > 0.5 && video.paused", moves="video.currentTime")

@@ -227,6 +227,8 @@ static void still(void **state)
     enum { LENGTH = 12 << 20, PIECE = 100000 };
     static const uint8_t zeroes[PIECE];
     room *r = *state;
+    vp_ingest_options io = VP_INGEST_OPTIONS_INIT;
+    vp_tus_options to = VP_TUS_OPTIONS_INIT;
     result a = create(r, "Upload-Length: 12582912\n");
     vp_tus_request *q = begin(r, "PATCH", target_of(a.id), TUS BYTES "Upload-Offset: 0\n");
     vp_event e = { .struct_size = sizeof(e) };
@@ -266,7 +268,7 @@ static void still(void **state)
     assert_int_equal(vp_tus_status(q), 204);
     vp_tus_close(q);
     expect_offset(r, a.id, "12582912");
-    /* Closed while it is BUSY: what came is kept, but for the last piece where the HEAD was faster than its step. */
+    /* Closed while it is BUSY: what came is kept. */
     a = create(r, "Upload-Length: 12582912\n");
     q = begin(r, "PATCH", target_of(a.id), TUS BYTES "Upload-Offset: 0\n");
     assert_int_equal(vp_tus_accept(q, NULL, NULL), VP_OK);
@@ -279,14 +281,13 @@ static void still(void **state)
     atomic_store(&disk_over, true);
     atomic_store(&vpi_disk_hook, NULL);
     if (queued) {
-        result told = head(r, a.id);
-        const char *offset;
+        char offset[24];
 
+        snprintf(offset, sizeof(offset), "%llu", (unsigned long long)at);
         assert_true(at < LENGTH);
-        assert_answer(told, 200);
-        offset = header(&told, "Upload-Offset");
-        assert_non_null(offset);
-        if (strtoull(offset, NULL, 10) != at) assert_int_equal(strtoull(offset, NULL, 10), at - PIECE);
+        /* The handler goes when its last step is over: a HEAD before that may take the upload from it. */
+        room_use(r, io, to);
+        expect_offset(r, a.id, offset);
     }
 }
 
